@@ -1,0 +1,141 @@
+"""The error tree, named by who must act. Pure.
+
+    VmctlError                      exit  who acts
+    ├── Usage                        2    you: the command is malformed
+    ├── Refused                      3    you: what you ask for is impossible or unsafe now
+    │   └── NoHostFits               3    you: no host can take it; one line per host says why
+    ├── NotFound                     4    you: no such thing
+    ├── NotAllowed                   5    you: the controller or a host does not let you
+    ├── TimedOut                     6    --timeout ran out; the work goes on
+    ├── PartlyFailed                 7    you: some of it was done, some not
+    ├── HostError                    8    the host's admin
+    │   ├── Unreachable              8    the network or the host is down
+    │   ├── NoAnswer                 8    libvirt did not answer in time; it may still do what was asked
+    │   ├── HostKeyChanged           8    somebody reinstalled the host, or sits in between
+    │   ├── CommandFailed            1    a command or a libvirt call on the host failed
+    │   └── LibvirtError             1    libvirt or QEMU said no
+    ├── ControllerUnreachable        8    no controller answers
+    ├── MigrationFailed              1    the VM runs on, on the host it names
+    └── Uncertain                    1    an outcome is not known; both hosts and their answers are named
+
+Each error carries the sentence that names the cause and, where there is one, the next command (`hint`).
+"""
+
+from __future__ import annotations
+
+
+class VmctlError(Exception):
+    """Root of the tree: `message` names the cause, `hint` the next command, `lines` the details."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "", lines: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.lines = tuple(lines)
+
+    @property
+    def code(self) -> str:
+        """The stable name used on the wire."""
+        return type(self).__name__
+
+
+class Usage(VmctlError):
+    """The command is malformed."""
+
+    exit_code = 2
+
+
+class Refused(VmctlError):
+    """What was asked for is impossible or unsafe now."""
+
+    exit_code = 3
+
+
+class NoHostFits(Refused):
+    """No host can take the VM; `lines` has one line per host."""
+
+
+class NotFound(VmctlError):
+    """No such host, VM, task, image or storage."""
+
+    exit_code = 4
+
+
+class NotAllowed(VmctlError):
+    """The controller or a host does not let you."""
+
+    exit_code = 5
+
+
+class TimedOut(VmctlError):
+    """The time the caller gave ran out; the work goes on."""
+
+    exit_code = 6
+
+
+class PartlyFailed(VmctlError):
+    """Some of it was done; `lines` says what was not."""
+
+    exit_code = 7
+
+
+class HostError(VmctlError):
+    """Something about one host, for its admin."""
+
+    exit_code = 8
+
+
+class Unreachable(HostError):
+    """The network or the host is down, or it does not answer in time."""
+
+
+class NoAnswer(HostError):
+    """libvirt did not answer in time. Never an abort: what was asked may still happen, so look before the next step."""
+
+
+class HostKeyChanged(HostError):
+    """The host shows another SSH key than the one pinned at `host add`. Nothing was sent to it."""
+
+
+class CommandFailed(HostError):
+    """A command ran on the host and failed."""
+
+    exit_code = 1
+
+
+class LibvirtError(HostError):
+    """libvirt or QEMU refused; `code_number` is libvirt's own (VIR_ERR_*)."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, code_number: int = 0, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code_number = code_number
+
+
+class ControllerUnreachable(VmctlError):
+    """No controller answers where the context points."""
+
+    exit_code = 8
+
+
+class MigrationFailed(VmctlError):
+    """The migration ended without moving the VM; it runs on the host that the message names."""
+
+
+class Uncertain(VmctlError):
+    """An outcome could not be established; `lines` has what each host answered. Nothing more is done to the VM."""
+
+
+def by_code(code: str) -> type[VmctlError]:
+    """The class of that name, so that a client raises what the controller raised; the root when unknown."""
+
+    def walk(cls: type[VmctlError]) -> dict[str, type[VmctlError]]:
+        found = {cls.__name__: cls}
+        for child in cls.__subclasses__():
+            found |= walk(child)
+        return found
+
+    return walk(VmctlError).get(code, VmctlError)

@@ -1,0 +1,287 @@
+"""A VM's specification as libvirt's domain XML, and back. Pure.
+
+Built as a tree by the standard library, never by pasting strings: no value can break out of its place. The whole
+specification is kept in the domain's own metadata, so that a lost registry can be read back from the hosts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from vmctl import specjson
+from vmctl.errors import VmctlError
+from vmctl.model import Spec
+
+NAMESPACE = "urn:vmctl:vm:1"
+AGENT_PORT = "org.vmctl.agent.0"
+ET.register_namespace("vmctl", NAMESPACE)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the host and the storage add to a specification."""
+
+    accel: str  # "kvm" or "qemu" (emulated)
+    lockspace: str = ""  # the lock manager's directory on shared storage; empty: no per-VM lease
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a domain's live XML says."""
+
+    uuid: str
+    name: str
+    cpus: int
+    mem_mib: int
+    spec: Spec | None = None  # present when vmctl made the domain
+    accel: str = ""
+    machine: str = ""
+    disks: tuple[str, ...] = ()
+    macs: tuple[str, ...] = ()
+    agent_socket: str = ""
+    lease: bool = False
+    unmovable: tuple[str, ...] = ()  # devices and settings that keep it from migrating, in words
+
+
+def build(spec: Spec, site: Site) -> str:
+    """The domain's XML for createXML on one host."""
+    domain = ET.Element("domain", type=site.accel)
+    _text(domain, "name", spec.name)
+    _text(domain, "uuid", spec.uuid)
+    meta = ET.SubElement(domain, "metadata")
+    _text(meta, f"{{{NAMESPACE}}}spec", specjson.dump(spec))
+    _text(domain, "memory", str(spec.mem_mib), unit="MiB")
+    _text(domain, "vcpu", str(spec.cpus))
+    _os(domain, spec)
+    features = ET.SubElement(domain, "features")
+    ET.SubElement(features, "acpi")
+    ET.SubElement(features, "apic")
+    _cpu(domain, spec)
+    ET.SubElement(domain, "clock", offset="utc")
+    # A guest that powers off or crashes is gone from its host: the registry, not the host, knows what should be.
+    for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
+        _text(domain, event, action)
+    _devices(domain, spec, site)
+    return ET.tostring(domain, encoding="unicode")
+
+
+def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> ET.Element:
+    child = ET.SubElement(parent, tag, attributes)
+    child.text = text
+    return child
+
+
+def _os(domain: ET.Element, spec: Spec) -> None:
+    os = ET.SubElement(domain, "os")
+    kind = _text(os, "type", "hvm", arch="x86_64")
+    if spec.machine:
+        kind.set("machine", spec.machine)
+    if spec.boot.kernel:
+        _text(os, "kernel", spec.boot.kernel)
+        if spec.boot.initrd:
+            _text(os, "initrd", spec.boot.initrd)
+        _text(os, "cmdline", spec.boot.cmdline)
+    else:
+        ET.SubElement(os, "boot", dev="hd")
+
+
+def _cpu(domain: ET.Element, spec: Spec) -> None:
+    if spec.cpu == "host":
+        ET.SubElement(domain, "cpu", mode="host-model")
+    elif spec.cpu_xml:
+        domain.append(parse(spec.cpu_xml))
+
+
+def _devices(domain: ET.Element, spec: Spec, site: Site) -> None:
+    devices = ET.SubElement(domain, "devices")
+    for disk in spec.disks:
+        node = ET.SubElement(devices, "disk", type="file", device="disk")
+        # cache none: with a host's page cache in between, the target of a migration could read stale blocks
+        ET.SubElement(node, "driver", name="qemu", type=disk.format, cache="none", discard="unmap")
+        ET.SubElement(node, "source", file=disk.path)
+        ET.SubElement(node, "target", dev=disk.target, bus="virtio")
+    if site.lockspace:
+        directory, _, lockspace = site.lockspace.rstrip("/").rpartition("/")
+        lease = ET.SubElement(devices, "lease")
+        _text(lease, "lockspace", lockspace)
+        _text(lease, "key", spec.uuid)
+        ET.SubElement(lease, "target", path=directory or "/")
+    if spec.mac:
+        net = ET.SubElement(devices, "interface", type="bridge")
+        ET.SubElement(net, "mac", address=spec.mac)
+        ET.SubElement(net, "source", bridge=spec.bridge)
+        ET.SubElement(net, "model", type="virtio")
+        if site.accel == "qemu":
+            ET.SubElement(net, "driver", name="qemu")  # an emulating host seldom has vhost-net
+    _serial(devices, spec)
+    ET.SubElement(devices, "memballoon", model="none")
+    rng = ET.SubElement(devices, "rng", model="virtio")
+    _text(rng, "backend", "/dev/urandom", model="random")
+
+
+def _serial(devices: ET.Element, spec: Spec) -> None:
+    serial = ET.SubElement(devices, "serial", type="pty")
+    ET.SubElement(serial, "target", type="isa-serial", port="0")
+    console = ET.SubElement(devices, "console", type="pty")
+    ET.SubElement(console, "target", type="serial", port="0")
+    if spec.agent_port == "virtio":
+        channel = ET.SubElement(devices, "channel", type="unix")
+        ET.SubElement(channel, "target", type="virtio", name=AGENT_PORT)
+    else:
+        second = ET.SubElement(devices, "serial", type="unix")
+        # libvirt makes no path of its own for this kind; the directory is QEMU's and private to each host
+        ET.SubElement(second, "source", mode="bind", path=f"/var/lib/libvirt/qemu/{spec.uuid}-agent.sock")
+        ET.SubElement(second, "target", type="isa-serial", port="1")
+
+
+def parse(text: str) -> ET.Element:
+    """Read XML that a host sent. A document type is refused: entities have no business here."""
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise VmctlError("the host sent XML with a document type, which libvirt never does")
+    return ET.fromstring(text)
+
+
+def read(text: str) -> Seen:
+    """What a live domain's XML says, whoever made it."""
+    domain = parse(text)
+    memory = domain.find("memory")
+    spec_text = domain.findtext(f"metadata/{{{NAMESPACE}}}spec")
+    return Seen(
+        uuid=domain.findtext("uuid", ""),
+        name=domain.findtext("name", ""),
+        cpus=int(domain.findtext("vcpu", "1")),
+        mem_mib=int(memory.text or 0) // 1024 if memory is not None else 0,  # live XML is always in KiB
+        spec=_spec_or_none(spec_text),
+        accel=domain.get("type", ""),
+        machine=_attribute(domain, "os/type", "machine"),
+        disks=tuple(_where(source) for source in domain.iterfind("devices/disk/source")),
+        macs=tuple(mac.get("address", "") for mac in domain.iterfind("devices/interface/mac")),
+        agent_socket=_agent_socket(domain),
+        lease=domain.find("devices/lease") is not None,
+        unmovable=tuple(_unmovable(domain)),
+    )
+
+
+def _where(source: ET.Element) -> str:
+    return source.get("file") or source.get("dev") or source.get("name") or ""
+
+
+def _spec_or_none(text: str | None) -> Spec | None:
+    if not text:
+        return None
+    try:
+        return specjson.load(text)
+    except (ValueError, TypeError, KeyError):
+        return None  # somebody edited it: the domain is then treated as not ours
+
+
+def _attribute(domain: ET.Element, path: str, name: str) -> str:
+    node = domain.find(path)
+    return node.get(name, "") if node is not None else ""
+
+
+def _agent_socket(domain: ET.Element) -> str:
+    for channel in domain.iterfind("devices/channel"):
+        target, source = channel.find("target"), channel.find("source")
+        if target is not None and source is not None and target.get("name") == AGENT_PORT:
+            return source.get("path", "")
+    for serial in domain.iterfind("devices/serial[@type='unix']"):
+        source = serial.find("source")
+        if source is not None and source.get("path", "").endswith("-agent.sock"):
+            return source.get("path", "")
+    return ""
+
+
+def _unmovable(domain: ET.Element) -> list[str]:
+    found = []
+    if domain.find("devices/hostdev") is not None:
+        found.append("a host device is passed through")
+    if domain.find("devices/filesystem") is not None:
+        found.append("a host directory is shared with the guest")
+    if _attribute(domain, "cpu", "mode") == "host-passthrough":
+        found.append("its CPU is host-passthrough")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What libvirt says a host can do."""
+
+    host_uuid: str
+    accel: str  # "kvm" where the host has it, else "qemu"
+    machines: tuple[str, ...]  # versioned machine types
+
+
+def read_capabilities(text: str) -> Capabilities:
+    """From virConnectGetCapabilities."""
+    root = parse(text)
+    arch = root.find("guest/arch[@name='x86_64']")
+    if arch is None:
+        raise VmctlError("the host's libvirt can run no x86_64 guests", hint="install qemu-system-x86 there")
+    kinds = {node.get("type", "") for node in arch.iterfind("domain")}
+    machines = {m.get("canonical") or m.text or "" for m in root.iterfind("guest/arch[@name='x86_64']//machine")}
+    return Capabilities(root.findtext("host/uuid", ""), "kvm" if "kvm" in kinds else "qemu", tuple(sorted(machines)))
+
+
+def host_model(domain_capabilities: str) -> str:
+    """The <cpu> that the hypervisor can give its guests here; empty where it cannot tell."""
+    mode = parse(domain_capabilities).find("cpu/mode[@name='host-model']")
+    if mode is None or mode.get("supported") != "yes":
+        return ""
+    node = ET.Element("cpu")
+    node.extend(child for child in mode if child.tag in ("model", "vendor", "feature"))
+    return ET.tostring(node, encoding="unicode")
+
+
+def guest_cpu(baseline: str) -> str:
+    """libvirt's baseline answer as a guest's <cpu>: just this model, no more and no less."""
+    node = parse(baseline)
+    node.set("mode", "custom")
+    node.set("match", "exact")
+    for vendor in node.findall("vendor"):  # informative only, and refused by some hosts
+        node.remove(vendor)
+    return ET.tostring(node, encoding="unicode")
+
+
+def pool(name: str, path: str) -> str:
+    """A storage pool of kind `dir`."""
+    node = ET.Element("pool", type="dir")
+    _text(node, "name", name)
+    _text(ET.SubElement(node, "target"), "path", path)
+    return ET.tostring(node, encoding="unicode")
+
+
+def volume(name: str, format_: str, capacity_bytes: int, backing: tuple[str, str] | None = None) -> str:
+    """A volume of a pool; `backing` is (path, format) of the image below a copy-on-write disk."""
+    node = ET.Element("volume")
+    _text(node, "name", name)
+    _text(node, "capacity", str(capacity_bytes), unit="bytes")
+    if format_ == "raw":
+        _text(node, "allocation", "0", unit="bytes")
+    target = ET.SubElement(node, "target")
+    ET.SubElement(target, "format", type=format_)
+    if backing:
+        store = ET.SubElement(node, "backingStore")
+        _text(store, "path", backing[0])
+        ET.SubElement(store, "format", type=backing[1])
+    return ET.tostring(node, encoding="unicode")
+
+
+def probe(uuid: str, name: str, accel: str, lockspace: str, key: str) -> str:
+    """A VM of 1 MiB that does nothing but hold a lease: it proves that the lock manager guards between hosts."""
+    domain = ET.Element("domain", type=accel)
+    for tag, text in (("name", name), ("uuid", uuid), ("vcpu", "1")):
+        _text(domain, tag, text)
+    _text(domain, "memory", "1", unit="MiB")
+    _text(ET.SubElement(domain, "os"), "type", "hvm", arch="x86_64")
+    devices = ET.SubElement(domain, "devices")
+    directory, _, last = lockspace.rstrip("/").rpartition("/")
+    lease = ET.SubElement(devices, "lease")
+    _text(lease, "lockspace", last)
+    _text(lease, "key", key)
+    ET.SubElement(lease, "target", path=directory or "/")
+    ET.SubElement(devices, "controller", type="usb", model="none")
+    ET.SubElement(devices, "memballoon", model="none")
+    return ET.tostring(domain, encoding="unicode")

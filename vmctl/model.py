@@ -1,0 +1,248 @@
+"""What the program talks about: hosts, VMs, the cluster at one moment, and decisions about it.
+
+Pure: frozen values, no I/O, no clock. Memory is in MiB (`*_mib`), time in seconds (`*_s`), CPU in cores
+(1.5 = one and a half cores busy), shares and pressure in fractions of one (0.18 = 18 %).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
+
+
+class HostState(StrEnum):
+    """Whether a host answers. UNKNOWN means: its VMs may still run there."""
+
+    ONLINE = "online"
+    UNKNOWN = "unknown"
+    UNTRUSTED = "untrusted"  # it shows another SSH key than the pinned one: nothing is sent to it
+
+
+class PowerState(StrEnum):
+    """What a VM does, as its host shows it or, where the host is silent, as the registry last knew it."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    STARTING = "starting"
+    STOPPING = "stopping"
+    MIGRATING = "migrating"
+    CRASHED = "crashed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """One disk of a VM: a volume of a storage. `format` is always explicit, never probed."""
+
+    storage: str
+    path: str
+    format: str = "qcow2"
+    target: str = "vda"
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """Direct kernel boot: paths on shared storage. Empty `kernel` means: boot from the disk."""
+
+    kernel: str = ""
+    initrd: str = ""
+    cmdline: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a VM should be. The registry's truth; also kept inside the domain's metadata and beside its disks."""
+
+    uuid: str
+    name: str
+    cpus: int
+    mem_mib: int
+    disks: tuple[Disk, ...] = ()
+    mac: str = ""
+    bridge: str = "br0"
+    boot: Boot = Boot()
+    image: str = ""
+    cpu: str = "baseline"  # "baseline" (runs on every host) or "host" (this host's own, may not migrate)
+    cpu_xml: str = ""  # the <cpu> element fixed at create, so that the guest sees one CPU for life
+    machine: str = ""  # the versioned machine type fixed at create; empty: the host's default
+    agent_port: str = "virtio"  # or "isa": the emulated serial port for guests without virtio
+    apart: str = ""  # VMs of one apart group never share a host
+    together: str = ""  # VMs of one together group always share a host
+    labels: Mapping[str, str] = field(default_factory=dict)  # what a host must carry
+    pinned: bool = False  # never moved by rebalancing
+
+
+@dataclass(frozen=True, slots=True)
+class VMLoad:
+    """What one VM's QEMU process uses, smoothed."""
+
+    cpu: float  # cores
+    mem_mib: int  # resident
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class VM:
+    """A VM at one moment: what it should be, where it is, what it uses."""
+
+    spec: Spec
+    host: str = ""  # where it runs or is promised a place; empty when stopped
+    power: PowerState = PowerState.STOPPED
+    load: VMLoad | None = None
+    moved_s_ago: float | None = None  # seconds since its last move; None: never moved
+    busy: bool = False  # a task holds it
+    adopted: bool = False  # ran on a host before vmctl knew it; its XML is not ours
+
+    @property
+    def name(self) -> str:
+        """The VM's name."""
+        return self.spec.name
+
+
+@dataclass(frozen=True, slots=True)
+class HostLoad:
+    """What a host uses, smoothed over the last minute."""
+
+    cpu: float  # cores busy (user + system + irq), all of the host
+    mem_used_mib: int  # MemTotal - MemAvailable
+    psi_cpu: float = 0.0  # share of time some task waited (PSI "some" avg60)
+    psi_mem: float = 0.0
+    psi_io: float = 0.0
+    steal: float = 0.0
+    age_s: float = 0.0  # how old the newest sample is
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A hypervisor host at one moment."""
+
+    name: str
+    state: HostState = HostState.ONLINE
+    cpus: int = 1
+    mem_mib: int = 1024
+    load: HostLoad | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    draining: bool = False
+    storages: frozenset[str] = frozenset()  # storages proven reachable from here
+    why_not: str = ""  # why it is not ONLINE, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Everything a decision may look at, at one moment."""
+
+    hosts: tuple[Host, ...]
+    vms: tuple[VM, ...]
+    taken_at: float = 0.0  # UTC seconds, for display only
+
+    def on(self, host: str) -> tuple[VM, ...]:
+        """The VMs that run on a host or are promised a place there."""
+        return tuple(vm for vm in self.vms if vm.host == host)
+
+    def host(self, name: str) -> Host | None:
+        """The host of that name."""
+        return next((host for host in self.hosts if host.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a VM may not run on a host: the rule that says no, and its numbers in words."""
+
+    rule: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One host's part in a decision: refused with a reason, or a score with its terms (lower is better)."""
+
+    host: str
+    refusal: Refusal | None = None
+    score: float = 0.0
+    terms: tuple[tuple[str, float], ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a VM should go: the best host, every host's verdict (best first), and the sentence that says why."""
+
+    vm: str
+    host: str
+    verdicts: tuple[Verdict, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoPlace:
+    """No host can take the VM: each host's refusal."""
+
+    vm: str
+    verdicts: tuple[Verdict, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One VM from one host to another, and why."""
+
+    vm: str
+    source: str
+    target: str
+    why: str
+    gain: float = 0.0  # how much it lowers the score
+    cost: float = 0.0  # its price in the same unit
+    mem_mib: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Moves in order (every prefix is feasible), the score before and after, and one sentence."""
+
+    moves: tuple[Move, ...]
+    why: str
+    before: tuple[tuple[str, float], ...] = ()
+    after: tuple[tuple[str, float], ...] = ()
+    stays: tuple[str, ...] = ()  # per host or VM: why nothing more moves
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What an admin wants decisions to weigh and respect."""
+
+    cpu_overcommit: float = 8.0  # promised vCPUs per core
+    mem_overcommit: float = 1.0  # promised memory per byte of memory
+    mem_reserve_mib: int = 256  # kept free on each host for the host itself
+    vm_overhead_mib: int = 64  # QEMU's own memory beside the guest's
+    new_vm_cpu: float = 0.25  # expected use of a new VM, cores per vCPU, until measured
+    weight_cpu: float = 1.0
+    weight_mem: float = 1.0
+    weight_promised: float = 0.5
+    weight_overload: float = 4.0
+    weight_stall: float = 2.0
+    overload_above: float = 0.80  # a host busier than this is overloaded
+    max_age_s: float = 30.0  # a sample older than this decides nothing
+    min_imbalance: float = 0.10  # below this score a cluster is left alone
+    min_gain: float = 0.02  # a move must lower the score by at least this, beyond its cost
+    cost_per_gib: float = 0.002  # price of moving 1 GiB, in units of score
+    cooldown_s: float = 600.0  # a VM that moved rests this long
+    max_moves: int = 8  # per plan
+    max_outgoing: int = 1  # live migrations at once, per source host
+    max_incoming: int = 2  # and per target host
+    downtime_ms: tuple[int, ...] = (100, 200, 300, 500, 1000)  # the ladder's steps
+    stall_s: float = 10.0  # no new low of remaining memory for this long: next rung of the ladder
+    allow_post_copy: bool = False
+    no_progress_s: float = 60.0  # nothing transferred for this long: abort
+
+
+def bad_name(name: str) -> str | None:
+    """Why a name for a VM, host, image or storage cannot be taken; None when it can."""
+    if NAME.match(name):
+        return None
+    allowed = "1 to 63 letters, digits, '.', '_' or '-', beginning and ending with a letter or digit"
+    return f"{name!r} is not a name: {allowed}"

@@ -1,0 +1,168 @@
+"""What the registry remembers, as plain values. Pure. Times are UTC seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from vmctl.model import PowerState, Spec
+
+
+@dataclass(frozen=True, slots=True)
+class HostRecord:
+    """A registered host: how to reach it, the key it must show, and what the doctor learnt."""
+
+    name: str
+    address: str
+    host_key: str
+    fingerprint: str
+    added_at: float
+    port: int = 22
+    ssh_user: str = "root"
+    migration_address: str = ""  # where QEMU's memory stream goes; empty: `address`
+    draining: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A directory that several hosts share. `hosts` were proven, by write and read back, to see the same files."""
+
+    name: str
+    path: str
+    added_at: float
+    lockspace: str = ""  # the lock manager's directory on it
+    hosts: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What new disks are made from."""
+
+    name: str
+    storage: str
+    path: str
+    added_at: float
+    format: str = "qcow2"
+    size_bytes: int = 0
+    kernel: str = ""
+    initrd: str = ""
+    cmdline: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VMRecord:
+    """A VM as the registry knows it."""
+
+    spec: Spec
+    created_at: float
+    host: str = ""
+    power: PowerState = PowerState.STOPPED
+    why: str = ""
+    epoch: int = 0
+    task: int | None = None
+    adopted: bool = False
+    definition: str = ""
+    moved_at: float | None = None
+
+    @property
+    def uuid(self) -> str:
+        """The VM's UUID."""
+        return self.spec.uuid
+
+    @property
+    def name(self) -> str:
+        """The VM's name."""
+        return self.spec.name
+
+
+class TaskState(StrEnum):
+    """UNKNOWN: the outcome is being established by looking at the hosts."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    UNKNOWN = "unknown"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in (TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An accepted command: journalled before it acts, and always brought to an end."""
+
+    id: int
+    kind: str
+    subject: str
+    created_at: float
+    args: dict[str, Any] = field(default_factory=dict)
+    state: TaskState = TaskState.QUEUED
+    step: str = ""
+    journal: dict[str, Any] = field(default_factory=dict)  # what recovery after a crash must know
+    result: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, Any] = field(default_factory=dict)
+    log: list[Any] = field(default_factory=list)  # [time, sentence]
+    who: str = ""
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """What was decided about a VM, a host or the cluster, on which inputs, and why."""
+
+    kind: str
+    subject: str
+    why: str
+    made_at: float
+    id: int | None = None
+    host: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, in one sentence."""
+
+    kind: str
+    subject: str
+    text: str
+    at: float
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Something done by the clock; `mode` is "advise" (only record the plan) or "act"."""
+
+    name: str
+    cron: str
+    mode: str = "advise"
+    last_run: float | None = None
+    last_result: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean of load over `period_s` seconds that began at `at`."""
+
+    subject: str
+    period_s: int
+    at: float
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value that belongs to the whole cluster, such as its baseline CPU."""
+
+    name: str
+    value: str

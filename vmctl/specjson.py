@@ -1,0 +1,24 @@
+"""A specification as one line of JSON, and back: for the registry, the domain's metadata and the file beside a disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from vmctl.model import Boot, Disk, Spec
+
+
+def dump(spec: Spec) -> str:
+    """Sorted, so that equal specifications are equal text."""
+    return json.dumps(dataclasses.asdict(spec), sort_keys=True, separators=(",", ":"))
+
+
+def load(text: str) -> Spec:
+    """The inverse; fields of a newer version are ignored. Raises ValueError, TypeError or KeyError on damage."""
+    raw: dict[str, Any] = json.loads(text)
+    known = {f.name for f in dataclasses.fields(Spec)}
+    values = {key: value for key, value in raw.items() if key in known}
+    values["disks"] = tuple(Disk(**disk) for disk in values.get("disks", ()))
+    values["boot"] = Boot(**values.get("boot", {}))
+    return Spec(**values)

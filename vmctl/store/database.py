@@ -1,0 +1,85 @@
+"""The registry's database: opening it, bringing its tables up to date, and rows <-> records.
+
+SQLite with a write-ahead log and full synchronisation: what was committed survives a power cut. One connection
+writes at a time (`BEGIN IMMEDIATE`), so that what is read inside a transaction is still true when it commits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlmodel import SQLModel
+
+from vmctl import specjson
+from vmctl.model import PowerState
+from vmctl.records import TaskState, VMRecord
+from vmctl.store.tables import VMRow
+
+Record = TypeVar("Record")
+
+
+def upgrade(path: Path) -> None:
+    """Create the database or bring it to the newest schema. Blocking."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("sqlalchemy.url", f"sqlite:///{path}")
+    command.upgrade(config, "head")
+    path.chmod(0o600)
+
+
+def open_engine(path: Path) -> AsyncEngine:
+    """An engine on the SQLite file."""
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _pragmas(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+@asynccontextmanager
+async def session(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    """One transaction: committed at the end, rolled back on any error."""
+    async with AsyncSession(engine, expire_on_commit=False) as opened, opened.begin():
+        yield opened
+
+
+def to_record(kind: type[Record], row: SQLModel) -> Record:
+    """A row as the record of the same fields."""
+    values = {f.name: getattr(row, f.name, None) for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if isinstance(row, VMRow):
+        values |= {"spec": specjson.load(row.spec), "power": PowerState(row.power)}
+    elif "state" in values:
+        values["state"] = TaskState(str(values["state"]))
+    return kind(**values)
+
+
+def to_row(table: type[SQLModel], record: Any) -> SQLModel:
+    """A record as a row of `table`."""
+    values = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+    if isinstance(record, VMRecord):
+        values |= {"spec": specjson.dump(record.spec), "uuid": record.uuid, "name": record.name}
+    return table(**columns(values))
+
+
+def columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as a table keeps them."""
+    plain = {key: str(value) if isinstance(value, PowerState | TaskState) else value for key, value in values.items()}
+    if "spec" in plain and not isinstance(plain["spec"], str):
+        plain |= {"spec": specjson.dump(plain["spec"]), "name": plain["spec"].name}
+    return plain

@@ -1,0 +1,160 @@
+"""The registry's tables. Rows never leave `store/`: everything above speaks in `model`'s values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, Column, Index, MetaData
+from sqlmodel import Field, SQLModel
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(SQLModel):
+    """All tables share one naming of constraints, so that migrations can name them on every database."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class HostRow(Base, table=True):
+    """A registered host."""
+
+    __tablename__ = "host"
+    name: str = Field(primary_key=True)
+    address: str
+    port: int = 22
+    ssh_user: str = "root"
+    host_key: str
+    fingerprint: str
+    migration_address: str = ""
+    draining: bool = False
+    labels: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    about: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    added_at: float
+
+
+class StorageRow(Base, table=True):
+    """A shared directory, and the hosts that were proven to share it."""
+
+    __tablename__ = "storage"
+    name: str = Field(primary_key=True)
+    path: str
+    lockspace: str = ""
+    hosts: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    added_at: float
+
+
+class ImageRow(Base, table=True):
+    """A disk image, and a kernel with it where the guest is booted directly."""
+
+    __tablename__ = "image"
+    name: str = Field(primary_key=True)
+    storage: str = Field(foreign_key="storage.name")
+    path: str
+    format: str = "qcow2"
+    size_bytes: int = 0
+    kernel: str = ""
+    initrd: str = ""
+    cmdline: str = ""
+    added_at: float
+
+
+class VMRow(Base, table=True):
+    """A VM: its specification, where it is, and the task that holds it."""
+
+    __tablename__ = "vm"
+    uuid: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    spec: str
+    host: str = ""  # the lease: where it runs or is promised a place
+    power: str = "stopped"
+    why: str = ""
+    epoch: int = 0  # counts the lease's changes: a writer with an old epoch is refused
+    task: int | None = None
+    adopted: bool = False
+    definition: str = ""  # an adopted VM's own XML
+    moved_at: float | None = None
+    created_at: float
+
+
+class TaskRow(Base, table=True):
+    """An accepted command and what became of it."""
+
+    __tablename__ = "task"
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    subject: str
+    args: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    state: str = "queued"
+    step: str = ""
+    journal: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    result: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    error: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    log: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    who: str = ""
+    created_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    __table_args__ = (Index("ix_task_state", "state"), Index("ix_task_subject", "subject"))
+
+
+class DecisionRow(Base, table=True):
+    """What was decided, on what, and why."""
+
+    __tablename__ = "decision"
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    subject: str
+    host: str = ""
+    why: str
+    detail: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    who: str = ""
+    made_at: float
+    __table_args__ = (Index("ix_decision_subject_made_at", "subject", "made_at"),)
+
+
+class EventRow(Base, table=True):
+    """Something that happened, in one sentence."""
+
+    __tablename__ = "event"
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    subject: str
+    text: str
+    at: float = Field(index=True)
+
+
+class MeanRow(Base, table=True):
+    """A mean of load over one minute or ten, of a host or a VM."""
+
+    __tablename__ = "mean"
+    subject: str = Field(primary_key=True)  # "host/kvm1" or "vm/UUID"
+    period_s: int = Field(primary_key=True)
+    at: float = Field(primary_key=True)
+    values: dict[str, float] = Field(default_factory=dict, sa_column=Column("load", JSON, nullable=False))
+    __table_args__ = (Index("ix_mean_period_s_at", "period_s", "at"),)
+
+
+class ScheduleRow(Base, table=True):
+    """Something done by the clock."""
+
+    __tablename__ = "schedule"
+    name: str = Field(primary_key=True)
+    cron: str
+    mode: str = "advise"
+    last_run: float | None = None
+    last_result: str = ""
+
+
+class SettingRow(Base, table=True):
+    """One value that belongs to the whole cluster, such as its baseline CPU."""
+
+    __tablename__ = "setting"
+    name: str = Field(primary_key=True)
+    value: str
