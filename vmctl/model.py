@@ -92,6 +92,7 @@ class VM:
 
     spec: Spec
     host: str = ""  # where it runs or is promised a place; empty when stopped
+    moving_to: str = ""  # a migration is on its way there: a place is promised there too
     power: PowerState = PowerState.STOPPED
     load: VMLoad | None = None
     moved_s_ago: float | None = None  # seconds since its last move; None: never moved
@@ -142,7 +143,7 @@ class Cluster:
 
     def on(self, host: str) -> tuple[VM, ...]:
         """The VMs that run on a host or are promised a place there."""
-        return tuple(vm for vm in self.vms if vm.host == host)
+        return tuple(vm for vm in self.vms if host in (vm.host, vm.moving_to))
 
     def host(self, name: str) -> Host | None:
         """The host of that name."""

@@ -235,6 +235,11 @@ def host_model(domain_capabilities: str) -> str:
     return ET.tostring(node, encoding="unicode")
 
 
+def cpu_name(cpu_xml: str) -> str:
+    """The model's name in a <cpu> element."""
+    return parse(cpu_xml).findtext("model", "") if cpu_xml else ""
+
+
 def guest_cpu(baseline: str) -> str:
     """libvirt's baseline answer as a guest's <cpu>: just this model, no more and no less."""
     node = parse(baseline)

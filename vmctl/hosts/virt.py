@@ -301,7 +301,9 @@ class Virt:
 
     # -- migration
 
-    async def migrate(self, uuid: str, target_socket: str, migrate_uri: str, *, unsafe: bool, adopted: bool) -> None:
+    async def migrate(
+        self, uuid: str, target_socket: str, migrate_uri: str, *, unsafe: bool, adopted: bool, post_copy: bool
+    ) -> None:
         """Live, peer-to-peer: this host's libvirtd talks to the target's through `target_socket` on this host.
 
         Returns when libvirt says it is done; raises LibvirtError when it says it failed. Neither is believed before
@@ -312,6 +314,8 @@ class Virt:
             flags |= libvirt.VIR_MIGRATE_UNSAFE
         if adopted:
             flags |= libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
+        if post_copy:
+            flags |= libvirt.VIR_MIGRATE_POSTCOPY
         flags |= libvirt.VIR_MIGRATE_AUTO_CONVERGE
         params = {libvirt.VIR_MIGRATE_PARAM_URI: migrate_uri}
         uri = f"qemu+unix:///system?socket={target_socket}"
@@ -334,6 +338,10 @@ class Virt:
     async def set_max_speed(self, uuid: str, mib_per_s: int) -> None:
         """Limit a migration's rate."""
         await self._run(lambda: self._domain(uuid).migrateSetMaxSpeed(mib_per_s, 0))
+
+    async def start_post_copy(self, uuid: str) -> None:
+        """Let the guest run on the target now and fetch the rest of its memory afterwards."""
+        await self._run(lambda: self._domain(uuid).migrateStartPostCopy(0))
 
     async def abort_job(self, uuid: str) -> None:
         """Cancel the running migration; the guest goes on where it is."""
@@ -407,6 +415,16 @@ class Virt:
         found = self._pool_at(pool_path)
         found.refresh(0)
         return found.storageVolLookupByName(name)
+
+    async def has_volume(self, pool_path: str, name: str) -> bool:
+        """Whether the pool has a volume of that name."""
+
+        def call() -> bool:
+            found = self._pool_at(pool_path)
+            found.refresh(0)
+            return name in found.listVolumes()
+
+        return await self._run(call)
 
     async def volume_capacity(self, pool_path: str, name: str) -> int:
         """A volume's virtual size in bytes."""
@@ -545,10 +563,16 @@ def _seen(domain: Any) -> DomainSeen:
     state, reason = domain.state()
     power = POWER.get(state, PowerState.UNKNOWN)
     why = PAUSED_WHY.get(reason, "") if power is PowerState.PAUSED else ""
-    job = False
-    if power in (PowerState.RUNNING, PowerState.PAUSED):
-        job = domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE
+    job = power in (PowerState.RUNNING, PowerState.PAUSED) and _has_job(domain)
     return DomainSeen(domain.UUIDString(), domain.name(), power, why, bool(domain.isPersistent()), job)
+
+
+def _has_job(domain: Any) -> bool:
+    try:
+        return bool(domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
+    except libvirt.libvirtError as err:
+        # the incoming half of a migration: its statistics are only on the source
+        return bool(err.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED)
 
 
 def _progress(stats: dict[str, Any]) -> JobProgress:

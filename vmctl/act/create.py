@@ -1,0 +1,148 @@
+"""Create a VM: a specification, a place, a disk, a start. What fails half-way leaves nothing behind."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from vmctl.act import disks, power
+from vmctl.errors import HostError, Refused, Usage, VmctlError
+from vmctl.model import VM, Boot, Disk, PowerState, Spec, bad_name
+from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
+from vmctl.tasks import Job
+from vmctl.world import World
+
+
+def new_mac() -> str:
+    """A MAC address from QEMU's own range."""
+    return "52:54:00:" + ":".join(f"{random.SystemRandom().randrange(256):02x}" for _ in range(3))
+
+
+async def baseline(world: World) -> str:
+    """The CPU that every host can give, computed once and again when a host joins; empty when hosts cannot tell."""
+    kept = await world.store.find(Setting, "cpu-baseline")
+    if kept is not None:
+        return kept.value
+    abouts = [link.about for link in world.links.values() if link.about and link.about.cpu_xml]
+    if not abouts:
+        return ""
+    accel = abouts[0].accel
+    cpus = [about.cpu_xml for about in abouts if about.accel == accel]
+    text = await world.any_online().virt.baseline_cpu(accel, cpus)
+    registered = {record.name for record in await world.store.all(HostRecord)}
+    if registered == {name for name, link in world.links.items() if link.about}:  # not while some host is unknown
+        await world.store.put(Setting("cpu-baseline", text))
+    return text
+
+
+def common_machine(world: World, family: str = "pc-q35-") -> str:
+    """The newest versioned machine type that every known host has."""
+    known = [set(link.about.machines) for link in world.links.values() if link.about]
+    common = set.intersection(*known) if known else set()
+    versions = [m for m in common if m.startswith(family) and m[len(family) :].replace(".", "").isdigit()]
+    return max(versions, key=lambda m: [int(n) for n in m[len(family) :].split(".")], default="")
+
+
+async def make_spec(world: World, args: dict[str, Any]) -> tuple[Spec, Image, Storage]:
+    """The specification of a new VM. Raises Usage, NotFound."""
+    problem = bad_name(args["name"])
+    if problem:
+        raise Usage(problem)
+    image = await world.store.get(Image, args["image"])
+    storage = await world.store.get(Storage, image.storage)
+    cpus, mem_mib = int(args.get("cpus", 1)), int(args["mem_mib"])
+    if cpus < 1 or mem_mib < 16:
+        raise Usage("a VM needs at least 1 CPU and 16 MiB of memory")
+    spec = Spec(
+        uuid=str(uuid.uuid4()),
+        name=args["name"],
+        cpus=cpus,
+        mem_mib=mem_mib,
+        mac=new_mac(),
+        bridge=args.get("bridge") or "br0",
+        boot=Boot(image.kernel, image.initrd, f"{image.cmdline} hostname={args['name']}" if image.kernel else ""),
+        image=image.name,
+        cpu=args.get("cpu") or "baseline",
+        cpu_xml="" if args.get("cpu") == "host" else await baseline(world),
+        machine=common_machine(world),
+        agent_port=args.get("agent_port") or "virtio",
+        apart=args.get("apart") or "",
+        together=args.get("together") or "",
+        labels=args.get("labels") or {},
+        disks=(Disk(storage.name, f"{storage.path}/{args['name']}.qcow2"),),
+    )
+    return spec, image, storage
+
+
+async def create(world: World, job: Job) -> dict[str, Any]:
+    """Task: make a VM and, unless `no_start`, start it where placement says."""
+    if job.journal.get("uuid"):
+        return await _finish(world, job)
+    args = job.args
+    spec, image, storage = await make_spec(world, args)
+    starts = not args.get("no_start")
+    async with world.placing:
+        host, why = "", "not started, as asked"
+        if starts:
+            found = await power.choose(world, VM(spec), args.get("host") or "", "create", job.task.who)
+            host, why = found.host, found.why
+            job.say(f"placed on {host}: {why}")
+        state = PowerState.STARTING if starts else PowerState.STOPPED
+        vm = VMRecord(spec, time.time(), host=host, power=state, task=job.id)
+        await world.store.add_vm(vm)
+    await job.note("making the disk", uuid=spec.uuid, storage=storage.name, host=host)
+    try:
+        link = world.online(host) if host else world.any_online(storage.hosts)
+        if await link.virt.has_volume(storage.path, f"{spec.name}.qcow2"):
+            raise Refused(f"{storage.path}/{spec.name}.qcow2 is there already, and may be somebody's disk")
+        await job.note("making the disk", disk=True)
+        job.show(text=f"making the disk on {image.name}")
+        disk = await disks.make(
+            link, storage, image, spec.name, int(args.get("disk_bytes") or 0), bool(args.get("full"))
+        )
+        spec = replace(spec, disks=(disk,))
+        await world.store.change(VMRecord, spec.uuid, spec=spec)
+        await disks.write_files(link, storage, spec)
+        vm = await world.store.vm(spec.uuid)
+        if starts:
+            vm = await power.launch(world, job, vm, host)
+    except VmctlError as err:
+        await _undo(world, job, spec, storage, err)
+        raise
+    await world.tell("created", spec.name, f"{spec.name} was created; " + (f"runs on {host}: {why}" if host else why))
+    return {"vm": spec.name, "uuid": spec.uuid, "host": host, "why": why}
+
+
+async def _undo(world: World, job: Job, spec: Spec, storage: Storage, err: VmctlError) -> None:
+    """Take away what a failed create made, unless its start is uncertain: then the VM stays registered."""
+    vm = await world.store.vm(spec.uuid)
+    if vm.power is PowerState.UNKNOWN:
+        return
+    if job.journal.get("disk"):
+        try:
+            await disks.remove(world.any_online(storage.hosts), storage, spec)
+        except HostError as left:
+            job.say(f"its files on {storage.name} could not be removed: {left.message}")
+    await world.store.remove(VMRecord, spec.uuid)
+    job.say(f"undone: {err.message}")
+
+
+async def _finish(world: World, job: Job) -> dict[str, Any]:
+    """A controller died in a create: a VM that runs is done, anything else is undone."""
+    vm = await world.store.vm(job.journal["uuid"])
+    host = job.journal.get("host", "")
+    link = world.links.get(host)
+    if link is not None and await link.wait_online(power.LOOK_FOR_S) and await link.virt.domain(vm.uuid) is not None:
+        await world.store.lease(vm, host, PowerState.RUNNING)
+        return {"vm": vm.name, "uuid": vm.uuid, "host": host, "why": "found running after the controller's restart"}
+    if link is not None and not link.online:
+        await world.store.lease(vm, host, PowerState.UNKNOWN)
+        raise Refused(
+            f"{vm.name}: its creation was interrupted and {host} does not answer", hint=f"vmctl show {vm.name}"
+        )
+    interrupted = Refused(f"{vm.name} was not created: the controller ended first", hint="vmctl create again")
+    await _undo(world, job, vm.spec, await world.store.get(Storage, job.journal["storage"]), interrupted)
+    raise interrupted

@@ -1,0 +1,258 @@
+"""Hosts come and go: learn the key, ask the doctor, prove what must hold between hosts, and only then register."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from vmctl.act import disks, storage
+from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Usage, VmctlError
+from vmctl.hosts import doctor
+from vmctl.hosts.doctor import Check
+from vmctl.hosts.link import HostLink
+from vmctl.hosts.ssh import read_host_key
+from vmctl.model import PowerState, bad_name
+from vmctl.records import HostRecord, Setting, Storage, VMRecord
+from vmctl.tasks import Job
+from vmctl.world import World
+
+Attach = Callable[[HostRecord], HostLink]
+
+
+def split_name(text: str) -> tuple[str, str, int]:
+    """NAME, NAME=ADDRESS or NAME=ADDRESS:PORT. Raises Usage."""
+    name, _, address = text.partition("=")
+    if (problem := bad_name(name)) is not None:
+        raise Usage(problem)
+    address, colon, port = (address or name).rpartition(":") if address.count(":") == 1 else (address or name, "", "")
+    if colon and not port.isdigit():
+        raise Usage(f"{text!r}: the port is not a number", hint="NAME=ADDRESS:PORT")
+    return name, address, int(port) if port else 22
+
+
+class Candidate:
+    """A host on its way into the pool: its link, its report, what went wrong."""
+
+    def __init__(self, record: HostRecord, link: HostLink) -> None:
+        self.record = record
+        self.link = link
+        self.checks: list[Check] = []
+
+    @property
+    def failures(self) -> list[Check]:
+        """What keeps it out."""
+        return [check for check in self.checks if check.verdict == doctor.FAIL]
+
+
+class Hosts:
+    """The tasks about hosts. `attach` begins a supervised link for a registered host."""
+
+    def __init__(self, world: World, attach: Attach) -> None:
+        self._world = world
+        self._attach = attach
+
+    # -- add
+
+    async def add(self, job: Job) -> dict[str, Any]:
+        """Task: bring hosts into the pool, side by side; one that fails is not registered and stops no other."""
+        wanted = [split_name(text) for text in job.args["hosts"]]
+        report: dict[str, Any] = {}
+        tries = [self._meet(job, name, address, port) for name, address, port in wanted]
+        met = await asyncio.gather(*tries, return_exceptions=True)
+        candidates: list[Candidate] = []
+        for (name, _, _), outcome in zip(wanted, met, strict=True):
+            if isinstance(outcome, Candidate):
+                candidates.append(outcome)
+            elif isinstance(outcome, VmctlError):
+                report[name] = {"added": False, "checks": [], "problem": outcome.message, "fix": outcome.hint}
+            else:
+                raise outcome
+        try:
+            await self._between(job, candidates)
+            for candidate in candidates:
+                report[candidate.record.name] = await self._register(job, candidate)
+        finally:
+            await asyncio.gather(*(candidate.link.close() for candidate in candidates))
+        return await self._welcome(job, report)
+
+    async def _meet(self, job: Job, name: str, address: str, port: int) -> Candidate:
+        if await self._world.store.find(HostRecord, name) is not None:
+            raise Refused(f"{name} is registered already", hint=f"vmctl host check {name}")
+        limit = self._world.settings.timeouts.ssh_connect_s
+        key = await read_host_key(address, port, limit)
+        job.say(f"{name}: SSH host key {key.fingerprint}")
+        user = job.args.get("user") or self._world.settings.ssh_user
+        record = HostRecord(
+            name=name,
+            address=address,
+            host_key=key.public,
+            fingerprint=key.fingerprint,
+            added_at=time.time(),
+            port=port,
+            ssh_user=user,
+            migration_address=job.args.get("migration_address") or "",
+            labels=job.args.get("labels") or {},
+        )
+        wanted = job.args.get("fingerprint")
+        if wanted and wanted != key.fingerprint:
+            raise Refused(f"{name} shows {key.fingerprint}, not {wanted}", hint="check the key on the host's console")
+        world = self._world
+        link = HostLink(record, world.keys, world.runtime / "joining", world.settings)
+        try:
+            await link.connect()
+            candidate = Candidate(record, link)
+            candidate.checks = [Check("SSH", doctor.OK, f"{user}@{address}, key {key.fingerprint}")]
+            candidate.checks += await doctor.examine(link)
+            await self._find_lockspace(candidate, job.args.get("lockspace") or "")
+            return candidate
+        except BaseException:
+            await link.close()
+            raise
+
+    async def _find_lockspace(self, candidate: Candidate, given: str) -> None:
+        if given:
+            found, check = given, Check("lock manager", doctor.OK, f"lockspace {given}, as given")
+        else:
+            found, check = await doctor.lockspace(candidate.link)
+        candidate.checks.append(check)
+        about = candidate.link.about
+        assert about is not None
+        facts = {"libvirt": about.libvirt, "qemu": about.qemu, "accel": about.accel, "host_uuid": about.host_uuid}
+        candidate.record = replace(candidate.record, about=facts | {"lockspace": found})
+
+    async def _between(self, job: Job, candidates: list[Candidate]) -> None:
+        """What must hold between hosts: one lock for all, networks, and the same shared storage."""
+        job.show(text="proving the lock manager between hosts")
+        inside = [link for _, link in sorted(self._world.links.items()) if link.online]
+        sound = [c for c in candidates if not c.failures]
+        anchor = inside[0] if inside else (sound[0].link if sound else None)
+        for candidate in sound:
+            assert anchor is not None
+            space = str(candidate.record.about["lockspace"])
+            candidate.checks.append(await doctor.prove_lock(space, anchor, candidate.link))
+        job.show(text="trying the network between all hosts")
+        links = inside + [c.link for c in sound]
+        for candidate in sound:
+            await self._network(candidate, [link for link in links if link is not candidate.link])
+        for kept in await self._world.store.all(Storage):
+            verdict = await storage.prove(kept, links)
+            for candidate in sound:
+                wrong = verdict[candidate.record.name]
+                check = Check(f"storage {kept.name}", doctor.WARN if wrong else doctor.OK, wrong or "shared, proven")
+                candidate.checks.append(check)
+
+    async def _network(self, candidate: Candidate, others: list[HostLink]) -> None:
+        address = candidate.record.migration_address or candidate.record.address
+        for other in others:
+            there = other.record.migration_address or other.record.address
+            candidate.checks.append(await doctor.reach(candidate.link, other, there))
+            back = await doctor.reach(other, candidate.link, address)
+            candidate.checks.append(replace(back, name=f"network from {other.name}"))
+
+    async def _register(self, job: Job, candidate: Candidate) -> dict[str, Any]:
+        name = candidate.record.name
+        checks = doctor.as_json(candidate.checks)
+        twin = await self._same_machine(candidate)
+        if candidate.failures and not job.args.get("force"):
+            first = candidate.failures[0]
+            return {"added": False, "checks": checks, "problem": f"{first.name}: {first.text}", "fix": first.fix}
+        if twin:
+            problem = f"it is the same machine as {twin} (libvirt's host UUID is equal)"
+            return {"added": False, "checks": checks, "problem": problem, "fix": "set host_uuid in libvirtd.conf"}
+        await self._world.store.put(candidate.record)
+        shared = {c.name.removeprefix("storage ") for c in candidate.checks if c.verdict == doctor.OK}
+        for kept in await self._world.store.all(Storage):
+            if kept.name in shared:
+                await self._world.store.put(replace(kept, hosts=sorted({*kept.hosts, name})))
+        await self._world.store.remove(Setting, "cpu-baseline")  # the pool's common CPU may have shrunk
+        return {"added": True, "checks": checks, "fingerprint": candidate.record.fingerprint}
+
+    async def _same_machine(self, candidate: Candidate) -> str:
+        number = candidate.record.about.get("host_uuid")
+        for record in await self._world.store.all(HostRecord):
+            if number and record.about.get("host_uuid") == number and record.name != candidate.record.name:
+                return record.name
+        return ""
+
+    async def _welcome(self, job: Job, report: dict[str, Any]) -> dict[str, Any]:
+        """Begin the lasting links, wait for the first look at their domains, and sum up."""
+        job.show(text="looking for running domains")
+        for name in [name for name, row in report.items() if row["added"]]:
+            link = self._attach(await self._world.store.get(HostRecord, name))
+            await link.wait_online(10.0)
+            await _first_look(link)
+            report[name]["domains"] = sorted(domain.name for domain in link.domains.values())
+            await self._world.tell("host", name, f"{name} joined the pool")
+        job.journal["report"] = report
+        failed = {name: row for name, row in report.items() if not row["added"]}
+        if failed:
+            lines = tuple(f"{name}: {row['problem']}  -> {row['fix']}" for name, row in failed.items())
+            kind = PartlyFailed if len(failed) < len(report) else Refused
+            await job.note("done", report=report)
+            raise kind(f"{len(failed)} of {len(report)} hosts were not added", lines=lines, hint="mend, and add again")
+        return {"hosts": report}
+
+    # -- check, remove
+
+    async def check(self, job: Job) -> dict[str, Any]:
+        """Task: the doctor again, on registered hosts."""
+        names = job.args.get("hosts") or sorted(self._world.links)
+        report: dict[str, Any] = {}
+        for name in names:
+            job.show(text=f"checking {name}")
+            report[name] = {"checks": doctor.as_json(await self._examine(name))}
+        return {"hosts": report}
+
+    async def _examine(self, name: str) -> list[Check]:
+        link = self._world.link(name)
+        await link.wait_online(5.0)
+        if not link.online:
+            return [Check("SSH", doctor.FAIL, link.why, f"ssh {link.record.ssh_user}@{link.record.address}")]
+        candidate = Candidate(link.record, link)
+        candidate.checks = [Check("SSH", doctor.OK, f"key {link.record.fingerprint}"), *await doctor.examine(link)]
+        space, check = await doctor.lockspace(link)
+        candidate.checks.append(check)
+        others = [other for _, other in sorted(self._world.links.items()) if other.online and other is not link]
+        if space:
+            candidate.checks.append(await doctor.prove_lock(space, (others or [link])[0], link))
+        await self._network(candidate, others)
+        for kept in await self._world.store.all(Storage):
+            wrong = (await storage.prove(kept, [*others[:1], link]))[name]
+            text = wrong or f"{kept.path} shared, proven"
+            candidate.checks.append(Check(f"storage {kept.name}", doctor.FAIL if wrong else doctor.OK, text))
+        return candidate.checks
+
+    async def remove(self, job: Job) -> dict[str, Any]:
+        """Task: let a host go, as it was found. Refused while it runs a VM of ours, unless `force`."""
+        world, name = self._world, job.args["host"]
+        link = world.link(name)
+        here = [vm for vm in await world.store.all(VMRecord) if vm.host == name]
+        ours = [vm.name for vm in here if not vm.adopted and vm.power is not PowerState.STOPPED]
+        if ours and not job.args.get("force"):
+            raise Refused(f"{name} runs {', '.join(ours[:5])}", hint=f"vmctl host drain {name}")
+        if link.online:
+            for kept in await world.store.all(Storage):
+                await disks.forget(link, kept)
+        for vm in here:
+            if vm.adopted:
+                await world.store.remove(VMRecord, vm.uuid)
+            else:
+                await world.store.lease(vm, "", PowerState.UNKNOWN, why=f"was on {name} when it was removed")
+        for kept in await world.store.all(Storage):
+            if name in kept.hosts:
+                await world.store.put(replace(kept, hosts=[h for h in kept.hosts if h != name]))
+        await world.store.remove(HostRecord, name)
+        await world.links.pop(name).close()
+        world.loads.forget(name)
+        await world.tell("host", name, f"{name} left the pool")
+        return {"host": name, "forgotten": [vm.name for vm in here if vm.adopted]}
+
+
+async def _first_look(link: HostLink) -> None:
+    try:
+        await link.refresh_domains()
+    except (HostError, NotFound):
+        return

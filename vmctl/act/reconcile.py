@@ -1,0 +1,132 @@
+"""What hosts show against what the registry says: reality wins; where two copies run, only a human may end one.
+
+Runs after every reading of a host's domains, and leaves alone every VM that a task holds.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from vmctl.act.whereabouts import ALIVE
+from vmctl.errors import HostError, Refused
+from vmctl.hosts import domainxml
+from vmctl.hosts.link import HostLink
+from vmctl.hosts.virt import DomainSeen
+from vmctl.model import Disk, PowerState, Spec
+from vmctl.records import Storage, VMRecord
+from vmctl.world import World
+
+SETTLED = (PowerState.RUNNING, PowerState.PAUSED, PowerState.UNKNOWN, PowerState.STOPPING)
+
+
+async def reconcile(world: World, link: HostLink) -> None:
+    """Bring the registry in line with what this host shows."""
+    if not link.online or link.domains_at is None:
+        return
+    known = {vm.uuid: vm for vm in await world.store.all(VMRecord)}
+    for domain in link.domains.values():
+        vm = known.get(domain.uuid)
+        if vm is None:
+            await _adopt(world, link, domain)
+        elif vm.task is None and domain.uuid not in world.moving:
+            await _follow(world, link, vm, domain)
+    for vm in known.values():
+        if vm.host == link.name and vm.task is None and vm.uuid not in link.domains:
+            await _gone(world, link, vm)
+
+
+async def _follow(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
+    alive = domain.power in ALIVE
+    try:
+        if vm.host == link.name:
+            if domain.power is not vm.power and (alive or vm.power in SETTLED):
+                await world.store.lease(vm, link.name, domain.power, why=domain.why)
+                await world.tell("changed", vm.name, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")
+        elif alive and vm.host and await _runs_at_home(world, vm):
+            await _alarm(world, link, vm)
+        elif alive and (not vm.host or vm.power in (PowerState.STOPPED, PowerState.UNKNOWN, PowerState.RUNNING)):
+            await world.store.lease(vm, link.name, domain.power, why=domain.why)
+            was = f"not on {vm.host}" if vm.host else "started by somebody else"
+            await world.tell("found", vm.name, f"{vm.name} runs on {link.name}, {was}")
+    except Refused:
+        return  # a task took it meanwhile
+
+
+async def _runs_at_home(world: World, vm: VMRecord) -> bool:
+    """Whether its own host shows it running as well, or cannot be asked (then it may)."""
+    link = world.links.get(vm.host)
+    if link is None or not link.online:
+        return False
+    try:
+        seen = await link.virt.domain(vm.uuid)
+    except HostError:
+        return False
+    return seen is not None and seen.power in ALIVE
+
+
+async def _alarm(world: World, link: HostLink, vm: VMRecord) -> None:
+    why = f"two copies: on {vm.host} and on {link.name}"
+    if vm.why != why:
+        await world.store.change(VMRecord, vm.uuid, why=why)
+        await world.tell("alarm", vm.name, f"{vm.name} shows {why}; nothing is done to either, look at both hosts")
+
+
+async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
+    """Its host answers and does not have it: it ended by itself, or somebody else ended it."""
+    if vm.power is PowerState.STOPPED and not vm.adopted:
+        return
+    try:
+        if vm.adopted and vm.power is PowerState.STOPPED:
+            await world.store.remove(VMRecord, vm.uuid)
+            await world.tell("forgotten", vm.name, f"{vm.name} was undefined on {link.name} and is forgotten")
+        elif vm.power in SETTLED or vm.power is PowerState.CRASHED:
+            await world.store.lease(vm, vm.host if vm.adopted else "", PowerState.STOPPED)
+            await world.tell("ended", vm.name, f"{vm.name} is no longer on {link.name}: stopped")
+    except Refused:
+        return
+
+
+async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
+    """A domain nobody told us about: registered as it is, and not touched."""
+    if domain.name.startswith("vmctl-probe-"):
+        return
+    try:
+        xml = await link.virt.xml(domain.uuid, migratable=True)
+    except HostError:
+        return  # it ended meanwhile, or the next reading will do
+    seen = domainxml.read(xml)
+    ours = seen.spec is not None and seen.spec.uuid == domain.uuid
+    spec = seen.spec if ours and seen.spec else await _spec_of(world, link, seen)
+    record = VMRecord(
+        spec, time.time(), host=link.name, power=domain.power, adopted=not ours, definition="" if ours else xml
+    )
+    try:
+        await world.store.add_vm(record)
+    except Refused:  # the name is taken by another VM
+        await world.store.add_vm(replace(record, spec=replace(spec, name=f"{spec.name}-{spec.uuid[:8]}")))
+    await world.tell(
+        "adopted", spec.name, f"{spec.name} was found on {link.name} ({domain.power}) and adopted as it is"
+    )
+
+
+async def _spec_of(world: World, link: HostLink, seen: domainxml.Seen) -> Spec:
+    """The specification of a domain that somebody else made, as far as its XML tells."""
+    storages = await world.store.all(Storage)
+
+    def storage_at(path: str) -> str:
+        at = next((s.name for s in storages if path.startswith(s.path.rstrip("/") + "/")), "")
+        return at or f"{link.name}'s own"
+
+    return Spec(
+        uuid=seen.uuid,
+        name=seen.name,
+        cpus=seen.cpus,
+        mem_mib=seen.mem_mib,
+        disks=tuple(Disk(storage_at(path), path, "", "") for path in seen.disks),
+        mac=seen.macs[0] if seen.macs else "",
+        machine=seen.machine,
+        cpu="as found",
+        agent_port="virtio" if seen.agent_socket else "",
+        pinned=bool(seen.unmovable),
+    )

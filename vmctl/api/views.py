@@ -1,0 +1,86 @@
+"""Hosts, VMs and decisions as clients see them. Every measured number carries its age."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from vmctl.decide import score
+from vmctl.model import VM, Cluster, Host, PowerState
+from vmctl.records import DecisionRecord, HostRecord, VMRecord
+from vmctl.world import World
+
+MIB = 1 << 20
+
+
+def host(world: World, record: HostRecord, seen: Host, cluster: Cluster) -> dict[str, Any]:
+    """One host."""
+    load = seen.load
+    vms = cluster.on(seen.name)
+    promised = sum(vm.spec.mem_mib + world.policy.vm_overhead_mib for vm in vms)
+    return {
+        "name": seen.name,
+        "state": str(seen.state) + (", draining" if seen.draining else ""),
+        "why": seen.why_not,
+        "address": record.address,
+        "cpus": seen.cpus,
+        "mem_mib": seen.mem_mib,
+        "promised_mib": promised,
+        "vcpus": sum(vm.spec.cpus for vm in vms),
+        "vms": [vm.name for vm in vms],
+        "load": asdict(load) if load else None,
+        "more": world.loads.details(seen.name),
+        "labels": dict(seen.labels),
+        "draining": seen.draining,
+        "storages": sorted(seen.storages),
+        "fingerprint": record.fingerprint,
+        "about": record.about,
+    }
+
+
+def vm(world: World, record: VMRecord, seen: VM) -> dict[str, Any]:
+    """One VM."""
+    spec, load = record.spec, seen.load
+    read_s, write_s = world.loads.disk(record.host, record.uuid) if seen.load else (None, None)
+    return {
+        "name": spec.name,
+        "uuid": spec.uuid,
+        "power": str(seen.power),
+        "host": record.host,
+        "moving_to": seen.moving_to,
+        "why": record.why,
+        "cpus": spec.cpus,
+        "mem_mib": spec.mem_mib,
+        "load": asdict(load) if load else None,
+        "read_bytes_s": read_s,
+        "write_bytes_s": write_s,
+        "image": spec.image,
+        "disks": [disk.path for disk in spec.disks],
+        "mac": spec.mac,
+        "machine": spec.machine,
+        "cpu": spec.cpu,
+        "apart": spec.apart,
+        "together": spec.together,
+        "labels": dict(spec.labels),
+        "pinned": spec.pinned,
+        "adopted": record.adopted,
+        "task": record.task,
+        "moved_at": record.moved_at,
+        "created_at": record.created_at,
+        "epoch": record.epoch,
+    }
+
+
+def top(world: World, cluster: Cluster) -> dict[str, Any]:
+    """The whole cluster at a glance, with the score's terms."""
+    return {
+        "at": cluster.taken_at,
+        "score": [list(term) for term in score.terms(cluster, world.policy)],
+        "running": sum(seen.power is PowerState.RUNNING for seen in cluster.vms),
+    }
+
+
+def decision(record: DecisionRecord) -> dict[str, Any]:
+    """A stored decision and how long ago it was made."""
+    return asdict(record) | {"age_s": round(time.time() - record.made_at, 1)}

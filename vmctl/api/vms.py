@@ -1,0 +1,119 @@
+"""Routes: VMs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from vmctl.act import checks, create, power, record
+from vmctl.api import requests, views
+from vmctl.api.shared import Now, submit
+from vmctl.controller import Controller
+from vmctl.decide.place import place
+from vmctl.errors import NotFound, Usage
+from vmctl.model import VM
+from vmctl.observe import observe
+from vmctl.records import VMRecord
+
+router = APIRouter()
+POKES = ("reboot", "reset", "pause", "resume")
+
+
+@router.get("/vms")
+async def list_vms(controller: Now) -> list[dict[str, Any]]:
+    """All VMs, by name."""
+    seen = {vm.spec.uuid: vm for vm in (await observe(controller.world)).vms}
+    records = sorted(await controller.world.store.all(VMRecord), key=lambda r: r.name)
+    return [views.vm(controller.world, r, seen[r.uuid]) for r in records if r.uuid in seen]
+
+
+@router.get("/vms/{name}")
+async def show_vm(controller: Now, name: str) -> dict[str, Any]:
+    """One VM."""
+    kept = await controller.world.store.vm(name)
+    seen = next(vm for vm in (await observe(controller.world)).vms if vm.spec.uuid == kept.uuid)
+    return views.vm(controller.world, kept, seen)
+
+
+@router.post("/vms", status_code=202)
+async def create_vm(controller: Now, asked: requests.Create) -> dict[str, Any]:
+    """Make a VM."""
+    await create.make_spec(controller.world, asked.model_dump())  # bad input is refused before there is a task
+    return await submit(controller, "create", asked.name, **asked.model_dump())
+
+
+@router.post("/vms/dry-run")
+async def create_dry_run(controller: Now, asked: requests.Create) -> dict[str, Any]:
+    """Where a VM would go, and why."""
+    spec, _, _ = await create.make_spec(controller.world, asked.model_dump())
+    return await _dry_run(controller, VM(spec), asked.host)
+
+
+async def _dry_run(controller: Controller, vm: VM, host: str) -> dict[str, Any]:
+    if host:
+        controller.world.link(host)
+    cluster = await power.measured(controller.world)
+    found = place(vm, cluster, controller.world.policy, only=host)
+    return record.placement_json(found) | {"inputs": record.inputs(cluster)}
+
+
+@router.post("/vms/{name}/start", status_code=202)
+async def start_vm(controller: Now, name: str, asked: requests.Start) -> dict[str, Any]:
+    """Start it."""
+    vm = await controller.world.store.vm(name)
+    return await submit(controller, "start", vm.name, vm=vm.uuid, host=asked.host)
+
+
+@router.post("/vms/{name}/start/dry-run")
+async def start_dry_run(controller: Now, name: str, asked: requests.Start) -> dict[str, Any]:
+    """Where it would start, and why."""
+    return await _dry_run(controller, VM((await controller.world.store.vm(name)).spec), asked.host)
+
+
+@router.post("/vms/{name}/stop", status_code=202)
+async def stop_vm(controller: Now, name: str, asked: requests.Stop) -> dict[str, Any]:
+    """Shut it down."""
+    vm = await controller.world.store.vm(name)
+    return await submit(controller, "stop", vm.name, vm=vm.uuid, **asked.model_dump())
+
+
+@router.post("/vms/{name}/migrate", status_code=202)
+async def migrate_vm(controller: Now, name: str, asked: requests.Migrate) -> dict[str, Any]:
+    """Move it to another host."""
+    vm = await controller.world.store.vm(name)
+    if asked.to:
+        controller.world.link(asked.to)
+    return await submit(controller, "migrate", vm.name, vm=vm.uuid, **asked.model_dump())
+
+
+@router.get("/vms/{name}/migrate/check")
+async def check_migration(controller: Now, name: str) -> dict[str, Any]:
+    """What stands in the way of migrating it, for every host."""
+    return await checks.check_migration(controller.world, await controller.world.store.vm(name))
+
+
+@router.get("/vms/{name}/why")
+async def why_vm(controller: Now, name: str, at: float | None = None) -> dict[str, Any]:
+    """The newest decision about it, or the one in force at a time."""
+    vm = await controller.world.store.vm(name)
+    found = await controller.world.store.decisions(vm.name, before=at)
+    if not found:
+        raise NotFound(f"nothing was decided about {vm.name}: it was found running, or that time is too early")
+    return views.decision(found[0]) | {"now_on": vm.host}
+
+
+@router.post("/vms/{name}/{verb}", status_code=202)
+async def poke_vm(controller: Now, name: str, verb: str) -> dict[str, Any]:
+    """Reboot, reset, pause or resume it."""
+    if verb not in POKES:
+        raise Usage(f"a VM cannot {verb!r}", hint=f"one of {', '.join(POKES)}")
+    vm = await controller.world.store.vm(name)
+    return await submit(controller, verb, vm.name, vm=vm.uuid)
+
+
+@router.delete("/vms/{name}", status_code=202)
+async def delete_vm(controller: Now, name: str) -> dict[str, Any]:
+    """Delete it and its disks."""
+    vm = await controller.world.store.vm(name)
+    return await submit(controller, "delete", vm.name, vm=vm.uuid)

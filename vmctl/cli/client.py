@@ -1,0 +1,163 @@
+"""The HTTP client: one request at a time over the controller's unix socket. The standard library only: it must be fast.
+
+When no controller answers, one is started in the background, and that is said in one line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from vmctl import errors
+
+START_LIMIT_S = 30.0
+
+
+def socket_path() -> Path:
+    """The controller's socket: VMCTL_SOCKET, or the local one."""
+    from vmctl import config
+
+    given = os.environ.get("VMCTL_SOCKET", "")
+    return Path(given) if given else config.runtime_dir() / "controller.sock"
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(str(self._path))
+
+
+class Client:
+    """Speaks to the controller; errors come out as the classes of `vmctl.errors`."""
+
+    def __init__(self, *, autostart: bool = True) -> None:
+        self._path = socket_path()
+        self._autostart = autostart and "VMCTL_SOCKET" not in os.environ
+
+    def get(self, *parts: str, **query: Any) -> Any:
+        """GET /api/v1/parts..."""
+        return self._call("GET", parts, None, query)
+
+    def post(self, *parts: str, body: dict[str, Any] | None = None) -> Any:
+        """POST a JSON body."""
+        return self._call("POST", parts, body or {}, {})
+
+    def put(self, *parts: str, body: dict[str, Any]) -> Any:
+        """PUT a JSON body."""
+        return self._call("PUT", parts, body, {})
+
+    def delete(self, *parts: str, **query: Any) -> Any:
+        """DELETE."""
+        return self._call("DELETE", parts, None, query)
+
+    def lines(self, *parts: str) -> Iterator[dict[str, Any]]:
+        """GET a stream of JSON lines."""
+        with contextlib.closing(self._connect()) as connection:
+            response = self._send(connection, "GET", parts, None, {})
+            while line := response.readline():
+                yield json.loads(line)
+
+    def _call(self, method: str, parts: tuple[str, ...], body: Any, query: dict[str, Any]) -> Any:
+        with contextlib.closing(self._connect()) as connection:
+            return json.loads(self._send(connection, method, parts, body, query).read())
+
+    def _send(
+        self, connection: _UnixConnection, method: str, parts: tuple[str, ...], body: Any, query: dict[str, Any]
+    ) -> http.client.HTTPResponse:
+        path = "/api/v1/" + "/".join(quote(part, safe="") for part in parts)
+        known = [f"{key}={quote(str(value), safe='')}" for key, value in query.items() if value is not None]
+        if known:
+            path += "?" + "&".join(known)
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            connection.request(method, path, data, {"Content-Type": "application/json"} if data else {})
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as err:
+            raise errors.ControllerUnreachable(
+                f"the controller at {self._path} went away: {err}", hint="vmctl task list, once it is back"
+            ) from err
+        if response.status >= 400:
+            raise _error(response)
+        return response
+
+    def _connect(self) -> _UnixConnection:
+        connection = _UnixConnection(self._path)
+        try:
+            connection.connect()
+        except (FileNotFoundError, ConnectionRefusedError) as err:
+            if not self._autostart:
+                hint = "vmctl serve"
+                raise errors.ControllerUnreachable(f"no controller answers at {self._path}", hint=hint) from err
+            start_controller(self._path)
+            connection.connect()
+        except OSError as err:
+            raise errors.ControllerUnreachable(f"no controller answers at {self._path}: {err}") from err
+        return connection
+
+
+def start_controller(path: Path) -> None:
+    """Start a local controller in the background and wait until it answers. Raises ControllerUnreachable."""
+    from vmctl import config
+
+    log = config.state_dir() / "controller.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vmctl.cli.main", "serve"],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd="/",
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None and not _answers(path):
+            break
+        if _answers(path):
+            print(f"started a local controller (process {process.pid}, log {log})", file=sys.stderr)
+            return
+        time.sleep(0.05)
+    tail = log.read_text(errors="replace").strip().splitlines()[-1:]
+    raise errors.ControllerUnreachable(
+        f"the local controller did not start: {' '.join(tail)}", hint=f"see {log}, or run: vmctl serve"
+    )
+
+
+def _answers(path: Path) -> bool:
+    connection = _UnixConnection(path)
+    with contextlib.suppress(OSError), contextlib.closing(connection):
+        connection.connect()
+        return True
+    return False
+
+
+def _error(response: http.client.HTTPResponse) -> errors.VmctlError:
+    text = response.read()
+    try:
+        return rebuild(json.loads(text)["error"])
+    except (ValueError, KeyError):
+        return errors.VmctlError(f"the controller answered {response.status}: {text[:200]!r}")
+
+
+def rebuild(raw: dict[str, Any]) -> errors.VmctlError:
+    """The error that the controller raised, as the same class."""
+    kind = errors.by_code(raw["code"])
+    err = errors.VmctlError.__new__(kind)
+    errors.VmctlError.__init__(err, raw["message"], hint=raw.get("hint", ""), lines=tuple(raw.get("lines", ())))
+    err.exit_code = raw.get("exit_code", kind.exit_code)
+    return err

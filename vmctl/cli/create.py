@@ -1,0 +1,63 @@
+"""`vmctl create`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from vmctl.cli import complete, follow, output
+from vmctl.cli.client import Client
+from vmctl.cli.sizes import Label, Size
+from vmctl.cli.why import print_placement
+
+
+@click.command()
+@click.argument("name")
+@click.option("--image", required=True, shell_complete=complete.images, help="What its disk is made from.")
+@click.option("--cpus", type=int, default=1, show_default=True, help="vCPUs.")
+@click.option("--memory", type=Size("M"), required=True, help="Memory: 512M, 2G.")
+@click.option("--disk", type=Size("G"), default=0, help="Size of its disk (as large as the image).")
+@click.option("--full", is_flag=True, help="Copy the image instead of building on it.")
+@click.option("--host", default="", shell_complete=complete.hosts, help="Leave placement no choice.")
+@click.option("--label", "labels", type=Label(), multiple=True, help="A label that its host must carry.")
+@click.option("--apart", default="", help="Never on one host with VMs of this group.")
+@click.option("--together", default="", help="Always on one host with VMs of this group.")
+@click.option(
+    "--cpu", type=click.Choice(["baseline", "host"]), default="baseline", help="baseline: runs on every host."
+)
+@click.option("--bridge", default="", help="The hosts' bridge for its network card (br0).")
+@click.option(
+    "--agent-port", type=click.Choice(["virtio", "isa"]), default="virtio", help="isa: guests without virtio."
+)
+@click.option("--no-start", is_flag=True, help="Only make it.")
+@click.option("--dry-run", is_flag=True, help="Show the best three hosts, and why.")
+@output.option
+@follow.options
+def create(
+    name: str,
+    memory: int,
+    disk: int,
+    labels: tuple[tuple[str, str], ...],
+    dry_run: bool,
+    form: str,
+    detach: bool,
+    timeout: float,
+    **more: Any,
+) -> None:
+    """Make a VM and start it where placement says.
+
+    Example: vmctl create web1 --image debian-12 --cpus 2 --memory 2G --apart web
+    """
+    client = Client()
+    body = {"name": name, "mem_mib": memory >> 20, "disk_bytes": disk, "labels": dict(labels), **more}
+    if dry_run:
+        print_placement(client.post("vms", "dry-run", body=body), form)
+        return
+    task = client.post("vms", body=body)
+    follow.run(client, [task], form, _done, detach=detach, timeout=timeout)
+
+
+def _done(task: dict[str, Any]) -> str:
+    result = task["result"]
+    return f"{result['vm']} runs on {result['host']}" if result["host"] else f"{result['vm']} is made, {result['why']}"

@@ -1,0 +1,193 @@
+"""Following tasks to their end: a bar on a terminal, a line per step elsewhere; Ctrl-C asks what is meant.
+
+Leaving never stops a task: it is the controller's, and `vmctl task attach` finds it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from vmctl import errors
+from vmctl.cli import output
+from vmctl.cli.client import Client, rebuild
+
+BAR = 28
+State = dict[str, Any]
+
+
+def options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--detach and --timeout for commands that start tasks."""
+    detach = click.option("--detach", is_flag=True, help="Return at once; print the task's number.")
+    timeout = click.option("--timeout", type=float, metavar="S", help="Stop waiting after so many seconds (exit 6).")
+    return detach(timeout(function))
+
+
+def run(
+    client: Client, tasks: list[State], form: str, done: Callable[[State], str], *, detach: bool, timeout: float | None
+) -> list[State]:
+    """Follow tasks to their end and print each result; raise the first error when there was one task, else sum up."""
+    if detach:
+        for task in tasks:
+            output.data(task, form) if form in ("json", "yaml") else output.say(
+                f"task {task['id']}  {task['kind']} {task['subject']}  (vmctl task attach {task['id']})"
+            )
+        return tasks
+    ended = _Follower(client, tasks, quiet=form not in ("table", "wide"), timeout_s=timeout).follow()
+    good = [task for task in ended if task["state"] == "done"]
+    if form in ("json", "yaml"):
+        results = [task["result"] for task in good]
+        if good:
+            output.data(results[0] if len(tasks) == 1 else results, form)
+    else:
+        for task in good:
+            text = task["subject"] if form == "name" else done(task)
+            output.say(text) if text else None
+    _raise(ended)
+    return ended
+
+
+def _raise(ended: list[State]) -> None:
+    bad = [task for task in ended if task["state"] != "done"]
+    if not bad:
+        return
+    if len(ended) == 1:
+        raise rebuild(bad[0]["error"])
+    codes = {task["error"]["code"] for task in bad}
+    if len(bad) == len(ended) and len(codes) == 1:
+        kind: type[errors.VmctlError] = errors.by_code(codes.pop())
+    else:
+        kind = errors.PartlyFailed
+    summed = errors.VmctlError.__new__(kind)
+    lines = tuple(f"{task['subject']}: {task['error']['message']}" for task in bad)
+    errors.VmctlError.__init__(summed, f"{len(bad)} of {len(ended)} failed", lines=lines)
+    raise summed
+
+
+class _Follower:
+    """Threads read the tasks' streams; the main thread draws."""
+
+    def __init__(self, client: Client, tasks: list[State], *, quiet: bool, timeout_s: float | None) -> None:
+        self._client = client
+        self._states = {task["id"]: task for task in tasks}
+        self._news: queue.Queue[State | BaseException] = queue.Queue()
+        self._quiet = quiet
+        self._deadline = time.monotonic() + timeout_s if timeout_s else None
+        self._live = sys.stderr.isatty() and not quiet
+        self._drawn = 0
+        self._said: dict[int, int] = {}
+        self._tenth: dict[int, int] = {}
+
+    def follow(self) -> list[State]:
+        for number in self._states:
+            threading.Thread(target=self._read, args=(number,), daemon=True).start()
+        open_ones = set(self._states)
+        while open_ones:
+            try:
+                state = self._next()
+            except KeyboardInterrupt:
+                self._ask(open_ones)
+                continue
+            if state is None:
+                continue
+            self._states[state["id"]] = state
+            if state["state"] in ("done", "failed", "cancelled"):
+                open_ones.discard(state["id"])
+            self._draw(state)
+        self._erase()
+        return list(self._states.values())
+
+    def _read(self, number: int) -> None:
+        try:
+            for state in self._client.lines("tasks", str(number), "follow"):
+                self._news.put(state)
+            if state["state"] not in ("done", "failed", "cancelled"):
+                raise errors.ControllerUnreachable(
+                    f"the controller went away; task {number} is in its journal", hint=f"vmctl task attach {number}"
+                )
+        except BaseException as err:  # handed to the main thread, which raises it
+            self._news.put(err)
+
+    def _next(self) -> State | None:
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            numbers = ", ".join(map(str, self._states))
+            raise errors.TimedOut("the time is over; the work goes on", hint=f"vmctl task attach {numbers}")
+        try:
+            news = self._news.get(timeout=0.2)
+        except queue.Empty:
+            return None
+        if isinstance(news, BaseException):
+            self._erase()
+            raise news
+        return news
+
+    def _ask(self, open_ones: set[int]) -> None:
+        self._erase()
+        numbers = " ".join(map(str, sorted(open_ones)))
+        answer = "d"
+        if sys.stdin.isatty():
+            with contextlib.suppress(click.Abort):
+                answer = click.prompt("[c]ancel it, [d]etach, or [g]o on watching?", default="d", err=True)[:1].lower()
+        if answer == "g":
+            return
+        if answer == "c":
+            for number in open_ones:
+                with contextlib.suppress(errors.VmctlError):
+                    self._client.post("tasks", str(number), "cancel")
+            return
+        print(f"detached; it goes on: vmctl task attach {numbers}", file=sys.stderr)
+        raise SystemExit(130)
+
+    # -- drawing
+
+    def _draw(self, state: State) -> None:
+        if self._quiet:
+            return
+        if self._live:
+            self._erase()
+            self._sentences(state)
+            lines = [bar(s) for s in self._states.values() if s["state"] in ("queued", "running", "unknown")][:10]
+            sys.stderr.write("".join(line[: output.width() - 1] + "\n" for line in lines))
+            sys.stderr.flush()
+            self._drawn = len(lines)
+            return
+        self._sentences(state)
+        tenth = int(state["progress"].get("percent") or 0) // 10
+        if tenth > self._tenth.get(state["id"], 0):
+            self._tenth[state["id"]] = tenth
+            print(bar(state), file=sys.stderr)
+
+    def _sentences(self, state: State) -> None:
+        lines = state["log"]
+        for _, sentence in lines[self._said.get(state["id"], 0) :]:
+            print(output.clean(f"{state['subject']}: {sentence}"), file=sys.stderr)
+        self._said[state["id"]] = len(lines)
+
+    def _erase(self) -> None:
+        if self._drawn:
+            sys.stderr.write(f"\x1b[{self._drawn}A\x1b[J")
+            self._drawn = 0
+
+
+def bar(state: State) -> str:
+    """One line about a running task."""
+    p = state["progress"]
+    head = f"{state['kind']} {state['subject']}"
+    if "percent" not in p:
+        return output.clean(f"{head}  {p.get('text') or state['step'] or state['state']}")
+    full = round(BAR * min(100.0, p["percent"]) / 100)
+    drawn = f"{head}  [{'#' * full}{'.' * (BAR - full)}] {p['percent']:3.0f}%"
+    if "rate_mib_s" not in p:
+        return output.clean(f"{drawn}  {p.get('text', '')}")
+    eta = f"{p['eta_s']:.0f} s left" if p.get("eta_s") is not None else "no end in sight"
+    return output.clean(
+        f"{drawn}  {p['rate_mib_s']:.0f} MiB/s, dirty {p['dirty_mib_s']:.0f} MiB/s, "
+        f"pause <= {p['downtime_ms']} ms, {eta}, {p['tactic']}"
+    )

@@ -1,0 +1,328 @@
+"""`vmctl host`, `vmctl storage`, `vmctl image`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vmctl import errors
+from vmctl.cli import complete, follow, output
+from vmctl.cli.client import Client
+from vmctl.cli.output import mib, share
+from vmctl.cli.sizes import Label
+
+COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
+
+
+def _load(item: dict[str, Any], key: str) -> float | None:
+    return item["load"][key] if item["load"] else None
+
+
+HOST_COLUMNS: tuple[output.Column, ...] = (
+    ("NAME", lambda h: h["name"]),
+    ("STATE", lambda h: h["state"]),
+    ("CPUS", lambda h: h["cpus"]),
+    ("CPU", lambda h: share(_load(h, "cpu"), h["cpus"])),
+    ("MEMORY", lambda h: mib(h["mem_mib"])),
+    ("USED", lambda h: share(_load(h, "mem_used_mib"), h["mem_mib"])),
+    ("PROMISED", lambda h: share(h["promised_mib"], h["mem_mib"])),
+    ("VMS", lambda h: len(h["vms"])),
+    ("AGE", lambda h: output.ago(_load(h, "age_s"))),
+)
+HOST_WIDE: tuple[output.Column, ...] = (
+    (
+        "STALL",
+        lambda h: share(max(h["load"]["psi_cpu"], h["load"]["psi_mem"], h["load"]["psi_io"]) if h["load"] else None),
+    ),
+    ("LIBVIRT", lambda h: h["about"].get("libvirt")),
+    ("QEMU", lambda h: h["about"].get("qemu")),
+    ("LABELS", lambda h: [f"{k}={v}" for k, v in h["labels"].items()]),
+    ("WHY", lambda h: h["why"]),
+)
+
+
+@click.group()
+def host() -> None:
+    """Hosts: add, list, check, drain, remove."""
+
+
+@host.command("add")
+@click.argument("names", nargs=-1, required=True, metavar="NAME[=ADDRESS[:PORT]]...")
+@click.option("--user", default="", help="Log in as this user (root).")
+@click.option("--fingerprint", default="", help="Refuse a host that shows another SSH key.")
+@click.option("--migration-address", default="", help="Where guests' memory is sent to (the host's address).")
+@click.option("--lockspace", default="", help="virtlockd's directory, where its configuration is not readable.")
+@click.option("--label", "labels", type=Label(), multiple=True, help="A label of the hosts.")
+@click.option("--force", is_flag=True, help="Add a host that the doctor refuses. Disks may be written by two hosts.")
+@output.option
+@follow.options
+def add(
+    names: tuple[str, ...], labels: tuple[tuple[str, str], ...], form: str, detach: bool, timeout: float, **more: Any
+) -> None:
+    """Bring hosts into the pool: learn their keys, examine them, adopt what runs there. Nothing is installed.
+
+    Example: vmctl host add kvm1 kvm2 kvm3=10.0.0.13
+    """
+    client = Client()
+    task = client.post("hosts", body={"hosts": list(names), "labels": dict(labels), **more})
+    try:
+        follow.run(client, [task], form, _report, detach=detach, timeout=timeout)
+    except (errors.PartlyFailed, errors.Refused):
+        report = client.get("tasks", str(task["id"]))
+        _print_report(_report_of(report))
+        raise
+
+
+def _report_of(task: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = task["result"].get("hosts") or task.get("journal", {}).get("report", {})
+    return found
+
+
+def _report(task: dict[str, Any]) -> str:
+    _print_report(_report_of(task))
+    return ""
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    for name, row in report.items():
+        verdict = "" if "added" not in row else ("  added" if row["added"] else "  not added")
+        found = row.get("domains")
+        adopted = f", {len(found)} running domains adopted: {', '.join(found)}" if found else ""
+        print(f"{output.style(name, bold=True)}{verdict}{adopted}")
+        for check in row["checks"]:
+            mark = output.style(check["verdict"].ljust(4), fg=COLOURS.get(check["verdict"]))
+            print(f"  {mark}  {check['name']}: {output.clean(check['text'])}")
+            if check["fix"]:
+                print(f"        mend: {output.clean(check['fix'])}")
+
+
+@host.command("list")
+@output.option
+def list_hosts(form: str) -> None:
+    """List hosts with their load and its age."""
+    output.rows(Client().get("hosts"), form, HOST_COLUMNS, HOST_WIDE, "no hosts yet: vmctl host add NAME...")
+
+
+@host.command("show")
+@click.argument("name", shell_complete=complete.hosts)
+@output.option
+def show(name: str, form: str) -> None:
+    """Show one host."""
+    found = Client().get("hosts", name)
+    if form not in ("table", "wide"):
+        output.data(found, form)
+        return
+    more, load = found["more"], found["load"]
+    rows = [("name", name), ("state", found["state"]), ("why", found["why"]), ("address", found["address"])]
+    rows += [("SSH key", found["fingerprint"]), ("libvirt", found["about"].get("libvirt"))]
+    rows += [("QEMU", found["about"].get("qemu")), ("memory", mib(found["mem_mib"])), ("CPUs", found["cpus"])]
+    if load:
+        stalls = ", ".join(f"{k} {share(load[f'psi_{k}'])}" for k in ("cpu", "mem", "io"))
+        rows += [("CPU in use", share(load["cpu"], found["cpus"])), ("memory in use", mib(load["mem_used_mib"]))]
+        rows += [("stalls", stalls), ("steal", share(load["steal"])), ("age", output.ago(load["age_s"]))]
+    rows += [("load average", more.get("load1")), ("I/O wait", share(more.get("iowait")))]
+    rows += [("promised", mib(found["promised_mib"])), ("VMs", found["vms"]), ("storages", found["storages"])]
+    output.pairs([*rows, ("labels", [f"{k}={v}" for k, v in found["labels"].items()])])
+
+
+@host.command("check")
+@click.argument("names", nargs=-1, shell_complete=complete.hosts)
+@output.option
+@follow.options
+def check(names: tuple[str, ...], form: str, detach: bool, timeout: float) -> None:
+    """Ask the doctor again; no names: all hosts."""
+    client = Client()
+    task = client.post("hosts", "check", body={"hosts": list(names)})
+    (ended,) = follow.run(client, [task], form, _report, detach=detach, timeout=timeout)
+    bad = [n for n, row in _report_of(ended).items() if any(c["verdict"] == "FAIL" for c in row["checks"])]
+    if bad:
+        raise errors.PartlyFailed(f"not well: {', '.join(bad)}")
+
+
+@host.command("label")
+@click.argument("name", shell_complete=complete.hosts)
+@click.argument("labels", nargs=-1, required=True, type=Label())
+def label(name: str, labels: tuple[tuple[str, str], ...]) -> None:
+    """Set labels; KEY= takes one away.
+
+    Example: vmctl host label kvm1 rack=a
+    """
+    found = Client().put("hosts", name, "labels", body={"labels": dict(labels)})
+    output.say(f"{name}: {', '.join(f'{k}={v}' for k, v in found.items()) or 'no labels'}")
+
+
+@host.command("drain")
+@click.argument("name", shell_complete=complete.hosts)
+@click.option("--plan", is_flag=True, help="Only show what would move.")
+@output.option
+@follow.options
+def drain(name: str, plan: bool, form: str, detach: bool, timeout: float) -> None:
+    """Move every VM off a host and place no more there, until undrain."""
+    from vmctl.cli.plans import print_plan
+
+    client = Client()
+    if plan:
+        print_plan(client.get("hosts", name, "drain"), form)
+        return
+    task = client.post("hosts", name, "drain")
+    follow.run(
+        client,
+        [task],
+        form,
+        lambda t: f"{name} is drained: {t['result']['moved']} VMs moved",
+        detach=detach,
+        timeout=timeout,
+    )
+
+
+@host.command("undrain")
+@click.argument("name", shell_complete=complete.hosts)
+def undrain(name: str) -> None:
+    """Let a host take VMs again."""
+    Client().post("hosts", name, "undrain")
+    output.say(f"{name} takes VMs again")
+
+
+@host.command("remove")
+@click.argument("name", shell_complete=complete.hosts)
+@click.option("--force", is_flag=True, help="Even if VMs of ours may run there.")
+@follow.options
+def remove(name: str, force: bool, detach: bool, timeout: float) -> None:
+    """Let a host go, as it was found; adopted VMs go on there."""
+    client = Client()
+    task = client.delete("hosts", name, force=str(force).lower())
+    follow.run(client, [task], "table", lambda t: f"{name} has left the pool", detach=detach, timeout=timeout)
+
+
+@click.group()
+def storage() -> None:
+    """Shared storage: add, list, check."""
+
+
+def _storage_done(task: dict[str, Any]) -> str:
+    result = task["result"]
+    for problem in result["problems"]:
+        output.say(f"  not usable from {problem}")
+    size = f"{result['free_bytes'] / 2**30:.0f} of {result['capacity_bytes'] / 2**30:.0f} GiB free"
+    return f"storage {result['storage']} at {result['path']}: shared by {', '.join(result['hosts'])}, {size}"
+
+
+@storage.command("add")
+@click.argument("name")
+@click.option("--path", required=True, help="The directory, as every host sees it.")
+@click.option("--lockspace", default="", help="The lock manager's directory (as the doctor found it).")
+@output.option
+@follow.options
+def storage_add(name: str, path: str, lockspace: str, form: str, detach: bool, timeout: float) -> None:
+    """Register a shared directory; every host must read back what another wrote.
+
+    Example: vmctl storage add main --path /shared
+    """
+    client = Client()
+    task = client.post("storages", body={"name": name, "path": path, "lockspace": lockspace})
+    follow.run(client, [task], form, _storage_done, detach=detach, timeout=timeout)
+
+
+@storage.command("list")
+@output.option
+def storage_list(form: str) -> None:
+    """List storages."""
+    columns: tuple[output.Column, ...] = (
+        ("NAME", lambda s: s["name"]),
+        ("PATH", lambda s: s["path"]),
+        ("LOCKSPACE", lambda s: s["lockspace"]),
+        ("HOSTS", lambda s: s["hosts"]),
+    )
+    output.rows(Client().get("storages"), form, columns, (), "no storage yet: vmctl storage add NAME --path DIR")
+
+
+@storage.command("check")
+@click.argument("name", shell_complete=complete.storages)
+@output.option
+@follow.options
+def storage_check(name: str, form: str, detach: bool, timeout: float) -> None:
+    """Prove a storage again from every host."""
+    client = Client()
+    task = client.post("storages", name, "check")
+    follow.run(client, [task], form, _storage_done, detach=detach, timeout=timeout)
+
+
+@storage.command("remove")
+@click.argument("name", shell_complete=complete.storages)
+@follow.options
+def storage_remove(name: str, detach: bool, timeout: float) -> None:
+    """Forget a storage; its files stay."""
+    client = Client()
+    task = client.delete("storages", name)
+    follow.run(client, [task], "table", lambda t: f"storage {name} is forgotten", detach=detach, timeout=timeout)
+
+
+@click.group()
+def image() -> None:
+    """Images that disks are made from: add, list, remove."""
+
+
+@image.command("add")
+@click.argument("name")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--kernel", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Boot this kernel directly."
+)
+@click.option("--initrd", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="With this initrd.")
+@click.option("--cmdline", default="", help="And this kernel command line.")
+@click.option("--storage", "storage_name", default="", shell_complete=complete.storages, help="Where it is kept.")
+@output.option
+@follow.options
+def image_add(
+    name: str,
+    file: Path,
+    kernel: Path | None,
+    initrd: Path | None,
+    cmdline: str,
+    storage_name: str,
+    form: str,
+    detach: bool,
+    timeout: float,
+) -> None:
+    """Upload a disk image, qcow2 or raw.
+
+    Example: vmctl image add debian-12 ./debian-12.qcow2
+    """
+    client = Client()
+    files = {"file": file, "kernel": kernel, "initrd": initrd}
+    body = {key: str(path.resolve()) if path else "" for key, path in files.items()}
+    task = client.post("images", body={"name": name, "cmdline": cmdline, "storage": storage_name, **body})
+    follow.run(
+        client,
+        [task],
+        form,
+        lambda t: f"image {name}: {t['result']['format']}, {t['result']['size_bytes'] / 2**20:.0f} MiB",
+        detach=detach,
+        timeout=timeout,
+    )
+
+
+@image.command("list")
+@output.option
+def image_list(form: str) -> None:
+    """List images."""
+    columns: tuple[output.Column, ...] = (
+        ("NAME", lambda i: i["name"]),
+        ("SIZE", lambda i: mib(i["size_bytes"] / 2**20)),
+        ("FORMAT", lambda i: i["format"]),
+        ("STORAGE", lambda i: i["storage"]),
+        ("BOOT", lambda i: "kernel" if i["kernel"] else "disk"),
+    )
+    output.rows(Client().get("images"), form, columns, (("PATH", lambda i: i["path"]),), "no images: vmctl image add")
+
+
+@image.command("remove")
+@click.argument("name", shell_complete=complete.images)
+@follow.options
+def image_remove(name: str, detach: bool, timeout: float) -> None:
+    """Delete an image that no VM's disk is built on."""
+    client = Client()
+    task = client.delete("images", name)
+    follow.run(client, [task], "table", lambda t: f"image {name} is deleted", detach=detach, timeout=timeout)

@@ -1,0 +1,136 @@
+"""The command line: a thin client of the controller. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from vmctl import __version__, errors
+
+# command -> (module, attribute, one line of help); the module is imported when the command is used
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "host": ("hosts", "host", "Hosts: add, list, check, drain, remove."),
+    "storage": ("hosts", "storage", "Shared storage: add, list, check."),
+    "image": ("hosts", "image", "Images that disks are made from: add, list, remove."),
+    "create": ("create", "create", "Make a VM and start it where placement says."),
+    "start": ("vms", "start", "Start VMs where placement says."),
+    "stop": ("vms", "stop", "Shut VMs down through their guests."),
+    "reboot": ("vms", "reboot", "Ask guests to restart."),
+    "reset": ("vms", "reset", "Press the reset button of VMs."),
+    "pause": ("vms", "pause", "Stop the CPUs of VMs."),
+    "resume": ("vms", "resume", "Let paused VMs go on."),
+    "delete": ("vms", "delete", "Delete stopped VMs and their disks."),
+    "migrate": ("migrate", "migrate", "Move a running VM to another host."),
+    "list": ("show", "list_vms", "List VMs."),
+    "show": ("show", "show", "Show one VM."),
+    "top": ("show", "top", "Watch hosts and VMs."),
+    "console": ("console", "console", "Open a VM's serial console."),
+    "why": ("why", "why", "Say why a VM is where it is."),
+    "rebalance": ("plans", "rebalance", "Even the cluster out."),
+    "schedule": ("plans", "schedule", "What runs by the clock."),
+    "task": ("tasks", "task", "Tasks: list, show, attach, cancel."),
+    "events": ("tasks", "events", "What happened."),
+    "serve": ("serve", "serve", "Run the controller."),
+    "lab": ("lab", "lab", "A real cluster on this machine."),
+    "completion": ("completion", "completion", "Print shell completion."),
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        found: click.Command = getattr(importlib.import_module(f"vmctl.cli.{module}"), attribute)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as err:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            raise click.UsageError(f"{err.message}{f' Did you mean {near[0]}?' if near else ''}", ctx) from err
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="vmctl %(version)s")
+def cli() -> None:
+    """Manage a pool of KVM hosts over SSH; nothing is installed on them.
+
+    \b
+    vmctl host add kvm1 kvm2 kvm3
+    vmctl storage add main --path /shared
+    vmctl image add debian-12 debian-12.qcow2
+    vmctl create web1 --image debian-12 --cpus 2 --memory 2G
+    vmctl migrate web1
+    """
+
+
+def main() -> None:
+    """The program: every error becomes a sentence, the next command and an exit code."""
+    try:
+        cli(standalone_mode=False, prog_name="vmctl")
+    except click.exceptions.Exit as done:
+        raise SystemExit(done.exit_code) from None
+    except click.UsageError as err:
+        err.show()
+        raise SystemExit(2) from None
+    except click.ClickException as err:
+        err.show()
+        raise SystemExit(1) from None
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except errors.VmctlError as err:
+        complain(err)
+        raise SystemExit(err.exit_code) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except Exception as err:
+        _unexpected(err)
+        raise SystemExit(1) from None
+
+
+def complain(err: errors.VmctlError) -> None:
+    """Print an error: the cause, the details, the next command."""
+    from vmctl.cli.output import clean, style
+
+    print(style("error: ", sys.stderr, fg="red", bold=True) + clean(err.message), file=sys.stderr)
+    for line in err.lines:
+        print(f"  {clean(line)}", file=sys.stderr)
+    if err.hint:
+        print(f"{style('try:', sys.stderr, bold=True)} {clean(err.hint)}", file=sys.stderr)
+
+
+def _unexpected(err: Exception) -> None:
+    """A bug: the log has the traceback, the user gets a sentence."""
+    import traceback
+
+    from vmctl import config
+
+    log = config.state_dir() / "cli.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        file.write(f"{sys.argv}\n{''.join(traceback.format_exception(err))}\n")
+    print(f"error: {type(err).__name__}: {err}\ntry: the details are in {log}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""How things are printed: a table for people, JSON, YAML or names for programs. No colour off a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+Column = tuple[str, Callable[[dict[str, Any]], Any]]
+FORMATS = ("table", "wide", "json", "yaml", "name")
+
+
+def option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """-o FORMAT."""
+    return click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice(FORMATS),
+        default="table",
+        help="How to print it.",
+        show_default=True,
+    )(function)
+
+
+def rows(
+    items: list[dict[str, Any]], form: str, columns: Sequence[Column], wide: Sequence[Column] = (), empty: str = ""
+) -> None:
+    """Print many things."""
+    if form in ("json", "yaml"):
+        data(items, form)
+    elif form == "name":
+        for item in items:
+            print(item.get("name") or item.get("id"))
+    elif not items:
+        print(empty, file=sys.stderr)
+    else:
+        table([*columns, *(wide if form == "wide" else ())], items)
+
+
+def data(value: Any, form: str) -> None:
+    """Print one value for a program."""
+    if form == "yaml":
+        import yaml
+
+        print(yaml.safe_dump(value, sort_keys=False), end="")
+    elif form == "name" and isinstance(value, dict):
+        print(value.get("name") or value.get("id"))
+    else:
+        print(json.dumps(value, indent=2))
+
+
+def table(columns: Sequence[Column], items: list[dict[str, Any]]) -> None:
+    """Aligned columns; numbers to the right."""
+    cells = [[_cell(get(item)) for _, get in columns] for item in items]
+    heads = [head for head, _ in columns]
+    widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
+    numeric = [all(_is_number(row[i]) for row in cells) for i in range(len(heads))]
+    print(style(_line(heads, widths, numeric), bold=True))
+    for row in cells:
+        print(_line(row, widths, numeric))
+
+
+def _line(cells: Sequence[str], widths: list[int], numeric: list[bool]) -> str:
+    parts = [c.rjust(w) if right else c.ljust(w) for c, w, right in zip(cells, widths, numeric, strict=True)]
+    return "  ".join(parts).rstrip()
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "-"
+    return clean(str(value))
+
+
+def _is_number(text: str) -> bool:
+    return text == "-" or text[:1].isdigit()
+
+
+def clean(text: str) -> str:
+    """Text from elsewhere without control characters: no name may move the cursor."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def coloured(stream: Any = None) -> bool:
+    """Whether colour is wanted there."""
+    return (stream or sys.stdout).isatty() and "NO_COLOR" not in os.environ
+
+
+def style(text: str, stream: Any = None, **how: Any) -> str:
+    """Text in a style, on a terminal that wants it."""
+    return click.style(text, **how) if coloured(stream) else text
+
+
+def say(text: str) -> None:
+    """One line of result for a person."""
+    print(clean(text))
+
+
+def pairs(values: Sequence[tuple[str, Any]]) -> None:
+    """Names and values of one thing."""
+    width = max(len(name) for name, _ in values)
+    for name, value in values:
+        print(f"{style(name.ljust(width), bold=True)}  {_cell(value)}")
+
+
+# -- quantities
+
+
+def mib(value: float | None) -> str:
+    """Memory: 512M, 3.0G."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}M" if value < 1024 else f"{value / 1024:.1f}G"
+
+
+def share(value: float | None, whole: float = 1.0) -> str:
+    """A share as a percentage."""
+    return "-" if value is None or not whole else f"{100 * value / whole:.0f}%"
+
+
+def rate(value: float | None) -> str:
+    """Bytes per second."""
+    if value is None:
+        return "-"
+    for unit in ("B", "K", "M"):
+        if value < 1024:
+            return f"{value:.0f}{unit}/s"
+        value /= 1024
+    return f"{value:.1f}G/s"
+
+
+def ago(seconds: float | None) -> str:
+    """An age: 4s, 12m, 3h, 2d."""
+    if seconds is None:
+        return "-"
+    for limit, size, unit in ((120, 1, "s"), (7200, 60, "m"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds / 86400:.0f}d"
+
+
+def width() -> int:
+    """Columns of the terminal."""
+    return shutil.get_terminal_size((100, 30)).columns

@@ -1,0 +1,104 @@
+"""`vmctl list`, `vmctl show`, `vmctl top`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from vmctl.cli import complete, output
+from vmctl.cli.client import Client
+from vmctl.cli.output import mib, rate, share
+
+
+def _cpu(vm: dict[str, Any]) -> str:
+    return share(vm["load"]["cpu"], vm["cpus"]) if vm["load"] else "-"
+
+
+VM_COLUMNS: tuple[output.Column, ...] = (
+    ("NAME", lambda v: v["name"]),
+    ("POWER", lambda v: v["power"]),
+    ("HOST", lambda v: f"{v['host']} -> {v['moving_to']}" if v["moving_to"] else v["host"]),
+    ("VCPUS", lambda v: v["cpus"]),
+    ("CPU", _cpu),
+    ("MEMORY", lambda v: mib(v["mem_mib"])),
+    ("RESIDENT", lambda v: mib(v["load"]["mem_mib"]) if v["load"] else "-"),
+)
+VM_WIDE: tuple[output.Column, ...] = (
+    ("READ", lambda v: rate(v["read_bytes_s"])),
+    ("WRITE", lambda v: rate(v["write_bytes_s"])),
+    ("IMAGE", lambda v: v["image"] or ("adopted" if v["adopted"] else "")),
+    ("GROUPS", lambda v: [f"{k}:{v[k]}" for k in ("apart", "together") if v[k]]),
+    ("MAC", lambda v: v["mac"]),
+    ("UUID", lambda v: v["uuid"]),
+    ("WHY", lambda v: v["why"]),
+)
+
+
+@click.command("list")
+@output.option
+def list_vms(form: str) -> None:
+    """List VMs."""
+    output.rows(Client().get("vms"), form, VM_COLUMNS, VM_WIDE, "no VMs yet: vmctl create NAME --image IMAGE")
+
+
+@click.command()
+@click.argument("name", shell_complete=complete.vms)
+@output.option
+def show(name: str, form: str) -> None:
+    """Show one VM."""
+    vm = Client().get("vms", name)
+    if form not in ("table", "wide"):
+        output.data(vm, form)
+        return
+    rows = [(column.lower(), get(vm)) for column, get in (*VM_COLUMNS, *VM_WIDE)]
+    rows += [("disks", vm["disks"]), ("machine", vm["machine"]), ("CPU model", vm["cpu"]), ("task", vm["task"])]
+    rows.append(("created", f"{output.ago(time.time() - vm['created_at'])} ago"))
+    if vm["moved_at"]:
+        rows.append(("moved", f"{output.ago(time.time() - vm['moved_at'])} ago"))
+    output.pairs(rows)
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Print once and leave.")
+@click.option("--every", type=float, default=2.0, show_default=True, help="Seconds between two looks.")
+@click.option("-o", "--output", "form", type=click.Choice(["table", "wide", "json", "yaml"]), default="table")
+def top(once: bool, every: float, form: str) -> None:
+    """Watch hosts and VMs, busiest first.
+
+    Example: vmctl top --once
+    """
+    client = Client()
+    if form in ("json", "yaml"):
+        output.data(client.get("top"), form)
+    elif once or not sys.stdout.isatty():
+        _print_top(client.get("top"), form)
+    else:
+        _watch(client, every, form)
+
+
+def _watch(client: Client, every: float, form: str) -> None:
+    try:
+        while True:
+            found = client.get("top")
+            sys.stdout.write("\x1b[H\x1b[2J")
+            _print_top(found, form)
+            print("\nCtrl-C leaves")
+            time.sleep(every)
+    except KeyboardInterrupt:
+        return
+
+
+def _print_top(found: dict[str, Any], form: str) -> None:
+    from vmctl.cli.hosts import HOST_COLUMNS, HOST_WIDE
+
+    score = sum(value for _, value in found["score"])
+    terms = ", ".join(f"{name} {value:.2f}" for name, value in found["score"])
+    print(f"{len(found['hosts'])} hosts, {found['running']} VMs run, score {score:.3f} ({terms})\n")
+    output.table([*HOST_COLUMNS, *(HOST_WIDE if form == "wide" else HOST_WIDE[:1])], found["hosts"])
+    if found["vms"]:
+        print()
+        vms = sorted(found["vms"], key=lambda v: -(v["load"]["cpu"] if v["load"] else -1.0))
+        output.table([*VM_COLUMNS, *(VM_WIDE if form == "wide" else VM_WIDE[:2])], vms)

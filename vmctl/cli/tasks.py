@@ -1,0 +1,112 @@
+"""`vmctl task` and `vmctl events`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from vmctl.cli import follow, output
+from vmctl.cli.client import Client
+
+
+@click.group()
+def task() -> None:
+    """Tasks: list, show, attach, cancel."""
+
+
+def _took(t: dict[str, Any]) -> str:
+    if not t["started_at"]:
+        return "-"
+    return output.ago((t["ended_at"] or time.time()) - t["started_at"])
+
+
+@task.command("list")
+@click.option("--most", type=int, default=20, show_default=True)
+@output.option
+def list_tasks(most: int, form: str) -> None:
+    """List the newest tasks."""
+    columns: tuple[output.Column, ...] = (
+        ("ID", lambda t: t["id"]),
+        ("STATE", lambda t: t["state"]),
+        ("KIND", lambda t: t["kind"]),
+        ("SUBJECT", lambda t: t["subject"]),
+        ("AGE", lambda t: output.ago(time.time() - t["created_at"])),
+        ("TOOK", _took),
+        ("OUTCOME", lambda t: t["error"].get("message") or t["progress"].get("text") or t["step"]),
+    )
+    output.rows(Client().get("tasks", most=most), form, columns, (), "no tasks yet")
+
+
+@task.command("show")
+@click.argument("number", type=int)
+@output.option
+def show(number: int, form: str) -> None:
+    """Show one task with its log."""
+    found = Client().get("tasks", str(number))
+    if form not in ("table", "wide"):
+        output.data(found, form)
+        return
+    output.pairs(
+        [(key, found[key]) for key in ("id", "kind", "subject", "state", "step", "who")] + [("took", _took(found))]
+    )
+    for at, sentence in found["log"]:
+        print(f"  {time.strftime('%H:%M:%S', time.gmtime(at))}  {output.clean(sentence)}")
+    if found["error"]:
+        print(f"  error: {output.clean(found['error']['message'])}")
+        for line in found["error"]["lines"]:
+            print(f"    {output.clean(line)}")
+
+
+@task.command("attach")
+@click.argument("numbers", type=int, nargs=-1, required=True)
+@output.option
+@click.option("--timeout", type=float, metavar="S", help="Stop waiting after so many seconds (exit 6).")
+def attach(numbers: tuple[int, ...], form: str, timeout: float | None) -> None:
+    """Follow tasks to their end."""
+    client = Client()
+    tasks = [client.get("tasks", str(number)) for number in numbers]
+    follow.run(client, tasks, form, _outcome, detach=False, timeout=timeout)
+
+
+def _outcome(t: dict[str, Any]) -> str:
+    if t["kind"] == "migrate":
+        from vmctl.cli.migrate import done
+
+        return done(t)
+    return f"task {t['id']}: {t['kind']} {t['subject']} is done"
+
+
+@task.command("cancel")
+@click.argument("numbers", type=int, nargs=-1, required=True)
+def cancel(numbers: tuple[int, ...]) -> None:
+    """Ask tasks to stop; a migration then leaves its VM where it is."""
+    for number in numbers:
+        found = Client().post("tasks", str(number), "cancel")
+        output.say(f"task {number} ({found['kind']} {found['subject']}) was asked to stop")
+
+
+@click.command()
+@click.option("--follow", "go_on", is_flag=True, help="Wait for new ones.")
+@click.option("--most", type=int, default=30, show_default=True)
+@click.option("-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table")
+def events(go_on: bool, most: int, form: str) -> None:
+    """What happened, one sentence each."""
+    client = Client()
+    found = client.get("events", most=most)
+    if form != "table":
+        output.data(found, form)
+        return
+    newest = _print(found, 0)
+    while go_on:
+        time.sleep(1.0)
+        newest = _print(client.get("events", after=newest, most=500), newest)
+
+
+def _print(found: list[dict[str, Any]], newest: int) -> int:
+    for event in found:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(event["at"]))
+        print(f"{at}  {event['kind']:10}  {output.clean(event['text'])}", flush=True)
+        newest = max(newest, event["id"])
+    return newest

@@ -1,0 +1,131 @@
+"""`vmctl start`, `stop`, `reboot`, `reset`, `pause`, `resume`, `delete`: one or many VMs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from vmctl import errors
+from vmctl.cli import complete, follow, output
+from vmctl.cli.client import Client
+from vmctl.cli.why import print_placement
+
+NAMES = click.argument("names", nargs=-1, required=True, shell_complete=complete.vms, metavar="NAME...")
+
+
+def _each(
+    names: tuple[str, ...],
+    form: str,
+    call: Callable[[Client, str], Any],
+    done: Callable[[dict[str, Any]], str],
+    detach: bool,
+    timeout: float,
+) -> None:
+    """Give one command for each VM; a name that is refused does not stop the others."""
+    client = Client()
+    tasks: list[dict[str, Any]] = []
+    refused: list[errors.VmctlError] = []
+    for name in dict.fromkeys(names):
+        try:
+            tasks.append(call(client, name))
+        except errors.VmctlError as err:
+            if len(names) == 1:
+                raise
+            refused.append(err)
+    try:
+        if tasks:
+            follow.run(client, tasks, form, done, detach=detach, timeout=timeout)
+    except errors.VmctlError as err:
+        refused.insert(0, err)
+    if refused:
+        if len(refused) == 1 and len(names) == 1:
+            raise refused[0]
+        lines = [line for err in refused for line in (err.lines or (err.message,))]
+        raise errors.PartlyFailed(f"{len(lines)} of {len(names)} failed", lines=tuple(lines))
+
+
+@click.command()
+@NAMES
+@click.option("--host", default="", shell_complete=complete.hosts, help="Leave placement no choice.")
+@click.option("--dry-run", is_flag=True, help="Show the best three hosts, and why.")
+@output.option
+@follow.options
+def start(names: tuple[str, ...], host: str, dry_run: bool, form: str, detach: bool, timeout: float) -> None:
+    """Start VMs where placement says.
+
+    Example: vmctl start web1 web2
+    """
+    if dry_run:
+        for name in names:
+            print_placement(Client().post("vms", name, "start", "dry-run", body={"host": host}), form)
+        return
+
+    def call(client: Client, name: str) -> Any:
+        return client.post("vms", name, "start", body={"host": host})
+
+    _each(
+        names,
+        form,
+        call,
+        lambda t: f"{t['subject']} runs on {t['result']['host']}: {t['result']['why']}",
+        detach,
+        timeout,
+    )
+
+
+@click.command()
+@NAMES
+@click.option("--force", is_flag=True, help="Pull the plug instead of asking the guest.")
+@click.option("--shutdown-timeout", type=float, default=0.0, help="How long the guest may take, in seconds (120).")
+@output.option
+@follow.options
+def stop(names: tuple[str, ...], force: bool, shutdown_timeout: float, form: str, detach: bool, timeout: float) -> None:
+    """Shut VMs down through their guests, and wait.
+
+    Example: vmctl stop web1
+    """
+
+    def call(client: Client, name: str) -> Any:
+        return client.post("vms", name, "stop", body={"force": force, "timeout_s": shutdown_timeout})
+
+    _each(names, form, call, lambda t: f"{t['subject']} is stopped", detach, timeout)
+
+
+def _poke(verb: str, text: str, past: str) -> click.Command:
+    @click.command(verb, help=f"{text}\n\nExample: vmctl {verb} web1")
+    @NAMES
+    @output.option
+    @follow.options
+    def command(names: tuple[str, ...], form: str, detach: bool, timeout: float) -> None:
+        _each(
+            names, form, lambda c, name: c.post("vms", name, verb), lambda t: f"{t['subject']} {past}", detach, timeout
+        )
+
+    return command
+
+
+reboot = _poke("reboot", "Ask guests to restart.", "was asked to restart")
+reset = _poke("reset", "Press the reset button of VMs.", "was reset")
+pause = _poke("pause", "Stop the CPUs of VMs.", "is paused")
+resume = _poke("resume", "Let paused VMs go on.", "runs again")
+
+
+@click.command()
+@NAMES
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@output.option
+@follow.options
+def delete(names: tuple[str, ...], yes: bool, form: str, detach: bool, timeout: float) -> None:
+    """Delete stopped VMs and their disks; running ones are refused.
+
+    Example: vmctl delete web1
+    """
+    for name in names:  # look first: nobody should confirm what is then refused
+        found = Client().get("vms", name)
+        if found["power"] != "stopped":
+            raise errors.Refused(f"{name} is {found['power']} on {found['host']}", hint=f"vmctl stop {name}")
+    if not yes and not click.confirm(f"delete {', '.join(names)} and their disks for good?", err=True):
+        raise errors.Refused("nothing was deleted")
+    _each(names, form, lambda c, name: c.delete("vms", name), lambda t: f"{t['subject']} is deleted", detach, timeout)

@@ -1,0 +1,89 @@
+"""`vmctl why`, and how placements are printed."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from vmctl import errors
+from vmctl.cli import complete, output
+from vmctl.cli.client import Client
+
+
+def print_placement(found: dict[str, Any], form: str, most: int = 3) -> None:
+    """A placement: the best hosts with their terms, the refused ones with their reasons."""
+    if form not in ("table", "wide"):
+        output.data(found, form)
+    else:
+        head = f"{found['vm']} would go to {found['host']}" if found["host"] else found["why"]
+        print(output.style(head, bold=True))
+        _verdicts(found, most if form == "table" else 1000)
+    if not found["host"]:
+        lines = tuple(f"{v['host']}: {v['why']}" for v in found["verdicts"])
+        raise errors.NoHostFits(found["why"], lines=lines if form == "name" else ())
+
+
+def _verdicts(found: dict[str, Any], most: int) -> None:
+    fitting = [v for v in found["verdicts"] if not v["refusal"]]
+    for rank, verdict in enumerate(fitting[:most], 1):
+        terms = ", ".join(f"{name} {value:.3f}" for name, value in verdict["terms"] if value >= 0.0005)
+        print(f"  {rank}. {verdict['host']}  score {verdict['score']:.3f} (lower is better): {verdict['why']}")
+        print(f"       {terms or 'every term is zero'}")
+    for verdict in found["verdicts"]:
+        if verdict["refusal"]:
+            print(f"  -  {verdict['host']}  refused: {output.clean(verdict['why'])}")
+
+
+@click.command()
+@click.argument("name", shell_complete=complete.vms)
+@click.option("--not", "not_host", metavar="HOST", help="Why it did not go to this host.")
+@click.option("--at", metavar="TIME", help="The decision in force then (ISO time, UTC).")
+@output.option
+def why(name: str, not_host: str | None, at: str | None, form: str) -> None:
+    """Say why a VM is where it is: the decision, every host's verdict, and the inputs with their ages then.
+
+    Example: vmctl why web1
+    """
+    moment = datetime.fromisoformat(at).replace(tzinfo=UTC).timestamp() if at else None
+    found = Client().get("vms", name, "why", at=moment)
+    if form not in ("table", "wide"):
+        output.data(found, form)
+        return
+    detail = found["detail"]
+    made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found["made_at"]))
+    print(output.style(f"{name}: {found['why']}", bold=True))
+    print(
+        f"decided by {found['kind']} for {found['who'] or 'the controller'} at {made}, {output.ago(found['age_s'])} ago"
+    )
+    if found["host"] and found["now_on"] != found["host"]:
+        print(f"it is on {found['now_on'] or 'no host'} now")
+    if not_host:
+        _why_not(detail, not_host)
+        return
+    _verdicts(detail, 1000)
+    print("inputs then:")
+    for host, row in detail["inputs"].items():
+        age = "no measurement" if row["age_s"] is None else f"measured {row['age_s']:.1f} s before"
+        use = (
+            ""
+            if row["cpu"] is None
+            else f", CPU {row['cpu']:.2f} of {row['cpus']}, {row['mem_used_mib']} of {row['mem_mib']} MiB"
+        )
+        print(f"  {host}: {row['state']}, {row['vms']} VMs{use}, {age}")
+
+
+def _why_not(detail: dict[str, Any], host: str) -> None:
+    for verdict in detail["verdicts"]:
+        if verdict["host"] == host:
+            best = next((v for v in detail["verdicts"] if not v["refusal"]), None)
+            if verdict["refusal"]:
+                print(f"not {host}: {output.clean(verdict['why'])}")
+            elif best and best["host"] != host:
+                print(f"not {host}: score {verdict['score']:.3f}, {best['host']} had {best['score']:.3f}")
+            else:
+                print(f"{host} is where it went")
+            return
+    raise errors.NotFound(f"{host} was not among the hosts then", hint="vmctl why NAME")

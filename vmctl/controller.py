@@ -1,0 +1,170 @@
+"""The controller: the only room that knows the registry, the hosts and the hands.
+
+It keeps a link to every host, brings the registry in line with what hosts show, runs tasks, and does by the clock what
+is scheduled. Losing it changes nothing on hosts; the next one finds its open tasks in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vmctl import config
+from vmctl.act import create, hosts, migrate, plans, power, storage
+from vmctl.act.reconcile import reconcile
+from vmctl.errors import Refused, VmctlError
+from vmctl.hosts.link import HostLink
+from vmctl.hosts.ssh import ensure_key
+from vmctl.records import HostRecord, TaskState
+from vmctl.schedules import Scheduler
+from vmctl.store.store import Store
+from vmctl.tasks import Handler, Job, Tasks
+from vmctl.world import World
+
+log = logging.getLogger("vmctl.controller")
+USER_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+FIRST_LOOK_S = 2.0
+KEEP_MEANS_EVERY_S = 60.0
+# These find in their journal what happened, or do no harm when done again; others are reported as interrupted.
+RESUMABLE = ("create", "start", "stop", "migrate", "delete", "storage check", "host check", "drain")
+
+
+class Controller:
+    """Open with `start`, end with `close`."""
+
+    def __init__(self, settings: config.Settings, data: Path, runtime: Path) -> None:
+        self._lock = _only_one(data / "controller.lock")
+        store = Store.open(data / "registry.db")
+        own = config.ssh_key_path()
+        ensure_key(own)
+        keys = (own, *(Path.home() / ".ssh" / name for name in USER_KEYS))
+        for directory in (runtime / "hosts", runtime / "hosts" / "joining"):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.world = World(store, settings, runtime / "hosts", keys)
+        self.tasks = Tasks(store)
+        self.plans = plans.Plans(self.world, self.tasks)
+        self.hosts = hosts.Hosts(self.world, self.attach)
+        self.scheduler = Scheduler(self.world, self.tasks)
+        self._settling: dict[str, asyncio.Lock] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self.tasks.handlers = self._handlers()
+
+    def _handlers(self) -> dict[str, Handler]:
+        world = self.world
+        tied = {
+            "create": create.create,
+            "start": power.start,
+            "stop": power.stop,
+            "reboot": power.poke,
+            "reset": power.poke,
+            "pause": power.poke,
+            "resume": power.poke,
+            "delete": power.delete,
+            "migrate": migrate.migrate,
+            "storage add": storage.add,
+            "storage check": storage.check,
+            "storage remove": storage.remove,
+            "image add": storage.image_add,
+            "image remove": storage.image_remove,
+        }
+
+        handlers: dict[str, Handler] = {kind: partial(action, world) for kind, action in tied.items()}
+        return handlers | {
+            "host add": self.hosts.add,
+            "host check": self.hosts.check,
+            "host remove": self.hosts.remove,
+            "rebalance": self.plans.rebalance,
+            "drain": self.plans.drain,
+        }
+
+    async def start(self) -> None:
+        """Begin the links, finish what an earlier controller left open, then do what the clock says."""
+        for record in await self.world.store.all(HostRecord):
+            self.attach(record)
+        links = self.world.links.values()
+        await asyncio.gather(*(link.wait_online(FIRST_LOOK_S) for link in links))  # the first answer is then true
+        await self._resume_tasks()
+        self._spawn(self._keep_means(), "keep means")
+        await self.scheduler.start()
+
+    def attach(self, record: HostRecord) -> HostLink:
+        """Begin the lasting link to a registered host."""
+        link = HostLink(record, self.world.keys, self.world.runtime, self.world.settings)
+        link.on_sample = self.world.loads.add
+        link.on_domains = self._domains_changed
+        self.world.links[record.name] = link
+        link.start()
+        return link
+
+    async def _resume_tasks(self) -> None:
+        """Tasks of a controller that died: those that can be looked after go on, the rest are reported failed."""
+        for task in await self.world.store.open_tasks():
+            log.info("task %s (%s %s) was left open in step %r", task.id, task.kind, task.subject, task.step)
+            target = task.journal.get("target")
+            if task.kind == "migrate" and target:
+                self.world.moving[(await self.world.store.vm(task.args["vm"])).uuid] = target
+            again = task.state is TaskState.QUEUED or task.kind in RESUMABLE
+            self.tasks.resume(task, self.tasks.handlers[task.kind] if again else _interrupted)
+
+    def _domains_changed(self, link: HostLink) -> None:
+        self._spawn(self._settle(link), f"reconcile {link.name}")
+
+    async def _settle(self, link: HostLink) -> None:
+        lock = self._settling.setdefault(link.name, asyncio.Lock())
+        if lock.locked():
+            return  # the next reading follows within seconds
+        async with lock:
+            with contextlib.suppress(VmctlError):
+                await reconcile(self.world, link)
+
+    async def _keep_means(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_MEANS_EVERY_S)
+            await self.world.store.add_means(self.world.loads.finished_means(time.time()))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._background.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s broke", task.get_name(), exc_info=error)
+
+    async def close(self) -> None:
+        """Stop. Tasks that run are left to the next controller; hosts and VMs go on."""
+        self.scheduler.close()
+        await self.tasks.close()
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*(link.close() for link in self.world.links.values()))
+        await self.world.store.close()
+        os.close(self._lock)
+
+
+def _only_one(path: Path) -> int:
+    """Two controllers on one registry would both think they decide. Refused names the other."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        other = os.read(fd, 32).decode().strip()
+        os.close(fd)
+        raise Refused(f"a controller already runs here (process {other})", hint="vmctl serve --stop") from None
+    os.ftruncate(fd, 0)
+    os.write(fd, str(os.getpid()).encode())
+    return fd
+
+
+async def _interrupted(job: Job) -> dict[str, Any]:
+    raise Refused(f"the controller ended while it ran, in step {job.step!r}", hint="give the command again")

@@ -1,0 +1,71 @@
+"""The next step of one live migration, from what was seen of it so far.
+
+The ladder: while each pass leaves less to copy than the one before, wait. When it stalls, allow a longer pause, step
+by step (as oVirt's policies do); auto-converge slows the guest meanwhile. At the top: post-copy if the policy allows
+it, else abort, and the VM stays where it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmctl.model import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One reading of a migration, and what was tried."""
+
+    elapsed_s: float
+    remaining_mib: float
+    since_low_s: float  # since `remaining` was last lower than ever before
+    since_bytes_s: float  # since the last byte was copied
+    rung: int  # index of the downtime step in force
+    since_rung_s: float  # since that step was taken
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """It goes well."""
+
+    why: str = "copying"
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseDowntime:
+    """Allow the guest a longer pause."""
+
+    rung: int
+    downtime_ms: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PostCopy:
+    """Switch the guest over and fetch the rest afterwards."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Give up; the VM stays on its source."""
+
+    why: str
+
+
+Step = Wait | RaiseDowntime | PostCopy | Abort
+
+
+def next_step(seen: Seen, policy: Policy) -> Step:
+    """What to do now."""
+    if seen.since_bytes_s >= policy.no_progress_s:
+        return Abort(f"nothing was copied for {seen.since_bytes_s:.0f} s")
+    if min(seen.since_low_s, seen.since_rung_s) < policy.stall_s:
+        return Wait()
+    stalled = f"{seen.remaining_mib:.0f} MiB left and not falling for {seen.since_low_s:.0f} s"
+    if seen.rung + 1 < len(policy.downtime_ms):
+        return RaiseDowntime(seen.rung + 1, policy.downtime_ms[seen.rung + 1], stalled)
+    if policy.allow_post_copy:
+        return PostCopy(stalled)
+    return Abort(f"{stalled}, with a pause of {policy.downtime_ms[-1]} ms allowed")

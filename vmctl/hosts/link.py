@@ -1,0 +1,197 @@
+"""The standing link to one host: SSH, libvirt through it, and the load loop; supervised, so that it comes back.
+
+One link's trouble stays its own. What a link knows is a value with an age: nobody above waits for a host to answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from vmctl.config import Settings
+from vmctl.errors import CommandFailed, HostError, HostKeyChanged, LibvirtError, NotAllowed, Unreachable, VmctlError
+from vmctl.hosts.collect import Collector
+from vmctl.hosts.facts import RawSample
+from vmctl.hosts.ssh import HostSSH, Target, backoff
+from vmctl.hosts.virt import About, DomainEvent, DomainSeen, Virt
+from vmctl.model import HostState
+from vmctl.records import HostRecord
+
+log = logging.getLogger("vmctl.link")
+LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
+FIRST_PERIOD_S = 1.0
+DOMAINS_EVERY_S = 10.0  # events tell at once; this finds what an event missed
+
+OnSample = Callable[["HostLink", RawSample], None]
+OnDomains = Callable[["HostLink"], None]
+
+
+class HostLink:
+    """One host: `start` keeps a link up until `close`; or `connect` once, for a check."""
+
+    def __init__(self, record: HostRecord, keys: tuple[Path, ...], runtime: Path, settings: Settings) -> None:
+        self.record = record
+        self.name = record.name
+        self.state = HostState.UNKNOWN
+        self.why = "not connected yet"
+        self.since = time.time()
+        self.about: About | None = None
+        self.domains: dict[str, DomainSeen] = {}
+        self.domains_at: float | None = None  # monotonic
+        self.on_sample: OnSample = lambda _link, _sample: None
+        self.on_domains: OnDomains = lambda _link: None
+        target = Target(record.name, record.address, record.port, record.ssh_user, record.host_key)
+        self._settings = settings
+        self.ssh = HostSSH(target, keys, settings.timeouts)
+        self.virt = self._new_virt()
+        self.socket = runtime / f"{record.name}.libvirt"
+        self._refresh = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._up = asyncio.Event()
+
+    def _new_virt(self) -> Virt:
+        return Virt(self.name, self._settings.timeouts.libvirt_s, self._settings.timeouts.libvirt_keepalive_s)
+
+    @property
+    def online(self) -> bool:
+        """Whether the host answers, as far as is known."""
+        return self.state is HostState.ONLINE
+
+    # -- the link
+
+    async def connect(self) -> None:
+        """SSH, then libvirt through it. Raises HostError or NotAllowed."""
+        await self.ssh.connect()
+        await self._forward_libvirt()
+        self.virt = self._new_virt()
+        await self.virt.open(self.socket, self._on_event)
+        self.about = await self.virt.about()
+
+    async def _forward_libvirt(self) -> None:
+        problem: VmctlError | None = None
+        for path in LIBVIRT_SOCKETS:
+            try:
+                await self.ssh.forward_to_local(path, self.socket)
+                return
+            except (CommandFailed, NotAllowed) as err:
+                problem = problem or err
+        user = self.record.ssh_user
+        raise NotAllowed(
+            f"{self.name}: {user} cannot open libvirt's socket there: {problem}",
+            hint=f"on {self.name}: systemctl enable --now libvirtd"
+            + ("" if user == "root" else f" && adduser {user} libvirt && adduser {user} libvirt-qemu"),
+        )
+
+    def start(self) -> None:
+        """Keep the link up, in the background."""
+        self._task = asyncio.create_task(self._supervise(), name=f"link {self.name}")
+
+    async def wait_online(self, limit_s: float) -> bool:
+        """Wait for the first answer, but not long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._up.wait()
+        return self.online
+
+    async def close(self) -> None:
+        """Let go of the host."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._drop()
+
+    async def _drop(self) -> None:
+        await self.virt.close()
+        await self.ssh.close()
+        self.socket.unlink(missing_ok=True)
+
+    async def _supervise(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self.connect()
+                self._set(HostState.ONLINE, "")
+                attempt = 0
+                await self._serve()
+            except HostKeyChanged as err:
+                self._set(HostState.UNTRUSTED, err.message)
+            except VmctlError as err:
+                self._set(HostState.UNKNOWN, err.message)
+            finally:
+                self._up.clear()
+                await self._drop()
+            await asyncio.sleep(backoff(attempt))
+            attempt += 1
+
+    def _set(self, state: HostState, why: str) -> None:
+        if (state, why) != (self.state, self.why):
+            log.info("%s is %s%s", self.name, state, f": {why}" if why else "")
+        if state is not self.state:
+            self.since = time.time()
+        self.state, self.why = state, why
+        if state is HostState.ONLINE:
+            self._up.set()
+        self.on_domains(self)
+
+    async def _serve(self) -> None:
+        """Collect and watch until something breaks; then say what."""
+        work = [
+            asyncio.create_task(self._collect(), name=f"collect {self.name}"),
+            asyncio.create_task(self._watch_domains(), name=f"domains {self.name}"),
+            asyncio.create_task(self._until_lost(), name=f"lost {self.name}"),
+        ]
+        try:
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+
+    async def _until_lost(self) -> None:
+        raise Unreachable(f"{self.name}: the SSH connection was lost: {await self.ssh.wait_closed()}")
+
+    async def _collect(self) -> None:
+        """One sample a period. A sample that does not come costs only itself: the channel is opened anew."""
+        collector = Collector(self.ssh)
+        period = FIRST_PERIOD_S  # a load needs two samples: the second one is not waited for long
+        try:
+            while True:
+                began = time.monotonic()
+                try:
+                    self.on_sample(self, await collector.sample(timeout_s=max(2.0, self._settings.sample_period_s)))
+                except HostError as err:
+                    log.info("%s: no sample: %s", self.name, err)
+                await asyncio.sleep(max(0.1, period - (time.monotonic() - began)))
+                period = self._settings.sample_period_s
+        finally:
+            collector.close()
+
+    async def _watch_domains(self) -> None:
+        while True:
+            try:
+                await self.refresh_domains()
+            except LibvirtError as err:  # one odd domain is no reason to let go of the host
+                log.warning("%s: domains not read: %s", self.name, err)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DOMAINS_EVERY_S):
+                    await self._refresh.wait()
+            self._refresh.clear()
+            if not await self.virt.alive():
+                raise Unreachable(f"{self.name}: the connection to libvirt was lost")
+
+    def _on_event(self, event: DomainEvent) -> None:
+        log.debug("%s: %s %s", self.name, event.name, event.what)
+        self._refresh.set()
+
+    async def refresh_domains(self) -> dict[str, DomainSeen]:
+        """Read the host's domains now."""
+        self.domains = {domain.uuid: domain for domain in await self.virt.domains()}
+        self.domains_at = time.monotonic()
+        self.on_domains(self)
+        return self.domains

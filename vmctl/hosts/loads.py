@@ -1,0 +1,98 @@
+"""The loads of all hosts and VMs: the last minute smoothed, the last quarter of an hour in memory."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from vmctl.hosts.facts import RawSample
+from vmctl.hosts.history import History
+from vmctl.hosts.link import HostLink
+from vmctl.hosts.load import Rates, Smoothed
+from vmctl.model import HostLoad, VMLoad
+from vmctl.records import Mean
+
+
+class Loads:
+    """Takes every sample; answers what a host or a VM uses, with the age of the answer."""
+
+    def __init__(self) -> None:
+        self._smoothed: dict[str, Smoothed] = {}
+        self._newest: dict[str, RawSample] = {}
+        self._rates: dict[str, Rates] = {}
+        self._histories: dict[str, History] = {}
+
+    def add(self, link: HostLink, sample: RawSample) -> None:
+        """A sample of a host has come."""
+        name = link.name
+        step = self._smoothed.setdefault(name, Smoothed()).add(sample, time.monotonic())
+        self._newest[name] = sample
+        if step is None:
+            self._rates.pop(name, None)
+            return
+        self._rates[name] = step
+        now = time.time()
+        used = (sample.mem_total_kib - sample.mem_available_kib) / 1024
+        self._history(f"host/{name}").add(now, {"cpu": step.cpu, "mem_mib": used, "steal": step.steal})
+        for uuid, vm in step.vms.items():
+            self._history(f"vm/{uuid}").add(now, {"cpu": vm.cpu, "mem_mib": float(vm.mem_mib)})
+
+    def _history(self, subject: str) -> History:
+        return self._histories.setdefault(subject, History(subject))
+
+    def forget(self, host: str) -> None:
+        """The host has left the pool."""
+        for kept in (self._smoothed, self._newest, self._rates):
+            kept.pop(host, None)
+        self._histories.pop(f"host/{host}", None)
+
+    def host(self, name: str) -> HostLoad | None:
+        """A host's smoothed load; None until there are two samples that can be compared."""
+        smoothed = self._smoothed.get(name)
+        return smoothed.host(time.monotonic()) if smoothed else None
+
+    def size(self, name: str) -> tuple[int, int] | None:
+        """(CPUs, memory in MiB) as the host's own /proc shows them."""
+        newest = self._newest.get(name)
+        return (newest.cpus, newest.mem_total_kib >> 10) if newest else None
+
+    def vm(self, host: str, uuid: str) -> VMLoad | None:
+        """A VM's smoothed load on its host."""
+        smoothed = self._smoothed.get(host)
+        return smoothed.vms(time.monotonic()).get(uuid) if smoothed else None
+
+    def details(self, host: str) -> dict[str, Any]:
+        """What the newest sample shows beyond the smoothed load: for `top` and `host show`."""
+        newest, step = self._newest.get(host), self._rates.get(host)
+        if newest is None:
+            return {}
+        return {
+            "load1": newest.load1,
+            "uptime_s": newest.uptime_s,
+            "boot_id": newest.boot_id,
+            "hugepages": {"total": newest.huge_total, "free": newest.huge_free, "kib": newest.huge_kib},
+            "iowait": step.iowait if step else None,
+            "swap_in_pages_s": step.swap_in_pages_s if step else None,
+            "swap_out_pages_s": step.swap_out_pages_s if step else None,
+        }
+
+    def disk(self, host: str, uuid: str) -> tuple[float | None, float | None]:
+        """A VM's disk reads and writes in bytes per second, at the newest sample."""
+        step = self._rates.get(host)
+        used = step.vms.get(uuid) if step else None
+        return (used.read_bytes_s, used.write_bytes_s) if used else (None, None)
+
+    def points(self, subject: str, since: float) -> list[tuple[float, dict[str, float]]]:
+        """A subject's last quarter of an hour at full rate."""
+        history = self._histories.get(subject)
+        return [(at, dict(values)) for at, values in history.points(since)] if history else []
+
+    def finished_means(self, now: float) -> list[Mean]:
+        """The means whose time is over since the last call; subjects long silent are dropped."""
+        means: list[Mean] = []
+        for subject, history in list(self._histories.items()):
+            means += [Mean(m.subject, m.period_s, m.at, dict(m.values)) for m in history.minute_means()]
+            if not any(True for _ in history.points(now - 1200.0)):
+                means += [Mean(m.subject, m.period_s, m.at, dict(m.values)) for m in history.close()]
+                del self._histories[subject]
+        return means

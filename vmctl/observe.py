@@ -1,0 +1,63 @@
+"""Everything known about hosts and VMs as one snapshot. What is silent stays in it, with its age."""
+
+from __future__ import annotations
+
+import time
+
+from vmctl.hosts.link import HostLink
+from vmctl.model import VM, Cluster, Host, HostState, PowerState
+from vmctl.records import HostRecord, Storage, VMRecord
+from vmctl.world import World
+
+
+async def observe(world: World) -> Cluster:
+    """The cluster now: the registry's promises, the hosts' loads, the domains last seen."""
+    now = time.time()
+    storages = await world.store.all(Storage)
+    hosts = tuple(_host(world, record, storages) for record in await world.store.all(HostRecord))
+    vms = tuple(_vm(world, record, now) for record in await world.store.all(VMRecord))
+    return Cluster(hosts, vms, now)
+
+
+def _host(world: World, record: HostRecord, storages: list[Storage]) -> Host:
+    link = world.links.get(record.name)
+    load = world.loads.host(record.name)
+    size = world.loads.size(record.name)
+    about = link.about if link else None
+    cpus, mem_mib = size or ((about.cpus, about.mem_mib) if about else (1, 0))
+    return Host(
+        name=record.name,
+        state=link.state if link else HostState.UNKNOWN,
+        cpus=cpus,
+        mem_mib=mem_mib,
+        load=load,
+        labels=record.labels,
+        draining=record.draining,
+        storages=frozenset(s.name for s in storages if record.name in s.hosts),
+        why_not=link.why if link else "not connected",
+    )
+
+
+def _vm(world: World, record: VMRecord, now: float) -> VM:
+    link = world.links.get(record.host)
+    return VM(
+        spec=record.spec,
+        host=record.host,
+        moving_to=world.moving.get(record.uuid, ""),
+        power=_power(record, link),
+        load=world.loads.vm(record.host, record.uuid),
+        moved_s_ago=now - record.moved_at if record.moved_at is not None else None,
+        busy=record.task is not None,
+        adopted=record.adopted,
+    )
+
+
+def _power(record: VMRecord, link: HostLink | None) -> PowerState:
+    """What the host shows where it answers; else the registry's word, and UNKNOWN for what may still run."""
+    if link is None or not record.host:
+        return record.power
+    if not link.online:
+        return PowerState.UNKNOWN if record.power is not PowerState.STOPPED else record.power
+    seen = link.domains.get(record.uuid)
+    settled = record.power in (PowerState.RUNNING, PowerState.PAUSED, PowerState.UNKNOWN)
+    return seen.power if seen is not None and settled else record.power

@@ -1,0 +1,198 @@
+"""Accepted commands: journalled before they act, followed while they run, always brought to an end.
+
+A task is a row first and a coroutine second. What a crash must not lose goes through `Job.note` (the journal); what is
+only nice to see (a progress bar's numbers) stays in memory. A mutating call is never retried here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from vmctl.errors import Refused, VmctlError
+from vmctl.records import Task, TaskState
+from vmctl.store.store import Store
+
+log = logging.getLogger("vmctl.tasks")
+FOLLOW_S = 0.2  # how often a follower hears of progress
+
+Progress = dict[str, Any]
+
+
+class Job:
+    """A running task as its handler sees it."""
+
+    def __init__(self, task: Task, store: Store) -> None:
+        self.task = task
+        self.id = task.id
+        self.args = task.args
+        self.journal: dict[str, Any] = dict(task.journal)
+        self.progress: Progress = {}
+        self.log: list[Any] = list(task.log)
+        self.step = task.step
+        self.state = task.state
+        self.cancel_asked = asyncio.Event()
+        self.changed = asyncio.Event()
+        self._store = store
+
+    async def note(self, step: str, **facts: Any) -> None:
+        """Journal the step that is about to be taken, and what a successor must know if we die in it."""
+        self.step = step
+        self.journal |= facts
+        await self._store.change(Task, self.id, step=step, journal=self.journal, state=self.state)
+        self.changed.set()
+
+    def say(self, sentence: str) -> None:
+        """Add a sentence to the task's log; stored with the next step or the end."""
+        self.log.append([time.time(), sentence])
+        self.changed.set()
+
+    def show(self, **progress: Any) -> None:
+        """Replace what a progress bar shows."""
+        self.progress = progress
+        self.changed.set()
+
+    def check_cancelled(self) -> None:
+        """Stop here, between two steps, when cancelling was asked for."""
+        if self.cancel_asked.is_set():
+            raise Cancelled(f"task {self.id} was cancelled")
+
+
+class Cancelled(VmctlError):
+    """The task stopped because somebody asked for it; nothing is half done."""
+
+    exit_code = 130
+
+
+Handler = Callable[[Job], Awaitable[dict[str, Any]]]
+
+
+class Tasks:
+    """All tasks of this controller. `handlers` maps a kind to the coroutine that carries it out."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.handlers: dict[str, Handler] = {}
+        self._jobs: dict[int, Job] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def submit(self, kind: str, subject: str, who: str = "", **args: Any) -> Task:
+        """Accept a command: its row is committed before this returns."""
+        task = Task(0, kind, subject, time.time(), args=args, who=who)
+        number = await self._store.add(task)
+        task = await self._store.get(Task, number)
+        self._begin(task, self.handlers[kind])
+        return task
+
+    def resume(self, task: Task, handler: Handler) -> None:
+        """Go on with a task of a controller that died; the handler finds what happened in the journal."""
+        self._begin(task, handler)
+
+    def _begin(self, task: Task, handler: Handler) -> None:
+        job = Job(task, self._store)
+        self._jobs[task.id] = job
+        runner = asyncio.create_task(self._run(job, handler), name=f"task {task.id}")
+        self._running.add(runner)
+        runner.add_done_callback(self._running.discard)
+
+    async def _run(self, job: Job, handler: Handler) -> None:
+        job.state = TaskState.RUNNING
+        await self._store.change(Task, job.id, state=job.state, started_at=job.task.started_at or time.time())
+        ending: dict[str, Any]
+        try:
+            result = await handler(job)
+            ending = {"state": TaskState.DONE, "result": result}
+        except Cancelled as err:
+            ending = {"state": TaskState.CANCELLED, "error": error_to_json(err)}
+        except VmctlError as err:
+            ending = {"state": TaskState.FAILED, "error": error_to_json(err)}
+        except asyncio.CancelledError:
+            log.info("task %s is left to the next controller in step %r", job.id, job.step)
+            raise
+        except Exception as err:
+            # A bug must not leave a task without an end: this is the controller's edge for tasks.
+            log.exception("task %s (%s) broke", job.id, job.task.kind)
+            broken = VmctlError(f"{type(err).__name__}: {err}", hint="the controller's log has the details")
+            ending = {"state": TaskState.FAILED, "error": error_to_json(broken)}
+        await self._end(job, ending)
+
+    async def _end(self, job: Job, ending: dict[str, Any]) -> None:
+        await self._store.release(job.id)
+        await self._store.change(Task, job.id, **ending, log=job.log, step=job.step, ended_at=time.time())
+        job.state = ending["state"]
+        del self._jobs[job.id]
+        job.changed.set()
+
+    async def cancel(self, number: int) -> Task:
+        """Ask a task to stop; it does so between two steps, or aborts a migration."""
+        task = await self._store.get(Task, number)
+        job = self._jobs.get(number)
+        if job is None:
+            raise Refused(f"task {number} has ended: {task.state}", hint=f"vmctl task show {number}")
+        job.cancel_asked.set()
+        job.say("cancelling was asked for")
+        return task
+
+    def live(self, number: int) -> Job | None:
+        """The running job of that number."""
+        return self._jobs.get(number)
+
+    def jobs(self) -> list[Job]:
+        """All jobs that have not ended."""
+        return list(self._jobs.values())
+
+    async def follow(self, number: int) -> AsyncIterator[dict[str, Any]]:
+        """The task as it goes: its row with live step, log and progress, until it has ended."""
+        while (job := self._jobs.get(number)) is not None:
+            job.changed.clear()
+            yield as_json(await self._store.get(Task, number), job)
+            await job.changed.wait()
+            await asyncio.sleep(FOLLOW_S)
+        yield as_json(await self._store.get(Task, number), None)
+
+    async def wait(self, number: int) -> Task:
+        """Wait until the task has ended."""
+        async for _ in self.follow(number):
+            pass
+        return await self._store.get(Task, number)
+
+    async def close(self) -> None:
+        """Stop here; what has not ended stays journalled for the next controller."""
+        for runner in list(self._running):
+            runner.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+
+def as_json(task: Task, job: Job | None) -> dict[str, Any]:
+    """A task for the wire; a running one with its live parts."""
+    step, lines, progress = (job.step, job.log, job.progress) if job else (task.step, task.log, {})
+    return {
+        "id": task.id,
+        "kind": task.kind,
+        "subject": task.subject,
+        "args": task.args,
+        "state": str(job.state if job else task.state),
+        "step": step,
+        "progress": progress,
+        "log": lines,
+        "result": task.result,
+        "error": task.error,
+        "who": task.who,
+        "created_at": task.created_at,
+        "started_at": task.started_at,
+        "ended_at": task.ended_at,
+    }
+
+
+def error_to_json(err: VmctlError) -> dict[str, Any]:
+    """An error for the wire and the registry; the client raises the same class again."""
+    return {
+        "code": err.code,
+        "exit_code": err.exit_code,
+        "message": err.message,
+        "hint": err.hint,
+        "lines": list(err.lines),
+    }
