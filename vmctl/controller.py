@@ -34,7 +34,7 @@ USER_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 FIRST_LOOK_S = 2.0
 KEEP_MEANS_EVERY_S = 60.0
 # These find in their journal what happened, or do no harm when done again; others are reported as interrupted.
-RESUMABLE = ("create", "start", "stop", "migrate", "delete", "storage check", "host check", "drain")
+RESUMABLE = ("create", "start", "stop", "reboot", "migrate", "delete", "storage check", "host check", "drain")
 
 
 class Controller:
@@ -63,7 +63,7 @@ class Controller:
             "create": create.create,
             "start": power.start,
             "stop": power.stop,
-            "reboot": power.poke,
+            "reboot": power.reboot,
             "reset": power.poke,
             "pause": power.poke,
             "resume": power.poke,

@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "create": ("create", "create", "Make a VM and start it where placement says."),
     "start": ("vms", "start", "Start VMs where placement says."),
     "stop": ("vms", "stop", "Shut VMs down through their guests."),
-    "reboot": ("vms", "reboot", "Ask guests to restart."),
+    "reboot": ("vms", "reboot", "Shut VMs down and start them again."),
     "reset": ("vms", "reset", "Press the reset button of VMs."),
     "pause": ("vms", "pause", "Stop the CPUs of VMs."),
     "resume": ("vms", "resume", "Let paused VMs go on."),

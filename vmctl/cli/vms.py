@@ -106,7 +106,7 @@ def _poke(verb: str, text: str, past: str) -> click.Command:
     return command
 
 
-reboot = _poke("reboot", "Ask guests to restart.", "was asked to restart")
+reboot = _poke("reboot", "Shut VMs down through their guests and start them again, on the same host.", "was restarted")
 reset = _poke("reset", "Press the reset button of VMs.", "was reset")
 pause = _poke("pause", "Stop the CPUs of VMs.", "is paused")
 resume = _poke("resume", "Let paused VMs go on.", "runs again")

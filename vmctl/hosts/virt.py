@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from vmctl.model import PowerState
 
 T = TypeVar("T")
 THREADS = 4
+REFRESH_TRIES = 100
 
 POWER = {
     libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,
@@ -131,6 +133,7 @@ class Virt:
         self._keepalive_s = keepalive_s
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=f"libvirt-{host}")
         self._conn: Any = None
+        self._refreshing = threading.Lock()
         self._on_event: Callable[[DomainEvent], None] | None = None
 
     async def open(self, socket: Path, on_event: Callable[[DomainEvent], None]) -> None:
@@ -283,10 +286,6 @@ class Virt:
         """Keep a persistent definition (only for adopted domains)."""
         await self._run(lambda: self._connected().defineXML(xml))
 
-    async def reboot(self, uuid: str) -> None:
-        """Ask the guest to restart."""
-        await self._run(lambda: self._domain(uuid).reboot(0))
-
     async def reset(self, uuid: str) -> None:
         """Press the reset button."""
         await self._run(lambda: self._domain(uuid).reset(0))
@@ -373,14 +372,24 @@ class Virt:
         await self._run(call)
 
     def _pool_at(self, path: str) -> Any:
-        return self._connected().storagePoolLookupByTargetPath(path)
+        """The pool over that directory, with what other hosts made there meanwhile."""
+        found = self._connected().storagePoolLookupByTargetPath(path)
+        with self._refreshing:
+            for _ in range(REFRESH_TRIES):
+                try:
+                    found.refresh(0)
+                    break
+                except libvirt.libvirtError as err:
+                    if "asynchronous jobs" not in str(err):
+                        raise
+                    time.sleep(0.05)  # an upload or copy is under way there; after a while the old view must do
+        return found
 
     async def pool_free(self, path: str) -> tuple[int, int]:
         """(capacity, available) of a pool, in bytes."""
 
         def call() -> tuple[int, int]:
             found = self._pool_at(path)
-            found.refresh(0)
             _state, capacity, _allocation, available = found.info()
             return capacity, available
 
@@ -391,7 +400,6 @@ class Virt:
 
         def call() -> str:
             found = self._pool_at(pool_path)
-            found.refresh(0)
             return str(found.createXML(xml, 0).path())
 
         return await self._run(call, timeout_s=120.0)
@@ -401,7 +409,6 @@ class Virt:
 
         def call() -> str:
             found = self._pool_at(pool_path)
-            found.refresh(0)
             origin = found.storageVolLookupByName(Path(source).name)
             return str(found.createXMLFrom(xml, origin, 0).path())
 
@@ -412,16 +419,13 @@ class Virt:
         await self._run(lambda: self._volume(pool_path, name).resize(capacity_bytes, 0))
 
     def _volume(self, pool_path: str, name: str) -> Any:
-        found = self._pool_at(pool_path)
-        found.refresh(0)
-        return found.storageVolLookupByName(name)
+        return self._pool_at(pool_path).storageVolLookupByName(name)
 
     async def has_volume(self, pool_path: str, name: str) -> bool:
         """Whether the pool has a volume of that name."""
 
         def call() -> bool:
             found = self._pool_at(pool_path)
-            found.refresh(0)
             return name in found.listVolumes()
 
         return await self._run(call)

@@ -1,0 +1,5 @@
+"""The lab: a cluster of real hosts (namespaces, sshd, libvirtd, QEMU) on one machine, for trying and testing."""
+
+from vmctl.lab.lab import HostStatus, LabStatus, addresses, boot, cut, down, heal, kill, status, up
+
+__all__ = ["HostStatus", "LabStatus", "addresses", "boot", "cut", "down", "heal", "kill", "status", "up"]

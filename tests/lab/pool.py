@@ -1,0 +1,167 @@
+"""A pool of real hosts for tests: a lab, a controller and a registry of its own, driven through the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vmctl import config, lab
+from vmctl.lab import images
+
+T = TypeVar("T")
+NAME = "p"  # the lab's name; its hosts are kvm1-p, kvm2-p, ...
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def wait_for(look: Callable[[], T | None], limit_s: float, what: str) -> T:
+    """Look until there is something, or fail with what was waited for."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}"
+        time.sleep(0.1)
+
+
+class Pool:
+    """The pool; `hosts` are its names."""
+
+    def __init__(self, hosts: int) -> None:
+        self.place = Path(tempfile.mkdtemp(prefix="vmctl-"))
+        self._names = ("data", "state", "config")
+        os.environ.update({f"XDG_{name.upper()}_HOME": str(self.place / name) for name in self._names})
+        os.environ["VMCTL_LAB"] = NAME
+        (self.place / "config" / "vmctl").mkdir(parents=True)
+        settings = (
+            "sample_period_s = 1.0\n[policy]\nstall_s = 3.0\ncooldown_s = 30.0\n[timeouts]\nssh_keepalive_s = 2.0\n"
+        )
+        (self.place / "config" / "vmctl" / "vmctl.toml").write_text(settings)
+        lab.down()
+        self.status = lab.up(hosts)
+        self.hosts = [host.name for host in self.status.hosts]
+        self.key = config.ssh_key_path()
+
+    def close(self) -> None:
+        """End everything and leave nothing."""
+        self("serve", "--stop")
+        lab.down()
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def __call__(self, *words: str, stdin: str = "", timeout_s: float = 120.0) -> Ran:
+        """Run vmctl."""
+        command = [sys.executable, "-m", "vmctl.cli.main", *words]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout_s)
+        assert "Traceback" not in done.stderr, done.stderr
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def do(self, *words: str, stdin: str = "", timeout_s: float = 120.0) -> Ran:
+        """Run vmctl; it must succeed."""
+        ran = self(*words, stdin=stdin, timeout_s=timeout_s)
+        assert ran.code == 0, (words, ran)
+        return ran
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Run vmctl in the background."""
+        command = [sys.executable, "-m", "vmctl.cli.main", *words]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+
+    def set_up(self) -> None:
+        """Hosts, storage and image, as a user adds them."""
+        image = images.ensure("tiny", lambda _line: None)
+        self.do("host", "add", *self.hosts)
+        self.do("storage", "add", "main", "--path", "/shared")
+        boot = ("--kernel", str(image.kernel), "--initrd", str(image.initrd), "--cmdline", image.cmdline)
+        self.do("image", "add", "tiny", str(image.disk), *boot)
+
+    # -- hosts, past vmctl
+
+    def ssh(self, host: str, command: str, check: bool = True) -> str:
+        """Run a command on a host (or guest), past vmctl."""
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=5"]
+        words = ["ssh", "-i", str(self.key), *(part for option in options for part in ("-o", option))]
+        done = subprocess.run([*words, f"root@{host}", command], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 or not check, (host, command, done)
+        return done.stdout
+
+    def virsh(self, host: str, *words: str) -> str:
+        """Run virsh on a host, past vmctl."""
+        return self.ssh(host, "virsh -q " + " ".join(words), check=False)
+
+    def copies(self, name: str) -> dict[str, str]:
+        """Every host that has a QEMU for the VM, and its state, past vmctl."""
+        found = {}
+        for host in lab.status().hosts:
+            if host.state == "up":
+                state = self.virsh(host.name, "domstate", name).strip()
+                if state and state != "shut off":
+                    found[host.name] = state
+        return found
+
+    # -- VMs
+
+    def vm(self, name: str) -> dict[str, Any]:
+        """A VM as vmctl shows it."""
+        found: dict[str, Any] = self.do("show", name, "-o", "json").json
+        return found
+
+    @contextlib.contextmanager
+    def vms(self, *names: str, options: tuple[str, ...] = (), memory: str = "160M") -> Iterator[None]:
+        """Make VMs for a test, and delete them afterwards whatever happened."""
+        try:
+            for name in names:
+                self.do("create", name, "--image", "tiny", "--memory", memory, *options)
+            yield
+        finally:
+            for name in names:
+                if self("show", name).code == 0:
+                    self("stop", name, "--force")
+                    self("delete", name, "--yes")
+
+    def address(self, name: str) -> str:
+        """The address that the guest got by DHCP."""
+        mac = self.vm(name)["mac"]
+        return wait_for(lambda: lab.addresses().get(mac), 60, f"{name} gets an address")
+
+    def count(self, address: str) -> tuple[str, int] | None:
+        """(boot id, how far it counted) of a tiny guest; None when it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://{address}/count", timeout=1) as answer:
+                boot_id, number = answer.read().decode().split()
+                return boot_id, int(number)
+        except (OSError, ValueError):
+            return None
+
+    def counting(self, name: str, limit_s: float = 60.0) -> tuple[str, int]:
+        """Wait until the guest counts."""
+        address = self.address(name)
+        return wait_for(lambda: self.count(address), limit_s, f"{name} counts")
+
+    def still_counts(self, name: str, since: tuple[str, int], limit_s: float = 20.0) -> None:
+        """The same life of the guest goes on counting."""
+        address = self.address(name)
+        later = wait_for(lambda: (c := self.count(address)) and c[1] > since[1] and c, limit_s, f"{name} goes on")
+        assert later[0] == since[0], "the guest was restarted"

@@ -1,0 +1,175 @@
+"""Hosts come and go: the doctor, adoption, keys, half-failures, drain; nothing is left on a host."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.pool import Pool, wait_for
+from vmctl import lab
+
+pytestmark = pytest.mark.lab
+
+FOREIGN = """<domain type='qemu'><name>foreign</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
+<os><type arch='x86_64'>hvm</type></os><devices><serial type='pty'/></devices></domain>"""
+
+
+@contextlib.contextmanager
+def without(pool: Pool, host: str) -> Iterator[None]:
+    """The host outside the pool for a while."""
+    pool.do("host", "remove", host)
+    try:
+        yield
+    finally:
+        if pool("host", "show", host).code != 0:
+            pool.do("host", "add", host)
+
+
+def traces(pool: Pool, host: str) -> str:
+    """Everything on a host that we could have left: files, pools, domains, users, processes of ours."""
+    look = [
+        "find /etc/libvirt /etc/ssh /root /tmp /var/lib/libvirt -newer /run/host.sh -type f -printf '%p %s\\n' | sort",
+        "virsh -q pool-list --all",
+        "virsh -q list --all",
+        "ls /tmp /shared/lockspace",
+        "ps -eo args | grep -E 'vmctl|perl' | grep -v grep || true",
+        "cat /etc/passwd | wc -l",
+    ]
+    return pool.ssh(host, "; ".join(look))
+
+
+def test_a_host_is_left_as_it_was_found(pool: Pool) -> None:
+    host = pool.hosts[2]
+    pool.do("host", "remove", host)
+    before = wait_for(lambda: "perl" not in (t := traces(pool, host)) and t, 10, "our loop has ended")
+    pool.do("host", "add", host)
+    with pool.vms("guest1", options=("--host", host)):
+        pool.counting("guest1")
+    pool.do("host", "remove", host)
+    wait_for(lambda: "perl" not in traces(pool, host), 10, "our loop has ended")
+    after = traces(pool, host)
+    # libvirt keeps a log and a cache per VM that ever ran; those are its own
+    assert [line for line in after.splitlines() if "guest1" not in line] == before.splitlines()
+    pool.do("host", "add", host)
+
+
+def test_the_doctor_reports_every_check(pool: Pool) -> None:
+    ran = pool.do("host", "check", pool.hosts[0])
+    for name in ("SSH", "libvirt", "KVM", "CPU", "memory", "clock", "sshd", "lock manager", "lock:", "network to"):
+        assert name in ran.out, name
+    assert f"a lease held on {pool.hosts[1]} is refused on {pool.hosts[0]}" in ran.out
+    assert "/shared shared, proven" in ran.out
+    assert "FAIL" not in ran.out
+
+
+def test_a_changed_host_key_is_refused_with_both_fingerprints(pool: Pool) -> None:
+    host = pool.hosts[1]
+    pinned = pool.do("host", "show", host, "-o", "json").json["fingerprint"]
+    pool.ssh(
+        host, "cp -a /etc/ssh /root/ssh.kept; rm -f /etc/ssh/*_key*; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/new"
+    )
+    keys = pool.ssh(host, "ls /root/ssh.kept").split()
+    private = next(name for name in keys if name.endswith("_key"))
+    try:
+        pool.ssh(host, f"mv /etc/ssh/new /etc/ssh/{private}; mv /etc/ssh/new.pub /etc/ssh/{private}.pub; pkill -o sshd")
+        state = lambda: pool.do("host", "list", "-o", "json").json  # noqa: E731
+        shown = wait_for(
+            lambda: next((h for h in state() if h["name"] == host and h["state"] == "untrusted"), None), 40, "untrusted"
+        )
+        assert pinned in shown["why"] and shown["why"].count("SHA256:") == 2
+        ran = pool("host", "check", host)
+        assert ran.code == 7 and "another SSH key" in ran.out
+    finally:
+        pool.ssh(host, "rm -rf /etc/ssh/*; cp -a /root/ssh.kept/* /etc/ssh/; rm -rf /root/ssh.kept; pkill -o sshd")
+        online = lambda: pool.do("host", "show", host, "-o", "json").json["state"] == "online"  # noqa: E731
+        wait_for(online, 60, "trusted again")
+
+
+def test_a_host_that_fails_is_not_half_registered(pool: Pool) -> None:
+    host = pool.hosts[2]
+    with without(pool, host):
+        pool.ssh(host, "cp /etc/libvirt/qemu.conf /root/q; sed -i s/^lock_manager.*// /etc/libvirt/qemu.conf")
+        try:
+            ran = pool("host", "add", host, "nowhere.invalid")
+        finally:
+            pool.ssh(host, "mv /root/q /etc/libvirt/qemu.conf")
+        assert ran.code == 3 and "2 of 2 hosts were not added" in ran.err
+        assert "without a lock manager" in ran.err and 'lock_manager = "lockd"' in ran.err
+        assert pool("host", "show", host).code == 4
+        assert host not in pool.do("storage", "list").out
+    ran = pool("host", "add", host, "nowhere.invalid")
+    assert ran.code in (3, 7) and "registered already" in ran.err
+
+
+def test_log_in_refused_names_the_command_that_mends_it(pool: Pool) -> None:
+    host = pool.hosts[2]
+    with without(pool, host):
+        pool.ssh(
+            host,
+            "mv /root/.ssh/authorized_keys /root/.ssh/kept; sleep 3 && mv /root/.ssh/kept /root/.ssh/authorized_keys &",
+        )
+        ran = pool("host", "add", host)
+        assert ran.code == 3 and "ssh-copy-id -i" in ran.err, ran
+        wait_for(
+            lambda: pool.ssh(host, "true", check=False) is not None and pool("host", "add", host).code == 0, 20, "back"
+        )
+
+
+def test_running_domains_are_adopted_and_not_touched(pool: Pool) -> None:
+    host = pool.hosts[2]
+    with without(pool, host):
+        words = ["ssh", "-i", str(pool.key), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+        done = subprocess.run(
+            [*words, f"root@{host}", "cat > /tmp/f.xml; virsh define /tmp/f.xml; virsh start foreign; rm /tmp/f.xml"],
+            input=FOREIGN, capture_output=True, text=True,
+        )  # fmt: skip
+        assert "started" in done.stdout, done
+        process = pool.ssh(host, "pgrep -f guest=foreign")
+        ran = pool.do("host", "add", host)
+        assert "1 running domains adopted: foreign" in ran.out
+        seen = pool.vm("foreign")
+        assert seen["adopted"] and seen["power"] == "running" and seen["host"] == host
+        assert pool.ssh(host, "pgrep -f guest=foreign") == process
+        refused = pool("delete", "foreign", "--yes")
+        assert refused.code == 3
+        pool.do("stop", "--force", "foreign")
+        assert pool.vm("foreign")["host"] == host  # its definition is there
+        pool.do("start", "foreign")
+        wait_for(lambda: pool.copies("foreign") == {host: "running"}, 10, "started at home")
+        pool.do("host", "remove", host)
+        assert pool.copies("foreign") == {host: "running"} and pool("show", "foreign").code == 4
+        pool.virsh(host, "destroy", "foreign")
+        pool.virsh(host, "undefine", "foreign")
+
+
+def test_a_dead_host_delays_nobody_and_starts_nothing(pool: Pool) -> None:
+    host = pool.hosts[2]
+    with pool.vms("there", options=("--host", host)):
+        lab.cut(host)
+        try:
+            state = lambda: pool.do("host", "show", host, "-o", "json").json["state"]  # noqa: E731
+            wait_for(lambda: state() == "unknown", 40, "seen as unknown")
+            ran = pool("start", "there")
+            assert ran.code == 3 and "may still run on" in ran.err
+            assert pool("stop", "there").code == 8
+            assert pool("delete", "there", "--yes").code == 3
+            pool.do("create", "here", "--image", "tiny", "--memory", "128M")
+            pool.do("stop", "--force", "here")
+            pool.do("delete", "--yes", "here")
+        finally:
+            lab.heal(host)
+        wait_for(lambda: pool.vm("there")["power"] == "running", 60, "back, and never restarted")
+
+
+def test_labels_keep_vms_where_they_may_be(pool: Pool) -> None:
+    pool.do("host", "label", pool.hosts[1], "rack=b")
+    try:
+        with pool.vms("racked", options=("--label", "rack=b")):
+            assert pool.vm("racked")["host"] == pool.hosts[1]
+            ran = pool("migrate", "racked")
+            assert ran.code == 3 and "needs label rack=b" in ran.err
+    finally:
+        pool.do("host", "label", pool.hosts[1], "rack=")

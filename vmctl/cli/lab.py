@@ -1,0 +1,143 @@
+"""`vmctl lab`: a cluster on this machine. Runs here, as root, without a controller."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from vmctl.errors import VmctlError
+
+_OUTPUT = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print.")
+
+
+def _report(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _json(value: Any) -> None:
+    click.echo(json.dumps(asdict(value), default=str, indent=2))
+
+
+@click.group("lab")
+def lab() -> None:
+    """A cluster of real hosts on this one machine, to try vmctl and to test it.
+
+    Example: vmctl lab up --hosts 3
+    """
+
+
+@lab.command()
+@click.option("--hosts", type=click.IntRange(1, 16), help="How many hosts: 3 at first, later as many as there are.")
+@click.option("--memory", default=3.0, show_default=True, type=click.FloatRange(0.5), help="GiB per host.")
+@click.option("--image", multiple=True, help="Also build this guest image (debian-12); tiny always is.")
+def up(hosts: int | None, memory: float, image: tuple[str, ...]) -> None:
+    """Start the lab, or what is missing of it."""
+    from vmctl.lab import lab as room
+
+    _table(room.up(hosts, _report, int(memory * room.GIB), image))
+
+
+@lab.command()
+@click.option("--keep-disks", is_flag=True, help="Keep the shared directory with the VMs' disks.")
+def down(keep_disks: bool) -> None:
+    """Remove the lab: hosts, network, and the VMs' disks."""
+    from vmctl.lab import lab as room
+
+    room.down(_report, keep_disks)
+
+
+@lab.command()
+@_OUTPUT
+def status(output: str) -> None:
+    """Show the hosts, what guests run on, and the images."""
+    from vmctl.lab import lab as room
+
+    found = room.status()
+    _json(found) if output == "json" else _table(found)
+
+
+@lab.command()
+@click.argument("host")
+def cut(host: str) -> None:
+    """Cut a host's network cable; it runs on."""
+    from vmctl.lab import lab as room
+
+    room.cut(host)
+
+
+@lab.command()
+@click.argument("host")
+def heal(host: str) -> None:
+    """Mend a host's network cable."""
+    from vmctl.lab import lab as room
+
+    room.heal(host)
+
+
+@lab.command()
+@click.argument("host")
+def kill(host: str) -> None:
+    """Power failure: end all of a host's processes at once."""
+    from vmctl.lab import lab as room
+
+    room.kill(host)
+
+
+@lab.command()
+@click.argument("host")
+def boot(host: str) -> None:
+    """Power a host on, or off and on."""
+    from vmctl.lab import lab as room
+
+    room.boot(host, _report)
+
+
+@lab.command()
+@click.argument("name")
+@_OUTPUT
+def image(name: str, output: str) -> None:
+    """Build a guest image (tiny, debian-12) and print where it is."""
+    from vmctl.lab import images
+
+    found = images.ensure(name, _report)
+    if output == "json":
+        _json(found)
+        return
+    for key, value in asdict(found).items():
+        click.echo(f"{key:8} {value}")
+
+
+def _table(found: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("HOST", "ADDRESS", "STATE", "PID", "MEMORY", "VMS", "BOOT"):
+        table.add_column(column)
+    for host in found.hosts:
+        memory = f"{host.memory_used >> 20} / {host.memory_limit >> 20} MiB"
+        pid = str(host.pid or "-")
+        table.add_row(host.name, host.address, host.state, pid, memory, str(host.vms), host.boot_id[:8])
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print(f"\nguests run on {found.accelerator or '?'}: {found.reason}")
+    console.print(f"shared storage {found.shared} is /shared on every host")
+    for one in found.images:
+        console.print(f"image {one.name}: {one.disk} {one.kernel} {one.initrd}")
+
+
+def main() -> None:
+    """For `python -m vmctl.lab`: as the top-level command prints errors."""
+    try:
+        lab(prog_name="vmctl lab", standalone_mode=True)
+    except VmctlError as err:
+        click.echo(f"error: {err.message}", err=True)
+        for line in err.lines:
+            click.echo(f"  {line}", err=True)
+        if err.hint:
+            click.echo(f"next: {err.hint}", err=True)
+        sys.exit(err.exit_code)

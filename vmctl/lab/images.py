@@ -1,0 +1,142 @@
+"""Guest images: built by the recipes in deploy/images, kept in the cache, built again when a recipe or the key changes.
+
+A build happens beside its place and is renamed into it at the end: a killed one leaves nothing half-done there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmctl import config
+from vmctl.errors import CommandFailed, NotFound
+from vmctl.lab import keys
+from vmctl.lab.system import Report, mounts_below, require_programs, require_root, run
+
+CMDLINES = {
+    "tiny": "console=ttyS0 quiet nokaslr mitigations=off",
+    "debian-12": "console=ttyS0 quiet nokaslr mitigations=off net.ifnames=0 root=/dev/vda rw",
+}
+_PROGRAMS = {"debian-12": {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What a VM boots from: the disk to copy, and the kernel to start directly."""
+
+    name: str
+    disk: Path
+    kernel: Path
+    initrd: Path
+    cmdline: str
+
+
+def directory() -> Path:
+    """The cache of built images."""
+    return config.cache_dir() / "images"
+
+
+def recipes() -> Path:
+    """deploy/images of the checkout this runs from."""
+    path = Path(__file__).resolve().parents[2] / "deploy" / "images"
+    if not path.is_dir():
+        raise NotFound(f"no image recipes at {path}", hint="run the lab from a checkout: pip install -e .")
+    return path
+
+
+def ensure(name: str, report: Report) -> Image:
+    """The image of that name, built first if there is none or it is out of date."""
+    if name not in CMDLINES:
+        raise NotFound(f"no image {name!r}", hint=f"there are: {', '.join(CMDLINES)}")
+    require_root(f"image {name}")
+    require_programs(_PROGRAMS.get(name))
+    kernel = directory() / "kernel"
+    _build(kernel, _digest("kernel.sh", "lib.sh"), report, "kernel.sh")
+    home = directory() / name
+    disk = home / "disk"
+    boot = home / "boot"
+    _build(disk, _digest(f"{name}.sh", name), report, f"{name}.sh", "disk")
+    key = keys.public_key()
+    stamp = _digest(f"{name}.sh", name, "lib.sh") + (kernel / "release").read_text() + _hash(key.read_bytes())
+    _build(boot, stamp, report, f"{name}.sh", "boot", kernel, key)
+    return Image(name, disk / f"{name}.qcow2", kernel / "vmlinuz", boot / "initrd", CMDLINES[name])
+
+
+def built() -> list[Image]:
+    """What the cache has."""
+    kernel = directory() / "kernel" / "vmlinuz"
+    homes = [(name, directory() / name) for name in CMDLINES]
+    found = [
+        Image(name, home / "disk" / f"{name}.qcow2", kernel, home / "boot" / "initrd", CMDLINES[name])
+        for name, home in homes
+    ]
+    return [image for image in found if all(path.exists() for path in (image.disk, image.kernel, image.initrd))]
+
+
+def _build(place: Path, stamp: str, report: Report, recipe: str, *arguments: str | Path) -> None:
+    """Run a recipe into a fresh directory and put that in place, unless what is there has this stamp already."""
+    if _is(place, stamp):
+        return  # without the lock: nobody waits for another image's build
+    with _locked():
+        if _is(place, stamp):
+            return
+        began = time.monotonic()
+        fresh = Path(tempfile.mkdtemp(prefix="build.", dir=directory()))
+        what = f"image {place.relative_to(directory())}"
+        report(f"{what}: building")
+        try:
+            run(recipes() / recipe, *arguments[:1], fresh, *arguments[1:])
+            (fresh / "stamp").write_text(stamp)
+        except CommandFailed as err:
+            raise CommandFailed(
+                f"{what}: {err.message}", hint=f"try {recipes() / recipe} by hand", lines=err.lines
+            ) from err
+        _put(fresh, place)
+        report(f"{what}: built in {time.monotonic() - began:.1f} s")
+
+
+def _is(place: Path, stamp: str) -> bool:
+    return (place / "stamp").exists() and (place / "stamp").read_text() == stamp
+
+
+def _put(fresh: Path, place: Path) -> None:
+    fresh.chmod(0o755)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists():
+        place.rename(fresh.with_name(f"{fresh.name}.old"))
+    fresh.rename(place)
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """One build at a time; what killed ones left is removed."""
+    directory().mkdir(parents=True, exist_ok=True)
+    with (directory() / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+        for left in directory().glob("build.*"):
+            if not mounts_below(left):  # never through a mount: a build may have had the machine's /dev there
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _digest(*names: str) -> str:
+    """A hash of these recipe files and directories: names, modes and contents."""
+    total = hashlib.sha256()
+    for name in names:
+        top = recipes() / name
+        for path in sorted([top, *top.rglob("*")]):
+            total.update(f"{path.relative_to(top)} {path.stat().st_mode:o}\n".encode())
+            if path.is_file():
+                total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,239 @@
+"""A cluster on one machine: what `vmctl lab` does, as plain functions. Every step can be repeated; only what is missing
+is made. Nothing is remembered: what runs is asked from the kernel each time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmctl.errors import Refused, Usage, VmctlError
+from vmctl.lab import accelerator, cgroups, clean, host, hostnames, images, keys, network
+from vmctl.lab.names import MOST_HOSTS, Host, Lab, current
+from vmctl.lab.system import Report, locked, marked, require_programs, require_root, run, wait
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """One host as it is now. `state` is up, cut or down."""
+
+    name: str
+    address: str
+    state: str
+    pid: int
+    memory_used: int
+    memory_limit: int
+    vms: int
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabStatus:
+    """The lab as it is now."""
+
+    name: str
+    network: str
+    accelerator: str
+    reason: str
+    shared: Path
+    hosts: list[HostStatus]
+    images: list[images.Image]
+
+
+def _quiet(line: str) -> None:
+    """Report to nobody."""
+
+
+def up(
+    hosts: int | None = None, report: Report = _quiet, memory_bytes: int = 3 * GIB, also: tuple[str, ...] = ()
+) -> LabStatus:
+    """Start the lab, or what is missing of it. `hosts`: that many (3 at first, later as many as there are)."""
+    require_root("up")
+    require_programs()
+    if hosts is not None and not 1 <= hosts <= MOST_HOSTS:
+        raise Usage(f"a lab has 1 to {MOST_HOSTS} hosts, not {hosts}")
+    lab = current()
+    with locked(lab):
+        lab.directory.mkdir(parents=True, exist_ok=True)
+        tiny = images.ensure("tiny", report)
+        for name in also:
+            images.ensure(name, report)
+        with _step(report, "accelerator") as said:
+            found = accelerator.known() or accelerator.probe(lab, tiny)
+            said.append(f"{found.name} ({found.reason})")
+        with _step(report, "storage") as said:
+            _prepare_shared(lab)
+            said.append(str(lab.shared))
+        with _step(report, "network") as said:
+            subnet = network.ensure_bridge(lab)
+            said.append(f"{subnet}.0/24 on {lab.bridge}")
+        with _step(report, "services") as said:
+            said.append(_ensure_services(lab, subnet))
+        _start_hosts(lab, hosts, host.Settings(subnet, memory_bytes, found.kvm), report)
+        return _status(lab)
+
+
+def down(report: Report = _quiet, keep_disks: bool = False) -> None:
+    """End the lab and remove it, with the VMs' disks unless they are to be kept."""
+    require_root("down")
+    lab = current()
+    with locked(lab), _step(report, "down") as said:
+        clean.remove(lab, keep_disks)
+        said.append(f"disks kept in {lab.shared}" if keep_disks else "nothing is left, VM disks included")
+
+
+def status() -> LabStatus:
+    """What there is."""
+    require_root("status")
+    return _status(current())
+
+
+def addresses() -> dict[str, str]:
+    """Which address each guest got by DHCP, by the guest's MAC address."""
+    leases = current().directory / "leases"
+    lines = leases.read_text().splitlines() if leases.exists() else []
+    return {line.split()[1]: line.split()[2] for line in lines}
+
+
+def cut(name: str) -> None:
+    """Cut the host's cable: nobody reaches it, its processes run on."""
+    require_root("cut")
+    network.switch(_running(name), on=False)
+
+
+def heal(name: str) -> None:
+    """Mend the host's cable."""
+    require_root("heal")
+    network.switch(_running(name), on=True)
+
+
+def kill(name: str) -> None:
+    """Power failure of one host: all its processes at once, and its link."""
+    require_root("kill")
+    host.stop(_running(name))
+
+
+def boot(name: str, report: Report = _quiet) -> None:
+    """Power the host on, or off and on. It gets a new boot id."""
+    require_root("boot")
+    lab = current()
+    one = lab.find(name)
+    if not one.directory.exists():
+        raise Refused(f"lab {lab.name!r} has no host {one.name}", hint=f"vmctl lab up --hosts {one.number}")
+    with locked(lab):
+        memory = cgroups.memory_limit(one) or 3 * GIB
+        subnet, found = network.find(lab), accelerator.known()
+        if not subnet or not found:
+            raise Refused(f"lab {lab.name!r} is down", hint="vmctl lab up")
+        host.stop(one)
+        with _step(report, one.name):
+            host.start(one, host.Settings(subnet, memory, found.kvm))
+
+
+@contextmanager
+def _step(report: Report, name: str) -> Iterator[list[str]]:
+    """One line of progress when the step is done, with what it said and the seconds it took."""
+    began, said = time.monotonic(), list[str]()
+    yield said
+    report(": ".join([name, *said]) + f" [{time.monotonic() - began:.2f} s]")
+
+
+def _prepare_shared(lab: Lab) -> None:
+    for name in ("lockspace", "vms"):
+        (lab.shared / name).mkdir(parents=True, exist_ok=True)
+
+
+def _ensure_services(lab: Lab, subnet: str) -> str:
+    """One dnsmasq and one lxcfs for all hosts."""
+    running = {_command(pid) for pid in marked(lab)}
+    lxcfs = lab.directory / "lxcfs"
+    lxcfs.mkdir(exist_ok=True)
+    note = ""
+    if "lxcfs" not in running:
+        run("umount", "--lazy", lxcfs, check=False)
+        host.detach(["lxcfs", "-f", "-l", "-p", f"{lxcfs}.pid", str(lxcfs)], lab.environment, Path(f"{lxcfs}.log"))
+        if not wait((lxcfs / "proc" / "stat").exists, 10):
+            raise VmctlError("lxcfs did not start", hint=f"read {lxcfs}.log")
+        if any(host.pid(one) for one in _existing(lab)):
+            note = "; lxcfs had died: a host started before has its /proc/stat again after `vmctl lab boot HOST`"
+    if "dnsmasq" not in running:
+        run(*network.dhcp_command(lab, subnet), env=lab.environment)
+    return "lxcfs, dnsmasq" + note
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _existing(lab: Lab) -> list[Host]:
+    return [one for one in lab.hosts() if one.directory.exists()]
+
+
+def _start_hosts(lab: Lab, count: int | None, settings: host.Settings, report: Report) -> None:
+    """All at once: a host's start is mostly waiting."""
+    wanted = lab.hosts(count or len(_existing(lab)) or 3)
+    missing = [one for one in wanted if not host.pid(one)]
+    keys.public_key()
+
+    def start(one: Host) -> None:
+        with _step(report, one.name) as said:
+            host.start(one, settings)
+            said.append(one.address(settings.network))
+
+    with ThreadPoolExecutor(MOST_HOSTS) as pool:
+        list(pool.map(start, missing))
+    hostnames.write(lab, _existing(lab), settings.network)
+
+
+def _running(name: str) -> Host:
+    one = current().find(name)
+    if not host.pid(one):
+        raise Refused(f"{one.name} is down", hint=f"vmctl lab boot {one.name}")
+    return one
+
+
+def _status(lab: Lab) -> LabStatus:
+    found = accelerator.known()
+    subnet, cables = network.find(lab), network.plugged(lab)
+    return LabStatus(
+        name=lab.name,
+        network=f"{subnet}.0/24" if subnet else "",
+        accelerator=found.name if found else "",
+        reason=found.reason if found else "not tried yet",
+        shared=lab.shared,
+        hosts=[_host_status(one, subnet, cables.get(one.uplink, False)) for one in _existing(lab)],
+        images=images.built(),
+    )
+
+
+def _host_status(one: Host, subnet: str, whole: bool) -> HostStatus:
+    members = cgroups.processes(one.lab, one.short)
+    first = cgroups.first_process(one, members)
+    boot_id = one.directory / "boot-id"
+    return HostStatus(
+        name=one.name,
+        address=one.address(subnet) if subnet else "",
+        state="down" if not first else "up" if whole else "cut",
+        pid=first,
+        memory_used=cgroups.memory_used(one),
+        memory_limit=cgroups.memory_limit(one),
+        vms=sum(_is_qemu(pid) for pid in members),
+        boot_id=boot_id.read_text().strip() if first and boot_id.exists() else "",
+    )
+
+
+def _is_qemu(pid: int) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"qemu-system" in words[0] and b"-name" in words

@@ -1,0 +1,129 @@
+"""Names: everything a lab owns is named after the lab, so that two labs never meet and a lost one is found again. Pure.
+
+A lab is "lab" unless VMCTL_LAB says otherwise. Interfaces have at most 15 characters, therefore a short name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmctl import config
+from vmctl.errors import NotFound, Usage
+
+MARKER = "VMCTL_LAB_NAME"
+"""Environment variable that every process started for a lab carries."""
+MOST_HOSTS = 16
+_SPACE = uuid.UUID("6b2f0c3e-6a0e-5f0b-9d63-4c2e1f7d8a11")
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """One lab: its name, and all that follows from it."""
+
+    name: str
+
+    @property
+    def directory(self) -> Path:
+        """All it keeps while it exists."""
+        return config.state_dir() / f"lab-{self.name}"
+
+    @property
+    def shared(self) -> Path:
+        """What every host sees as /shared."""
+        return self.directory / "shared"
+
+    @property
+    def kept(self) -> Path:
+        """What survives `lab down`: the hosts' SSH host keys, or a pinned key would be wrong after each `lab up`."""
+        return config.cache_dir() / f"lab-{self.name}"
+
+    @property
+    def lock(self) -> Path:
+        """Interfaces belong to the machine, not to a directory; so does the lock."""
+        return Path("/run/lock") / f"vmctl-lab-{self.name}.lock"
+
+    @property
+    def bridge(self) -> str:
+        return f"vl-{self.name}"
+
+    @property
+    def cgroup(self) -> str:
+        return f"vmctl-lab-{self.name}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For every process started on the lab's behalf."""
+        return dict(os.environ) | {MARKER: self.name}
+
+    def host(self, number: int) -> Host:
+        return Host(self, number)
+
+    def hosts(self, count: int = MOST_HOSTS) -> list[Host]:
+        return [self.host(number) for number in range(1, count + 1)]
+
+    def find(self, name: str) -> Host:
+        """The host called so, with or without the lab's suffix."""
+        for host in self.hosts():
+            if name in (host.name, host.short):
+                return host
+        raise NotFound(f"no host {name!r} in lab {self.name!r}", hint="vmctl lab status")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host of a lab, by number."""
+
+    lab: Lab
+    number: int
+
+    @property
+    def short(self) -> str:
+        return f"kvm{self.number}"
+
+    @property
+    def name(self) -> str:
+        """kvm1 in the default lab, kvm1-NAME in another, so that both fit into one /etc/hosts."""
+        return self.short if self.lab.name == "lab" else f"{self.short}-{self.lab.name}"
+
+    @property
+    def directory(self) -> Path:
+        """Its private files: what a disk is to a real host."""
+        return self.lab.directory / "hosts" / self.short
+
+    @property
+    def uplink(self) -> str:
+        """The outer end of its network cable."""
+        return f"vl-{self.lab.name}-{self.number}"
+
+    @property
+    def cgroup(self) -> str:
+        return f"{self.lab.cgroup}/{self.short}"
+
+    @property
+    def uuid(self) -> uuid.UUID:
+        return uuid.uuid5(_SPACE, f"{self.lab.name}/{self.number}")
+
+    @property
+    def machine_id(self) -> str:
+        return uuid.uuid5(self.uuid, "machine-id").hex
+
+    @property
+    def mac(self) -> str:
+        """A locally administered one, of its bridge."""
+        return "02:" + ":".join(f"{byte:02x}" for byte in self.uuid.bytes[:5])
+
+    def address(self, network: str) -> str:
+        """.11 to .26 of the lab's network, given as "10.177.X"."""
+        return f"{network}.{10 + self.number}"
+
+
+def current() -> Lab:
+    """The lab that VMCTL_LAB names."""
+    name = os.environ.get("VMCTL_LAB", "") or "lab"
+    if not re.fullmatch(r"[a-z][a-z0-9]{0,7}", name):
+        raise Usage(f"VMCTL_LAB={name!r} cannot name a lab", hint="a letter, then up to 7 letters or digits")
+    return Lab(name)
