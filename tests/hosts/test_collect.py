@@ -1,0 +1,243 @@
+"""The collecting channel, against a real sshd and every program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.hosts.conftest import Dial
+from tests.hosts.sshd import PrivateSshd
+from vmctl.errors import Unreachable
+from vmctl.hosts.collect import Collector, Frame, Frames
+from vmctl.hosts.facts import Unreadable
+from vmctl.hosts.load import rates
+
+UUID = "5f0e9a52-1c5d-4d8e-9c35-3a1f6f7f00"
+
+
+def read(path: str) -> str:
+    return Path(path).read_text()
+
+
+def read_if_there(path: str) -> str:
+    return read(path) if Path(path).exists() else ""
+
+
+def fake_qemu(path: Path, number: int) -> subprocess.Popen[bytes]:
+    """A process that looks like one of libvirt's: a script's name is its process's name."""
+    path.write_text("#!/bin/sh\nwhile read -r line; do :; done\n")
+    path.chmod(0o755)
+    name = f"guest=vm{number},debug-threads=on"
+    return subprocess.Popen(
+        [path, "-S", "-name", name, "-uuid", f"{UUID}{number:02}", "-display", "none"], stdin=subprocess.PIPE
+    )
+
+
+@pytest.fixture
+def two_vms(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Two processes like QEMU's; the name of one is meant to confuse."""
+    started = [fake_qemu(tmp_path / "qemu-system-x86_64", 1), fake_qemu(tmp_path / "qemu (evil) x", 2)]
+    time.sleep(0.05)
+    yield started
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("program", ["", "perl", "awk", "sh"])
+async def test_every_program_tells_the_same(
+    program: str, shared_sshd: PrivateSshd, dial: Dial, two_vms: list[subprocess.Popen[bytes]]
+) -> None:
+    collector = Collector(await dial(shared_sshd), program=program)
+    first = await collector.sample(5)
+    stat = read("/proc/stat")
+    assert first.cpus == os.cpu_count() == len(first.per_cpu)
+    assert first.boot_id == read("/proc/sys/kernel/random/boot_id").strip()
+    assert abs(first.uptime_s - float(read("/proc/uptime").split()[0])) < 2
+    assert abs(first.wall_s - time.time()) < 3 and first.mem_total_kib > first.mem_available_kib > 0
+    assert abs(first.cpu.total - sum(map(int, stat.split()[1:9]))) < 1000
+    assert (first.psi_cpu is not None) == bool(read_if_there("/proc/pressure/cpu"))
+    ours = {vm.uuid: vm for vm in first.vms if vm.uuid.startswith(UUID)}
+    assert {uuid: (vm.pid, vm.name) for uuid, vm in ours.items()} == {
+        f"{UUID}{n:02}": (two_vms[n - 1].pid, f"vm{n}") for n in (1, 2)
+    }
+    one = ours[f"{UUID}01"]
+    assert one.rss_kib > 100 and one.threads == 1 and one.read_bytes is not None and one.start_ticks > 0
+    two_vms[0].kill()
+    two_vms[0].wait()
+    await asyncio.sleep(0.05)
+    second = await collector.sample(5)
+    assert [vm.uuid for vm in second.vms if vm.uuid.startswith(UUID)] == [f"{UUID}02"]
+    assert rates(first, second) is not None
+    collector.close()
+
+
+@pytest.mark.parametrize("program", ["perl", "awk", "sh"])
+async def test_a_vm_started_later_is_found(program: str, shared_sshd: PrivateSshd, dial: Dial, tmp_path: Path) -> None:
+    collector = Collector(await dial(shared_sshd), program=program)
+    assert not [vm for vm in (await collector.sample(5)).vms if vm.uuid.startswith(UUID)]
+    late = fake_qemu(tmp_path / "qemu-kvm", 7)
+    await asyncio.sleep(1.05)  # it looks for new processes once a second at most
+    found = (await collector.sample(5)).vms
+    late.kill()
+    late.communicate()
+    assert [vm.name for vm in found if vm.uuid.startswith(UUID)] == ["vm7"]
+
+
+async def test_a_process_that_becomes_qemu_later_is_found(shared_sshd: PrivateSshd, dial: Dial, tmp_path: Path) -> None:
+    (tmp_path / "libvirtd").write_text('#!/bin/sh\nsleep 0.7\nexec "$@"\n')
+    (tmp_path / "libvirtd").chmod(0o755)
+    (tmp_path / "qemu-kvm").write_text("#!/bin/sh\nread -r line\n")
+    (tmp_path / "qemu-kvm").chmod(0o755)
+    child = await asyncio.create_subprocess_exec(
+        tmp_path / "libvirtd", tmp_path / "qemu-kvm", "-name", "x", "-uuid", f"{UUID}09", "-S", stdin=subprocess.PIPE
+    )
+    collectors = [Collector(await dial(shared_sshd), program=program) for program in ("perl", "awk", "sh")]
+    for wanted in (False, True):
+        samples = await asyncio.gather(*(collector.sample(5) for collector in collectors))
+        assert [any(vm.uuid == f"{UUID}09" for vm in sample.vms) for sample in samples] == [wanted] * 3
+        await asyncio.sleep(1.1)
+    child.kill()
+    await child.communicate()
+
+
+async def test_busybox_awk_will_do(tmp_path: Path, two_vms: list[subprocess.Popen[bytes]]) -> None:
+    if not shutil.which("busybox"):
+        pytest.skip("no busybox")
+    from vmctl.hosts.programs import command
+
+    (tmp_path / "awk").symlink_to(shutil.which("busybox") or "")
+    run = await asyncio.create_subprocess_exec(
+        "sh", "-c", command("token", "awk"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    out, _ = await run.communicate(b"1\n2\n")
+    assert [(frame.number, frame.text.count(UUID.encode())) for frame in Frames("token").feed(out)] == [(1, 2), (2, 2)]
+
+
+async def test_noise_of_the_login_shell_is_skipped(own_sshd: PrivateSshd, dial: Dial) -> None:
+    (own_sshd.home / ".bashrc").write_text("echo Welcome 'x 1 2 3'; printf '\\036'; head -c 100000 /dev/urandom\n")
+    (own_sshd.home / ".profile").write_text("echo hello\n")
+    collector = Collector(await dial(own_sshd))
+    assert (await collector.sample(5)).cpus
+    assert (await collector.sample(5)).cpus
+
+
+async def test_a_login_shell_that_never_ends_says_so(own_sshd: PrivateSshd, dial: Dial) -> None:
+    (own_sshd.home / ".bashrc").write_text("sleep 3\n")
+    host = await dial(own_sshd)
+    collector = Collector(host)
+    for _ in range(4):
+        with pytest.raises(Unreachable, match=r"no sample within 0\.2 s") as caught:
+            await collector.sample(0.2)
+        assert "rc files" in caught.value.hint
+    with pytest.raises(Unreachable, match="4 collecting programs hang"):
+        await collector.sample(0.2)
+
+
+@pytest.mark.parametrize("command", ["yes", "head -c 3000000 /dev/zero"])
+async def test_a_flood_costs_its_own_channel_only(command: str, tmp_path: Path, dial: Dial) -> None:
+    sshd = PrivateSshd(tmp_path / "flood", extra=f"ForceCommand {command}").start()
+    try:
+        host = await dial(sshd)
+        with pytest.raises(Unreadable, match="too much noise"):
+            await Collector(host).sample(5)
+        assert host.connected
+    finally:
+        sshd.stop()
+
+
+@pytest.mark.parametrize("program", ["perl", "awk", "sh"])
+async def test_a_hung_program_is_left_and_ended(
+    program: str, own_sshd: PrivateSshd, shared_sshd: PrivateSshd, dial: Dial
+) -> None:
+    ill, well = Collector(await dial(own_sshd), program=program), Collector(await dial(shared_sshd))
+    before = await ill.sample(5)
+    hung = own_sshd.descendants(b"boot_id")
+    assert len(hung) == 1
+    os.kill(hung[0], signal.SIGSTOP)
+
+    async def others() -> list[float]:
+        return [(await well.sample(5)).uptime_s for _ in range(20) if not await asyncio.sleep(0.02)]
+
+    beside = asyncio.create_task(others())
+    with pytest.raises(Unreachable, match=r"no sample within 0\.3 s"):
+        await ill.sample(0.3)
+    assert (await ill.sample(5)).uptime_s > before.uptime_s
+    times = await beside
+    assert max(after - earlier for earlier, after in pairwise(times)) < 0.25
+    assert len(own_sshd.descendants(b"boot_id")) == 1 and hung[0] not in own_sshd.descendants(b"boot_id")
+
+
+async def test_a_late_answer_is_not_taken_for_the_next(own_sshd: PrivateSshd, dial: Dial) -> None:
+    collector = Collector(await dial(own_sshd))
+    await collector.sample(5)
+    (program,) = own_sshd.descendants(b"boot_id")
+    os.kill(program, signal.SIGSTOP)
+    given_up = asyncio.create_task(collector.sample(5))
+    await asyncio.sleep(0.1)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    asking = asyncio.create_task(collector.sample(5))
+    await asyncio.sleep(0.2)
+    os.kill(program, signal.SIGCONT)
+    asked_at = float(read("/proc/uptime").split()[0])
+    sample = await asking
+    assert own_sshd.descendants(b"boot_id") == [program]
+    assert sample.uptime_s >= asked_at - 0.02
+
+
+async def test_a_program_that_ends_is_started_again(own_sshd: PrivateSshd, dial: Dial) -> None:
+    collector = Collector(await dial(own_sshd))
+    await collector.sample(5)
+    (program,) = own_sshd.descendants(b"boot_id")
+    asking = asyncio.create_task(collector.sample(5))
+    os.kill(program, signal.SIGKILL)
+    with pytest.raises(Unreachable, match="ended"):
+        await asking
+    assert (await collector.sample(5)).cpus
+
+
+async def test_a_lost_connection_is_unreachable_until_it_is_made_again(own_sshd: PrivateSshd, dial: Dial) -> None:
+    host = await dial(own_sshd)
+    collector = Collector(host)
+    await collector.sample(5)
+    own_sshd.stop()
+    with pytest.raises(Unreachable):
+        await collector.sample(5)
+    with pytest.raises(Unreachable, match="not connected"):
+        await collector.sample(5)
+    own_sshd.start()
+    await host.connect()
+    assert (await collector.sample(5)).cpus
+
+
+@given(st.lists(st.binary(max_size=30), max_size=5), st.binary(max_size=50), st.integers(1, 20))
+def test_frames_are_cut_right_wherever_the_stream_is(texts: list[bytes], noise: bytes, step: int) -> None:
+    wanted = [Frame(number, 77, text) for number, text in enumerate(texts)]
+    stream = noise + b"".join(b"\x1eT0KEN %d %d 77\n%s" % (f.number, len(f.text), f.text) for f in wanted)
+    frames = Frames("T0KEN")
+    found = [frame for at in range(0, len(stream), step) for frame in frames.feed(stream[at : at + step])]
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    "after", [b"\x1eT 1 99999999 7\n", b"\x1eT 1 2000000 7\n", b"\x1eT" + b"x" * 100, b"rubbish", b"\x1eU 1 1 1\nx"]
+)
+def test_what_is_no_frame_is_refused(after: bytes) -> None:
+    frames = Frames("T")
+    assert frames.feed(b"noise\x1eT 1 2 3\nab") == [Frame(1, 3, b"ab")]
+    with pytest.raises(Unreadable):
+        frames.feed(after)

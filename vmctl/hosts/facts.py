@@ -1,0 +1,299 @@
+"""What a host tells about itself: a command beside the pure parser of its output. No I/O here.
+
+A parser takes text as it was printed and returns values in the units of `vmctl.model`; what a kernel does not know is
+None, never a made-up zero. It raises `Unreadable` for text that is not what the command prints. To add a fact: a
+parser, a row in FACTS, and a recorded output in tests/facts/NAME/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from vmctl.errors import HostError
+
+T = TypeVar("T")
+USER_HZ = 100  # ticks per second in /proc, on every architecture that has KVM
+SEPARATOR = "\x1e"
+NAME_ARGUMENT = re.compile(r"(?:guest=)?((?:[^,]|,,)*)")
+
+
+class Unreadable(HostError):
+    """A host's answer is not what its command prints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact(Generic[T]):
+    """A command, and the pure reading of what it prints."""
+
+    command: tuple[str, ...]
+    parse: Callable[[str], T]
+
+
+# The records of a sample are named tuples: thousands are made per minute, and a frozen dataclass takes 4 times longer.
+
+
+class CpuTicks(NamedTuple):
+    """Time since boot in ticks. `user` and `nice` contain `guest`."""
+
+    user: int
+    nice: int
+    system: int
+    idle: int
+    iowait: int
+    irq: int
+    softirq: int
+    steal: int
+    guest: int
+
+    @property
+    def busy(self) -> int:
+        """Ticks in which something ran here; what the hypervisor below us stole is not among them."""
+        return self.user + self.nice + self.system + self.irq + self.softirq
+
+    @property
+    def total(self) -> int:
+        """All ticks."""
+        return self.busy + self.idle + self.iowait + self.steal
+
+
+class Pressure(NamedTuple):
+    """Pressure stall information: shares of time (0 to 1) in which some or all tasks waited; totals in seconds."""
+
+    some10: float
+    some60: float
+    some_total_s: float
+    full10: float
+    full60: float
+    full_total_s: float
+
+
+class QemuProcess(NamedTuple):
+    """One VM's process. (pid, start_ticks) is it alone until the next boot. Bytes are None where unreadable."""
+
+    pid: int
+    start_ticks: int
+    uuid: str
+    name: str
+    cpu_ticks: int
+    rss_kib: int
+    threads: int
+    read_bytes: int | None
+    write_bytes: int | None
+
+
+class RawSample(NamedTuple):
+    """A host's counters at one moment of its own clock."""
+
+    boot_id: str
+    uptime_s: float
+    wall_s: float  # its clock may be wrong or jump: for display only
+    load1: float
+    cpus: int
+    cpu: CpuTicks
+    cpu_lines: str  # per CPU, read on demand by `per_cpu`
+    mem_total_kib: int
+    mem_available_kib: int
+    huge_total: int
+    huge_free: int
+    huge_kib: int
+    swap_in_pages: int
+    swap_out_pages: int
+    psi_cpu: Pressure | None
+    psi_mem: Pressure | None
+    psi_io: Pressure | None
+    vms: tuple[QemuProcess, ...]
+    ticks_per_s: int = USER_HZ
+
+    @property
+    def per_cpu(self) -> tuple[CpuTicks, ...]:
+        """Each CPU's own ticks."""
+        return tuple(_ticks(line) for line in self.cpu_lines.splitlines())
+
+
+def parse_sample(text: str) -> RawSample:
+    """A frame of `vmctl.hosts.programs`. Raises `Unreadable`."""
+    try:
+        head, load, cpu, memory, swap, psi_cpu, psi_mem, psi_io, *processes = text.split(SEPARATOR)
+        boot_id, page_kib, wall_s, uptime_s = head.split(None, 4)[:4]
+        total, _, each = cpu.partition("\n")
+        page, swapped = int(page_kib), _pairs(swap)
+        return RawSample(
+            boot_id,
+            float(uptime_s),
+            float(wall_s),
+            float(load.split(None, 1)[0]),
+            each.count("cpu"),
+            _ticks(total),
+            each,
+            *_memory(memory),
+            int(swapped.get("pswpin", 0)),
+            int(swapped.get("pswpout", 0)),
+            _pressure(psi_cpu),
+            _pressure(psi_mem),
+            _pressure(psi_io),
+            tuple([vm for process in processes if (vm := _process(process, page))]),
+        )
+    except (ValueError, IndexError, TypeError, KeyError) as err:
+        raise Unreadable(f"a sample cannot be read: {err}") from err
+
+
+def _ticks(line: str) -> CpuTicks:
+    values = [int(word) for word in line.split()[1:10]]
+    return CpuTicks(*values, *[0] * (9 - len(values)))  # kernels before 2.6.33 have fewer columns
+
+
+def _memory(text: str) -> tuple[int, int, int, int, int]:
+    """Total and available KiB; huge pages in all, free ones, KiB of one."""
+    found = _pairs(text)
+    total = int(found["MemTotal:"])
+    if "MemAvailable:" in found:
+        available = int(found["MemAvailable:"])
+    else:  # before Linux 3.14: caches count as available, which is a little too much
+        available = sum(int(found.get(key, 0)) for key in ("MemFree:", "Buffers:", "Cached:"))
+    huge, free, size = found.get("HugePages_Total:", 0), found.get("HugePages_Free:", 0), found.get("Hugepagesize:", 0)
+    return total, min(available, total), int(huge), int(free), int(size)
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Each word with the one after it: of all the words, the keys are those that are asked for."""
+    words = text.split()
+    return dict(pairwise(words))
+
+
+def _pressure(text: str) -> Pressure | None:
+    """Both lines of a /proc/pressure file; None where there is none. `full` of cpu is missing before Linux 5.13."""
+    if not text:
+        return None
+    words = text.replace("=", " ").split()
+    full = words[9:]
+    return Pressure(
+        float(words[2]) / 100,
+        float(words[4]) / 100,
+        int(words[8]) / 1e6,
+        float(full[2]) / 100 if full else 0.0,
+        float(full[4]) / 100 if full else 0.0,
+        int(full[8]) / 1e6 if full else 0.0,
+    )
+
+
+def _process(text: str, page_kib: int) -> QemuProcess | None:
+    """One VM's section. None for a dead one: what it used is no longer anybody's load."""
+    used, called, stat = text.split("\n", 2)
+    uuid, read, written = used.split()
+    before, _, after = stat.rpartition(")")  # the name in between may itself hold spaces and parentheses
+    fields = after.split()
+    if fields[0] in "ZX":
+        return None
+    return QemuProcess(
+        int(before.split(None, 1)[0]),
+        int(fields[19]),
+        uuid.lower(),
+        _vm_name(called),
+        int(fields[11]) + int(fields[12]),
+        int(fields[21]) * page_kib,
+        int(fields[17]),
+        None if read == "-" else int(read),
+        None if written == "-" else int(written),
+    )
+
+
+def _vm_name(argument: str) -> str:
+    """The name in QEMU's -name argument: `guest=a,debug-threads=on`, or plain; a comma in it is written twice."""
+    first = NAME_ARGUMENT.match(argument)
+    return first.group(1).replace(",,", ",") if first else ""
+
+
+@dataclass(frozen=True, slots=True)
+class CpuInfo:
+    """What the CPUs are: one model and its flags (the first CPU's), and how many there are."""
+
+    model: str
+    cpus: int
+    flags: frozenset[str]
+
+    @property
+    def virtualises(self) -> bool:
+        """Whether KVM can use it (Intel VT-x or AMD-V)."""
+        return bool(self.flags & {"vmx", "svm"})
+
+
+def parse_cpu_info(text: str) -> CpuInfo:
+    """/proc/cpuinfo of x86, arm64 ("Features", no model name) or s390x ("features")."""
+    pairs = [
+        (key.strip().lower(), value.strip()) for key, _, value in (line.partition(":") for line in text.split("\n"))
+    ]
+    first = dict(reversed(pairs))
+    flags = first.get("flags") or first.get("features") or ""
+    count = sum(key == "processor" or bool(re.fullmatch(r"processor \d+", key)) for key, _ in pairs)
+    if not count:
+        raise Unreadable("/proc/cpuinfo names no processor")
+    model = first.get("model name") or first.get("cpu part") or first.get("vendor_id") or "unknown"
+    return CpuInfo(model, count, frozenset(flags.split()))
+
+
+def parse_os_release(text: str) -> Mapping[str, str]:
+    """/etc/os-release as a mapping; quotes are taken off, odd lines are left out."""
+    found = re.findall(r"""^([A-Z][A-Z0-9_]*)=(?:"(.*)"|'(.*)'|(.*))$""", text, re.MULTILINE)
+    return {key: re.sub(r"\\(.)", r"\1", double) or single or bare.strip() for key, double, single, bare in found}
+
+
+@dataclass(frozen=True, slots=True)
+class SshdLimits:
+    """How many logins at once and how many sessions per connection sshd takes; None where it does not say."""
+
+    max_sessions: int | None
+    max_startups: tuple[int, int, int] | None  # begin to refuse, at what rate in percent, refuse all
+
+
+def parse_sshd_limits(text: str) -> SshdLimits:
+    """`sshd -T`; it needs root, so an empty answer is an answer."""
+    sessions = re.search(r"^maxsessions (\d+)$", text, re.MULTILINE | re.IGNORECASE)
+    startups = re.search(r"^maxstartups (\d+)(?::(\d+):(\d+))?$", text, re.MULTILINE | re.IGNORECASE)
+    begin = int(startups.group(1)) if startups else 0
+    return SshdLimits(
+        int(sessions.group(1)) if sessions else None,
+        (begin, int(startups.group(2) or 100), int(startups.group(3) or begin)) if startups else None,
+    )
+
+
+def parse_clock(text: str) -> float:
+    """`date +%s.%N`: UTC seconds. A date without %N (busybox) prints it as it is, or nothing."""
+    found = re.match(r"(\d+)(?:\.(\d+))?", text)
+    if not found:
+        raise Unreadable(f"not a time: {text[:40]!r}")
+    return float(f"{found.group(1)}.{found.group(2) or 0}")
+
+
+Sample = Fact((), parse_sample)
+CpuInfoFact = Fact(("cat", "/proc/cpuinfo"), parse_cpu_info)
+OsRelease = Fact(("cat", "/etc/os-release"), parse_os_release)
+Kernel = Fact(("uname", "-r"), str.strip)
+SshdLimitsFact = Fact(("sh", "-c", "PATH=$PATH:/usr/sbin:/sbin sshd -T 2>/dev/null || true"), parse_sshd_limits)
+Clock = Fact(("date", "+%s.%N"), parse_clock)
+
+FACTS: Mapping[str, Fact[Any]] = {
+    "Sample": Sample,
+    "CpuInfo": CpuInfoFact,
+    "OsRelease": OsRelease,
+    "Kernel": Kernel,
+    "SshdLimits": SshdLimitsFact,
+    "Clock": Clock,
+}
+
+
+def as_json(value: object) -> object:
+    """A parsed value as JSON has it: records as objects, sets as sorted lists. For recorded cases and `-o json`."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {key: as_json(item) for key, item in value._asdict().items()}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple):
+        return [as_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: as_json(item) for key, item in value.items()}
+    fields = getattr(value, "__dataclass_fields__", None)
+    return {key: as_json(getattr(value, key)) for key in fields} if fields else value

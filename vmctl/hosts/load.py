@@ -1,0 +1,149 @@
+"""From counters to load. Pure: samples in, values of `vmctl.model` out; the caller gives the time.
+
+The rule: a difference that could be false is no number. After a reboot, a clock set back, a counter that ran
+backwards, a process that is another one than before, there is None or nothing, never a negative or impossible value.
+Only the host's uptime counts as time; its wall clock may jump.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from vmctl.hosts.facts import RawSample
+from vmctl.model import HostLoad, VMLoad
+
+WINDOW_S = 60.0
+
+
+class VMRates(NamedTuple):
+    """What one VM's QEMU used between two samples: cores, MiB resident (at the second), bytes per second."""
+
+    cpu: float
+    mem_mib: int
+    read_bytes_s: float | None
+    write_bytes_s: float | None
+
+
+class Rates(NamedTuple):
+    """What a host did between two samples. `cpu` in cores; shares of CPU time in fractions of one."""
+
+    elapsed_s: float
+    cpus: int
+    cpu: float
+    iowait: float
+    steal: float
+    guest: float  # share of CPU time that ran guests' code
+    swap_in_pages_s: float
+    swap_out_pages_s: float
+    vms: Mapping[str, VMRates]  # by UUID
+
+
+def rates(before: RawSample, after: RawSample) -> Rates | None:
+    """What happened between two samples of one host; None when they cannot be compared."""
+    elapsed = after.uptime_s - before.uptime_s
+    if before.boot_id != after.boot_id or elapsed <= 0 or before.cpus != after.cpus or not after.cpus:
+        return None
+    old, new = before.cpu, after.cpu
+    busy, steal = new.busy - old.busy, new.steal - old.steal
+    if busy < 0 or steal < 0 or new.user < old.user or new.system < old.system:
+        return None
+    # the kernel's own idle and iowait counters may run backwards a little
+    idle, iowait = max(0, new.idle - old.idle), max(0, new.iowait - old.iowait)
+    total = busy + steal + idle + iowait
+    if not total:
+        return None
+    return Rates(
+        elapsed,
+        after.cpus,
+        busy / total * after.cpus,
+        iowait / total,
+        steal / total,
+        min(max(0, new.guest - old.guest), busy) / total,
+        max(0, after.swap_in_pages - before.swap_in_pages) / elapsed,
+        max(0, after.swap_out_pages - before.swap_out_pages) / elapsed,
+        _vm_rates(before, after, elapsed),
+    )
+
+
+def _vm_rates(before: RawSample, after: RawSample, elapsed: float) -> dict[str, VMRates]:
+    known = {(vm.pid, vm.start_ticks): vm for vm in before.vms}
+    found = {}
+    for vm in after.vms:
+        old = known.get((vm.pid, vm.start_ticks))
+        if old is not None and old.uuid == vm.uuid and vm.cpu_ticks >= old.cpu_ticks:
+            # the process is read a moment after the clock: cut what would be more than all CPUs
+            cores = min((vm.cpu_ticks - old.cpu_ticks) / after.ticks_per_s / elapsed, float(after.cpus))
+            found[vm.uuid] = VMRates(
+                cores,
+                vm.rss_kib >> 10,
+                _per_second(old.read_bytes, vm.read_bytes, elapsed),
+                _per_second(old.write_bytes, vm.write_bytes, elapsed),
+            )
+    return found
+
+
+def _per_second(before: int | None, after: int | None, elapsed: float) -> float | None:
+    return None if before is None or after is None or after < before else (after - before) / elapsed
+
+
+class Smoothed:
+    """A host's load, and its VMs', over the last minute.
+
+    The mean of a rate over a window is the difference of the counters at its ends: so the samples of the last minute
+    are kept, and nothing is averaged. A discontinuity empties the window.
+    """
+
+    def __init__(self, window_s: float = WINDOW_S) -> None:
+        self._window_s = window_s
+        self._samples: deque[RawSample] = deque()
+        self._at = 0.0
+
+    def add(self, sample: RawSample, at: float) -> Rates | None:
+        """Take a sample that came at `at` (the caller's monotonic seconds); the rates since the one before."""
+        step = rates(self._samples[-1], sample) if self._samples else None
+        if step is None:
+            self._samples.clear()
+        sample = sample._replace(cpu_lines="")  # long on big hosts, and not needed for the ends of a window
+        self._samples.append(sample)
+        while len(self._samples) > 2 and sample.uptime_s - self._samples[1].uptime_s >= self._window_s:
+            self._samples.popleft()
+        self._at = at
+        return step
+
+    def host(self, now: float) -> HostLoad | None:
+        """The host's load; None until there are two comparable samples. `age_s` tells how old it is."""
+        if len(self._samples) < 2:
+            return None
+        newest = self._samples[-1]
+        mean = rates(self._samples[0], newest)
+        if mean is None:
+            return None
+        return HostLoad(
+            mean.cpu,
+            (newest.mem_total_kib - newest.mem_available_kib) >> 10,
+            newest.psi_cpu.some60 if newest.psi_cpu else 0.0,
+            newest.psi_mem.some60 if newest.psi_mem else 0.0,
+            newest.psi_io.some60 if newest.psi_io else 0.0,
+            mean.steal,
+            max(0.0, now - self._at),
+        )
+
+    def vms(self, now: float) -> dict[str, VMLoad]:
+        """Each VM's load by UUID, over the part of the window in which its process ran; a new one has none yet."""
+        if len(self._samples) < 2:
+            return {}
+        newest, age = self._samples[-1], max(0.0, now - self._at)
+        left = {(vm.pid, vm.start_ticks) for vm in newest.vms}
+        found: dict[str, VMLoad] = {}
+        for sample in self._samples:
+            if not left or sample is newest:
+                break
+            here = {(vm.pid, vm.start_ticks) for vm in sample.vms} & left
+            if here:
+                left -= here
+                elapsed = newest.uptime_s - sample.uptime_s
+                for uuid, used in _vm_rates(sample, newest, elapsed).items():
+                    found.setdefault(uuid, VMLoad(used.cpu, used.mem_mib, age))
+        return found

@@ -1,0 +1,169 @@
+"""The small programs that run on a host and answer "sample". Pure: texts only.
+
+Three of them say the same thing: perl keeps its files open and forks nothing (0.1 ms of CPU per sample), awk forks
+only to list processes, sh needs nothing else. Nothing is written on the host: the text travels as an argument.
+
+A request is one line, a number. The answer is a frame: the byte 0x1e, the channel's token, that number, the length of
+what follows the line, our process id, a line end, and sections separated by the byte 0x1e:
+
+    boot_id  page size in KiB  wall clock in s  uptime in s
+    /proc/loadavg
+    the cpu lines of /proc/stat
+    memory lines of /proc/meminfo
+    pswpin and pswpout lines of /proc/vmstat (may be empty where there is no swap)
+    /proc/pressure/cpu, then memory, then io: each empty where the kernel has none
+    and per QEMU process: "uuid read_bytes write_bytes" ("-" where unreadable), its -name argument, /proc/PID/stat
+
+Processes are looked for only when new ids were given out, once a second at most, and only among the ids since the look
+before the last (a process may get its id a moment before it can be seen); all of /proc is read at first, when very
+many are new, and now and then. A young process is looked at again: libvirt's child waits before it becomes QEMU.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+PERL = r"""
+my ($token) = @ARGV; my (%open, %vm, %seen, %young, @last, $turn); $| = 1; @last = (0, 0); my $looked = -1;
+sub again { my ($h, $n) = @_; sysseek $h, 0, 0; my $t = ""; sysread $h, $t, $n; $t }
+sub once { open my $h, "<", $_[0] or return ""; again($h, $_[1] || 4096) }
+sub file { my ($f, $n) = @_; unless ($open{$f}) { open my $h, "<", $f or return ""; $open{$f} = $h }
+  again($open{$f}, $n || 8192) }
+sub cut { my ($t, $from, $to) = @_; my $a = index $t, $from; return "" if $a < 0;
+  my $b = index $t, $to, $a; substr $t, $a, ($b < 0 ? length $t : $b) - $a }
+sub look { my ($up, @new) = @_; my %again;
+  for my $p (@new) { next if $vm{$p};
+    once("/proc/$p/stat") =~ /^\d+ \((.*)\) \S (?:\S+ ){18}(\d+)/s or next;
+    my ($name, $start, $args) = ($1, $2);
+    if ($name =~ /^(?:qemu|kvm)/ and ($args = once("/proc/$p/cmdline", 1 << 17)) =~ /\0-uuid\0([-0-9A-Fa-f]{36})\0/) {
+      my $id = $1; my $called = $args =~ /\0-name\0([^\0]{0,300})/ ? $1 : ""; $called =~ tr/\0-\x1f/?/;
+      next unless once("/proc/$p/status") =~ /^Tgid:\s$p$/m;
+      open my $s, "<", "/proc/$p/stat" or next; open my $io, "<", "/proc/$p/io";
+      $vm{$p} = [$s, $io, $id, $called] }
+    elsif ($up - $start / 100 < 10) { $again{$p} = 1 } }
+  %young = %again }
+sub candidates { my ($now) = @_; my $was = $last[0]; @last = ($last[1], $now);
+  return ($was + 1 .. $now, keys %young) if $was and $now >= $was and $now - $was < 100 and ++$turn % 100;
+  opendir my $d, "/proc" or return; my %here = map { $_ => 1 } grep { /^[1-9]/ } readdir $d;
+  my @new = grep { !$seen{$_} or $young{$_} } keys %here; %seen = %here; @new }
+sub vm { my ($p) = @_; my ($s, $io, $id, $called) = @{$vm{$p}}; my $t = again($s, 4096);
+  if ($t eq "") { delete $vm{$p}; return () } chomp $t; $t =~ tr/\0-\x1f/?/;
+  my $used = again($io, 4096) =~ /^read_bytes: (\d+)\nwrite_bytes: (\d+)/m ? "$1 $2" : "- -";
+  "$id $used\n$called\n$t" }
+my $boot = once("/proc/sys/kernel/random/boot_id"); chomp $boot;
+my $page = once("/proc/self/smaps") =~ /^KernelPageSize: +(\d+)/m ? $1 : 4;
+while (defined(my $line = <STDIN>)) {
+  alarm 3600; chomp $line; my $up = file("/proc/uptime"); my ($clock) = split " ", $up;
+  my $load = file("/proc/loadavg"); my $now = file("/proc/sys/kernel/ns_last_pid") || (split " ", $load)[4];
+  if (abs($clock - $looked) >= 1 and (%young or $now != $last[1])) { look($clock, candidates($now)); $looked = $clock }
+  my $mem = file("/proc/meminfo"); my $swap = $mem =~ /^SwapTotal: +0 /m ? "" : file("/proc/vmstat", 1 << 14);
+  my $stat = file("/proc/stat", 1 << 16);
+  my $text = join "\x1e", "$boot $page " . time . " $up", $load, cut($stat, "cpu", "intr"),
+    cut($mem, "MemTotal", "SwapCached") . cut($mem, "HugePages_Total", "Hugetlb"), cut($swap, "pswpin", "pgalloc"),
+    (map { file("/proc/pressure/$_") } "cpu", "memory", "io"), map { vm($_) } sort keys %vm;
+  print "\x1e$token $line ", length $text, " $$\n", $text }
+"""
+
+AWK = r"""
+function first(f,   l) { l = ""; if ((getline l < f) < 0) l = ""; close(f); return l }
+function lines(f, want,   l, t) { t = ""; while ((getline l < f) > 0) if (l ~ want) t = t l "\n"; close(f); return t }
+function stat(   l, w) { cpu = ""; since = 0
+  while ((getline l < "/proc/stat") > 0) { if (l ~ /^cpu/) cpu = cpu l "\n"
+    else if (l ~ /^btime/) { split(l, w, " "); since = w[2]; break } } close("/proc/stat") }
+function arguments(p,   c, l, after) { uuid = called = ""; c = "exec tr '\\0\\n' '\\n?' < /proc/" p "/cmdline"
+  while ((c | getline l) > 0) { if (after == "-uuid") uuid = l; else if (after == "-name") called = substr(l, 1, 300)
+    after = l } close(c); gsub(/[^ -~]/, "?", called); return uuid ~ /^[-0-9A-Fa-f]+$/ && length(uuid) == 36 }
+function look(list,   n, w, i, p, s, f, name, again) { n = split(list, w, " "); young = again = ""
+  for (i = 1; i <= n; i++) { p = w[i]; sub(/.*\//, "", p); if (p in vm) continue
+    s = name = first("/proc/" p "/stat"); if (!sub(/^.*\) /, "", s)) continue
+    sub(/^[0-9]+ \(/, "", name); split(s, f, " ")
+    if (name ~ /^(qemu|kvm)/ && lines("/proc/" p "/status", "^Tgid:[^0-9]*" p "$") && arguments(p)) {
+      vm[p] = f[20]; id[p] = uuid; title[p] = called }
+    else if (up - f[20] / 100 < 10) young = young " " p } }
+function candidates(now,   c, l, p) { c = older; older = newer; newer = now; l = ""
+  if (c > 0 && now >= c && now - c < 100 && ++turn % 100) {
+    for (p = c + 1; p <= now; p++) l = l " " p; return l young }
+  c = "echo /proc/[1-9]*"; c | getline l; close(c); return l }
+function process(p,   s, t, f, l, r, w) { s = t = first("/proc/" p "/stat"); if (!sub(/^.*\) /, "", t)) t = ""
+  split(t, f, " "); if (t == "" || f[20] != vm[p]) { delete vm[p]; return "" }
+  r = w = "-"; gsub(/[^ -~]/, "?", s)
+  while ((getline l < ("/proc/" p "/io")) > 0) { if (l ~ /^read_bytes/) r = substr(l, 13)
+    else if (l ~ /^write_bytes/) w = substr(l, 14) } close("/proc/" p "/io")
+  return sep id[p] " " r " " w "\n" title[p] "\n" s }
+BEGIN { ORS = ""; split(first("/proc/self/stat"), w, " "); pid = w[1]; sep = "\036"
+  boot = first("/proc/sys/kernel/random/boot_id"); page = 4; looked = -1
+  if (split(lines("/proc/self/smaps", "^KernelPageSize"), w, " ") > 1) page = w[2] }
+{ stat(); split(first("/proc/uptime"), w, " "); up = w[1]; load = first("/proc/loadavg"); split(load, w, " ")
+  now = first("/proc/sys/kernel/ns_last_pid"); if (now == "") now = w[5]; now += 0
+  if ((up - looked >= 1 || up < looked) && (young || now != newer)) { look(candidates(now)); looked = up }
+  text = boot " " page " " int(since + up) " " up sep load sep cpu sep
+  text = text lines("/proc/meminfo", "^(Mem(Total|Free|Avail)|Buffers|Cached|HugePages_[TF]|Hugepagesize)") sep
+  text = text lines("/proc/vmstat", "^pswp") sep lines("/proc/pressure/cpu", ".") sep
+  text = text lines("/proc/pressure/memory", ".") sep lines("/proc/pressure/io", ".")
+  for (p in vm) text = text process(p)
+  print sep token " " $0 " " length(text) " " pid "\n"; print text; fflush() }
+"""
+
+SHELL = r"""
+token=$1; sep=$(printf '\036x'); sep=${sep%x}; nl=$(printf '\nx'); nl=${nl%x}; page=4; known=" "
+first() { got=; { IFS= read -r got <"$1"; } 2>/dev/null; }
+lines() { got=; { while IFS= read -r l; do for want in $2; do case $l in $want*) got=$got$l$nl;; esac; done
+  done <"$1"; } 2>/dev/null; }
+clean() { case $got in *[![:print:]]*) got=$(printf %s "$got" | tr -c '[:print:]' '?');; esac; }
+look() { young=; for p in /proc/[1-9]*; do p=${p#/proc/}; case $known in *" $p="*) continue;; esac
+  first /proc/$p/stat; case $got in *") "*) ;; *) continue;; esac
+  name=${got#*(}; set -f; set -- ${got##*) }; set +f; start=${20:-0}; uuid=; called=
+  case $name in qemu*|kvm*) arguments $p;; esac
+  if [ ${#uuid} = 36 ]; then known="$known$p=$start=$uuid=$called "
+  elif [ $((${up%.*} - start / 100)) -lt 10 ]; then young=1; else known="$known$p= "; fi; done; }
+arguments() { after=; { while IFS= read -r l; do case $after in -uuid) uuid=${l%%[!-0-9A-Fa-f]*};; -name) called=$l;;
+  esac; after=$l; done <<END
+$(tr '\0\n' '\n?' </proc/$1/cmdline)
+END
+} 2>/dev/null; got=$(printf %.300s "$called" | tr -c '!-~' '?' | tr '*[?' '???'); called=$got; }
+processes() { alive=" "; for each in $known; do p=${each%%=*}; case $each in *=*=*=*) ;; *)
+    [ -d /proc/$p ] && alive="$alive$each "; continue;; esac
+  first /proc/$p/stat; clean; s=$got; set -f; set -- ${s##*) }; set +f; rest=${each#*=}
+  [ "${20:-}" = "${rest%%=*}" ] || continue
+  alive="$alive$each "; rest=${rest#*=}; lines /proc/$p/io "read_bytes: write_bytes:"; set -- $got
+  text="$text$sep${rest%%=*} ${2:--} ${4:--}$nl${rest#*=}$nl$s"; done; known=$alive; }
+first /proc/sys/kernel/random/boot_id; boot=$got; newest=; looked=; young=
+lines /proc/self/smaps KernelPageSize; set -- $got; page=${2:-4}
+while read -r seq; do
+  lines /proc/stat "cpu btime"; cpu=${got%%btime*}; set -- ${got#"$cpu"}; since=${2:-0}
+  first /proc/uptime; up=${got%% *}; first /proc/loadavg; now=${got##* }; first /proc/sys/kernel/ns_last_pid
+  now=${got:-$now}; if [ ${up%.*} != "$looked" ] && [ "$young$now" != "$newest" ]; then look; newest=$now
+  looked=${up%.*}; fi
+  first /proc/loadavg; text="$boot $page $((since + ${up%.*})) $up$sep$got$sep$cpu$sep"
+  lines /proc/meminfo "MemTotal: MemFree: MemAvailable: Buffers: Cached: HugePages_Total: HugePages_Free: Hugepagesize:"
+  text=$text$got$sep; lines /proc/vmstat pswp; text=$text$got
+  for of in cpu memory io; do lines /proc/pressure/$of "some full"; text=$text$sep$got; done
+  processes; printf '%s %s %s %s\n%s' "$sep$token" "$seq" ${#text} $$ "$text"
+done
+"""
+
+
+def command(token: str, only: str = "", instead_of: tuple[int, str] | None = None) -> str:
+    """The command line that becomes the best program this host can run; `only` forces "perl", "awk" or "sh".
+
+    A shell reads it (whatever its rc files print before) and is gone: `exec`. `instead_of` is the process id and the
+    token of a program that hung: it is ended, if it is still that one.
+    """
+    before = ""
+    if instead_of:
+        pid, old = instead_of
+        before = f"grep -q {old} /proc/{pid}/cmdline 2>/dev/null && kill -9 {pid}; "
+    programs = {
+        "perl": f"command -v perl >/dev/null 2>&1 && exec env LC_ALL=C perl -e {_text(PERL)} {token}",
+        # mawk fills its buffer before it reads a line, unless told to be interactive; others do not know the option
+        "awk": 'command -v awk >/dev/null 2>&1 && case $(readlink -f "$(command -v awk)") in *mawk*) '
+        f"exec env LC_ALL=C awk -W interactive -v token={token} {_text(AWK)};; "
+        f"*) exec env LC_ALL=C awk -v token={token} {_text(AWK)};; esac",
+        "sh": f"exec env LC_ALL=C sh -c {_text(SHELL)} sh {token}",
+    }
+    chosen = [programs[only]] if only else list(programs.values())
+    return before + "; ".join(chosen)
+
+
+def _text(program: str) -> str:
+    return shlex.quote(program.strip())

@@ -1,0 +1,31 @@
+"""One SSH connection per host, and everything through it. Only this room imports asyncssh.
+
+The rule of the room: a host is spoken to only under the key that was pinned at `host add`; no file or agent of the
+user changes what happens; whatever waits, waits for a limited time; whatever a host sends is bounded; and what goes
+wrong leaves as an error of `vmctl.errors` that names the host. When to connect again is decided elsewhere.
+
+    keys.py        our key, the hosts' keys
+    login.py       from an address to a connection that may be trusted
+    channels.py    what runs inside: a command, a program, a terminal, a stream, a forwarded socket
+    connection.py  HostSSH, which ties them together
+"""
+
+from vmctl.hosts.ssh.channels import Listener, Process, Ran, Reader, Terminal, Writer
+from vmctl.hosts.ssh.connection import HostSSH, backoff
+from vmctl.hosts.ssh.keys import HostKey, ensure_key, read_host_key
+from vmctl.hosts.ssh.login import Target
+
+__all__ = [
+    "HostKey",
+    "HostSSH",
+    "Listener",
+    "Process",
+    "Ran",
+    "Reader",
+    "Target",
+    "Terminal",
+    "Writer",
+    "backoff",
+    "ensure_key",
+    "read_host_key",
+]
