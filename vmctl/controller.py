@@ -97,7 +97,7 @@ class Controller:
 
     def attach(self, record: HostRecord) -> HostLink:
         """Begin the lasting link to a registered host."""
-        link = HostLink(record, self.world.keys, self.world.runtime, self.world.settings)
+        link = HostLink(record, self.world.keys, self.world.runtime, self.world.settings, self.world.gate)
         link.on_sample = self.world.loads.add
         link.on_domains = self._domains_changed
         self.world.links[record.name] = link

@@ -116,6 +116,7 @@ class HostLoad:
     psi_io: float = 0.0
     steal: float = 0.0
     age_s: float = 0.0  # how old the newest sample is
+    stall_cpu: float | None = None  # in a forecast: the CPU use at which pressure and steal were measured
 
 
 @dataclass(frozen=True, slots=True)

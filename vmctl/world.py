@@ -17,6 +17,8 @@ from vmctl.model import Policy
 from vmctl.records import Event
 from vmctl.store.store import Store, missing
 
+LOGINS_AT_ONCE = 32
+
 
 class Slots:
     """At most so many live migrations at once, out of and into each host; the rest wait in the order they came."""
@@ -70,6 +72,7 @@ class World:
     links: dict[str, HostLink] = field(default_factory=dict)
     loads: Loads = field(default_factory=Loads)
     moving: dict[str, str] = field(default_factory=dict)  # VM's UUID -> where a migration takes it
+    gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS_AT_ONCE))
     placing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one placement at a time sees all promises
     slots: Slots = field(init=False)
 

@@ -58,7 +58,7 @@ def test_a_host_is_left_as_it_was_found(pool: Pool) -> None:
 
 def test_the_doctor_reports_every_check(pool: Pool) -> None:
     ran = pool.do("host", "check", pool.hosts[0])
-    for name in ("SSH", "libvirt", "KVM", "CPU", "memory", "clock", "sshd", "lock manager", "lock:", "network to"):
+    for name in ("SSH", "libvirt", "KVM", "CPU", "memory", "clock", "sshd", "lock manager", "lock:", "network:"):
         assert name in ran.out, name
     assert f"a lease held on {pool.hosts[1]} is refused on {pool.hosts[0]}" in ran.out
     assert "/shared shared, proven" in ran.out

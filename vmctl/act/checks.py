@@ -64,8 +64,7 @@ async def _blockers(
         if there.sight is not Sight.GONE:
             found.append(f"{host.name} shows a copy of it already ({there.sight})")
         if source is not None and source.online:
-            address = link.record.migration_address or link.record.address
-            network = await doctor.reach(source, link, address)
+            network = await doctor.reach(source, link)
             if network.verdict != doctor.OK:
                 found.append(network.text)
     except VmctlError as err:

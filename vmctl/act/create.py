@@ -89,7 +89,7 @@ async def create(world: World, job: Job) -> dict[str, Any]:
         if starts:
             found = await power.choose(world, VM(spec), args.get("host") or "", "create", job.task.who)
             host, why = found.host, found.why
-            job.say(f"placed on {host}: {why}")
+            job.say(f"placed on {why}")
         state = PowerState.STARTING if starts else PowerState.STOPPED
         vm = VMRecord(spec, time.time(), host=host, power=state, task=job.id)
         await world.store.add_vm(vm)
@@ -112,7 +112,7 @@ async def create(world: World, job: Job) -> dict[str, Any]:
     except VmctlError as err:
         await _undo(world, job, spec, storage, err)
         raise
-    await world.tell("created", spec.name, f"{spec.name} was created; " + (f"runs on {host}: {why}" if host else why))
+    await world.tell("created", spec.name, f"{spec.name} was created; " + (f"runs on {why}" if host else why))
     return {"vm": spec.name, "uuid": spec.uuid, "host": host, "why": why}
 
 

@@ -100,7 +100,7 @@ class Hosts:
         if wanted and wanted != key.fingerprint:
             raise Refused(f"{name} shows {key.fingerprint}, not {wanted}", hint="check the key on the host's console")
         world = self._world
-        link = HostLink(record, world.keys, world.runtime / "joining", world.settings)
+        link = HostLink(record, world.keys, world.runtime / "joining", world.settings, world.gate)
         try:
             await link.connect()
             candidate = Candidate(record, link)
@@ -145,12 +145,14 @@ class Hosts:
                 candidate.checks.append(check)
 
     async def _network(self, candidate: Candidate, others: list[HostLink]) -> None:
-        address = candidate.record.migration_address or candidate.record.address
-        for other in others:
-            there = other.record.migration_address or other.record.address
-            candidate.checks.append(await doctor.reach(candidate.link, other, there))
-            back = await doctor.reach(other, candidate.link, address)
-            candidate.checks.append(replace(back, name=f"network from {other.name}"))
+        """Every host must reach every other host's migration ports, both ways; one line when they do."""
+        pairs = [(candidate.link, other) for other in others] + [(other, candidate.link) for other in others]
+        found = await asyncio.gather(*(doctor.reach(source, target) for source, target in pairs))
+        bad = [check for check in found if check.verdict != doctor.OK]
+        if others and not bad:
+            text = f"migration ports open to and from {len(others)} other host{'s' * (len(others) > 1)}"
+            bad = [Check("network", doctor.OK, text)]
+        candidate.checks += bad
 
     async def _register(self, job: Job, candidate: Candidate) -> dict[str, Any]:
         name = candidate.record.name

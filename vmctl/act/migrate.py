@@ -65,7 +65,8 @@ async def _promise(world: World, job: Job, vm: VMRecord) -> HostLink:
         seen = next(v for v in (await observe(world)).vms if v.spec.uuid == vm.uuid)
         found = await power.choose(world, seen, wanted, "migrate", job.task.who)
         world.moving[vm.uuid] = found.host
-    job.say(f"{vm.host} -> {found.host}: {job.args.get('why') or found.why}")
+    why = job.args.get("why")
+    job.say(f"{vm.host} -> {found.host}: {why}" if why else f"{vm.host} -> {found.why}")
     return world.online(found.host)
 
 

@@ -48,7 +48,10 @@ async def measured(world: World) -> Cluster:
     deadline = time.monotonic() + FIRST_LOAD_S
     while True:
         cluster = await observe(world)
-        if all(host.load or host.state is not HostState.ONLINE for host in cluster.hosts) or time.monotonic() > deadline:
+        if (
+            all(host.load or host.state is not HostState.ONLINE for host in cluster.hosts)
+            or time.monotonic() > deadline
+        ):
             return cluster
         await asyncio.sleep(0.1)
 
@@ -124,9 +127,9 @@ async def start(world: World, job: Job) -> dict[str, Any]:
         seen = VM(vm.spec, power=PowerState.STARTING, adopted=vm.adopted)
         found = await choose(world, seen, wanted, "start", job.task.who)
         vm = await world.store.lease(vm, found.host, PowerState.STARTING)
-    job.say(f"placed on {found.host}: {found.why}")
+    job.say(f"placed on {found.why}")
     vm = await launch(world, job, vm, found.host)
-    await world.tell("started", vm.name, f"{vm.name} runs on {vm.host}: {found.why}")
+    await world.tell("started", vm.name, f"{vm.name} runs on {found.why}")
     return {"vm": vm.name, "host": vm.host, "why": found.why}
 
 

@@ -167,7 +167,8 @@ class _Follower:
     def _sentences(self, state: State) -> None:
         lines = state["log"]
         for _, sentence in lines[self._said.get(state["id"], 0) :]:
-            print(output.clean(f"{state['subject']}: {sentence}"), file=sys.stderr)
+            subject = f"{state['subject']}: " if len(self._states) > 1 else ""
+            print(output.clean(subject + sentence), file=sys.stderr)
         self._said[state["id"]] = len(lines)
 
     def _erase(self) -> None:

@@ -69,7 +69,7 @@ def start(names: tuple[str, ...], host: str, dry_run: bool, form: str, detach: b
         names,
         form,
         call,
-        lambda t: f"{t['subject']} runs on {t['result']['host']}: {t['result']['why']}",
+        lambda t: f"{t['subject']} runs on {t['result']['host']}",
         detach,
         timeout,
     )

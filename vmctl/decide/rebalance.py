@@ -67,7 +67,9 @@ def _best_move(cluster: Cluster, policy: Policy, done: set[str]) -> tuple[Move |
     best: Move | None = None
     stays: list[str] = []
     for vm in cluster.vms:
-        why = "it moves already in this plan" if vm.name in done else held_back(vm, cluster, policy)
+        if vm.name in done:
+            continue  # each VM moves once in a plan
+        why = held_back(vm, cluster, policy)
         if why is not None:
             stays.append(f"{vm.name} stays: {why}")
             continue

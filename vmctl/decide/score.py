@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import fsum
 from statistics import pstdev
 
 from vmctl.decide.fit import promised_mib
@@ -40,20 +41,31 @@ def use(host: Host, cluster: Cluster, policy: Policy) -> Use:
     vms = cluster.on(host.name)
     new = [vm for vm in vms if vm.load is None]
     return Use(
-        cpu=(load.cpu + sum(expected_cpu(vm, policy) for vm in new)) / host.cpus,
-        mem=(load.mem_used_mib + sum(expected_mem(vm, policy) for vm in new)) / host.mem_mib,
+        cpu=max(0.0, fsum((load.cpu, *(expected_cpu(vm, policy) for vm in new)))) / host.cpus,
+        mem=max(0.0, load.mem_used_mib + fsum(expected_mem(vm, policy) for vm in new)) / host.mem_mib,
         promised=promised_mib(vms, policy) / host.mem_mib,
-        stall=max(load.psi_cpu, load.psi_mem, load.psi_io, load.steal),
+        stall=expected_stall(load, host.cpus),
     )
+
+
+def expected_stall(load: HostLoad, cpus: int) -> float:
+    """The worst stall: as measured, eased by the share of the CPU use that left since, grown by what arrived.
+
+    It depends on where VMs are and not on the way they took, so that no way round in a circle lowers the score.
+    """
+    worst = max(load.psi_cpu, load.psi_mem, load.psi_io, load.steal)
+    before = load.cpu if load.stall_cpu is None else load.stall_cpu
+    if load.cpu >= before:
+        return min(1.0, worst * (1 + (load.cpu - before) / cpus))
+    return worst * max(0.0, load.cpu) / before if before > 0 else worst
 
 
 Metric = Callable[[list[Use], Policy], float]
 
 
 def _overload(uses: list[Use], policy: Policy) -> float:
-    return sum(max(0.0, u.cpu - policy.overload_above) + max(0.0, u.mem - policy.overload_above) for u in uses) / len(
-        uses
-    )
+    above = (max(0.0, share - policy.overload_above) for u in uses for share in (u.cpu, u.mem))
+    return fsum(above) / len(uses)
 
 
 METRICS: tuple[tuple[str, Callable[[Policy], float], Metric], ...] = (
@@ -79,32 +91,19 @@ def total(rows: tuple[tuple[str, float], ...]) -> float:
 
 
 def moved(cluster: Cluster, vm: VM, target: str, policy: Policy) -> Cluster:
-    """The cluster as it is expected to be with the VM on `target`: its load goes along with it.
-
-    The stall of a host eases or grows by the share of its CPU use that leaves or arrives.
-    """
+    """The cluster as it is expected to be with the VM on `target`: its load goes along with it."""
     after = replace(vm, host=target)
     vms = tuple(after if other.spec.uuid == vm.spec.uuid else other for other in cluster.vms)
     if all(other.spec.uuid != vm.spec.uuid for other in cluster.vms):
         vms = (*vms, after)
-    hosts = tuple(_shift(host, vm, target, policy) for host in cluster.hosts)
-    return replace(cluster, hosts=hosts, vms=vms)
+    return replace(cluster, hosts=tuple(_shift(host, vm, target) for host in cluster.hosts), vms=vms)
 
 
-def _shift(host: Host, vm: VM, target: str, policy: Policy) -> Host:
-    if host.load is None or vm.load is None or vm.host == target or host.name not in (vm.host, target):
+def _shift(host: Host, vm: VM, target: str) -> Host:
+    load = host.load
+    if load is None or vm.load is None or vm.host == target or host.name not in (vm.host, target):
         return host
     sign = 1 if host.name == target else -1
-    cpu = max(0.0, host.load.cpu + sign * vm.load.cpu)
-    # A host is expected to stall in proportion to its use; one that gets busier is not expected to stall less.
-    eased = min(1.0, cpu / host.load.cpu) if host.load.cpu > 0 else 1.0
-    load = replace(
-        host.load,
-        cpu=cpu,
-        mem_used_mib=max(0, host.load.mem_used_mib + sign * vm.load.mem_mib),
-        psi_cpu=host.load.psi_cpu * eased,
-        psi_mem=host.load.psi_mem * eased,
-        psi_io=host.load.psi_io * eased,
-        steal=host.load.steal * eased,
-    )
-    return replace(host, load=load)
+    stall_cpu = load.cpu if load.stall_cpu is None else load.stall_cpu
+    cpu, used = load.cpu + sign * vm.load.cpu, load.mem_used_mib + sign * vm.load.mem_mib
+    return replace(host, load=replace(load, cpu=cpu, mem_used_mib=used, stall_cpu=stall_cpu))

@@ -203,9 +203,10 @@ async def _clean_probe(
 # -- between hosts
 
 
-async def reach(source: HostLink, target: HostLink, address: str) -> Check:
+async def reach(source: HostLink, target: HostLink) -> Check:
     """Whether one host reaches the other's migration ports. "Refused" is good: nothing listens there yet."""
-    name = f"network to {target.name}"
+    name = "network"
+    address = target.record.migration_address or target.record.address
     for port in (FIRST_PORT, LAST_PORT):
         answer = await source.ssh.reach(address, port)
         if answer not in ("open", "refused"):

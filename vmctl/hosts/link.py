@@ -33,7 +33,9 @@ OnDomains = Callable[["HostLink"], None]
 class HostLink:
     """One host: `start` keeps a link up until `close`; or `connect` once, for a check."""
 
-    def __init__(self, record: HostRecord, keys: tuple[Path, ...], runtime: Path, settings: Settings) -> None:
+    def __init__(
+        self, record: HostRecord, keys: tuple[Path, ...], runtime: Path, settings: Settings, gate: asyncio.Semaphore
+    ) -> None:
         self.record = record
         self.name = record.name
         self.state = HostState.UNKNOWN
@@ -46,6 +48,7 @@ class HostLink:
         self.on_domains: OnDomains = lambda _link: None
         target = Target(record.name, record.address, record.port, record.ssh_user, record.host_key)
         self._settings = settings
+        self._gate = gate
         self.ssh = HostSSH(target, keys, settings.timeouts)
         self.virt = self._new_virt()
         self.socket = runtime / f"{record.name}.libvirt"
@@ -65,11 +68,12 @@ class HostLink:
 
     async def connect(self) -> None:
         """SSH, then libvirt through it. Raises HostError or NotAllowed."""
-        await self.ssh.connect()
-        await self._forward_libvirt()
-        self.virt = self._new_virt()
-        await self.virt.open(self.socket, self._on_event)
-        self.about = await self.virt.about()
+        async with self._gate:  # logging in costs CPU on both sides: all at once would time out
+            await self.ssh.connect()
+            await self._forward_libvirt()
+            self.virt = self._new_virt()
+            await self.virt.open(self.socket, self._on_event)
+            self.about = await self.virt.about()
 
     async def _forward_libvirt(self) -> None:
         problem: VmctlError | None = None

@@ -1,0 +1,43 @@
+# What deploy/try and deploy/test share: installing what is missing, once. Sourced, not run.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=$top/.venv
+
+# what the program and its tests need, without a lab
+base_packages="gcc libc6-dev libvirt-clients libvirt-daemon-system libvirt-dev openssh-client openssh-server pkg-config
+python3 python3-dev python3-venv"
+# what the lab needs besides
+lab_packages="busybox-static ca-certificates cpio dnsmasq-base dropbear-bin e2fsprogs iproute2 iptables iputils-ping
+libvirt-daemon-driver-qemu lxcfs mmdebstrap procps qemu-system-x86 qemu-utils tini util-linux"
+
+say() { printf '\033[1m%s\033[0m\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+install_packages() {
+    local missing=()
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    [ "$(id -u)" = 0 ] || fail "these Debian packages are missing, and only root may install them: ${missing[*]}"
+    say "installing ${#missing[@]} Debian packages: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    # no service of the packages may start here: the lab brings its own
+    local policy=/usr/sbin/policy-rc.d
+    [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' > $policy && chmod 755 $policy && trap "rm -f $policy" EXIT; }
+    apt-get update -qq
+    apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+    [ "$(trap -p EXIT)" = "" ] || { rm -f $policy; trap - EXIT; }
+}
+
+install_python() {
+    local stamp
+    stamp=$(cat "$top/deploy/requirements.lock" "$top/pyproject.toml" | sha256sum)
+    [ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp" ] || return 0
+    say "installing the Python packages into .venv"
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or newer is needed"
+    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+    "$venv/bin/pip" install -q --disable-pip-version-check --require-hashes -r "$top/deploy/requirements.lock"
+    "$venv/bin/pip" install -q --disable-pip-version-check --no-deps --no-build-isolation -e "$top"
+    printf '%s' "$stamp" > "$venv/stamp"
+}

@@ -1,0 +1,19 @@
+"""One host's libvirt, typed and asynchronous. The only room that imports libvirt.
+
+The rule of the room: no libvirt call ever runs on the event loop's thread, closing included (with an in-process
+tunnel it would deadlock). Each host has its own few threads, so a stuck host blocks only itself. A call that does not
+answer in time raises `NoAnswer`: libvirt may still do it later, so look before the next step.
+"""
+
+from vmctl.hosts.virt.connection import DomainEvent
+from vmctl.hosts.virt.console import Console, Consoles
+from vmctl.hosts.virt.domains import About, Domains, DomainSeen
+from vmctl.hosts.virt.migration import JobProgress, Migrations
+from vmctl.hosts.virt.pools import Pools
+
+
+class Virt(Domains, Migrations, Pools, Consoles):
+    """One host's libvirt through a local unix socket (forwarded over the host's SSH connection)."""
+
+
+__all__ = ["About", "Console", "DomainEvent", "DomainSeen", "JobProgress", "Virt"]

@@ -1,0 +1,188 @@
+"""What a host runs: looking at domains, starting and stopping them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import libvirt
+
+from vmctl.hosts import domainxml
+from vmctl.hosts.virt.connection import Connection
+from vmctl.model import PowerState
+
+POWER = {
+    libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: PowerState.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: PowerState.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTDOWN: PowerState.STOPPING,
+    libvirt.VIR_DOMAIN_SHUTOFF: PowerState.STOPPED,
+    libvirt.VIR_DOMAIN_CRASHED: PowerState.CRASHED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: PowerState.PAUSED,
+}
+PAUSED_WHY = {
+    libvirt.VIR_DOMAIN_PAUSED_USER: "by request",
+    libvirt.VIR_DOMAIN_PAUSED_MIGRATION: "migrating",
+    libvirt.VIR_DOMAIN_PAUSED_IOERROR: "I/O error",
+    libvirt.VIR_DOMAIN_PAUSED_STARTING_UP: "starting up",
+    libvirt.VIR_DOMAIN_PAUSED_POSTCOPY: "post-copy",
+    libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED: "post-copy failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DomainSeen:
+    """One domain as a host shows it."""
+
+    uuid: str
+    name: str
+    power: PowerState
+    why: str = ""  # for a paused one: by request, migrating, I/O error, ...
+    persistent: bool = False
+    has_job: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the hypervisor is."""
+
+    libvirt: str
+    qemu: str
+    accel: str  # "kvm" or "qemu"
+    cpu_xml: str  # the host-model <cpu> of the hypervisor
+    machines: tuple[str, ...]  # versioned machine types it can run
+    mem_mib: int
+    cpus: int
+    host_uuid: str
+
+
+class Domains(Connection):
+    """A host's domains."""
+
+    # -- what is there
+
+    async def about(self) -> About:
+        """Versions, CPU, machine types, memory."""
+        return await self._run(self._about)
+
+    def _about(self) -> About:
+        conn = self._connected()
+        capabilities = domainxml.read_capabilities(conn.getCapabilities())
+        caps = conn.getDomainCapabilities(None, "x86_64", None, capabilities.accel, 0)
+        info = conn.getInfo()
+        return About(
+            libvirt=_version(conn.getLibVersion()),
+            qemu=_version(conn.getVersion()),
+            accel=capabilities.accel,
+            cpu_xml=domainxml.host_model(caps),
+            machines=capabilities.machines,
+            mem_mib=info[1],
+            cpus=info[2],
+            host_uuid=capabilities.host_uuid,
+        )
+
+    async def baseline_cpu(self, accel: str, cpus: list[str]) -> str:
+        """The <cpu> that runs on every host whose host-model is in `cpus`."""
+
+        def call() -> str:
+            return domainxml.guest_cpu(self._connected().baselineHypervisorCPU(None, "x86_64", None, accel, cpus, 0))
+
+        return await self._run(call)
+
+    async def cpu_fits(self, accel: str, cpu_xml: str) -> bool:
+        """Whether this host's hypervisor can give a guest that CPU."""
+
+        def call() -> bool:
+            answer = self._connected().compareHypervisorCPU(None, "x86_64", None, accel, cpu_xml, 0)
+            return bool(answer >= libvirt.VIR_CPU_COMPARE_IDENTICAL)
+
+        return await self._run(call)
+
+    async def domains(self) -> tuple[DomainSeen, ...]:
+        """Every domain that the host knows."""
+        return await self._run(lambda: tuple(_seen(d) for d in self._connected().listAllDomains(0)))
+
+    async def domain(self, uuid: str) -> DomainSeen | None:
+        """One domain; None when this host surely does not have it."""
+
+        def call() -> DomainSeen | None:
+            try:
+                return _seen(self._domain(uuid))
+            except libvirt.libvirtError as err:
+                if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    return None
+                raise
+
+        return await self._run(call)
+
+    async def xml(self, uuid: str, *, migratable: bool = False) -> str:
+        """The domain's live XML."""
+        flags = libvirt.VIR_DOMAIN_XML_MIGRATABLE if migratable else 0
+        return await self._run(lambda: str(self._domain(uuid).XMLDesc(flags)))
+
+    # -- power
+
+    async def create(self, xml: str) -> None:
+        """Start a transient domain; libvirt validates the XML against its schema first."""
+        flags = libvirt.VIR_DOMAIN_START_VALIDATE
+        await self._run(lambda: self._connected().createXML(xml, flags), timeout_s=60.0)
+
+    async def start(self, uuid: str) -> None:
+        """Start a persistent (adopted) domain."""
+        await self._run(lambda: self._domain(uuid).create(), timeout_s=60.0)
+
+    async def shutdown(self, uuid: str) -> None:
+        """Press the guest's power button."""
+        await self._run(lambda: self._domain(uuid).shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN))
+
+    async def destroy(self, uuid: str) -> None:
+        """Pull the plug; gone already is done."""
+
+        def call() -> None:
+            try:
+                self._domain(uuid).destroy()
+            except libvirt.libvirtError as err:
+                if err.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+                    raise
+
+        await self._run(call)
+
+    async def undefine(self, uuid: str) -> None:
+        """Forget a persistent definition, its NVRAM file kept."""
+        await self._run(lambda: self._domain(uuid).undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM))
+
+    async def define(self, xml: str) -> None:
+        """Keep a persistent definition (only for adopted domains)."""
+        await self._run(lambda: self._connected().defineXML(xml))
+
+    async def reset(self, uuid: str) -> None:
+        """Press the reset button."""
+        await self._run(lambda: self._domain(uuid).reset(0))
+
+    async def suspend(self, uuid: str) -> None:
+        """Stop the guest's CPUs."""
+        await self._run(lambda: self._domain(uuid).suspend())
+
+    async def resume(self, uuid: str) -> None:
+        """Let the guest's CPUs go on."""
+        await self._run(lambda: self._domain(uuid).resume())
+
+
+def _version(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def _seen(domain: Any) -> DomainSeen:
+    state, reason = domain.state()
+    power = POWER.get(state, PowerState.UNKNOWN)
+    why = PAUSED_WHY.get(reason, "") if power is PowerState.PAUSED else ""
+    job = power in (PowerState.RUNNING, PowerState.PAUSED) and _has_job(domain)
+    return DomainSeen(domain.UUIDString(), domain.name(), power, why, bool(domain.isPersistent()), job)
+
+
+def _has_job(domain: Any) -> bool:
+    try:
+        return bool(domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
+    except libvirt.libvirtError as err:
+        # the incoming half of a migration: its statistics are only on the source
+        return bool(err.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED)
