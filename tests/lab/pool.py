@@ -20,7 +20,7 @@ from vmctl import config, lab
 from vmctl.lab import images
 
 T = TypeVar("T")
-NAME = "p"  # the lab's name; its hosts are kvm1-p, kvm2-p, ...
+NAME = "p"  # the lab's name unless told otherwise; its hosts are kvm1-p, kvm2-p, ...
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def wait_for(look: Callable[[], T | None], limit_s: float, what: str) -> T:
 class Pool:
     """The pool; `hosts` are its names."""
 
-    def __init__(self, hosts: int) -> None:
+    def __init__(self, hosts: int, name: str = NAME) -> None:
         self.place = Path(tempfile.mkdtemp(prefix="vmctl-"))
         self._names = ("data", "state", "config")
         os.environ.update({f"XDG_{name.upper()}_HOME": str(self.place / name) for name in self._names})
-        os.environ["VMCTL_LAB"] = NAME
+        os.environ["VMCTL_LAB"] = name
         (self.place / "config" / "vmctl").mkdir(parents=True)
         settings = (
             "sample_period_s = 1.0\n[policy]\nstall_s = 3.0\ncooldown_s = 30.0\n[timeouts]\nssh_keepalive_s = 2.0\n"

@@ -188,6 +188,7 @@ class _Watch:
             since_bytes_s=now - self.bytes_at,
             rung=self.rung,
             since_rung_s=now - self.rung_at,
+            post_copy=self.tactic == "post-copy",
         )
         step = ladder.next_step(seen, self.world.policy)
         if isinstance(step, ladder.RaiseDowntime):

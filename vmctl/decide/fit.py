@@ -29,7 +29,7 @@ def expected_mib(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> int:
     apart from its VMs is measured, not promised.
     """
     stay = others(vm, host, cluster)
-    resident = sum(other.load.mem_mib for other in cluster.on(host.name) if other.load)
+    resident = sum(other.load.mem_mib for other in cluster.vms if other.load and other.host == host.name)
     beside = max(0, host.load.mem_used_mib - resident) if host.load else 0
     return beside + promised_mib((*stay, vm), policy)
 

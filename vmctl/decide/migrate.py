@@ -22,6 +22,7 @@ class Seen:
     since_bytes_s: float  # since the last byte was copied
     rung: int  # index of the downtime step in force
     since_rung_s: float  # since that step was taken
+    post_copy: bool = False  # the guest runs on the target already: there is no way back
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ Step = Wait | RaiseDowntime | PostCopy | Abort
 
 def next_step(seen: Seen, policy: Policy) -> Step:
     """What to do now."""
+    if seen.post_copy:
+        return Wait("fetching the rest")
     if seen.since_bytes_s >= policy.no_progress_s:
         return Abort(f"nothing was copied for {seen.since_bytes_s:.0f} s")
     if min(seen.since_low_s, seen.since_rung_s) < policy.stall_s:

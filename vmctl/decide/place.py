@@ -39,7 +39,8 @@ def place(vm: VM, cluster: Cluster, policy: Policy, only: str = "") -> Placement
     )
     fitting = [v for v in verdicts if v.refusal is None]
     if not fitting:
-        why = f"none of {len(hosts)} hosts can take {vm.name}" if hosts else "there are no hosts"
+        nobody = "there is no other host" if cluster.hosts else "there are no hosts"
+        why = f"none of {len(hosts)} hosts can take {vm.name}" if hosts else nobody
         return NoPlace(vm.name, tuple(verdicts), why)
     best = fitting[0]
     why = f"{best.host}: {best.why}"

@@ -22,6 +22,8 @@ def held_back(vm: VM, cluster: Cluster, policy: Policy) -> str | None:
         return "it does not run"
     if host.state is not HostState.ONLINE:
         return f"{host.name} is {host.state}"
+    if host.draining:
+        return f"{host.name} is draining"
     if vm.spec.pinned:
         return "it is pinned"
     if vm.busy:
@@ -74,14 +76,18 @@ def _best_move(cluster: Cluster, policy: Policy, done: set[str]) -> tuple[Move |
             stays.append(f"{vm.name} stays: {why}")
             continue
         offers = [offer for host in cluster.hosts if (offer := _offer(vm, host, cluster, policy, now))]
-        top = max(offers, key=lambda move: (move.gain - move.cost, move.target), default=None)
+        top = min(offers, key=_rank, default=None)
         if top is None:
             stays.append(f"{vm.name} stays: no other host can take it")
         elif top.gain - top.cost < policy.min_gain:
             stays.append(f"{vm.name} stays: its best move gains {top.gain - top.cost:.3f} < {policy.min_gain:.3f}")
-        elif best is None or (top.gain - top.cost, top.vm) > (best.gain - best.cost, best.vm):
+        elif best is None or _rank(top) < _rank(best):
             best = top
     return best, tuple(stays)
+
+
+def _rank(move: Move) -> tuple[float, str, str]:
+    return move.cost - move.gain, move.vm, move.target
 
 
 def _offer(vm: VM, host: Host, cluster: Cluster, policy: Policy, now: float) -> Move | None:
@@ -112,15 +118,12 @@ def drain(cluster: Cluster, host: str, policy: Policy) -> Plan:
     now = replace(cluster, hosts=hosts)
     moves: list[Move] = []
     stays: list[str] = []
-    for vm in sorted(cluster.on(host), key=lambda v: (-v.spec.mem_mib, v.name)):
-        why = _cannot_leave(vm)
-        found = None if why else place(vm, now, policy)
-        if isinstance(found, Placement):
-            moves.append(Move(vm.name, host, found.host, f"{host} is drained; {found.why}", mem_mib=vm.spec.mem_mib))
-            now = score.moved(now, vm, found.host, policy)
-        else:
-            refusals = "; ".join(f"{v.host}: {v.why}" for v in found.verdicts) if found else ""
-            stays.append(f"{vm.name} stays: {why or refusals or 'there is no other host'}")
+    for party in _parties(cluster.on(host)):
+        found, stuck = _leave(party, host, now, policy)
+        for move, vm in zip(found, party, strict=False):
+            now = score.moved(now, vm, move.target, policy)
+        moves += found
+        stays += stuck
     why = (
         f"{host} is empty after {len(moves)} moves"
         if not stays
@@ -129,7 +132,42 @@ def drain(cluster: Cluster, host: str, policy: Policy) -> Plan:
     return Plan(tuple(moves), why, before, score.terms(now, policy), tuple(stays))
 
 
-def _cannot_leave(vm: VM) -> str:
-    if vm.busy:
+def _parties(vms: tuple[VM, ...]) -> list[list[VM]]:
+    """VMs that must stay together leave together: one party each, the largest first."""
+    parties: dict[tuple[str, str], list[VM]] = {}
+    for vm in sorted(vms, key=lambda v: (-v.spec.mem_mib, v.name)):
+        parties.setdefault((vm.spec.together, "" if vm.spec.together else vm.spec.uuid), []).append(vm)
+    return sorted(parties.values(), key=lambda party: -sum(vm.spec.mem_mib for vm in party))
+
+
+def _leave(party: list[VM], host: str, now: Cluster, policy: Policy) -> tuple[list[Move], list[str]]:
+    """A move for each VM of a party, all to one host; or why they stay."""
+    stuck = {vm.name: why for vm in party if (why := _cannot_leave(vm, host))}
+    if stuck:
+        others = f"it must be together with {', '.join(stuck)}"
+        return [], [f"{vm.name} stays: {stuck.get(vm.name, others)}" for vm in party]
+    refusals = []
+    for verdict in place(party[0], now, policy).verdicts:
+        moves, why = _leave_for(verdict.host, party, now, policy)
+        if not why:
+            return moves, []
+        refusals.append(f"{verdict.host}: {why}")
+    return [], [f"{vm.name} stays: {'; '.join(refusals) or 'there is no other host'}" for vm in party]
+
+
+def _leave_for(target: str, party: list[VM], now: Cluster, policy: Policy) -> tuple[list[Move], str]:
+    moves = []
+    for vm in party:
+        found = place(vm, now, policy, only=target)
+        why = found.verdicts[0].why
+        if not isinstance(found, Placement):
+            return [], why if len(party) == 1 else f"{vm.name}: {why}"
+        moves.append(Move(vm.name, vm.host, target, f"{vm.host} is drained; {target}: {why}", mem_mib=vm.spec.mem_mib))
+        now = score.moved(now, vm, target, policy)
+    return moves, ""
+
+
+def _cannot_leave(vm: VM, host: str) -> str:
+    if vm.busy or vm.host != host:
         return "a task holds it"
     return "" if vm.power in (PowerState.RUNNING, PowerState.PAUSED) else f"it is {vm.power}"

@@ -78,8 +78,9 @@ METRICS: tuple[tuple[str, Callable[[Policy], float], Metric], ...] = (
 
 
 def terms(cluster: Cluster, policy: Policy) -> tuple[tuple[str, float], ...]:
-    """Each term, weighted, over the hosts that are online and measured."""
-    uses = [use(host, cluster, policy) for host in cluster.hosts if host.state is HostState.ONLINE and host.load]
+    """Each term, weighted, over the hosts that are online and freshly measured."""
+    known = [h for h in cluster.hosts if h.state is HostState.ONLINE and h.load and h.load.age_s <= policy.max_age_s]
+    uses = [use(host, cluster, policy) for host in known]
     if not uses:
         return tuple((name, 0.0) for name, _, _ in METRICS)
     return tuple((name, weight(policy) * metric(uses, policy)) for name, weight, metric in METRICS)

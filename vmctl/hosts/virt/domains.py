@@ -100,18 +100,24 @@ class Domains(Connection):
 
     async def domains(self) -> tuple[DomainSeen, ...]:
         """Every domain that the host knows."""
-        return await self._run(lambda: tuple(_seen(d) for d in self._connected().listAllDomains(0)))
+
+        def call() -> tuple[DomainSeen, ...]:
+            found = (_seen_or_gone(domain) for domain in self._connected().listAllDomains(0))
+            return tuple(domain for domain in found if domain is not None)
+
+        return await self._run(call)
 
     async def domain(self, uuid: str) -> DomainSeen | None:
         """One domain; None when this host surely does not have it."""
 
         def call() -> DomainSeen | None:
             try:
-                return _seen(self._domain(uuid))
+                found = self._domain(uuid)
             except libvirt.libvirtError as err:
                 if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                     return None
                 raise
+            return _seen_or_gone(found)
 
         return await self._run(call)
 
@@ -170,6 +176,16 @@ class Domains(Connection):
 
 def _version(number: int) -> str:
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def _seen_or_gone(domain: Any) -> DomainSeen | None:
+    """A listed domain, or None when it went away since it was listed."""
+    try:
+        return _seen(domain)
+    except libvirt.libvirtError as err:
+        if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
 
 
 def _seen(domain: Any) -> DomainSeen:
