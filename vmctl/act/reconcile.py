@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from vmctl.act.whereabouts import ALIVE
+from vmctl.act.whereabouts import ALIVE, Answer, ask, sight_of
+from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, Refused
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
@@ -17,6 +18,7 @@ from vmctl.model import Disk, PowerState, Spec
 from vmctl.records import Storage, VMRecord
 from vmctl.world import World
 
+LEFT_OVER = ("migrating", "starting up")  # why a migration's copy is paused
 SETTLED = (PowerState.RUNNING, PowerState.PAUSED, PowerState.UNKNOWN, PowerState.STOPPING)
 
 
@@ -43,26 +45,35 @@ async def _follow(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen
             if domain.power is not vm.power and (alive or vm.power in SETTLED):
                 await world.store.lease(vm, link.name, domain.power, why=domain.why)
                 await world.tell("changed", vm.name, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")
-        elif alive and vm.host and await _runs_at_home(world, vm):
-            await _alarm(world, link, vm)
-        elif alive and (not vm.host or vm.power in (PowerState.STOPPED, PowerState.UNKNOWN, PowerState.RUNNING)):
-            await world.store.lease(vm, link.name, domain.power, why=domain.why)
-            was = f"not on {vm.host}" if vm.host else "started by somebody else"
-            await world.tell("found", vm.name, f"{vm.name} runs on {link.name}, {was}")
+        elif alive:
+            await _elsewhere(world, link, vm, domain)
     except Refused:
         return  # a task took it meanwhile
 
 
-async def _runs_at_home(world: World, vm: VMRecord) -> bool:
-    """Whether its own host shows it running as well, or cannot be asked (then it may)."""
-    link = world.links.get(vm.host)
-    if link is None or not link.online:
-        return False
-    try:
-        seen = await link.virt.domain(vm.uuid)
-    except HostError:
-        return False
-    return seen is not None and seen.power in ALIVE
+async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
+    """A VM shows up on a host that is not its home: what both show decides, by the same table as after a migration.
+
+    A copy is destroyed only when it is a migration's left-over that never ran or has handed over.
+    """
+    home = await ask(world, vm.host, vm.uuid) if vm.host else Answer("", Sight.GONE)
+    here = sight_of(link.name, domain)
+    act = settle(home.sight, here.sight)
+    if domain.has_job or (home.domain is not None and home.domain.has_job):
+        return  # somebody migrates it just now
+    if act is Act.DROP_SOURCE and home.domain is not None and home.domain.why in LEFT_OVER:
+        await world.online(vm.host).virt.destroy(vm.uuid)
+    elif act is Act.DROP_TARGET and domain.why in LEFT_OVER:
+        await link.virt.destroy(vm.uuid)
+        return
+    elif act in (Act.ALARM, Act.DROP_SOURCE, Act.DROP_TARGET):
+        await _alarm(world, link, vm)
+        return
+    elif home.sight is Sight.SILENT and here.sight is not Sight.RUNNING:
+        return
+    await world.store.lease(vm, link.name, domain.power, why=domain.why, moved_at=time.time())
+    was = f"not on {vm.host}" if vm.host else "started by somebody else"
+    await world.tell("found", vm.name, f"{vm.name} runs on {link.name}, {was}")
 
 
 async def _alarm(world: World, link: HostLink, vm: VMRecord) -> None:

@@ -57,6 +57,8 @@ def _done(task: dict[str, Any]) -> str:
     result = task["result"]
     for sentence in result["stays"]:
         output.say(f"  {sentence}")
+    if not result["moves"]:
+        return str(result["why"])
     return f"{result['moved']} of {result['moves']} moves done; {result['why']}"
 
 
