@@ -129,11 +129,13 @@ class Pool:
         return found
 
     @contextlib.contextmanager
-    def vms(self, *names: str, options: tuple[str, ...] = (), memory: str = "160M") -> Iterator[None]:
+    def vms(
+        self, *names: str, options: tuple[str, ...] = (), memory: str = "160M", image: str = "tiny"
+    ) -> Iterator[None]:
         """Make VMs for a test, and delete them afterwards whatever happened."""
         try:
             for name in names:
-                self.do("create", name, "--image", "tiny", "--memory", memory, *options)
+                self.do("create", name, "--image", image, "--memory", memory, *options)
             yield
         finally:
             for name in names:

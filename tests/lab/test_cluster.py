@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.pool import Pool, wait_for
+from vmctl.cli.client import Client
+from vmctl.lab import images
 
 pytestmark = pytest.mark.lab
 
@@ -139,3 +141,34 @@ def test_scheduled_rebalancing_evens_real_load_out_and_rests(pool: Pool) -> None
                 pool.still_counts(name, life)
     finally:
         pool("schedule", "remove", "rebalance")
+
+
+def test_load_is_kept_with_its_history(pool: Pool) -> None:
+    """Points at full rate at once, and a minute's mean in the registry when the minute is over."""
+    client = Client()
+    with pool.vms("tracked"):
+        seen = lambda: client.get("history", "vm", "tracked")["points"]  # noqa: E731
+        points = wait_for(lambda: len(p := seen()) > 2 and p, 30, "points of the VM")
+        assert all(0 <= point["cpu"] <= 2 and 0 < point["mem_mib"] < 1024 for point in points)
+    means = lambda: client.get("history", "host", pool.hosts[0], since_s=3600)["means"]["60"]  # noqa: E731
+    mean = wait_for(means, 130, "a minute's mean")[0]
+    assert mean["at"] % 60 == 0 and 0 <= mean["cpu"] <= 2 and 0 < mean["mem_mib"] < 3072
+
+
+def test_a_debian_guest_boots_answers_and_migrates(pool: Pool) -> None:
+    image = images.ensure("debian-12", print)
+    boot = ("--kernel", str(image.kernel), "--initrd", str(image.initrd), "--cmdline", image.cmdline)
+    pool.do("image", "add", "debian-12", str(image.disk), *boot)
+    try:
+        with pool.vms("deb", options=("--disk", "2G"), memory="512M", image="debian-12"):
+            address = pool.address("deb")
+            up = lambda: "deb" in pool.ssh(address, "hostname", check=False)  # noqa: E731
+            wait_for(up, 120, "SSH into the guest")
+            boot_id = pool.ssh(address, "cat /proc/sys/kernel/random/boot_id")
+            home = pool.vm("deb")["host"]
+            pool.do("migrate", "deb")
+            assert pool.vm("deb")["host"] != home
+            assert pool.ssh(address, "cat /proc/sys/kernel/random/boot_id") == boot_id
+            pool.do("stop", "deb")
+    finally:
+        pool.do("image", "remove", "debian-12")

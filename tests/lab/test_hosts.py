@@ -108,10 +108,8 @@ def test_a_host_that_fails_is_not_half_registered(pool: Pool) -> None:
 def test_log_in_refused_names_the_command_that_mends_it(pool: Pool) -> None:
     host = pool.hosts[2]
     with without(pool, host):
-        pool.ssh(
-            host,
-            "mv /root/.ssh/authorized_keys /root/.ssh/kept; (sleep 3; mv /root/.ssh/kept /root/.ssh/authorized_keys) >/dev/null 2>&1 &",
-        )
+        give_back = "(sleep 3; mv /root/.ssh/kept /root/.ssh/authorized_keys) >/dev/null 2>&1 &"
+        pool.ssh(host, f"mv /root/.ssh/authorized_keys /root/.ssh/kept; {give_back}")
         ran = pool("host", "add", host)
         assert ran.code == 3 and "ssh-copy-id -i" in ran.err, ran
         wait_for(
@@ -174,3 +172,41 @@ def test_labels_keep_vms_where_they_may_be(pool: Pool) -> None:
             assert ran.code == 3 and "needs label rack=b" in ran.err
     finally:
         pool.do("host", "label", pool.hosts[1], "rack=")
+
+
+ORDINARY = """
+set -e
+for file in passwd group shadow; do cp -p /etc/$file /run/$file; mount --bind /run/$file /etc/$file; done
+echo 'vmctl:x:990:990::/run/vmctl-home:/bin/sh' >> /etc/passwd
+echo 'vmctl:*:19000::::::' >> /etc/shadow
+echo 'vmctl:x:990:' >> /etc/group
+for group in libvirt libvirt-qemu kvm; do
+    getent group $group >/dev/null || continue
+    sed "s/^\\($group:.*\\)$/\\1,vmctl/; s/:,vmctl$/:vmctl/" /etc/group > /run/group.new
+    cat /run/group.new > /etc/group
+done
+mkdir -p -m 755 /run/vmctl-home/.ssh
+printf 'restrict,port-forwarding ' > /run/vmctl-home/.ssh/authorized_keys
+cat /root/.ssh/authorized_keys >> /run/vmctl-home/.ssh/authorized_keys
+chown -R 990:990 /run/vmctl-home
+"""
+NO_MORE = "for file in passwd group shadow; do umount /etc/$file; done; rm -rf /run/vmctl-home"
+
+
+def test_an_ordinary_user_with_a_restricted_key_suffices(pool: Pool) -> None:
+    """In the group of libvirt's socket, with `restrict,port-forwarding`: load, VMs, migration in and out."""
+    host = pool.hosts[2]
+    with without(pool, host):
+        pool.ssh(host, ORDINARY)
+        try:
+            pool.do("host", "add", host, "--user", "vmctl", "--lockspace", "/shared/lockspace")
+            shown = lambda: pool.do("host", "show", host, "-o", "json").json["load"]  # noqa: E731
+            wait_for(shown, 20, "its load")
+            with pool.vms("guest2", options=("--host", host)):
+                before = pool.counting("guest2")
+                pool.do("migrate", "guest2")
+                pool.do("migrate", "guest2", "--to", host)
+                pool.still_counts("guest2", before)
+            pool.do("host", "remove", host)
+        finally:
+            pool.ssh(host, NO_MORE)

@@ -271,16 +271,18 @@ async def _settle(world: World, job: Job, vm: VMRecord, source: str, target: str
 
 
 async def _do(world: World, vm: VMRecord, act: Act, source: str, target: str) -> bool:
-    """Carry out an act that changes a host; whether there was one."""
-    if act is Act.DROP_TARGET:
-        await world.online(target).virt.destroy(vm.uuid)
-    elif act is Act.DROP_SOURCE:
-        await world.online(source).virt.destroy(vm.uuid)
-    elif act is Act.RESUME_SOURCE:
-        await world.online(source).virt.resume(vm.uuid)
-    else:
-        return False
-    return True
+    """Carry out an act that changes a host; whether there was one and the host said yes."""
+    with contextlib.suppress(HostError):  # both hosts are looked at again, and then it is tried again
+        if act is Act.DROP_TARGET:
+            await world.online(target).virt.destroy(vm.uuid)
+        elif act is Act.DROP_SOURCE:
+            await world.online(source).virt.destroy(vm.uuid)
+        elif act is Act.RESUME_SOURCE:
+            await world.online(source).virt.resume(vm.uuid)
+        else:
+            return False
+        return True
+    return False
 
 
 async def _moved(

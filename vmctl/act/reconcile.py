@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from vmctl.act.whereabouts import ALIVE, Answer, ask, sight_of
 from vmctl.decide.outcome import Act, Sight, settle
-from vmctl.errors import HostError, Refused
+from vmctl.errors import Refused, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import DomainSeen
@@ -19,7 +19,6 @@ from vmctl.records import Storage, VMRecord
 from vmctl.world import World
 
 LEFT_OVER = ("migrating", "starting up")  # why a migration's copy is paused
-SETTLED = (PowerState.RUNNING, PowerState.PAUSED, PowerState.UNKNOWN, PowerState.STOPPING)
 
 
 async def reconcile(world: World, link: HostLink) -> None:
@@ -39,13 +38,12 @@ async def reconcile(world: World, link: HostLink) -> None:
 
 
 async def _follow(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
-    alive = domain.power in ALIVE
     try:
         if vm.host == link.name:
-            if domain.power is not vm.power and (alive or vm.power in SETTLED):
+            if domain.power is not vm.power:
                 await world.store.lease(vm, link.name, domain.power, why=domain.why)
                 await world.tell("changed", vm.name, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")
-        elif alive:
+        elif domain.power in ALIVE:
             await _elsewhere(world, link, vm, domain)
     except Refused:
         return  # a task took it meanwhile
@@ -63,7 +61,7 @@ async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainS
         return  # somebody migrates it just now
     if act is Act.DROP_SOURCE and home.domain is not None and home.domain.why in LEFT_OVER:
         await world.online(vm.host).virt.destroy(vm.uuid)
-    elif act is Act.DROP_TARGET and domain.why in LEFT_OVER:
+    elif act is Act.DROP_TARGET and home.sight is Sight.RUNNING and domain.why in LEFT_OVER:
         await link.virt.destroy(vm.uuid)
         return
     elif act in (Act.ALARM, Act.DROP_SOURCE, Act.DROP_TARGET):
@@ -91,7 +89,7 @@ async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
         if vm.adopted and vm.power is PowerState.STOPPED:
             await world.store.remove(VMRecord, vm.uuid)
             await world.tell("forgotten", vm.name, f"{vm.name} was undefined on {link.name} and is forgotten")
-        elif vm.power in SETTLED or vm.power is PowerState.CRASHED:
+        elif (await ask(world, link.name, vm.uuid)).sight is Sight.GONE:  # the list may be older than its start
             await world.store.lease(vm, vm.host if vm.adopted else "", PowerState.STOPPED)
             await world.tell("ended", vm.name, f"{vm.name} is no longer on {link.name}: stopped")
     except Refused:
@@ -104,9 +102,9 @@ async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
         return
     try:
         xml = await link.virt.xml(domain.uuid, migratable=True)
-    except HostError:
+        seen = domainxml.read(xml)
+    except VmctlError:
         return  # it ended meanwhile, or the next reading will do
-    seen = domainxml.read(xml)
     ours = seen.spec is not None and seen.spec.uuid == domain.uuid
     spec = seen.spec if ours and seen.spec else await _spec_of(world, link, seen)
     record = VMRecord(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -15,8 +16,9 @@ from vmctl import __version__
 from vmctl.act import plans, record
 from vmctl.api import hosts, requests, views, vms
 from vmctl.api.shared import Now, submit
+from vmctl.hosts.history import PERIODS_S
 from vmctl.observe import observe
-from vmctl.records import Schedule, Task
+from vmctl.records import HostRecord, Schedule, Task
 from vmctl.tasks import as_json
 
 router = APIRouter()
@@ -33,6 +35,22 @@ async def top(controller: Now) -> dict[str, Any]:
     """Hosts, VMs and the score at one moment."""
     summary = views.top(controller.world, await observe(controller.world))
     return summary | {"hosts": await hosts.list_hosts(controller), "vms": await vms.list_vms(controller)}
+
+
+@router.get("/history/{kind}/{name}")
+async def history(controller: Now, kind: Literal["host", "vm"], name: str, since_s: float = 900.0) -> dict[str, Any]:
+    """A host's or VM's load: points of the last quarter of an hour, and means of 1 and 10 minutes further back.
+
+    CPU in cores, memory in MiB; `since_s` seconds back from now.
+    """
+    store, since = controller.world.store, time.time() - since_s
+    key = (await store.get(HostRecord, name)).name if kind == "host" else (await store.vm(name)).uuid
+    subject = f"{kind}/{key}"
+    means = {str(period): await store.means(subject, period, since) for period in PERIODS_S}
+    return {
+        "points": [{"at": at, **values} for at, values in controller.world.loads.points(subject, since)],
+        "means": {period: [{"at": mean.at, **mean.values} for mean in found] for period, found in means.items()},
+    }
 
 
 @router.get("/rebalance")

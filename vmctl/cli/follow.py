@@ -19,7 +19,8 @@ from vmctl import errors
 from vmctl.cli import output
 from vmctl.cli.client import Client, rebuild
 
-BAR = 28
+BAR = 20
+ENDS = ("done", "failed", "cancelled")
 State = dict[str, Any]
 
 
@@ -80,8 +81,7 @@ class _Follower:
         self._news: queue.Queue[State | BaseException] = queue.Queue()
         self._quiet = quiet
         self._deadline = time.monotonic() + timeout_s if timeout_s else None
-        self._live = sys.stderr.isatty() and not quiet
-        self._drawn = 0
+        self._screen = _Screen() if sys.stderr.isatty() and not quiet else None
         self._said: dict[int, int] = {}
         self._tenth: dict[int, int] = {}
 
@@ -98,7 +98,7 @@ class _Follower:
             if state is None:
                 continue
             self._states[state["id"]] = state
-            if state["state"] in ("done", "failed", "cancelled"):
+            if state["state"] in ENDS:
                 open_ones.discard(state["id"])
             self._draw(state)
         self._erase()
@@ -108,7 +108,7 @@ class _Follower:
         try:
             for state in self._client.lines("tasks", str(number), "follow"):
                 self._news.put(state)
-            if state["state"] not in ("done", "failed", "cancelled"):
+            if state["state"] not in ENDS:
                 raise errors.ControllerUnreachable(
                     f"the controller went away; task {number} is in its journal", hint=f"vmctl task attach {number}"
                 )
@@ -150,15 +150,10 @@ class _Follower:
     def _draw(self, state: State) -> None:
         if self._quiet:
             return
-        if self._live:
-            self._erase()
-            self._sentences(state)
-            lines = [bar(s) for s in self._states.values() if s["state"] in ("queued", "running", "unknown")][:10]
-            sys.stderr.write("".join(line[: output.width() - 1] + "\n" for line in lines))
-            sys.stderr.flush()
-            self._drawn = len(lines)
-            return
         self._sentences(state)
+        if self._screen:
+            self._screen.show([bar(s) for s in self._states.values() if s["state"] not in ENDS][:10])
+            return
         tenth = int(state["progress"].get("percent") or 0) // 10
         if tenth > self._tenth.get(state["id"], 0):
             self._tenth[state["id"]] = tenth
@@ -168,13 +163,39 @@ class _Follower:
         lines = state["log"]
         for _, sentence in lines[self._said.get(state["id"], 0) :]:
             subject = f"{state['subject']}: " if len(self._states) > 1 else ""
-            print(output.clean(subject + sentence), file=sys.stderr)
+            text = output.clean(subject + sentence)
+            self._screen.say(text) if self._screen else print(text, file=sys.stderr)
         self._said[state["id"]] = len(lines)
 
     def _erase(self) -> None:
-        if self._drawn:
-            sys.stderr.write(f"\x1b[{self._drawn}A\x1b[J")
-            self._drawn = 0
+        if self._screen:
+            self._screen.stop()
+
+
+class _Screen:
+    """Lines at the bottom of the terminal that are drawn over, and sentences that stay above them."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(console=Console(stderr=True), transient=True, auto_refresh=False)
+
+    def show(self, lines: list[str]) -> None:
+        """Draw the lines."""
+        from rich.text import Text
+
+        if not self._live.is_started:
+            self._live.start()
+        self._live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence above them."""
+        self._live.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        """Take the lines away."""
+        self._live.stop()
 
 
 def bar(state: State) -> str:
@@ -189,6 +210,6 @@ def bar(state: State) -> str:
         return output.clean(f"{drawn}  {p.get('text', '')}")
     eta = f"{p['eta_s']:.0f} s left" if p.get("eta_s") is not None else "no end in sight"
     return output.clean(
-        f"{drawn}  {p['rate_mib_s']:.0f} MiB/s, dirty {p['dirty_mib_s']:.0f} MiB/s, "
-        f"pause <= {p['downtime_ms']} ms, {eta}, {p['tactic']}"
+        f"{drawn} {eta}, {p['rate_mib_s']:.0f} MiB/s, dirty {p['dirty_mib_s']:.0f} MiB/s, "
+        f"pause <= {p['downtime_ms']} ms, {p['tactic']}"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -144,8 +143,3 @@ def ago(seconds: float | None) -> str:
         if seconds < limit:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds / 86400:.0f}d"
-
-
-def width() -> int:
-    """Columns of the terminal."""
-    return shutil.get_terminal_size((100, 30)).columns

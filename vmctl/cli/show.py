@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import time
 from typing import Any
@@ -80,15 +82,17 @@ def top(once: bool, every: float, form: str) -> None:
 
 
 def _watch(client: Client, every: float, form: str) -> None:
-    try:
+    from rich.live import Live
+    from rich.text import Text
+
+    with contextlib.suppress(KeyboardInterrupt), Live(screen=True, auto_refresh=False) as live:
         while True:
-            found = client.get("top")
-            sys.stdout.write("\x1b[H\x1b[2J")
-            _print_top(found, form)
-            print("\nCtrl-C leaves")
+            page = io.StringIO()
+            with contextlib.redirect_stdout(page):
+                _print_top(client.get("top"), form)
+                print("\nCtrl-C leaves")
+            live.update(Text(page.getvalue(), no_wrap=True), refresh=True)
             time.sleep(every)
-    except KeyboardInterrupt:
-        return
 
 
 def _print_top(found: dict[str, Any], form: str) -> None:

@@ -140,7 +140,10 @@ def parse(text: str) -> ET.Element:
     """Read XML that a host sent. A document type is refused: entities have no business here."""
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise VmctlError("the host sent XML with a document type, which libvirt never does")
-    return ET.fromstring(text)
+    try:
+        return ET.fromstring(text)
+    except ET.ParseError as err:
+        raise VmctlError(f"the host sent XML that cannot be read: {err}") from err
 
 
 def read(text: str) -> Seen:

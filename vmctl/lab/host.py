@@ -32,7 +32,7 @@ PrintMotd no
 """
 _LIBVIRTD = """\
 host_uuid = "{host.uuid}"
-unix_sock_group = "root"
+unix_sock_group = "libvirt"
 unix_sock_rw_perms = "0770"
 auth_unix_rw = "none"
 auth_unix_ro = "none"
