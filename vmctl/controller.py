@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vmctl import config
+from vmctl import config, paths
 from vmctl.act import create, hosts, migrate, plans, power, storage
 from vmctl.act.reconcile import reconcile
 from vmctl.errors import Refused, VmctlError
@@ -43,7 +43,7 @@ class Controller:
     def __init__(self, settings: config.Settings, data: Path, runtime: Path) -> None:
         self._lock = _only_one(data / "controller.lock")
         store = Store.open(data / "registry.db")
-        own = config.ssh_key_path()
+        own = paths.ssh_key_path()
         ensure_key(own)
         keys = (own, *(Path.home() / ".ssh" / name for name in USER_KEYS))
         for directory in (runtime / "hosts", runtime / "hosts" / "joining"):

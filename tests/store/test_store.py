@@ -13,7 +13,9 @@ from vmctl.model import Boot, Disk, PowerState, Spec
 from vmctl.records import Event, HostRecord, Mean, Task, TaskState, VMRecord
 from vmctl.store.store import Store
 
-SPEC = Spec("u1", "web1", 2, 512, (Disk("main", "/shared/web1.qcow2"),), "52:54:00:00:00:01", boot=Boot("/k", "/i", "c"))
+SPEC = Spec(
+    "u1", "web1", 2, 512, (Disk("main", "/shared/web1.qcow2"),), "52:54:00:00:00:01", boot=Boot("/k", "/i", "c")
+)
 
 
 @pytest.fixture

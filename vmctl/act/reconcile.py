@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from vmctl.act.whereabouts import ALIVE, Answer, ask, sight_of
 from vmctl.decide.outcome import Act, Sight, settle
-from vmctl.errors import Refused, VmctlError
+from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import DomainSeen
@@ -45,8 +45,8 @@ async def _follow(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen
                 await world.tell("changed", vm.name, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")
         elif domain.power in ALIVE:
             await _elsewhere(world, link, vm, domain)
-    except Refused:
-        return  # a task took it meanwhile
+    except (Refused, HostError):
+        return  # a task took it meanwhile, or a host said no: the next reading will do
 
 
 async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:

@@ -25,10 +25,10 @@ START_LIMIT_S = 30.0
 
 def socket_path() -> Path:
     """The controller's socket: VMCTL_SOCKET, or the local one."""
-    from vmctl import config
+    from vmctl import paths
 
     given = os.environ.get("VMCTL_SOCKET", "")
-    return Path(given) if given else config.runtime_dir() / "controller.sock"
+    return Path(given) if given else paths.runtime_dir() / "controller.sock"
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -111,9 +111,9 @@ class Client:
 
 def start_controller(path: Path) -> None:
     """Start a local controller in the background and wait until it answers. Raises ControllerUnreachable."""
-    from vmctl import config
+    from vmctl import paths
 
-    log = config.state_dir() / "controller.log"
+    log = paths.state_dir() / "controller.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(

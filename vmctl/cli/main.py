@@ -123,9 +123,9 @@ def _unexpected(err: Exception) -> None:
     """A bug: the log has the traceback, the user gets a sentence."""
     import traceback
 
-    from vmctl import config
+    from vmctl import paths
 
-    log = config.state_dir() / "cli.log"
+    log = paths.state_dir() / "cli.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         file.write(f"{sys.argv}\n{''.join(traceback.format_exception(err))}\n")

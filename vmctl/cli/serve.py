@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from vmctl import config, errors
+from vmctl import config, errors, paths
 from vmctl.cli.client import socket_path
 
 STOP_LIMIT_S = 30.0
@@ -43,14 +43,14 @@ def _serve(verbose: bool) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     path = socket_path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    app = make_app(config.load(), config.data_dir(), path.parent)
+    app = make_app(config.load(), paths.data_dir(), path.parent)
     os.umask(0o077)
     uvicorn.run(app, uds=str(path), log_config=None, access_log=False, timeout_graceful_shutdown=3, lifespan="on")
 
 
 def running() -> int | None:
     """The process id of this user's controller, if one runs."""
-    lock = config.data_dir() / "controller.lock"
+    lock = paths.data_dir() / "controller.lock"
     try:
         number = int(lock.read_text() or 0)
         command = Path(f"/proc/{number}/cmdline").read_bytes()

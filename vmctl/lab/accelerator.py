@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vmctl import config
+from vmctl import paths
 from vmctl.lab.images import Image
 from vmctl.lab.names import Lab
 
@@ -63,7 +63,7 @@ def _try(lab: Lab, image: Image) -> tuple[bool, str]:
 
 
 def _cache() -> Path:
-    return config.cache_dir() / "accelerator.json"
+    return paths.cache_dir() / "accelerator.json"
 
 
 def _boot_id() -> str:

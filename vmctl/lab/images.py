@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmctl import config
+from vmctl import paths
 from vmctl.errors import CommandFailed, NotFound
 from vmctl.lab import keys
 from vmctl.lab.system import Report, mounts_below, require_programs, require_root, run
@@ -40,7 +40,7 @@ class Image:
 
 def directory() -> Path:
     """The cache of built images."""
-    return config.cache_dir() / "images"
+    return paths.cache_dir() / "images"
 
 
 def recipes() -> Path:

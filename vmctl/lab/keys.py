@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from vmctl import config
+from vmctl import paths
 from vmctl.lab.names import Host
 from vmctl.lab.system import run
 
@@ -23,7 +23,7 @@ def _make(path: Path, comment: str) -> None:
 
 def public_key() -> Path:
     """The public half of the controller's key, which is made if there is none yet."""
-    path = config.ssh_key_path()
+    path = paths.ssh_key_path()
     _make(path, "vmctl")
     return path.with_suffix(".pub")
 

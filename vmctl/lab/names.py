@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmctl import config
+from vmctl import paths
 from vmctl.errors import NotFound, Usage
 
 MARKER = "VMCTL_LAB_NAME"
@@ -29,7 +29,7 @@ class Lab:
     @property
     def directory(self) -> Path:
         """All it keeps while it exists."""
-        return config.state_dir() / f"lab-{self.name}"
+        return paths.state_dir() / f"lab-{self.name}"
 
     @property
     def shared(self) -> Path:
@@ -39,7 +39,7 @@ class Lab:
     @property
     def kept(self) -> Path:
         """What survives `lab down`: the hosts' SSH host keys, or a pinned key would be wrong after each `lab up`."""
-        return config.cache_dir() / f"lab-{self.name}"
+        return paths.cache_dir() / f"lab-{self.name}"
 
     @property
     def lock(self) -> Path:

@@ -1,0 +1,41 @@
+"""Two hosts, a real registry with one VM in it, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.act.hosts import UUID, FakeHost
+from vmctl.config import Settings
+from vmctl.hosts.link import HostLink
+from vmctl.model import PowerState, Spec
+from vmctl.records import VMRecord
+from vmctl.store.store import Store
+from vmctl.world import World
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    store = Store.open(tmp_path / "registry.db")
+    await store.add_vm(VMRecord(Spec(UUID, "web1", 1, 512), 1.0, host="kvm1", power=PowerState.RUNNING))
+    yield World(store, Settings(), tmp_path, ())
+    await store.close()
+
+
+@pytest.fixture
+def kvm1(world: World) -> FakeHost:
+    return _host(world, "kvm1")
+
+
+@pytest.fixture
+def kvm2(world: World) -> FakeHost:
+    return _host(world, "kvm2")
+
+
+def _host(world: World, name: str) -> FakeHost:
+    made = FakeHost(name)
+    world.links[name] = cast(HostLink, made)
+    return made

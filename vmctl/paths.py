@@ -1,0 +1,48 @@
+"""Where vmctl keeps things: the user's XDG folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def _xdg(variable: str, default: str) -> Path:
+    value = os.environ.get(variable, "")
+    return (Path(value) if value.startswith("/") else Path.home() / default) / "vmctl"
+
+
+def config_dir() -> Path:
+    """Settings: ~/.config/vmctl."""
+    return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def data_dir() -> Path:
+    """What must not be lost (registry, SSH key): ~/.local/share/vmctl, mode 0700."""
+    return _private(_xdg("XDG_DATA_HOME", ".local/share"))
+
+
+def state_dir() -> Path:
+    """Logs and the lab: ~/.local/state/vmctl."""
+    return _xdg("XDG_STATE_HOME", ".local/state")
+
+
+def cache_dir() -> Path:
+    """What can be built again (guest images): ~/.cache/vmctl."""
+    return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+def runtime_dir() -> Path:
+    """Sockets of the running controller, mode 0700: they open the hosts' libvirt, which equals root there."""
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    return _private(Path(base) / "vmctl" if base.startswith("/") else state_dir() / "run")
+
+
+def _private(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path
+
+
+def ssh_key_path() -> Path:
+    """The controller's own SSH key (made on first use): the public half is what a host must authorise."""
+    return data_dir() / "ssh" / "id_ed25519"
