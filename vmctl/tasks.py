@@ -148,7 +148,10 @@ class Tasks:
         """The task as it goes: its row with live step, log and progress, until it has ended."""
         while (job := self._jobs.get(number)) is not None:
             job.changed.clear()
-            yield as_json(await self._store.get(Task, number), job)
+            task = await self._store.get(Task, number)
+            if number not in self._jobs:
+                break  # it ended meanwhile: the row may be older than the result
+            yield as_json(task, job)
             await job.changed.wait()
             await asyncio.sleep(FOLLOW_S)
         yield as_json(await self._store.get(Task, number), None)

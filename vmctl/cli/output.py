@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -79,7 +80,7 @@ def _cell(value: Any) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return text == "-" or text[:1].isdigit()
+    return re.fullmatch(r"-|\d[\d.]*[%a-zA-Z/]{0,4}", text) is not None
 
 
 def clean(text: str) -> str:

@@ -64,7 +64,12 @@ def build(spec: Spec, site: Site) -> str:
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         _text(domain, event, action)
     _devices(domain, spec, site)
-    return ET.tostring(domain, encoding="unicode")
+    return _write(domain)
+
+
+def _write(node: ET.Element) -> str:
+    # A bare carriage return in text would be read back as a line feed.
+    return ET.tostring(node, encoding="unicode").replace("\r", "&#13;")
 
 
 def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> ET.Element:
@@ -235,7 +240,7 @@ def host_model(domain_capabilities: str) -> str:
         return ""
     node = ET.Element("cpu")
     node.extend(child for child in mode if child.tag in ("model", "vendor", "feature"))
-    return ET.tostring(node, encoding="unicode")
+    return _write(node)
 
 
 def cpu_name(cpu_xml: str) -> str:
@@ -250,7 +255,7 @@ def guest_cpu(baseline: str) -> str:
     node.set("match", "exact")
     for vendor in node.findall("vendor"):  # informative only, and refused by some hosts
         node.remove(vendor)
-    return ET.tostring(node, encoding="unicode")
+    return _write(node)
 
 
 def pool(name: str, path: str) -> str:
@@ -258,7 +263,7 @@ def pool(name: str, path: str) -> str:
     node = ET.Element("pool", type="dir")
     _text(node, "name", name)
     _text(ET.SubElement(node, "target"), "path", path)
-    return ET.tostring(node, encoding="unicode")
+    return _write(node)
 
 
 def volume(name: str, format_: str, capacity_bytes: int, backing: tuple[str, str] | None = None) -> str:
@@ -274,7 +279,7 @@ def volume(name: str, format_: str, capacity_bytes: int, backing: tuple[str, str
         store = ET.SubElement(node, "backingStore")
         _text(store, "path", backing[0])
         ET.SubElement(store, "format", type=backing[1])
-    return ET.tostring(node, encoding="unicode")
+    return _write(node)
 
 
 def probe(uuid: str, name: str, accel: str, lockspace: str, key: str) -> str:
@@ -292,4 +297,4 @@ def probe(uuid: str, name: str, accel: str, lockspace: str, key: str) -> str:
     ET.SubElement(lease, "target", path=directory or "/")
     ET.SubElement(devices, "controller", type="usb", model="none")
     ET.SubElement(devices, "memballoon", model="none")
-    return ET.tostring(domain, encoding="unicode")
+    return _write(domain)
