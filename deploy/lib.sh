@@ -4,11 +4,11 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$top/.venv
 
 # what the program and its tests need, without a lab
-base_packages="gcc libc6-dev libvirt-clients libvirt-daemon-system libvirt-dev openssh-client openssh-server pkg-config
+base_packages="busybox-static gcc libc6-dev libvirt-clients libvirt-daemon-system libvirt-dev openssh-client openssh-server pkg-config
 python3 python3-dev python3-venv"
 # what the lab needs besides
-lab_packages="busybox-static ca-certificates cpio dnsmasq-base dropbear-bin e2fsprogs iproute2 iptables iputils-ping
-libvirt-daemon-driver-qemu lxcfs mmdebstrap procps qemu-system-x86 qemu-utils tini util-linux"
+lab_packages="ca-certificates cpio dnsmasq-base dropbear-bin e2fsprogs iproute2 iptables iputils-ping
+libvirt-daemon-driver-qemu lxcfs mmdebstrap mount procps qemu-system-x86 qemu-utils tini util-linux"
 
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }

@@ -1,7 +1,7 @@
 """What runs by the clock: rebalancing as the admin scheduled it, pruning, the daily doctor.
 
-Cron text means what crontab(5) says. apscheduler counts a week from Monday and crontab from Sunday, so day numbers are
-turned into names first. Times are UTC: a job at 02:30 then runs once a day on every day of the year.
+Cron text means what crontab(5) says. apscheduler counts a week from Monday and crontab from Sunday, so days of the week
+are turned into names first. Times are UTC: a job at 02:30 then runs once a day on every day of the year.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from datetime import UTC
 from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 
 from vmctl.act import plans
@@ -26,33 +28,45 @@ JOBS = ("rebalance",)
 PRUNE_CRON, DOCTOR_CRON = "17 * * * *", "23 4 * * *"
 
 
-def trigger(cron: str) -> CronTrigger:
+def trigger(cron: str) -> BaseTrigger:
     """A trigger for five fields of cron text. Raises Usage."""
     fields = cron.split()
     if len(fields) != 5:
         raise Usage(f"{cron!r} is not a schedule: five fields are needed", hint='for example "*/10 * * * *"')
     try:
-        fields[4] = _day_names(fields[4])
-        return CronTrigger.from_crontab(" ".join(fields), timezone=UTC)
+        return _trigger(*fields)
     except (ValueError, IndexError) as err:
         raise Usage(f"{cron!r} is not a schedule: {err}", hint='for example "*/10 * * * *"') from err
 
 
+def _trigger(minute: str, hour: str, day: str, month: str, weekday: str) -> BaseTrigger:
+    days = [(day, _day_names(weekday))]
+    if not day.startswith("*") and not weekday.startswith("*"):  # where both are given, either is enough
+        days = [(day, "*"), ("*", _day_names(weekday))]
+    return OrTrigger([CronTrigger.from_crontab(f"{minute} {hour} {d} {month} {w}", timezone=UTC) for d, w in days])
+
+
 def _day_names(field: str) -> str:
-    """Day numbers (0 and 7 are Sunday) as names, ranges written out: apscheduler's week begins on another day."""
+    """Days of the week as names, ranges and steps written out: what apscheduler makes of them is not crontab's."""
     days: list[str] = []
     for part in field.split(","):
         span, slash, step = part.partition("/")
-        first, dash, last = span.partition("-")
-        if span == "*":
-            numbers = range(0, 7)
-        elif re.fullmatch(r"[0-7]", first) and (not dash or re.fullmatch(r"[0-7]", last)):
-            numbers = range(int(first), int(last if dash else first) + 1)
-        else:
-            days.append(part)  # names, which mean the same to both
-            continue
-        days += [DAYS[n] for n in numbers[:: int(step) if slash else 1]]
+        first, dash, last = ("0", "-", "6") if span == "*" else span.partition("-")
+        begin, end = _day(first), _day(last if dash else first)
+        if end == 0 < begin:
+            end = 7  # sat-sun
+        if begin > end or (slash and not step.isdecimal()):
+            raise ValueError(f"{part!r} is no range of days")
+        days += [DAYS[n] for n in range(begin, end + 1)[:: int(step) if slash else 1]]
     return "*" if field == "*" else ",".join(dict.fromkeys(days))
+
+
+def _day(text: str) -> int:
+    if re.fullmatch("[0-7]", text):
+        return int(text)
+    if text.lower() in DAYS:
+        return DAYS.index(text.lower())
+    raise ValueError(f"{text!r} is no day of the week")
 
 
 class Scheduler:

@@ -7,6 +7,7 @@ only nice to see (a progress bar's numbers) stays in memory. A mutating call is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,6 +37,7 @@ class Job:
         self.state = task.state
         self.cancel_asked = asyncio.Event()
         self.changed = asyncio.Event()
+        self.ended = asyncio.Event()
         self._store = store
 
     async def note(self, step: str, **facts: Any) -> None:
@@ -124,6 +126,7 @@ class Tasks:
         await self._store.change(Task, job.id, **ending, log=job.log, step=job.step, ended_at=time.time())
         job.state = ending["state"]
         del self._jobs[job.id]
+        job.ended.set()
         job.changed.set()
 
     async def cancel(self, number: int) -> Task:
@@ -153,7 +156,9 @@ class Tasks:
                 break  # it ended meanwhile: the row may be older than the result
             yield as_json(task, job)
             await job.changed.wait()
-            await asyncio.sleep(FOLLOW_S)
+            with contextlib.suppress(TimeoutError):  # the end is told at once, progress only so often
+                async with asyncio.timeout(FOLLOW_S):
+                    await job.ended.wait()
         yield as_json(await self._store.get(Task, number), None)
 
     async def wait(self, number: int) -> Task:

@@ -101,7 +101,10 @@ def _print_report(report: dict[str, Any]) -> None:
 @host.command("list")
 @output.option
 def list_hosts(form: str) -> None:
-    """List hosts with their load and its age."""
+    """List hosts with their load and its age.
+
+    Example: vmctl host list -o wide
+    """
     output.rows(Client().get("hosts"), form, HOST_COLUMNS, HOST_WIDE, "no hosts yet: vmctl host add NAME...")
 
 
@@ -109,7 +112,10 @@ def list_hosts(form: str) -> None:
 @click.argument("name", shell_complete=complete.hosts)
 @output.option
 def show(name: str, form: str) -> None:
-    """Show one host."""
+    """Show one host.
+
+    Example: vmctl host show kvm1
+    """
     found = Client().get("hosts", name)
     if form not in ("table", "wide"):
         output.data(found, form)
@@ -132,7 +138,10 @@ def show(name: str, form: str) -> None:
 @output.option
 @follow.options
 def check(names: tuple[str, ...], form: str, detach: bool, timeout: float) -> None:
-    """Ask the doctor again; no names: all hosts."""
+    """Ask the doctor again; no names: all hosts.
+
+    Example: vmctl host check kvm1
+    """
     client = Client()
     task = client.post("hosts", "check", body={"hosts": list(names)})
     (ended,) = follow.run(client, [task], form, _report, detach=detach, timeout=timeout)
@@ -159,7 +168,10 @@ def label(name: str, labels: tuple[tuple[str, str], ...]) -> None:
 @output.option
 @follow.options
 def drain(name: str, plan: bool, form: str, detach: bool, timeout: float) -> None:
-    """Move every VM off a host and place no more there, until undrain."""
+    """Move every VM off a host and place no more there, until undrain.
+
+    Example: vmctl host drain kvm1 --plan
+    """
     from vmctl.cli.plans import print_plan
 
     client = Client()
@@ -180,7 +192,10 @@ def drain(name: str, plan: bool, form: str, detach: bool, timeout: float) -> Non
 @host.command("undrain")
 @click.argument("name", shell_complete=complete.hosts)
 def undrain(name: str) -> None:
-    """Let a host take VMs again."""
+    """Let a host take VMs again.
+
+    Example: vmctl host undrain kvm1
+    """
     Client().post("hosts", name, "undrain")
     output.say(f"{name} takes VMs again")
 
@@ -190,7 +205,10 @@ def undrain(name: str) -> None:
 @click.option("--force", is_flag=True, help="Even if VMs of ours may run there.")
 @follow.options
 def remove(name: str, force: bool, detach: bool, timeout: float) -> None:
-    """Let a host go, as it was found; adopted VMs go on there."""
+    """Let a host go, as it was found; adopted VMs go on there.
+
+    Example: vmctl host remove kvm1
+    """
     client = Client()
     task = client.delete("hosts", name, force=str(force).lower())
     follow.run(client, [task], "table", lambda t: f"{name} has left the pool", detach=detach, timeout=timeout)
@@ -228,7 +246,10 @@ def storage_add(name: str, path: str, lockspace: str, form: str, detach: bool, t
 @storage.command("list")
 @output.option
 def storage_list(form: str) -> None:
-    """List storages."""
+    """List storages.
+
+    Example: vmctl storage list
+    """
     columns: tuple[output.Column, ...] = (
         ("NAME", lambda s: s["name"]),
         ("PATH", lambda s: s["path"]),
@@ -243,7 +264,10 @@ def storage_list(form: str) -> None:
 @output.option
 @follow.options
 def storage_check(name: str, form: str, detach: bool, timeout: float) -> None:
-    """Prove a storage again from every host."""
+    """Prove a storage again from every host.
+
+    Example: vmctl storage check main
+    """
     client = Client()
     task = client.post("storages", name, "check")
     follow.run(client, [task], form, _storage_done, detach=detach, timeout=timeout)
@@ -253,7 +277,10 @@ def storage_check(name: str, form: str, detach: bool, timeout: float) -> None:
 @click.argument("name", shell_complete=complete.storages)
 @follow.options
 def storage_remove(name: str, detach: bool, timeout: float) -> None:
-    """Forget a storage; its files stay."""
+    """Forget a storage; its files stay.
+
+    Example: vmctl storage remove main
+    """
     client = Client()
     task = client.delete("storages", name)
     follow.run(client, [task], "table", lambda t: f"storage {name} is forgotten", detach=detach, timeout=timeout)
@@ -307,7 +334,10 @@ def image_add(
 @image.command("list")
 @output.option
 def image_list(form: str) -> None:
-    """List images."""
+    """List images.
+
+    Example: vmctl image list
+    """
     columns: tuple[output.Column, ...] = (
         ("NAME", lambda i: i["name"]),
         ("SIZE", lambda i: mib(i["size_bytes"] / 2**20)),
@@ -322,7 +352,10 @@ def image_list(form: str) -> None:
 @click.argument("name", shell_complete=complete.images)
 @follow.options
 def image_remove(name: str, detach: bool, timeout: float) -> None:
-    """Delete an image that no VM's disk is built on."""
+    """Delete an image that no VM's disk is built on.
+
+    Example: vmctl image remove debian-12
+    """
     client = Client()
     task = client.delete("images", name)
     follow.run(client, [task], "table", lambda t: f"image {name} is deleted", detach=detach, timeout=timeout)

@@ -35,7 +35,10 @@ def lab() -> None:
 @click.option("--memory", default=3.0, show_default=True, type=click.FloatRange(0.5), help="GiB per host.")
 @click.option("--image", multiple=True, help="Also build this guest image (debian-12); tiny always is.")
 def up(hosts: int | None, memory: float, image: tuple[str, ...]) -> None:
-    """Start the lab, or what is missing of it."""
+    """Start the lab, or what is missing of it.
+
+    Example: vmctl lab up --hosts 3
+    """
     from vmctl.lab import lab as room
 
     _table(room.up(hosts, _report, int(memory * room.GIB), image))
@@ -44,7 +47,10 @@ def up(hosts: int | None, memory: float, image: tuple[str, ...]) -> None:
 @lab.command()
 @click.option("--keep-disks", is_flag=True, help="Keep the shared directory with the VMs' disks.")
 def down(keep_disks: bool) -> None:
-    """Remove the lab: hosts, network, and the VMs' disks."""
+    """Remove the lab: hosts, network, and the VMs' disks.
+
+    Example: vmctl lab down
+    """
     from vmctl.lab import lab as room
 
     room.down(_report, keep_disks)
@@ -53,7 +59,10 @@ def down(keep_disks: bool) -> None:
 @lab.command()
 @_OUTPUT
 def status(output: str) -> None:
-    """Show the hosts, what guests run on, and the images."""
+    """Show the hosts, what guests run on, and the images.
+
+    Example: vmctl lab status
+    """
     from vmctl.lab import lab as room
 
     found = room.status()
@@ -63,7 +72,10 @@ def status(output: str) -> None:
 @lab.command()
 @click.argument("host")
 def cut(host: str) -> None:
-    """Cut a host's network cable; it runs on."""
+    """Cut a host's network cable; it runs on.
+
+    Example: vmctl lab cut kvm2
+    """
     from vmctl.lab import lab as room
 
     room.cut(host)
@@ -72,7 +84,10 @@ def cut(host: str) -> None:
 @lab.command()
 @click.argument("host")
 def heal(host: str) -> None:
-    """Mend a host's network cable."""
+    """Mend a host's network cable.
+
+    Example: vmctl lab heal kvm2
+    """
     from vmctl.lab import lab as room
 
     room.heal(host)
@@ -81,7 +96,10 @@ def heal(host: str) -> None:
 @lab.command()
 @click.argument("host")
 def kill(host: str) -> None:
-    """Power failure: end all of a host's processes at once."""
+    """Power failure: end all of a host's processes at once.
+
+    Example: vmctl lab kill kvm2
+    """
     from vmctl.lab import lab as room
 
     room.kill(host)
@@ -90,7 +108,10 @@ def kill(host: str) -> None:
 @lab.command()
 @click.argument("host")
 def boot(host: str) -> None:
-    """Power a host on, or off and on."""
+    """Power a host on, or off and on.
+
+    Example: vmctl lab boot kvm2
+    """
     from vmctl.lab import lab as room
 
     room.boot(host, _report)
@@ -100,7 +121,10 @@ def boot(host: str) -> None:
 @click.argument("name")
 @_OUTPUT
 def image(name: str, output: str) -> None:
-    """Build a guest image (tiny, debian-12) and print where it is."""
+    """Build a guest image (tiny, debian-12) and print where it is.
+
+    Example: vmctl lab image debian-12
+    """
     from vmctl.lab import images
 
     found = images.ensure(name, _report)

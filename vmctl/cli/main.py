@@ -85,9 +85,7 @@ def cli() -> None:
 def main() -> None:
     """The program: every error becomes a sentence, the next command and an exit code."""
     try:
-        cli(standalone_mode=False, prog_name="vmctl")
-    except click.exceptions.Exit as done:
-        raise SystemExit(done.exit_code) from None
+        raise SystemExit(cli(standalone_mode=False, prog_name="vmctl"))  # None, or what a command gave to exit()
     except click.UsageError as err:
         err.show()
         raise SystemExit(2) from None

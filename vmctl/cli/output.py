@@ -75,8 +75,8 @@ def _cell(value: Any) -> str:
     if value is None or value == "":
         return "-"
     if isinstance(value, list | tuple):
-        return ",".join(map(str, value)) or "-"
-    return clean(str(value))
+        value = ",".join(map(str, value)) or "-"
+    return clean(str(value)).replace("\n", " ").replace("\t", " ")
 
 
 def _is_number(text: str) -> bool:

@@ -83,7 +83,10 @@ def set_schedule(name: str, cron: str, mode: str) -> None:
 @schedule.command("list")
 @output.option
 def list_schedules(form: str) -> None:
-    """List schedules and their last results."""
+    """List schedules and their last results.
+
+    Example: vmctl schedule list
+    """
     columns: tuple[output.Column, ...] = (
         ("NAME", lambda s: s["name"]),
         ("CRON", lambda s: s["cron"]),
@@ -99,6 +102,9 @@ def list_schedules(form: str) -> None:
 @schedule.command("remove")
 @click.argument("name")
 def remove_schedule(name: str) -> None:
-    """Take a schedule away."""
+    """Take a schedule away.
+
+    Example: vmctl schedule remove rebalance
+    """
     Client().delete("schedules", name)
     output.say(f"{name} is no longer scheduled")

@@ -42,7 +42,10 @@ VM_WIDE: tuple[output.Column, ...] = (
 @click.command("list")
 @output.option
 def list_vms(form: str) -> None:
-    """List VMs."""
+    """List VMs.
+
+    Example: vmctl list -o wide
+    """
     output.rows(Client().get("vms"), form, VM_COLUMNS, VM_WIDE, "no VMs yet: vmctl create NAME --image IMAGE")
 
 
@@ -50,7 +53,10 @@ def list_vms(form: str) -> None:
 @click.argument("name", shell_complete=complete.vms)
 @output.option
 def show(name: str, form: str) -> None:
-    """Show one VM."""
+    """Show one VM.
+
+    Example: vmctl show web1 -o json
+    """
     vm = Client().get("vms", name)
     if form not in ("table", "wide"):
         output.data(vm, form)

@@ -26,7 +26,10 @@ def _took(t: dict[str, Any]) -> str:
 @click.option("--most", type=int, default=20, show_default=True)
 @output.option
 def list_tasks(most: int, form: str) -> None:
-    """List the newest tasks."""
+    """List the newest tasks.
+
+    Example: vmctl task list --most 5
+    """
     columns: tuple[output.Column, ...] = (
         ("ID", lambda t: t["id"]),
         ("STATE", lambda t: t["state"]),
@@ -43,7 +46,10 @@ def list_tasks(most: int, form: str) -> None:
 @click.argument("number", type=int)
 @output.option
 def show(number: int, form: str) -> None:
-    """Show one task with its log."""
+    """Show one task with its log.
+
+    Example: vmctl task show 7
+    """
     found = Client().get("tasks", str(number))
     if form not in ("table", "wide"):
         output.data(found, form)
@@ -64,7 +70,10 @@ def show(number: int, form: str) -> None:
 @output.option
 @click.option("--timeout", type=float, metavar="S", help="Stop waiting after so many seconds (exit 6).")
 def attach(numbers: tuple[int, ...], form: str, timeout: float | None) -> None:
-    """Follow tasks to their end."""
+    """Follow tasks to their end.
+
+    Example: vmctl task attach 7
+    """
     client = Client()
     tasks = [client.get("tasks", str(number)) for number in numbers]
     follow.run(client, tasks, form, _outcome, detach=False, timeout=timeout)
@@ -81,7 +90,10 @@ def _outcome(t: dict[str, Any]) -> str:
 @task.command("cancel")
 @click.argument("numbers", type=int, nargs=-1, required=True)
 def cancel(numbers: tuple[int, ...]) -> None:
-    """Ask tasks to stop; a migration then leaves its VM where it is."""
+    """Ask tasks to stop; a migration then leaves its VM where it is.
+
+    Example: vmctl task cancel 7
+    """
     for number in numbers:
         found = Client().post("tasks", str(number), "cancel")
         output.say(f"task {number} ({found['kind']} {found['subject']}) was asked to stop")
@@ -92,7 +104,10 @@ def cancel(numbers: tuple[int, ...]) -> None:
 @click.option("--most", type=int, default=30, show_default=True)
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table")
 def events(go_on: bool, most: int, form: str) -> None:
-    """What happened, one sentence each."""
+    """What happened, one sentence each.
+
+    Example: vmctl events --follow
+    """
     client = Client()
     found = client.get("events", most=most)
     if form != "table":
