@@ -59,31 +59,56 @@ class Plans:
         total = len(plan.moves)
         job.say(plan.why)
         await job.note("moving", moves=[[m.vm, m.source, m.target] for m in plan.moves])
-        children = [await self._submit(move.vm, move.target, move.why, job) for move in plan.moves]
-        watchers = [asyncio.create_task(self._tasks.wait(child.id)) for child in children]
+        ended = [asyncio.Event() for _ in plan.moves]
+        children: list[Task] = []
+        work = [asyncio.create_task(self._move(job, plan, number, ended, children)) for number in range(total)]
         canceller = asyncio.create_task(self._pass_on(job, children))
+        lines: list[str] = []
         try:
-            for done, next_ended in enumerate(asyncio.as_completed(watchers)):
+            for done, next_ended in enumerate(asyncio.as_completed(work)):
                 job.show(percent=100 * done / total, text=f"{done}/{total} moves")
-                ended = await next_ended
-                job.say(f"{ended.subject}: {_outcome(ended)}")
+                line, good = await next_ended
+                job.say(line)
+                if not good:
+                    lines.append(line)
         finally:
             canceller.cancel()
-        ends = [watcher.result() for watcher in watchers]
-        moved = [task.subject for task in ends if task.state is TaskState.DONE]
-        failed = [f"{task.subject}: {_outcome(task)}" for task in ends if task.state is not TaskState.DONE]
-        if failed:
-            raise PartlyFailed(f"{len(moved)} of {total} moves done", lines=tuple(failed), hint="vmctl task list")
-        return {"moved": len(moved), "moves": total, "why": plan.why, "stays": list(plan.stays)}
+        if lines:
+            done_moves = f"{total - len(lines)} of {total} moves done"
+            raise PartlyFailed(done_moves, lines=tuple(lines), hint="vmctl task list")
+        return {"moved": total, "moves": total, "why": plan.why, "stays": list(plan.stays)}
 
-    async def _submit(self, vm: str, target: str, why: str, job: Job) -> Task:
-        return await self._tasks.submit("migrate", vm, job.task.who, vm=vm, to=target, why=why, parent=job.id)
+    async def _move(
+        self, job: Job, plan: Plan, number: int, ended: list[asyncio.Event], children: list[Task]
+    ) -> tuple[str, bool]:
+        """One move as a task of its own, begun when earlier moves have left the host it goes to; (sentence, done)."""
+        move = plan.moves[number]
+        try:
+            for before in leave_first(plan, number):
+                await ended[before].wait()
+            if job.cancel_asked.is_set():
+                return f"{move.vm}: not begun, as asked", False
+            child = await self._tasks.submit(
+                "migrate", move.vm, job.task.who, vm=move.vm, to=move.target, why=move.why, parent=job.id
+            )
+            children.append(child)
+            end = await self._tasks.wait(child.id)
+            return f"{move.vm}: {_outcome(end)}", end.state is TaskState.DONE
+        finally:
+            ended[number].set()
 
     async def _pass_on(self, job: Job, children: list[Task]) -> None:
+        """Cancelling the plan cancels the moves under way."""
         await job.cancel_asked.wait()
         for child in children:
             with contextlib.suppress(Refused):  # it has ended
                 await self._tasks.cancel(child.id)
+
+
+def leave_first(plan: Plan, number: int) -> list[int]:
+    """Earlier moves away from the host that this one goes to: the plan may count on the room they leave."""
+    target = plan.moves[number].target
+    return [earlier for earlier in range(number) if plan.moves[earlier].source == target]
 
 
 def _outcome(task: Task) -> str:
