@@ -1,10 +1,38 @@
-"""Settings that all tests share: `pytest --hypothesis-profile deep tests/decide` looks longer for a counterexample."""
+"""What all tests share.
+
+`pytest --hypothesis-profile deep tests/decide` looks longer for a counterexample.
+"""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from vmctl.store import database
+from vmctl.store.store import Store
 
 # No time limits: a busy machine is no reason to fail.
 settings.register_profile("quick", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("deep", settings.get_profile("quick"), max_examples=1000)
 settings.load_profile("quick")
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry's file with all tables and nothing in them."""
+    path = tmp_path_factory.mktemp("registry") / "registry.db"
+    database.upgrade(path)
+    return path
+
+
+@pytest.fixture
+async def registry(tmp_path: Path, empty_registry: Path) -> AsyncIterator[Store]:
+    """A registry of the test's own, on a real file."""
+    path = Path(shutil.copy(empty_registry, tmp_path / "registry.db"))
+    opened = Store(path)
+    yield opened
+    await opened.close()

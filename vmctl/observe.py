@@ -40,11 +40,13 @@ def _host(world: World, record: HostRecord, storages: list[Storage]) -> Host:
 
 def _vm(world: World, record: VMRecord, now: float) -> VM:
     link = world.links.get(record.host)
+    power = _power(record, link)
     return VM(
         spec=record.spec,
-        host=record.host,
+        # an adopted VM that is stopped has its definition on a host, but no place is promised to it there
+        host="" if power is PowerState.STOPPED else record.host,
         moving_to=world.moving.get(record.uuid, ""),
-        power=_power(record, link),
+        power=power,
         load=world.loads.vm(record.host, record.uuid),
         moved_s_ago=now - record.moved_at if record.moved_at is not None else None,
         busy=record.task is not None,

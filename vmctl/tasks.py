@@ -78,6 +78,7 @@ class Tasks:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.handlers: dict[str, Handler] = {}
+        self._closing = False
         self._jobs: dict[int, Job] = {}
         self._running: set[asyncio.Task[None]] = set()
 
@@ -112,8 +113,10 @@ class Tasks:
         except VmctlError as err:
             ending = {"state": TaskState.FAILED, "error": error_to_json(err)}
         except asyncio.CancelledError:
-            log.info("task %s is left to the next controller in step %r", job.id, job.step)
-            raise
+            if self._closing:
+                log.info("task %s is left to the next controller in step %r", job.id, job.step)
+                raise
+            ending = {"state": TaskState.FAILED, "error": error_to_json(VmctlError("it was interrupted from within"))}
         except Exception as err:
             # A bug must not leave a task without an end: this is the controller's edge for tasks.
             log.exception("task %s (%s) broke", job.id, job.task.kind)
@@ -169,6 +172,7 @@ class Tasks:
 
     async def close(self) -> None:
         """Stop here; what has not ended stays journalled for the next controller."""
+        self._closing = True
         for runner in list(self._running):
             runner.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
 
@@ -18,11 +17,9 @@ from vmctl.world import World
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    store = Store.open(tmp_path / "registry.db")
-    await store.add_vm(VMRecord(Spec(UUID, "web1", 1, 512), 1.0, host="kvm1", power=PowerState.RUNNING))
-    yield World(store, Settings(), tmp_path, ())
-    await store.close()
+async def world(registry: Store, tmp_path: Path) -> World:
+    await registry.add_vm(VMRecord(Spec(UUID, "web1", 1, 512), 1.0, host="kvm1", power=PowerState.RUNNING))
+    return World(registry, Settings(), tmp_path, ())
 
 
 @pytest.fixture

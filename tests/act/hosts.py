@@ -22,7 +22,8 @@ class FakeHost:
     """Link and libvirt of one host at once."""
 
     def __init__(self, name: str, *domains: DomainSeen) -> None:
-        self.name, self.online, self.why, self.domains_at = name, True, "", 0.0
+        self.name, self.online, self.why = name, True, ""
+        self.domains_at: float | None = 0.0
         self.domains = {found.uuid: found for found in domains}
         self.xmls: dict[str, str] = {}
         self.done: list[str] = []

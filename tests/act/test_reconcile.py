@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -25,7 +25,7 @@ async def look(world: World, host: FakeHost) -> None:
     await reconcile(world, cast(HostLink, host))
 
 
-async def known(world: World, host: str, power: PowerState, **more: object) -> None:
+async def known(world: World, host: str, power: PowerState, **more: Any) -> None:
     """What the registry says of web1."""
     await world.store.put(replace(await world.store.vm("web1"), host=host, power=power, **more))
 

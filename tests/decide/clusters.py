@@ -26,11 +26,12 @@ def host(name: str, cpu: float = 0.0, used: int = 512, **more: Any) -> Host:
 
 def vm(name: str, at: str = "", cpu: float | None = None, used: int = 256, **more: Any) -> VM:
     """A VM of 1 vCPU and 512 MiB: running and measured where `at` and `cpu` are given."""
-    state = {key: more.pop(key) for key in ("power", "moving_to", "moved_s_ago", "busy", "adopted") if key in more}
+    state: dict[str, Any] = {"power": PowerState.RUNNING if at else PowerState.STOPPED}
+    state |= {key: more.pop(key) for key in ("power", "moving_to", "moved_s_ago", "busy", "adopted") if key in more}
     values: dict[str, Any] = {"cpus": 1, "mem_mib": 512, "disks": (Disk("main", f"/shared/{name}.qcow2"),)}
     spec = Spec(f"uuid of {name}", name, **(values | more))
     load = VMLoad(cpu, used) if cpu is not None else None
-    return VM(spec, at, load=load, **({"power": PowerState.RUNNING if at else PowerState.STOPPED} | state))
+    return VM(spec, at, load=load, **state)
 
 
 def cluster(*members: Host | VM) -> Cluster:
@@ -46,7 +47,7 @@ FRACTIONS = st.integers(0, 100).map(lambda percent: percent / 100)
 HOST_SIZES = st.sampled_from(((2, 2048), (4, 4096), (4, 8192), (8, 8192), (16, 16384)))
 VM_SIZES = st.sampled_from(((1, 128), (1, 512), (2, 1024), (2, 2048), (4, 512)))
 NOTHING: tuple[dict[str, Any], ...] = ({},) * 8
-ODD_HOSTS = (
+ODD_HOSTS: tuple[dict[str, Any], ...] = (
     {"state": HostState.UNKNOWN},
     {"state": HostState.UNTRUSTED},
     {"draining": True},
@@ -55,12 +56,12 @@ ODD_HOSTS = (
     {"load": None},
     {"age_s": 300.0},
 )
-ODD_SPECS = (
+ODD_SPECS: tuple[dict[str, Any], ...] = (
     {"pinned": True},
     {"labels": {"rack": "a"}},
     *({"apart": "web"}, {"apart": "db"}, {"together": "web"}, {"together": "db"}, {"apart": "web", "together": "db"}),
 )
-ODD_VMS = (
+ODD_VMS: tuple[dict[str, Any], ...] = (
     {"busy": True},
     {"busy": True, "moving_to": "kvm1"},
     {"power": PowerState.PAUSED},
@@ -80,7 +81,7 @@ def vms(draw: st.DrawFn, number: int, hosts: tuple[str, ...] = ()) -> VM:
     at = draw(st.sampled_from(("", *hosts * 3)))
     if not at:
         return vm(f"vm{number}", cpus=cpus, mem_mib=mem_mib, **more)
-    odd = dict(draw(st.sampled_from((*NOTHING, *ODD_VMS))))
+    odd: dict[str, Any] = dict(draw(st.sampled_from((*NOTHING, *ODD_VMS))))
     load = VMLoad(cpus * draw(FRACTIONS), int(mem_mib * draw(FRACTIONS)), odd.pop("age_s", 1.0))
     if odd.get("moving_to") == at:
         odd["moving_to"] = ""

@@ -43,7 +43,7 @@ def test_use_above_the_band_is_overload() -> None:
 
 @pytest.mark.parametrize("kind", ["psi_cpu", "psi_mem", "psi_io", "steal"])
 def test_the_worst_stall_of_any_kind_counts(kind: str) -> None:
-    found = cluster(host("kvm1", **{kind: 0.3}), host("kvm2", psi_cpu=0.1))
+    found = cluster(host("kvm1", 0.0, 512, **{kind: 0.3}), host("kvm2", psi_cpu=0.1))
     assert term("stall", found) == pytest.approx(2.0 * 0.3)
 
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import pytest
 
-from vmctl import config, lab
+from vmctl import lab, paths
 from vmctl.errors import NotAllowed, NotFound, Refused
 from vmctl.lab import clean
 from vmctl.lab.names import Lab
@@ -63,7 +63,7 @@ def ssh(host: str, command: str) -> str:
         "ssh",
         "-n",
         "-i",
-        str(config.ssh_key_path()),
+        str(paths.ssh_key_path()),
         *options,
         "-o",
         "ConnectTimeout=2",

@@ -18,7 +18,8 @@ from vmctl.world import World
 async def plan_rebalance(world: World, who: str) -> Plan:
     """The plan that evens the cluster out now; recorded."""
     cluster = await power.measured(world)
-    made = decide.rebalance(cluster, world.policy)
+    # in a thread: a large cluster takes seconds, and nobody else may wait for them
+    made = await asyncio.to_thread(decide.rebalance, cluster, world.policy)
     await record.plan(world, "rebalance", "cluster", made, cluster, who)
     return made
 
@@ -27,7 +28,7 @@ async def plan_drain(world: World, host: str, who: str) -> Plan:
     """The plan that empties a host; recorded."""
     world.link(host)
     cluster = await power.measured(world)
-    made = decide.drain(cluster, host, world.policy)
+    made = await asyncio.to_thread(decide.drain, cluster, host, world.policy)
     await record.plan(world, "drain", host, made, cluster, who)
     return made
 

@@ -8,10 +8,10 @@ import time
 from typing import Any
 
 from vmctl.act import disks, record
-from vmctl.act.whereabouts import ask, home, refuse_if_elsewhere
+from vmctl.act.whereabouts import Answer, ask, home, refuse_if_elsewhere
 from vmctl.decide.outcome import Sight
 from vmctl.decide.place import place
-from vmctl.errors import LibvirtError, NoAnswer, NoHostFits, Refused, TimedOut, Uncertain
+from vmctl.errors import HostError, LibvirtError, NoAnswer, NoHostFits, Refused, TimedOut, Uncertain, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
 from vmctl.model import VM, Cluster, HostState, NoPlace, Placement, PowerState
@@ -71,28 +71,40 @@ async def xml_for(world: World, vm: VMRecord, link: HostLink) -> str:
 
 
 async def launch(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:
-    """Start a VM on the host its lease names, and read back that it runs. Returns the VM with its new lease."""
-    link = world.online(host)
-    if (storage := await storage_of(world, vm)) is not None:
-        await disks.ensure(link, storage)
-        if not vm.adopted:
-            await disks.make_key(link, storage, vm.uuid)
-    xml = await xml_for(world, vm, link)
-    await job.note("starting", host=host, uuid=vm.uuid)
+    """Start a VM on the host its lease names, and read back that it runs. Returns the VM with its new lease.
+
+    An error is no proof that it was not started (the connection may have broken in between), so the host is read.
+    """
+    try:
+        link = world.online(host)
+        xml = await _prepare(world, vm, link)
+        await job.note("starting", host=host, uuid=vm.uuid)
+    except VmctlError:
+        await world.store.lease(vm, vm.host if vm.adopted else "", PowerState.STOPPED)
+        raise
     try:
         if vm.adopted and await link.virt.domain(vm.uuid) is not None:
             await link.virt.start(vm.uuid)
         else:
             await link.virt.create(xml)
-    except LibvirtError as err:
-        await world.store.lease(vm, vm.host if vm.adopted else "", PowerState.STOPPED)
-        raise explain_start(vm, host, err) from err
-    except NoAnswer:
-        await look_after(world, vm, host)
+    except HostError as err:
+        answer = await look_after(world, vm, host, wait_for_it=isinstance(err, NoAnswer))
+        if answer.sight is Sight.GONE:
+            await world.store.lease(vm, vm.host if vm.adopted else "", PowerState.STOPPED)
+            raise explain_start(vm, host, err) from err
     return await world.store.lease(vm, host, PowerState.RUNNING)
 
 
-def explain_start(vm: VMRecord, host: str, err: LibvirtError) -> LibvirtError | Refused:
+async def _prepare(world: World, vm: VMRecord, link: HostLink) -> str:
+    """What a start needs on the host; the XML to start with."""
+    if (storage := await storage_of(world, vm)) is not None:
+        await disks.ensure(link, storage)
+        if not vm.adopted:
+            await disks.make_key(link, storage, vm.uuid)
+    return await xml_for(world, vm, link)
+
+
+def explain_start(vm: VMRecord, host: str, err: HostError) -> HostError | Refused:
     """A start that the lock refused is a refusal: the VM or its disk is in use elsewhere."""
     text = err.message.lower()
     if "lock" in text and any(word in text for word in ("busy", "held", "acquire", "in use", "another process")):
@@ -104,16 +116,21 @@ def explain_start(vm: VMRecord, host: str, err: LibvirtError) -> LibvirtError | 
     return err
 
 
-async def look_after(world: World, vm: VMRecord, host: str) -> None:
-    """An unanswered start: find out what became of it, or say that it is not known."""
+async def look_after(world: World, vm: VMRecord, host: str, *, wait_for_it: bool) -> Answer:
+    """What became of a start that failed or was not answered. Raises Uncertain when the host stays silent.
+
+    `wait_for_it`: libvirt may still do it, so "not there" is believed only when the time is over.
+    """
     deadline = time.monotonic() + LOOK_FOR_S
-    answer = await ask(world, host, vm.uuid)
-    while answer.sight not in (Sight.RUNNING, Sight.PAUSED) and time.monotonic() < deadline:
-        await asyncio.sleep(2.0)
+    while True:
         answer = await ask(world, host, vm.uuid)
-    if answer.sight not in (Sight.RUNNING, Sight.PAUSED):
-        await world.store.lease(vm, host, PowerState.UNKNOWN)
-        raise Uncertain(f"whether {vm.name} was started on {host} is not known", lines=(str(answer),))
+        over = time.monotonic() > deadline
+        if answer.sight in (Sight.RUNNING, Sight.PAUSED) or (answer.sight is Sight.GONE and (over or not wait_for_it)):
+            return answer
+        if over:
+            await world.store.lease(vm, host, PowerState.UNKNOWN)
+            raise Uncertain(f"whether {vm.name} was started on {host} is not known", lines=(str(answer),))
+        await asyncio.sleep(1.0)
 
 
 async def start(world: World, job: Job) -> dict[str, Any]:

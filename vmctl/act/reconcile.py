@@ -5,6 +5,7 @@ Runs after every reading of a host's domains, and leaves alone every VM that a t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from vmctl.model import Disk, PowerState, Spec
 from vmctl.records import Storage, VMRecord
 from vmctl.world import World
 
+TWO_COPIES = "two copies:"
 LEFT_OVER = ("migrating", "starting up")  # why a migration's copy is paused
 
 
@@ -35,6 +37,8 @@ async def reconcile(world: World, link: HostLink) -> None:
     for vm in known.values():
         if vm.host == link.name and vm.task is None and vm.uuid not in link.domains:
             await _gone(world, link, vm)
+        if vm.why.startswith(TWO_COPIES) and vm.uuid not in link.domains and link.name in vm.why:
+            await world.store.change(VMRecord, vm.uuid, why="")  # a human has ended one: the next alarm is a new one
 
 
 async def _follow(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
@@ -75,7 +79,7 @@ async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainS
 
 
 async def _alarm(world: World, link: HostLink, vm: VMRecord) -> None:
-    why = f"two copies: on {vm.host} and on {link.name}"
+    why = f"{TWO_COPIES} on {vm.host} and on {link.name}"
     if vm.why != why:
         await world.store.change(VMRecord, vm.uuid, why=why)
         await world.tell("alarm", vm.name, f"{vm.name} shows {why}; nothing is done to either, look at both hosts")
@@ -113,7 +117,9 @@ async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
     try:
         await world.store.add_vm(record)
     except Refused:  # the name is taken by another VM
-        await world.store.add_vm(replace(record, spec=replace(spec, name=f"{spec.name}-{spec.uuid[:8]}")))
+        spec = replace(spec, name=f"{spec.name}-{spec.uuid[:8]}")
+        with contextlib.suppress(Refused):  # another host showed it at the same moment
+            await world.store.add_vm(replace(record, spec=spec))
     await world.tell(
         "adopted", spec.name, f"{spec.name} was found on {link.name} ({domain.power}) and adopted as it is"
     )

@@ -170,4 +170,6 @@ def _leave_for(target: str, party: list[VM], now: Cluster, policy: Policy) -> tu
 def _cannot_leave(vm: VM, host: str) -> str:
     if vm.busy or vm.host != host:
         return "a task holds it"
+    if vm.adopted and vm.spec.pinned:
+        return "what was found in its definition cannot migrate"
     return "" if vm.power in (PowerState.RUNNING, PowerState.PAUSED) else f"it is {vm.power}"

@@ -132,7 +132,8 @@ class Store:
     async def add_vm(self, record: VMRecord) -> None:
         """Register a new VM; Refused when the name is taken."""
         async with database.session(self._engine) as db:
-            taken = (await db.execute(select(VMRow).where(col(VMRow.name) == record.name))).first()
+            same = (col(VMRow.name) == record.name) | (col(VMRow.uuid) == record.uuid)
+            taken = (await db.execute(select(VMRow).where(same))).first()
             if taken is not None:
                 raise Refused(f"there is already a VM {record.name!r}", hint=f"vmctl show {record.name}")
             db.add(database.to_row(VMRow, record))

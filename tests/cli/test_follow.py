@@ -1,0 +1,90 @@
+"""One line about a running task, and what is raised when tasks have ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vmctl import errors
+from vmctl.cli import follow
+from vmctl.tasks import error_to_json
+
+
+def state(**more: Any) -> dict[str, Any]:
+    return {"kind": "migrate", "subject": "web1", "state": "running", "step": "copying", "progress": {}} | more
+
+
+MOVING = {
+    "percent": 50.0,
+    "rate_mib_s": 110.4,
+    "dirty_mib_s": 8.0,
+    "downtime_ms": 300,
+    "eta_s": 12.3,
+    "tactic": "copying",
+}
+
+
+def test_without_numbers_the_line_says_what_is_known() -> None:
+    assert follow.bar(state(progress={"text": "queued: kvm1 already sends 1"})).endswith("queued: kvm1 already sends 1")
+    assert follow.bar(state()) == "migrate web1  copying"
+    assert follow.bar(state(step="", state="queued")) == "migrate web1  queued"
+
+
+@pytest.mark.parametrize(("percent", "full"), [(0, 0), (50, follow.BAR // 2), (100, follow.BAR), (140, follow.BAR)])
+def test_a_bar_is_as_full_as_its_task(percent: float, full: int) -> None:
+    line = follow.bar(state(progress={"percent": percent, "text": "1/2 moves"}))
+    assert f"[{'#' * full}{'.' * (follow.BAR - full)}]" in line
+    assert line.endswith("1/2 moves")
+
+
+def test_a_migration_shows_its_numbers() -> None:
+    line = follow.bar(state(progress=MOVING))
+    for part in ("migrate web1", " 50%", "110 MiB/s", "dirty 8 MiB/s", "pause <= 300 ms", "12 s left", "copying"):
+        assert part in line
+    assert "no end in sight" in follow.bar(state(progress=MOVING | {"eta_s": None}))
+    assert "0 s left" in follow.bar(state(progress=MOVING | {"eta_s": 0.0}))
+
+
+def test_a_bar_carries_no_control_characters() -> None:
+    assert "\x1b" not in follow.bar(state(subject="a\x1b[2J", progress=MOVING))
+
+
+def ended(*problems: errors.VmctlError | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "state": "failed" if problem else "done",
+            "subject": f"vm{n}",
+            "error": error_to_json(problem) if problem else {},
+        }
+        for n, problem in enumerate(problems)
+    ]
+
+
+def test_all_well_raises_nothing() -> None:
+    follow._raise(ended(None, None))
+
+
+def test_one_task_raises_its_own_error() -> None:
+    with pytest.raises(errors.NoHostFits, match="full") as caught:
+        follow._raise(ended(errors.NoHostFits("full", hint="vmctl top", lines=("kvm1: full",))))
+    assert (caught.value.hint, caught.value.lines) == ("vmctl top", ("kvm1: full",))
+
+
+@pytest.mark.parametrize(
+    ("problems", "kind", "code"),
+    [
+        ((errors.Refused("no"), None), errors.PartlyFailed, 7),
+        ((errors.Refused("no"), errors.Refused("nor this")), errors.Refused, 3),
+        ((errors.Refused("no"), errors.NotFound("what?")), errors.PartlyFailed, 7),
+    ],
+)
+def test_several_tasks_are_summed_up(
+    problems: tuple[errors.VmctlError | None, ...], kind: type[errors.VmctlError], code: int
+) -> None:
+    with pytest.raises(kind) as caught:
+        follow._raise(ended(*problems))
+    assert type(caught.value) is kind and caught.value.exit_code == code
+    bad = [problem for problem in problems if problem]
+    assert caught.value.message == f"{len(bad)} of 2 failed"
+    assert caught.value.lines == tuple(f"vm{n}: {problem.message}" for n, problem in enumerate(bad))

@@ -1,0 +1,85 @@
+"""Settings: defaults need no file, and a mistake in the file is an error that names it."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from vmctl.config import Settings, load
+from vmctl.errors import Usage
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "vmctl.toml"
+    path.write_text(text)
+    return path
+
+
+def test_no_file_means_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path / "vmctl.toml") == Settings() == load(written(tmp_path, ""))
+
+
+def test_the_users_own_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "vmctl").mkdir()
+    written(tmp_path / "vmctl", 'ssh_user = "admin"')
+    assert load().ssh_user == "admin"
+
+
+def test_every_kind_of_value(tmp_path: Path) -> None:
+    text = """
+sample_period_s = 2
+ssh_user = "admin"
+[timeouts]
+libvirt_keepalive_s = 7
+shutdown_s = 12.5
+[policy]
+allow_post_copy = true
+downtime_ms = [50, 150]
+"""
+    found = load(written(tmp_path, text))
+    assert (found.sample_period_s, found.ssh_user) == (2.0, "admin")
+    assert isinstance(found.sample_period_s, float), "a whole number will do for one with a point"
+    assert (found.timeouts.libvirt_keepalive_s, found.timeouts.shutdown_s) == (7, 12.5)
+    assert found.timeouts.command_s == Settings().timeouts.command_s, "the rest stays"
+    assert (found.policy.allow_post_copy, found.policy.downtime_ms) == (True, (50, 150))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sample_period = 2", "unknown setting 'sample_period'"),
+        ("[policy]\nmin_gian = 0.1", "unknown setting 'min_gian'"),
+        ("[polici]\nmin_gain = 0.1", "unknown setting 'polici'"),
+        ('sample_period_s = "2"', "sample_period_s must be like 5.0, not '2'"),
+        ("ssh_user = 7", "ssh_user must be like 'root', not 7"),
+        ("policy = 7", "policy must be like "),
+        ("[policy]\nmax_moves = 1.5", "max_moves must be like 8, not 1.5"),
+        ("[policy]\nmax_moves = true", "max_moves must be like 8, not True"),
+        ("[policy]\nmin_gain = true", "min_gain must be like 0.02, not True"),
+        ("[policy]\nallow_post_copy = 1", "allow_post_copy must be like False, not 1"),
+        ("[policy]\ndowntime_ms = [1, 'x']", "downtime_ms must be like 100, not 'x'"),
+        ("[policy]\ndowntime_ms = []", "downtime_ms must be like "),
+        ("[policy]\ndowntime_ms = 100", "downtime_ms must be like "),
+        ("ssh_user", "is not valid TOML"),
+        ("ssh_user = 'a'\nssh_user = 'b'", "is not valid TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(Usage) as caught:
+        load(path)
+    assert words in caught.value.message and str(path) in caught.value.message
+
+
+def test_an_unknown_setting_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(Usage) as caught:
+        load(written(tmp_path, "[timeouts]\nssh = 1"))
+    assert "ssh_connect_s" in caught.value.hint
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Settings().ssh_user = "other"  # type: ignore[misc]
