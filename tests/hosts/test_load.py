@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ BASE = RawSample(
 )  # fmt: skip
 
 
-def vm(uuid: str = "u1", pid: int = 10, start: int = 7, ticks: int = 100, **changes: int | None) -> QemuProcess:
+def vm(uuid: str = "u1", pid: int = 10, start: int = 7, ticks: int = 100, **changes: Any) -> QemuProcess:
     return QemuProcess(pid, start, uuid, "web1", ticks, 1 << 20, 3, 0, 0)._replace(**changes)
 
 

@@ -136,9 +136,8 @@ async def test_a_changed_host_key_is_refused_and_nothing_is_sent(own_sshd: Priva
 async def test_a_host_without_the_pinned_kind_of_key_is_refused_too(
     shared_sshd: PrivateSshd, dial: Dial, tmp_path: Path
 ) -> None:
-    await asyncio.to_thread(
-        subprocess.run, ["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", tmp_path / "ecdsa"], check=True
-    )
+    command = ["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", str(tmp_path / "ecdsa")]
+    await asyncio.to_thread(lambda: subprocess.run(command, check=True))
     with pytest.raises(HostKeyChanged, match=r"pinned SHA256:.*shown SHA256:"):
         await dial(shared_sshd, host_key=(tmp_path / "ecdsa.pub").read_text())
 

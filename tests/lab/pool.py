@@ -14,12 +14,11 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from vmctl import config, lab
+from vmctl import lab, paths
 from vmctl.lab import images
 
-T = TypeVar("T")
 NAME = "p"  # the lab's name unless told otherwise; its hosts are kvm1-p, kvm2-p, ...
 
 
@@ -36,7 +35,7 @@ class Ran:
         return json.loads(self.out)
 
 
-def wait_for(look: Callable[[], T | None], limit_s: float, what: str) -> T:
+def wait_for(look: Callable[[], Any], limit_s: float, what: str) -> Any:
     """Look until there is something, or fail with what was waited for."""
     deadline = time.monotonic() + limit_s
     while True:
@@ -63,7 +62,7 @@ class Pool:
         lab.down()
         self.status = lab.up(hosts)
         self.hosts = [host.name for host in self.status.hosts]
-        self.key = config.ssh_key_path()
+        self.key = paths.ssh_key_path()
 
     def close(self) -> None:
         """End everything and leave nothing."""

@@ -34,7 +34,7 @@ class Migration:
     def _copying(self) -> bool:
         state = self.state()
         assert state["state"] in ("queued", "running"), state
-        return 2 < state["progress"].get("percent", 0) < 60
+        return bool(2 < state["progress"].get("percent", 0) < 60)
 
     def state(self) -> dict[str, Any]:
         """The task as vmctl shows it."""

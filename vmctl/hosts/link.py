@@ -55,6 +55,7 @@ class HostLink:
         self._refresh = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
+        self._wanted = asyncio.Event()
 
     def _new_virt(self) -> Virt:
         return Virt(self.name, self._settings.timeouts.libvirt_s, self._settings.timeouts.libvirt_keepalive_s)
@@ -95,7 +96,9 @@ class HostLink:
         self._task = asyncio.create_task(self._supervise(), name=f"link {self.name}")
 
     async def wait_online(self, limit_s: float) -> bool:
-        """Wait for the first answer, but not long."""
+        """Wait for the host to answer, but not long; one that is waited for is tried again at once."""
+        if not self.online:
+            self._wanted.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 await self._up.wait()
@@ -128,7 +131,10 @@ class HostLink:
             finally:
                 self._up.clear()
                 await self._drop()
-            await asyncio.sleep(backoff(attempt))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(backoff(attempt)):
+                    await self._wanted.wait()
+            self._wanted.clear()
             attempt += 1
 
     def _set(self, state: HostState, why: str) -> None:
