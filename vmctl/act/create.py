@@ -96,6 +96,7 @@ async def create(world: World, job: Job) -> dict[str, Any]:
     await job.note("making the disk", uuid=spec.uuid, storage=storage.name, host=host)
     try:
         link = world.online(host) if host else world.any_online(storage.hosts)
+        await disks.ensure(link, storage)  # our pools are transient: a host that was restarted has none
         if await link.virt.has_volume(storage.path, f"{spec.name}.qcow2"):
             raise Refused(f"{storage.path}/{spec.name}.qcow2 is there already, and may be somebody's disk")
         await job.note("making the disk", disk=True)

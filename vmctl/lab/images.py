@@ -27,6 +27,9 @@ CMDLINES = {
 _PROGRAMS = {"debian-12": {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs"}}
 
 
+KEYS_KEPT = 4  # labs with keys of their own, such as the tests', that may be up at once
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """What a VM boots from: the disk to copy, and the kernel to start directly."""
@@ -61,12 +64,23 @@ def ensure(name: str, report: Report) -> Image:
     _build(kernel, _digest("kernel.sh", "lib.sh"), report, "kernel.sh")
     home = directory() / name
     disk = home / "disk"
-    boot = home / "boot"
     _build(disk, _digest(f"{name}.sh", name), report, f"{name}.sh", "disk")
-    key = keys.public_key()
+    boot, key = _boot(home), keys.public_key()
     stamp = _digest(f"{name}.sh", name, "lib.sh") + (kernel / "release").read_text() + _hash(key.read_bytes())
     _build(boot, stamp, report, f"{name}.sh", "boot", kernel, key)
+    _forget_old(home, boot)
     return Image(name, disk / f"{name}.qcow2", kernel / "vmlinuz", boot / "initrd", CMDLINES[name])
+
+
+def _boot(home: Path) -> Path:
+    """The initramfs holds the key that may log in, so each key has its own."""
+    return home / f"boot-{_hash(keys.public_key().read_bytes())[:8]}"
+
+
+def _forget_old(home: Path, boot: Path) -> None:
+    others = sorted(home.glob("boot*"), key=lambda path: path.stat().st_mtime)
+    for old in [path for path in others if path != boot][:-KEYS_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def built() -> list[Image]:
@@ -74,7 +88,7 @@ def built() -> list[Image]:
     kernel = directory() / "kernel" / "vmlinuz"
     homes = [(name, directory() / name) for name in CMDLINES]
     found = [
-        Image(name, home / "disk" / f"{name}.qcow2", kernel, home / "boot" / "initrd", CMDLINES[name])
+        Image(name, home / "disk" / f"{name}.qcow2", kernel, _boot(home) / "initrd", CMDLINES[name])
         for name, home in homes
     ]
     return [image for image in found if all(path.exists() for path in (image.disk, image.kernel, image.initrd))]
