@@ -22,6 +22,7 @@ from vmctl.decide.fit import refusal
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, LibvirtError, MigrationFailed, Refused, Uncertain, VmctlError
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.ssh import Listener
 from vmctl.hosts.virt import JobProgress
 from vmctl.model import PowerState
 from vmctl.observe import observe
@@ -94,19 +95,22 @@ async def _live(world: World, job: Job, vm: VMRecord, source: HostLink, target: 
     vm = await world.store.lease(vm, source.name, PowerState.MIGRATING)
     problem: VmctlError | None = None
     began = time.monotonic()
-    try:
-        offered = await source.ssh.offer(socket, target.socket)
+    async with contextlib.AsyncExitStack() as stack:
         try:
+            offered = await source.ssh.offer(socket, target.socket)
+            stack.push_async_callback(_withdraw, offered)  # when all is read: nobody waits for it
             await job.note("copying")
             await _copy(world, job, vm, source, socket, f"tcp://{address}", unsafe=storage is not None)
-        finally:
-            with contextlib.suppress(HostError):
-                await offered.close()
-    except (VmctlError, Cancelled) as err:
-        problem = err
-        job.say(f"libvirt ended it: {err.message}")
-    await job.note("reading both hosts")
-    return await _conclude(world, job, vm, source.name, target.name, problem, time.monotonic() - began)
+        except (VmctlError, Cancelled) as err:
+            problem = err
+            job.say(f"libvirt ended it: {err.message}")
+        await job.note("reading both hosts")
+        return await _conclude(world, job, vm, source.name, target.name, problem, time.monotonic() - began)
+
+
+async def _withdraw(offered: Listener) -> None:
+    with contextlib.suppress(HostError):
+        await offered.close()
 
 
 async def _copy(world: World, job: Job, vm: VMRecord, source: HostLink, socket: str, uri: str, *, unsafe: bool) -> None:
@@ -292,11 +296,7 @@ async def _moved(
     stats = JobProgress(False)
     with contextlib.suppress(VmctlError):
         stats = await world.online(target).virt.job(vm.uuid, completed=True)
-    for name in (source, target):
-        link = world.links.get(name)
-        if link is not None and link.online:
-            with contextlib.suppress(VmctlError):
-                await link.refresh_domains()
+    await asyncio.gather(_look_again(world, source), _look_again(world, target))
     text = f"{vm.name} moved {source} -> {target}, paused {stats.downtime_ms} ms"
     await world.tell("migrated", vm.name, text)
     return {
@@ -308,6 +308,14 @@ async def _moved(
         "seconds": round(took_s, 3),
         "checked": list(lines),
     }
+
+
+async def _look_again(world: World, host: str) -> None:
+    """So that what the API shows is true at once."""
+    link = world.links.get(host)
+    if link is not None and link.online:
+        with contextlib.suppress(VmctlError):
+            await link.refresh_domains()
 
 
 # -- after a controller died

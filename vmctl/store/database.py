@@ -47,14 +47,17 @@ def open_engine(path: Path) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reading = connection.get_execution_options().get("reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
 
 
 @asynccontextmanager
-async def session(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
-    """One transaction: committed at the end, rolled back on any error."""
+async def session(engine: AsyncEngine, *, reading: bool = False) -> AsyncIterator[AsyncSession]:
+    """One transaction: committed at the end, rolled back on any error. One that only reads waits for no writer."""
+    if reading:
+        engine = engine.execution_options(reading=True)
     async with AsyncSession(engine, expire_on_commit=False) as opened, opened.begin():
         yield opened
 

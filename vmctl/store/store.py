@@ -75,13 +75,13 @@ class Store:
         """Every record of a kind, in the order of its key."""
         table = TABLES[kind]
         order = list(table.__table__.primary_key)  # type: ignore[attr-defined]
-        async with database.session(self._engine) as db:
+        async with database.session(self._engine, reading=True) as db:
             rows = (await db.execute(select(table).where(*where).order_by(*order))).scalars()
             return [database.to_record(kind, row) for row in rows]
 
     async def find(self, kind: type[Record], key: Any) -> Record | None:
         """The record with that key."""
-        async with database.session(self._engine) as db:
+        async with database.session(self._engine, reading=True) as db:
             row = await db.get(TABLES[kind], key)
             return database.to_record(kind, row) if row is not None else None
 
@@ -180,7 +180,7 @@ class Store:
     async def recent(self, kind: type[Record], *where: ColumnElement[bool], most: int = 50) -> list[Record]:
         """The newest records of a numbered kind, oldest first."""
         table: Any = TABLES[kind]
-        async with database.session(self._engine) as db:
+        async with database.session(self._engine, reading=True) as db:
             query = select(table).where(*where).order_by(table.id.desc()).limit(most)
             rows = (await db.execute(query)).scalars()
             return [database.to_record(kind, row) for row in rows][::-1]
