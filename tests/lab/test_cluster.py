@@ -44,7 +44,9 @@ def test_cold_migration_keeps_disks_and_identity(pool: Pool) -> None:
         assert [after[key] for key in ("uuid", "disks", "mac")] == [before[key] for key in ("uuid", "disks", "mac")]
         second = wait_for(lambda: (c := pool.counting("sleeper"))[0] != first[0] and c, 60, "a new life")
         assert second[0] != first[0]
-        assert first[0] in pool.ssh(pool.address("sleeper"), "cat /run/last-life")
+        address = pool.address("sleeper")
+        last_life = lambda: first[0] in pool.ssh(address, "cat /run/last-life", check=False)  # noqa: E731
+        wait_for(last_life, 30, "its disk remembers its last life")
 
 
 def test_check_lists_blockers_for_every_host(pool: Pool) -> None:
@@ -113,9 +115,11 @@ def test_one_vm_that_cannot_move_does_not_stop_the_rest(pool: Pool) -> None:
 @contextlib.contextmanager
 def burning(pool: Pool, names: tuple[str, ...], seconds: int) -> Iterator[None]:
     """Real CPU load inside the guests."""
+    begin = f"burn {seconds} >/dev/null 2>&1 </dev/null & echo burns"
     for name in names:
         pool.counting(name)
-        pool.ssh(pool.address(name), f"burn {seconds} >/dev/null 2>&1 </dev/null &")
+        begun = lambda name=name: "burns" in pool.ssh(pool.address(name), begin, check=False)  # noqa: E731
+        wait_for(begun, 30, f"{name} burns")  # its sshd comes a little later than its counter
     yield
 
 
