@@ -39,5 +39,7 @@ install_python() {
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
     "$venv/bin/pip" install -q --disable-pip-version-check --require-hashes -r "$top/deploy/requirements.lock"
     "$venv/bin/pip" install -q --disable-pip-version-check --no-deps --no-build-isolation -e "$top"
+    # compiled once, here: some machines forbid Python to keep what it compiled, and every command would pay for it
+    "$venv/bin/python" -m compileall -q "$top/vmctl" "$venv/lib" >/dev/null || true
     printf '%s' "$stamp" > "$venv/stamp"
 }

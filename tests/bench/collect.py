@@ -1,4 +1,4 @@
-"""Load collection beside its peers, in one run, on loopback. Needs root; see README-collect.md.
+"""Load collection beside its peers, in one run, on loopback. Needs root; see README.md.
 
 python -m tests.bench.collect [--hosts 1,16,64] [--rounds 20] [--repeats 3] [--live 500] [--no-peers]
 """

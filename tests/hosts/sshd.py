@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -62,8 +63,10 @@ class PrivateSshd:
             self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=log, start_new_session=True)
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.settimeout(1)
+                probe.connect(("127.0.0.1", self.port))
+                if probe.recv(4) == b"SSH-":  # it listens a moment before it answers
                     return self
             time.sleep(0.01)
         raise RuntimeError((self.directory / "log").read_text())

@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.pool import Pool, wait_for
-from vmctl import config, lab
+from vmctl import lab, paths
 from vmctl.cli.client import Client
 from vmctl.cli.serve import running as controller_pid
 from vmctl.errors import VmctlError
@@ -40,6 +41,8 @@ OUTAGE_S = 35.0  # how long a cut or killed host stays so while nobody has an an
 ANSWER_S = 130.0  # an answer later than this is none
 SETTLED_S = 25.0  # how long the hosts may take afterwards
 COPYING_MS = 3000  # the fault comes this long after the copying began
+LATE_MIB = 12.0  # or, for a late one, when so little is left to copy
+KNOWN_S = 45.0  # how long vmctl may take to see what the hosts show
 
 
 # -- looking, past vmctl and past the network
@@ -221,7 +224,7 @@ def _tunnel(host: str, path: str) -> subprocess.Popen[str]:
     words = [part for option in options for part in ("-o", option)]
     forward = ["-N", "-L", f"{path}:/run/libvirt/libvirt-sock", f"root@{_address(host)}"]
     return subprocess.Popen(
-        ["ssh", "-i", str(config.ssh_key_path()), *words, *forward], stdin=subprocess.DEVNULL, text=True
+        ["ssh", "-i", str(paths.ssh_key_path()), *words, *forward], stdin=subprocess.DEVNULL, text=True
     )
 
 
@@ -259,31 +262,39 @@ def client(source: str, target: str, address: str) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to whom. `undo_after_s`: it ends by itself then, or once there is an answer where 0."""
+    """What is done to whom. What was stopped goes on after a while; a cut or dead host comes back after the answer."""
 
     name: str
     who: str  # "client", "source" or "target"
     what: str  # a signal's name, "cut" or "power"
     program: str = ""
-    undo_after_s: float = 0.0
+    late: bool = False  # just before the end of the copying: what follows is then hit as well
 
 
 FAULTS = (
     Fault("kill -9 client", "client", "SIGKILL"),
-    Fault("SIGSTOP client 28 s", "client", "SIGSTOP", undo_after_s=FREEZE_S),
+    Fault("SIGSTOP client", "client", "SIGSTOP"),
     Fault("kill -9 source libvirtd", "source", "SIGKILL", "libvirtd"),
     Fault("kill -9 target libvirtd", "target", "SIGKILL", "libvirtd"),
-    Fault("SIGSTOP target libvirtd 28 s", "target", "SIGSTOP", "libvirtd", FREEZE_S),
-    Fault("SIGSTOP source libvirtd 28 s", "source", "SIGSTOP", "libvirtd", FREEZE_S),
+    Fault("SIGSTOP target libvirtd", "target", "SIGSTOP", "libvirtd"),
+    Fault("SIGSTOP source libvirtd", "source", "SIGSTOP", "libvirtd"),
     Fault("kill -9 source QEMU", "source", "SIGKILL", "qemu-system-x86_64"),
     Fault("kill -9 target QEMU", "target", "SIGKILL", "qemu-system-x86_64"),
-    Fault("SIGSTOP target QEMU 28 s", "target", "SIGSTOP", "qemu-system-x86_64", FREEZE_S),
+    Fault("SIGSTOP target QEMU", "target", "SIGSTOP", "qemu-system-x86_64"),
     Fault("target link down", "target", "cut"),
     Fault("source link down", "source", "cut"),
     Fault("source host killed", "source", "power"),
     Fault("target host killed", "target", "power"),
     Fault("kill -9 source virtlockd", "source", "SIGKILL", "virtlockd"),
     Fault("kill -9 target virtlockd", "target", "SIGKILL", "virtlockd"),
+    Fault("late: kill -9 client", "client", "SIGKILL", late=True),
+    Fault("late: SIGSTOP client", "client", "SIGSTOP", late=True),
+    Fault("late: kill -9 source libvirtd", "source", "SIGKILL", "libvirtd", late=True),
+    Fault("late: SIGSTOP source libvirtd", "source", "SIGSTOP", "libvirtd", late=True),
+    Fault("late: kill -9 target libvirtd", "target", "SIGKILL", "libvirtd", late=True),
+    Fault("late: SIGSTOP target libvirtd", "target", "SIGSTOP", "libvirtd", late=True),
+    Fault("late: source link down", "source", "cut", late=True),
+    Fault("late: target link down", "target", "cut", late=True),
 )
 
 
@@ -330,8 +341,8 @@ class Row:
 class Table:
     """A lab of two hosts, a VM, and one fault after the other."""
 
-    def __init__(self, mode: str, pool: Pool, outage_s: float) -> None:
-        self.mode, self.pool, self.outage_s = mode, pool, outage_s
+    def __init__(self, mode: str, pool: Pool, outage_s: float, freeze_s: float) -> None:
+        self.mode, self.pool, self.outage_s, self.freeze_s = mode, pool, outage_s, freeze_s
         pool.set_up()
         pool.do("create", VM, "--image", "tiny", "--memory", "256M")
         shown = pool.vm(VM)
@@ -397,15 +408,16 @@ class Table:
         counter = Counter(self.address)
         moving = (ByVmctl if self.mode == "p2p" else Direct)(source, target)
         try:
-            wait_for(lambda: _elapsed_ms(source) > COPYING_MS or moving.answer(), 30, "it copies")
+            wait_for(lambda: _ripe(source, fault.late) or moving.answer(), 40, "it copies")
             host = source if fault.who == "source" else target
             undo = inject(fault, host, moving.victims() if fault.who == "client" else [])
             began = time.monotonic()
-            undone = threading.Timer(fault.undo_after_s or self.outage_s, undo)
+            frozen_s = self.freeze_s if fault.what == "SIGSTOP" else 0.0
+            undone = threading.Timer(frozen_s or self.outage_s, undo)
             undone.start()
             self._answer(row, moving, began)
             row.then = [str(look(one, self.uuid)) for one in self.pool.hosts]
-            if fault.undo_after_s:
+            if frozen_s:
                 undone.join()
             elif undone.is_alive():
                 undone.cancel()
@@ -443,13 +455,26 @@ class Table:
         row.copies = sum(sight.qemus for sight in sights)
         row.lease = ", ".join(sight.host for sight in sights if sight.lease) or "nobody"
         if self.mode == "p2p":
-            row.vmctl = self.vmctl_says()
+            row.vmctl = self._known([sight.host for sight in sights if sight.qemus])
+
+    def _known(self, hosts: list[str]) -> str:
+        """What the registry says once it is what the hosts show, or after long enough, and when."""
+        began = time.monotonic()
+        truth = f"running on {hosts[0]}" if len(hosts) == 1 else "stopped on -"
+        while (says := self.vmctl_says()) != truth and time.monotonic() - began < KNOWN_S:
+            time.sleep(0.2)
+        waited = time.monotonic() - began
+        return says if says == truth and waited < 1 else f"{says} after {waited:.0f} s"
 
 
-def _elapsed_ms(host: str) -> int:
-    """How long the migration has been copying."""
-    found = [line for line in (virsh(host, "domjobinfo", VM) or "").splitlines() if line.startswith("Time elapsed")]
-    return int(found[0].split()[2]) if found else 0
+def _ripe(host: str, late: bool) -> bool:
+    """Whether the migration has come to where the fault belongs."""
+    lines = [line.split() for line in (virsh(host, "domjobinfo", VM) or "").splitlines()]
+    figures = {" ".join(words[:2]): (float(words[2]), words[3]) for words in lines if len(words) == 4}
+    elapsed, _ = figures.get("Time elapsed:", (0.0, ""))
+    left, unit = figures.get("Memory remaining:", (0.0, ""))
+    left_mib = left * {"GiB": 1024, "MiB": 1, "KiB": 1 / 1024, "B": 0}.get(unit, 0)
+    return elapsed > COPYING_MS and (not late or left_mib < LATE_MIB)
 
 
 def _plain_xml(host: str) -> str:
@@ -459,21 +484,42 @@ def _plain_xml(host: str) -> str:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """The rows as a table for the README."""
-    lines = ["| fault | mode | answer | right then | afterwards | QEMUs, lease, guest | registry |", "|---" * 7 + "|"]
+    """The rows as a table for the README: a fault a line, a mode a column; the last one measured counts."""
+    cells: dict[str, dict[str, str]] = {}
     for row in rows:
-        when = "-" if row["answer_s"] is None else f"{row['answer_s']:.0f} s"
-        cells = [row["fault"], row["mode"], f"{when}: {row['answer']}", "<br>".join(row["then"])]
-        cells += ["<br>".join(row["after"]), f"{row['copies']}; {row['lease']}; {row['guest']}", row["vmctl"]]
-        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+        cells.setdefault(row["fault"], {})[row["mode"]] = _cell(row)
+    lines = ["| fault | vmctl (p2p) | managed direct |", "|---|---|---|"]
+    lines += [f"| {fault} | {found.get('p2p', '')} | {found.get('direct', '')} |" for fault, found in cells.items()]
     return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any]) -> str:
+    """One row in a few words; hosts by their part in it."""
+
+    def plain(text: str) -> str:
+        for host in ("kvm1", "kvm2"):
+            part = "source" if row["source"].startswith(host) else "target"
+            text = re.sub(rf"{host}(-\w+)?", part, text)
+        text = re.sub(r"libvirt on \w+: |internal error: |operation failed: |job 'migration out' failed: |\|", "", text)
+        text = text.replace("failed: busy was not migrated and runs on", "failed, runs on")
+        return text.replace(f"{VM} ", "").replace(": running", " runs").strip()
+
+    told = plain(row["answer"].split(";")[0])
+    when = "no answer" if row["answer_s"] is None else f"{row['answer_s']:.1f} s"
+    held = " + lease" if row["lease"] != "nobody" else " **without its lease**"
+    ends = [re.sub(r" \((booted|migrated|unpaused|migration canceled)\)", "", plain(one)) for one in row["after"]]
+    ends = [one.split(" + ")[0] + held * ("QEMU" in one) for one in ends if not one.endswith(": -")]
+    known = plain(row["vmctl"])
+    known = f"; registry: {known}" if " after " in known else ""
+    guest = row["guest"].replace("counts, longest gap", "gap")
+    return f"{when}: {told} → {', '.join(ends) or '**no copy**'}; guest {guest}{known}"
 
 
 def measure(mode: str, faults: list[Fault], given: argparse.Namespace) -> None:
     """All faults in one mode, in a lab of its own; each row is written as it comes."""
     pool = Pool(2, given.lab)
     try:
-        table = Table(mode, pool, given.outage)
+        table = Table(mode, pool, given.outage, given.freeze)
         for fault in [fault for _ in range(given.rounds) for fault in faults]:
             began = time.monotonic()
             try:
@@ -494,6 +540,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="faults whose name contains this")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--outage", type=float, default=OUTAGE_S, help="seconds that a host is cut or dead at most")
+    parser.add_argument("--freeze", type=float, default=FREEZE_S, help="seconds that something is stopped")
     parser.add_argument("--lab", default="b", help="the lab's name; it is made and taken down")
     parser.add_argument("--out", type=Path, default=Path("fault-table.jsonl"), help="rows are added to this file")
     parser.add_argument("--show", action="store_true", help="only print the table of what is in that file")

@@ -19,7 +19,7 @@ from typing import Any
 from vmctl import lab, paths
 from vmctl.lab import images
 
-NAME = "p"  # the lab's name unless told otherwise; its hosts are kvm1-p, kvm2-p, ...
+NAME = os.environ.get("VMCTL_TEST_LAB", "p")  # the lab's name unless told otherwise; its hosts are kvm1-p, kvm2-p, ...
 
 
 @dataclass(frozen=True)

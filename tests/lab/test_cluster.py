@@ -36,7 +36,8 @@ def test_live_migration_keeps_the_guest_and_its_address(pool: Pool) -> None:
 
 def test_cold_migration_keeps_disks_and_identity(pool: Pool) -> None:
     with pool.vms("sleeper"):
-        first = pool.counting("sleeper")
+        counted = lambda: (c := pool.counting("sleeper"))[1] > 25 and c  # noqa: E731
+        first = wait_for(counted, 60, "it has counted on its disk too")
         before = pool.vm("sleeper")
         pool.do("migrate", "sleeper", "--cold")
         after = pool.vm("sleeper")
