@@ -81,10 +81,10 @@ async def _hypervisor(vm: VM, link: HostLink, source: HostLink | None, live: dom
         found.append(f"machine type {live.machine} is not known to QEMU {link.about.qemu} there")
     if live is not None and live.accel != link.about.accel:
         found.append(f"it runs under {live.accel}, the host offers {link.about.accel}")
-    if source is not None and source.about is not None and _number(link.about.qemu) < _number(source.about.qemu):
+    if (
+        source is not None
+        and source.about is not None
+        and doctor.number(link.about.qemu) < doctor.number(source.about.qemu)
+    ):
         found.append(f"QEMU {link.about.qemu} there is older than {source.about.qemu} here")
     return found
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))

@@ -61,11 +61,10 @@ async def storage_of(world: World, vm: VMRecord) -> Storage | None:
     return await world.store.find(Storage, vm.spec.disks[0].storage) if vm.spec.disks else None
 
 
-async def xml_for(world: World, vm: VMRecord, link: HostLink) -> str:
+def xml_for(vm: VMRecord, link: HostLink, storage: Storage | None) -> str:
     """The domain XML to start the VM with on this host."""
     if vm.adopted:
         return vm.definition
-    storage = await storage_of(world, vm)
     accel = link.about.accel if link.about else "kvm"
     return domainxml.build(vm.spec, domainxml.Site(accel, storage.lockspace if storage else ""))
 
@@ -97,11 +96,12 @@ async def launch(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:
 
 async def _prepare(world: World, vm: VMRecord, link: HostLink) -> str:
     """What a start needs on the host; the XML to start with."""
-    if (storage := await storage_of(world, vm)) is not None:
+    storage = await storage_of(world, vm)
+    if storage is not None:
         await disks.ensure(link, storage)
         if not vm.adopted:
             await disks.make_key(link, storage, vm.uuid)
-    return await xml_for(world, vm, link)
+    return xml_for(vm, link, storage)
 
 
 def explain_start(vm: VMRecord, host: str, err: HostError) -> HostError | Refused:

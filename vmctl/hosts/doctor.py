@@ -64,7 +64,7 @@ async def _versions(link: HostLink) -> Check:
     about = link.about
     assert about is not None
     text = f"libvirt {about.libvirt}, QEMU {about.qemu}"
-    old = _number(about.libvirt) < OLDEST_LIBVIRT or _number(about.qemu) < OLDEST_QEMU
+    old = number(about.libvirt) < OLDEST_LIBVIRT or number(about.qemu) < OLDEST_QEMU
     if old:
         return Check("libvirt", FAIL, f"{text}: too old", "upgrade to libvirt 8 and QEMU 5.2 or newer")
     return Check("libvirt", OK, text)
@@ -74,7 +74,8 @@ async def _ask(link: HostLink, fact: facts.Fact[T]) -> T:
     return fact.parse((await link.ssh.run(fact.command)).out)
 
 
-def _number(version: str) -> tuple[int, ...]:
+def number(version: str) -> tuple[int, ...]:
+    """A version such as 9.0.0 so that it can be compared."""
     return tuple(int(part) for part in version.split("."))
 
 

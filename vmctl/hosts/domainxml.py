@@ -24,7 +24,6 @@ class Site:
 
     accel: str  # "kvm" or "qemu" (emulated)
     lockspace: str = ""  # the lock manager's directory on shared storage; empty: no per-VM lease
-    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

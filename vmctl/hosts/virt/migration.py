@@ -65,10 +65,6 @@ class Migrations(Connection):
         """How long the guest may pause at the end of a live migration."""
         await self._run(lambda: self._domain(uuid).migrateSetMaxDowntime(downtime_ms, 0))
 
-    async def set_max_speed(self, uuid: str, mib_per_s: int) -> None:
-        """Limit a migration's rate."""
-        await self._run(lambda: self._domain(uuid).migrateSetMaxSpeed(mib_per_s, 0))
-
     async def start_post_copy(self, uuid: str) -> None:
         """Let the guest run on the target now and fetch the rest of its memory afterwards."""
         await self._run(lambda: self._domain(uuid).migrateStartPostCopy(0))

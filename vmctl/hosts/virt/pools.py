@@ -107,10 +107,6 @@ class Pools(Connection):
 
         return await self._run(call)
 
-    async def volume_capacity(self, pool_path: str, name: str) -> int:
-        """A volume's virtual size in bytes."""
-        return await self._run(lambda: int(self._volume(pool_path, name).info()[1]))
-
     async def delete_volume(self, pool_path: str, name: str) -> None:
         """Remove a volume; gone already is done."""
 
