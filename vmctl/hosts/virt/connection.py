@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from vmctl.errors import LibvirtError, NoAnswer, NotFound
+from vmctl.errors import HostError, LibvirtError, NoAnswer, NotFound
 
 T = TypeVar("T")
 THREADS = 4
@@ -57,14 +57,22 @@ def _run_events() -> None:
 
 
 class Connection:
-    """A connection to one host's libvirt, and the threads that may use it."""
+    """The connections to one host's libvirt, and the threads that may use them.
+
+    Each thread has a connection of its own, and events have one: libvirt 9.0 reads freed memory, and takes the whole
+    process down, when several threads wait on one connection that breaks.
+    """
 
     def __init__(self, host: str, timeout_s: float, keepalive_s: int) -> None:
         self.host = host
         self._timeout_s = timeout_s
         self._keepalive_s = keepalive_s
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=f"libvirt-{host}")
-        self._conn: Any = None
+        self._uri = ""
+        self._own: dict[int, Any] = {}  # thread -> its connection
+        self._opened: list[Any] = []  # or garbage collection would close one on the event loop's thread
+        self._events: Any = None
+        self._registered = -1
         self._on_event: Callable[[DomainEvent], None] | None = None
 
     async def open(self, socket: Path, on_event: Callable[[DomainEvent], None]) -> None:
@@ -72,40 +80,64 @@ class Connection:
         start_event_thread()
         loop = asyncio.get_running_loop()
         self._on_event = lambda event: _deliver(loop, on_event, event)
-        self._conn = await self._run(self._open, f"qemu+unix:///system?socket={socket}")
+        self._uri = f"qemu+unix:///system?socket={socket}"
+        self._events = await self._run(self._open_events)
 
-    def _open(self, uri: str) -> Any:
-        conn = libvirt.open(uri)
+    def _open(self) -> Any:
+        if not self._uri:
+            raise self._no_connection()
+        conn = libvirt.open(self._uri)
+        self._opened.append(conn)
         conn.setKeepAlive(self._keepalive_s, 3)
-        conn.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None)
         return conn
+
+    def _open_events(self) -> Any:
+        conn = self._open()
+        self._registered = conn.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None
+        )
+        conn.registerCloseCallback(self._closed, None)
+        return conn
+
+    def _closed(self, _conn: Any, _reason: int, _opaque: Any) -> None:
+        if self._on_event is not None:
+            self._on_event(DomainEvent("", "", "connection closed"))
 
     def _lifecycle(self, _conn: Any, domain: Any, event: int, _detail: int, _opaque: Any) -> None:
         if self._on_event is not None:
             self._on_event(DomainEvent(domain.UUIDString(), domain.name(), LIFECYCLE.get(event, "changed")))
 
     async def close(self) -> None:
-        """Let go of the connection, in this host's threads; a hung one is abandoned, not waited for."""
-        conn, self._conn, self._on_event = self._conn, None, None
-        if conn is not None:
-            with contextlib.suppress(LibvirtError, NoAnswer):
-                await self._run(conn.close, timeout_s=5.0)
-            del conn
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Let go of the connections, in a thread of their own: a hung one is not waited for."""
+        events, self._events, self._on_event, self._uri = self._events, None, None, ""
+        threading.Thread(target=self._reap, args=(events,), name=f"reap-{self.host}", daemon=True).start()
+
+    def _reap(self, events: Any) -> None:
+        """Close what was opened when no thread waits any more (keepalive ends every wait), off the event loop."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if events is not None:
+            with contextlib.suppress(libvirt.libvirtError):  # each registration would keep the connection open
+                events.unregisterCloseCallback()
+                events.domainEventDeregisterAny(self._registered)
+        for conn in list(self._opened):
+            self._close(conn)
 
     async def alive(self) -> bool:
         """Whether the connection still works."""
-        if self._conn is None:
+        if self._events is None:
             return False
         try:
-            return bool(await self._run(self._conn.isAlive, timeout_s=5.0))
+            return bool(await self._run(self._events.isAlive, timeout_s=5.0))
         except (LibvirtError, NoAnswer):
             return False
 
     async def _run(self, call: Callable[..., T], *args: Any, timeout_s: float | None = None) -> T:
         loop = asyncio.get_running_loop()
         limit = self._timeout_s if timeout_s is None else timeout_s
-        future = loop.run_in_executor(self._pool, translate, self.host, call, args)
+        try:
+            future = loop.run_in_executor(self._pool, translate, self.host, call, args)
+        except RuntimeError:  # the threads have ended with the link
+            raise self._no_connection() from None
         try:
             return await asyncio.wait_for(asyncio.shield(future), limit)
         except TimeoutError:
@@ -113,10 +145,27 @@ class Connection:
             name = getattr(call, "__name__", "call")
             raise NoAnswer(f"libvirt on {self.host} did not answer {name.strip('_')} within {limit:g} s") from None
 
+    def _no_connection(self) -> LibvirtError:
+        return LibvirtError(f"no libvirt connection to {self.host}", hint=f"vmctl host check {self.host}")
+
     def _connected(self) -> Any:
-        if self._conn is None:
-            raise LibvirtError(f"no libvirt connection to {self.host}", hint=f"vmctl host check {self.host}")
-        return self._conn
+        """This thread's own connection, opened when it is first needed or was lost."""
+        conn = self._own.get(threading.get_ident())
+        if conn is None or not conn.isAlive():
+            self._let_go()
+            conn = self._own[threading.get_ident()] = self._open()
+        return conn
+
+    def _let_go(self) -> None:
+        """Close this thread's own connection, in this thread."""
+        conn = self._own.pop(threading.get_ident(), None)
+        if conn is not None:
+            self._close(conn)
+
+    def _close(self, conn: Any) -> None:
+        with contextlib.suppress(libvirt.libvirtError, ValueError):  # the reaper was faster
+            self._opened.remove(conn)
+            conn.close()
 
     def _domain(self, uuid: str) -> Any:
         return self._connected().lookupByUUIDString(uuid)
@@ -133,11 +182,21 @@ def _forget(future: asyncio.Future[Any]) -> None:
 
 
 def translate(host: str, call: Callable[..., T], args: tuple[Any, ...]) -> T:
+    """Call libvirt, with our errors for its own.
+
+    Ours is raised outside the handler, without libvirt's beneath: that one's traceback keeps the domain that was
+    called, a domain keeps its connection, and the last one to go closes it, in whichever thread collects the garbage.
+    """
     try:
         return call(*args)
     except libvirt.libvirtError as err:
-        code = err.get_error_code() or 0
-        text = (err.get_error_message() or str(err)).strip()
-        if code == libvirt.VIR_ERR_NO_DOMAIN:
-            raise NotFound(f"{host} has no such domain: {text}") from err
-        raise LibvirtError(f"libvirt on {host}: {text}", code_number=code) from err
+        failure = _explained(host, err)
+    raise failure
+
+
+def _explained(host: str, err: libvirt.libvirtError) -> HostError | NotFound:
+    code = err.get_error_code() or 0
+    text = (err.get_error_message() or str(err)).strip()
+    if code == libvirt.VIR_ERR_NO_DOMAIN:
+        return NotFound(f"{host} has no such domain: {text}")
+    return LibvirtError(f"libvirt on {host}: {text}", code_number=code)

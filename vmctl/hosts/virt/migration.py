@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +49,13 @@ class Migrations(Connection):
         params = {libvirt.VIR_MIGRATE_PARAM_URI: migrate_uri}
         uri = f"qemu+unix:///system?socket={target_socket}"
         executor = ThreadPoolExecutor(1, thread_name_prefix=f"migrate-{self.host}")
-        call: Callable[[], Any] = lambda: self._domain(uuid).migrateToURI3(uri, params, flags)  # noqa: E731
+
+        def call() -> None:
+            try:
+                self._domain(uuid).migrateToURI3(uri, params, flags)
+            finally:
+                self._let_go()
+
         try:
             await asyncio.get_running_loop().run_in_executor(executor, translate, self.host, call, ())
         finally:
