@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmctl.act import disks, power
-from vmctl.act.whereabouts import Answer, ask, home
+from vmctl.act.whereabouts import LEFT_OVER, Answer, ask, home
 from vmctl.decide import migrate as ladder
 from vmctl.decide.fit import refusal
 from vmctl.decide.outcome import Act, Sight, settle
-from vmctl.errors import HostError, LibvirtError, MigrationFailed, Refused, Uncertain, VmctlError
+from vmctl.errors import HostError, LibvirtError, MigrationFailed, NotFound, Refused, Uncertain, VmctlError
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.ssh import Listener
 from vmctl.hosts.virt import JobProgress
@@ -31,7 +31,8 @@ from vmctl.tasks import Cancelled, Job
 from vmctl.world import World
 
 WATCH_S = 0.25
-SETTLE_FOR_S = 90.0
+SETTLE_FOR_S = 30.0
+ABORT_S = 5.0  # an abort that takes longer waits for a target that hangs
 QUIET_S = 15.0  # a host that stays silent this long is taken as silent for this outcome
 MIB = 1 << 20
 FINAL = (Act.ON_TARGET, Act.ON_SOURCE, Act.NOWHERE, Act.ALARM)
@@ -118,7 +119,7 @@ async def _copy(world: World, job: Job, vm: VMRecord, source: HostLink, socket: 
     may = world.policy.allow_post_copy
     copying = source.virt.migrate(vm.uuid, socket, uri, unsafe=unsafe, adopted=vm.adopted, post_copy=may)
     running = asyncio.create_task(copying)
-    watch = _Watch(world, job, vm, source)
+    watch = _Watch(world, job, vm, source, (source.name, world.moving[vm.uuid]))
     try:
         while not running.done():
             await asyncio.wait({running}, timeout=WATCH_S)
@@ -144,6 +145,7 @@ class _Watch:
     job: Job
     vm: VMRecord
     source: HostLink
+    hosts: tuple[str, str]  # source, target
     rung: int = -1
     low: float = float("inf")
     low_at: float = 0.0
@@ -152,11 +154,15 @@ class _Watch:
     rung_at: float = 0.0
     tactic: str = "copying"
     aborted: VmctlError | None = None
+    aborted_at: float = 0.0
+    aborting: asyncio.Task[None] | None = None
 
     async def look(self) -> None:
         """One reading, and the ladder's answer to it."""
         if not self.source.online:
             return
+        if self.aborted and time.monotonic() - self.aborted_at > ABORT_S:
+            await self._drop_target()
         try:
             progress = await self.source.virt.job(self.vm.uuid)
         except VmctlError:
@@ -208,9 +214,22 @@ class _Watch:
             await self._abort(MigrationFailed(f"the migration was given up: {step.why}"))
 
     async def _abort(self, why: VmctlError) -> None:
-        self.aborted, self.tactic = why, "cancelling"
-        with contextlib.suppress(LibvirtError):
+        self.aborted, self.aborted_at, self.tactic = why, time.monotonic(), "cancelling"
+        self.aborting = asyncio.create_task(self._ask_abort())  # not waited for: it may hang with the target's QEMU
+
+    async def _ask_abort(self) -> None:
+        with contextlib.suppress(HostError):
             await self.source.virt.abort_job(self.vm.uuid)
+
+    async def _drop_target(self) -> None:
+        """The abort waits for a target's QEMU that does not answer: take that half-made copy away."""
+        self.aborted_at = time.monotonic()
+        target = self.world.link(self.hosts[1])
+        with contextlib.suppress(HostError, NotFound):
+            here, there = await self.source.virt.power(self.vm.uuid), await target.virt.power(self.vm.uuid)
+            if here[0] is PowerState.RUNNING and there[0] is PowerState.PAUSED and there[1] in LEFT_OVER:
+                self.job.say(f"{target.name} does not let go: destroying its half-made copy, {there[1]}")
+                await target.virt.destroy(self.vm.uuid)
 
     def _show(self, p: JobProgress) -> None:
         left = max(0, p.rate_bps - p.dirty_bps)

@@ -9,7 +9,7 @@ import contextlib
 import time
 from dataclasses import replace
 
-from vmctl.act.whereabouts import ALIVE, Answer, ask, sight_of
+from vmctl.act.whereabouts import ALIVE, LEFT_OVER, Answer, ask, sight_of
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
@@ -20,7 +20,6 @@ from vmctl.records import Storage, VMRecord
 from vmctl.world import World
 
 TWO_COPIES = "two copies:"
-LEFT_OVER = ("migrating", "starting up")  # why a migration's copy is paused
 
 
 async def reconcile(world: World, link: HostLink) -> None:

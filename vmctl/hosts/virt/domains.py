@@ -121,6 +121,10 @@ class Domains(Connection):
 
         return await self._run(call)
 
+    async def power(self, uuid: str) -> tuple[PowerState, str]:
+        """A domain's state and, for a paused one, why; asks nothing of its QEMU, which may hang. Raises NotFound."""
+        return await self._run(lambda: _power(self._domain(uuid)), timeout_s=5.0)
+
     async def xml(self, uuid: str, *, migratable: bool = False) -> str:
         """The domain's live XML."""
         flags = libvirt.VIR_DOMAIN_XML_MIGRATABLE if migratable else 0
@@ -188,10 +192,14 @@ def _seen_or_gone(domain: Any) -> DomainSeen | None:
         raise
 
 
-def _seen(domain: Any) -> DomainSeen:
+def _power(domain: Any) -> tuple[PowerState, str]:
     state, reason = domain.state()
     power = POWER.get(state, PowerState.UNKNOWN)
-    why = PAUSED_WHY.get(reason, "") if power is PowerState.PAUSED else ""
+    return power, PAUSED_WHY.get(reason, "") if power is PowerState.PAUSED else ""
+
+
+def _seen(domain: Any) -> DomainSeen:
+    power, why = _power(domain)
     job = power in (PowerState.RUNNING, PowerState.PAUSED) and _has_job(domain)
     return DomainSeen(domain.UUIDString(), domain.name(), power, why, bool(domain.isPersistent()), job)
 
