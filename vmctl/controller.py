@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vmctl import config, paths
-from vmctl.act import create, hosts, migrate, plans, power, storage
+from vmctl.act import create, hosts, leases, migrate, plans, power, storage
 from vmctl.act.reconcile import reconcile
 from vmctl.errors import Refused, VmctlError
 from vmctl.hosts.link import HostLink
@@ -34,7 +34,18 @@ USER_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 FIRST_LOOK_S = 2.0
 KEEP_MEANS_EVERY_S = 60.0
 # These find in their journal what happened, or do no harm when done again; others are reported as interrupted.
-RESUMABLE = ("create", "start", "stop", "reboot", "migrate", "delete", "storage check", "host check", "drain")
+RESUMABLE = (
+    "create",
+    "start",
+    "stop",
+    "reboot",
+    "migrate",
+    "delete",
+    "storage check",
+    "host check",
+    "drain",
+    "renew lease",
+)
 
 
 class Controller:
@@ -52,6 +63,7 @@ class Controller:
         self.tasks = Tasks(store)
         self.plans = plans.Plans(self.world, self.tasks)
         self.hosts = hosts.Hosts(self.world, self.attach)
+        self.guard = leases.Guard(self.world, self.tasks)
         self.scheduler = Scheduler(self.world, self.tasks)
         self._settling: dict[str, asyncio.Lock] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -69,6 +81,7 @@ class Controller:
             "resume": power.poke,
             "delete": power.delete,
             "migrate": migrate.migrate,
+            "renew lease": leases.renew,
             "storage add": storage.add,
             "storage check": storage.check,
             "storage remove": storage.remove,
@@ -124,6 +137,7 @@ class Controller:
         async with lock:
             with contextlib.suppress(VmctlError):
                 await reconcile(self.world, link)
+                await self.guard.look(link)
 
     async def _keep_means(self) -> None:
         while True:

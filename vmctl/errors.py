@@ -115,6 +115,10 @@ class LibvirtError(HostError):
         self.code_number = code_number
 
 
+class MissingLease(HostError):
+    """A VM runs without its lease, or a host's lock manager gives none: a second copy could start elsewhere."""
+
+
 class ControllerUnreachable(VmctlError):
     """No controller answers where the context points."""
 

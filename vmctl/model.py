@@ -132,6 +132,7 @@ class Host:
     draining: bool = False
     storages: frozenset[str] = frozenset()  # storages proven reachable from here
     why_not: str = ""  # why it is not ONLINE, in words
+    no_lock: str = ""  # why its lock manager gives no leases, in words; empty: it does
 
 
 @dataclass(frozen=True, slots=True)

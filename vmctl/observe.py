@@ -35,6 +35,7 @@ def _host(world: World, record: HostRecord, storages: list[Storage]) -> Host:
         draining=record.draining,
         storages=frozenset(s.name for s in storages if record.name in s.hosts),
         why_not=link.why if link else "not connected",
+        no_lock=world.no_lock.get(record.name, ""),
     )
 
 

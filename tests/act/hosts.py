@@ -28,6 +28,7 @@ class FakeHost:
         self.xmls: dict[str, str] = {}
         self.done: list[str] = []
         self.fails: list[HostError] = []  # raised by the next acts, one each
+        self.failing: dict[str, HostError] = {}  # raised by the next act of that name
         self.later: list[Callable[[], None]] = []  # what happens meanwhile: one thing after each look
         self.virt = self
 
@@ -41,6 +42,8 @@ class FakeHost:
 
     def _act(self, what: str, power: PowerState | None) -> None:
         self.done.append(what)
+        if what in self.failing:
+            raise self.failing.pop(what)
         if self.fails:
             raise self.fails.pop(0)
         self.shows(power)
@@ -58,6 +61,13 @@ class FakeHost:
 
     async def resume(self, uuid: str) -> None:
         self._act("resume", PowerState.RUNNING)
+
+    async def suspend(self, uuid: str) -> None:
+        self._act("suspend", PowerState.PAUSED)
+
+    async def power(self, uuid: str) -> tuple[PowerState, str]:
+        found = self.domains[uuid]
+        return found.power, found.why
 
     async def xml(self, uuid: str, *, migratable: bool = False) -> str:
         return self.xmls[uuid]

@@ -35,6 +35,12 @@ def test_a_draining_host_takes_none_but_keeps_its_own() -> None:
     assert no(vm("web1", "kvm1"), host("kvm1", draining=True)) == ""
 
 
+def test_a_host_whose_lock_manager_fails_takes_none_of_ours() -> None:
+    broken = host("kvm1", no_lock="no lockspace")
+    assert no(WEB, broken) == "lock: its lock manager gives no leases: no lockspace"
+    assert no(replace(WEB, adopted=True), broken) == ""
+
+
 def test_a_host_takes_none_before_it_is_measured() -> None:
     assert no(WEB, replace(host("kvm1"), load=None)) == "measured: its load has not been measured yet"
 
@@ -126,7 +132,7 @@ def test_the_first_broken_rule_is_named() -> None:
 
 def test_every_rule_is_tested_here() -> None:
     assert [name for name, _ in fit.RULES] == [
-        *("online", "draining", "measured", "storage", "labels", "apart", "together", "cpu", "memory")
+        *("online", "draining", "lock", "measured", "storage", "labels", "apart", "together", "cpu", "memory")
     ]
 
 

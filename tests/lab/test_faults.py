@@ -88,6 +88,13 @@ def test_link_cut_in_the_middle(pool: Pool, migration: Migration) -> None:
     wait_for(lambda: pool.copies("busy") == {migration.source: "running"}, 40, "the target forgets its half")
 
 
+def test_target_qemu_stands_still(pool: Pool, migration: Migration) -> None:
+    pool.ssh(migration.target, "pkill -STOP -f guest=busy")
+    end = migration.ended(40)  # libvirt's own abort would wait for that QEMU, for minutes
+    assert end["state"] == "failed" and f"runs on {migration.source}" in end["error"]["message"], end
+    migration.runs_only_on(migration.source)
+
+
 def test_target_libvirtd_killed(pool: Pool, migration: Migration) -> None:
     pool.ssh(migration.target, "pkill -9 libvirtd")
     end = migration.ended()
@@ -118,3 +125,29 @@ def test_source_libvirtd_killed(pool: Pool, migration: Migration) -> None:
     end = migration.ended()
     assert end["state"] in ("done", "failed"), end
     migration.runs_only_on(migration.target if end["state"] == "done" else migration.source)
+
+
+def test_lock_manager_killed(pool: Pool) -> None:
+    """virtlockd forgets what it locked, and its lockspace: the VM is found without its lease, and gets it again."""
+
+    def holds_lease() -> bool:
+        inode = pool.ssh(host, f"stat -c %i /shared/lockspace/{uuid}").strip()
+        return f":{inode} " in pool.ssh(host, "cat /proc/locks")
+
+    def refused() -> bool:
+        found = pool("create", "no", "--image", "tiny", "--memory", "128M", "--host", host, "--dry-run")
+        return "gives no leases" in found.out + found.err
+
+    with pool.vms("held"):
+        before, vm = pool.counting("held"), pool.vm("held")
+        host, uuid = vm["host"], vm["uuid"]
+        assert holds_lease()
+        pool.ssh(host, "pkill -9 virtlockd")
+        wait_for(lambda: "without its lease" in pool.vm("held")["why"], 20, "the missing lease is noticed")
+        wait_for(refused, 20, "the host gets no VMs")
+        assert not holds_lease()
+        pool.ssh(host, "pkill libvirtd")  # its supervisor starts it again
+        wait_for(lambda: pool.vm("held")["why"] == "", 45, "the lease is taken again")
+        assert holds_lease()
+        pool.still_counts("held", before)
+        assert not refused()

@@ -22,7 +22,7 @@ def host(world: World, record: HostRecord, seen: Host, cluster: Cluster) -> dict
     return {
         "name": seen.name,
         "state": str(seen.state) + (", draining" if seen.draining else ""),
-        "why": seen.why_not,
+        "why": seen.why_not or (seen.no_lock and f"gets no VMs: {seen.no_lock}"),
         "address": record.address,
         "cpus": seen.cpus,
         "mem_mib": seen.mem_mib,

@@ -46,6 +46,11 @@ def accepts(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
     return "the host is draining" if host.draining and vm.host != host.name else None
 
 
+def gives_leases(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
+    """The host's lock manager works, as far as is known."""
+    return f"its lock manager gives no leases: {host.no_lock}" if host.no_lock and not vm.adopted else None
+
+
 def measured(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
     """The host's load is known and fresh."""
     if host.load is None:
@@ -115,6 +120,7 @@ def keeps_together(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str 
 RULES: tuple[tuple[str, Rule], ...] = (
     ("online", answers),
     ("draining", accepts),
+    ("lock", gives_leases),
     ("measured", measured),
     ("storage", reaches_storage),
     ("labels", carries_labels),

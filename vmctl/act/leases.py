@@ -1,0 +1,138 @@
+"""A VM that runs holds its lease: found out when it does not, told, and mended by a task of its own.
+
+Without its lease nothing but QEMU's own file lock keeps a second copy from starting elsewhere. Pausing a VM gives its
+leases back and resuming it takes them again, so that mends it; first a probe proves that the host's lock manager gives
+leases at all, because a VM that cannot take its lease stays paused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from typing import Any
+
+from vmctl.errors import HostError, LibvirtError, MissingLease
+from vmctl.hosts import doctor, leases
+from vmctl.hosts.link import HostLink
+from vmctl.model import PowerState
+from vmctl.records import Storage, VMRecord
+from vmctl.tasks import Job, Tasks
+from vmctl.world import World
+
+log = logging.getLogger("vmctl.leases")
+LOOK_EVERY_S = 8.0
+TRY_EVERY_S = 60.0  # how often a host that gives no leases is tried again
+SECOND_LOOK_S = 1.0  # a lease changes hands for a moment when a VM is resumed or moved
+MISSING = "runs without its lease"
+
+
+async def missing(world: World, link: HostLink, vms: list[VMRecord]) -> list[VMRecord]:
+    """Those of the host's running VMs that do not hold their lease. Raises HostError when that cannot be read."""
+    spaces: dict[str, list[VMRecord]] = defaultdict(list)
+    for vm in vms:
+        storage = await world.store.find(Storage, vm.spec.disks[0].storage) if vm.spec.disks else None
+        if storage is not None and storage.lockspace and not vm.adopted:
+            spaces[storage.lockspace].append(vm)
+    without: list[VMRecord] = []
+    for lockspace, here in spaces.items():
+        fact = leases.held(lockspace, [vm.uuid for vm in here])
+        held = fact.parse((await link.ssh.run(fact.command)).out)
+        without += [vm for vm in here if vm.uuid not in held]
+    return without
+
+
+class Guard:
+    """Looks after the leases of every host's VMs, as often as their domains are read."""
+
+    def __init__(self, world: World, tasks: Tasks) -> None:
+        self._world = world
+        self._tasks = tasks
+        self._looked: dict[str, float] = {}  # host -> when, monotonic
+        self._tried: dict[tuple[str, float], float] = {}  # host, and since when it is online -> when, monotonic
+
+    async def look(self, link: HostLink) -> None:
+        """Compare what runs with what is locked; tell and mend what does not hold its lease."""
+        now = time.monotonic()
+        if not link.online or now - self._looked.get(link.name, 0.0) < LOOK_EVERY_S:
+            return
+        self._looked[link.name] = now
+        try:
+            without = await self._certainly_missing(link)
+            for vm in without:
+                await self._tell(link, vm)
+            if (without or link.name in self._world.no_lock) and await self._gives_leases(link):
+                for vm in without:
+                    await self._tasks.submit("renew lease", vm.name, "lease guard", vm=vm.name)
+        except HostError as err:
+            log.warning("%s: leases not read: %s", link.name, err)
+
+    async def _running(self, link: HostLink) -> list[VMRecord]:
+        """VMs of ours that run there and that no task holds."""
+        here = [vm for vm in await self._world.store.all(VMRecord) if vm.host == link.name and vm.task is None]
+        here = [vm for vm in here if vm.uuid in link.domains and vm.uuid not in self._world.moving]
+        return [vm for vm in here if link.domains[vm.uuid].power is PowerState.RUNNING]
+
+    async def _certainly_missing(self, link: HostLink) -> list[VMRecord]:
+        suspects = await missing(self._world, link, await self._running(link))
+        if not suspects:
+            return []
+        await asyncio.sleep(SECOND_LOOK_S)
+        await link.refresh_domains()
+        names = {vm.uuid for vm in suspects}
+        return await missing(self._world, link, [vm for vm in await self._running(link) if vm.uuid in names])
+
+    async def _tell(self, link: HostLink, vm: VMRecord) -> None:
+        if not vm.why.startswith(MISSING):
+            await self._world.store.change(VMRecord, vm.uuid, why=f"{MISSING} on {link.name}")
+            await self._world.tell("alarm", vm.name, f"{vm.name} {MISSING} on {link.name}")
+
+    async def _gives_leases(self, link: HostLink) -> bool:
+        """Take a lease with a probe VM, at once and then every minute; a host that gives none gets no VMs meanwhile."""
+        now, last = time.monotonic(), (link.name, link.since)  # a libvirtd that was restarted is tried at once
+        if now - self._tried.get(last, -TRY_EVERY_S) < TRY_EVERY_S:
+            return False
+        self._tried = {tried: when for tried, when in self._tried.items() if now - when < TRY_EVERY_S}
+        self._tried[last] = now
+        proof = await doctor.prove_lock(str(link.record.about.get("lockspace") or ""), link, link)
+        known = self._world.no_lock.pop(link.name, "")
+        if proof.verdict != doctor.OK:
+            self._world.no_lock[link.name] = proof.text
+        if proof.verdict != doctor.OK and not known:
+            mend = "systemctl restart virtlockd libvirtd (its VMs go on)"
+            await self._world.tell("alarm", link.name, f"{link.name} gets no VMs: {proof.text}; there: {mend}")
+        elif proof.verdict == doctor.OK and known:
+            await self._world.tell("lease", link.name, f"{link.name}'s lock manager gives leases again")
+        return proof.verdict == doctor.OK
+
+
+async def renew(world: World, job: Job) -> dict[str, Any]:
+    """Task: let a running VM take its lease again, by a pause of milliseconds. Its host was seen to give leases."""
+    vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
+    link = world.online(vm.host)
+    if job.journal.get("paused") != vm.host:
+        if not await missing(world, link, [vm]):
+            return await _renewed(world, link, vm, "it holds its lease")
+        await job.note("renewing", paused=vm.host)
+        await link.virt.suspend(vm.uuid)
+    try:
+        if (await link.virt.power(vm.uuid))[0] is PowerState.PAUSED:
+            await link.virt.resume(vm.uuid)
+    except LibvirtError as err:
+        await world.store.lease(vm, link.name, PowerState.PAUSED, why=f"its lease is held elsewhere: {err.message}")
+        await world.tell("alarm", vm.name, f"{vm.name} is paused on {link.name}: another host holds its lease")
+        raise MissingLease(
+            f"{vm.name} is paused on {link.name}: its lease is held elsewhere",
+            lines=(err.message,),
+            hint=f"look on every host for a second copy: virsh list; then vmctl resume {vm.name}",
+        ) from err
+    if await missing(world, link, [vm]):
+        raise MissingLease(f"{vm.name} still {MISSING} on {link.name}", hint=f"vmctl host check {link.name}")
+    return await _renewed(world, link, vm, "its lease was taken again")
+
+
+async def _renewed(world: World, link: HostLink, vm: VMRecord, what: str) -> dict[str, Any]:
+    await world.store.lease(vm, link.name, PowerState.RUNNING)
+    await world.tell("lease", vm.name, f"{vm.name} on {link.name}: {what}")
+    return {"vm": vm.name, "host": link.name, "why": what}
