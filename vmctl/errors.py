@@ -118,6 +118,8 @@ class LibvirtError(HostError):
 class MissingLease(HostError):
     """A VM runs without its lease, or a host's lock manager gives none: a second copy could start elsewhere."""
 
+    exit_code = 1
+
 
 class ControllerUnreachable(VmctlError):
     """No controller answers where the context points."""

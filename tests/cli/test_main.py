@@ -50,6 +50,7 @@ def test_the_exit_codes_are_the_promised_ones() -> None:
         "HostKeyChanged": 8,
         "CommandFailed": 1,
         "LibvirtError": 1,
+        "MissingLease": 1,
         "ControllerUnreachable": 8,
         "MigrationFailed": 1,
         "Uncertain": 1,
