@@ -13,10 +13,10 @@ from vmctl.world import World
 async def observe(world: World) -> Cluster:
     """The cluster now: the registry's promises, the hosts' loads, the domains last seen."""
     now = time.time()
-    storages = await world.store.all(Storage)
-    hosts = tuple(_host(world, record, storages) for record in await world.store.all(HostRecord))
-    vms = tuple(_vm(world, record, now) for record in await world.store.all(VMRecord))
-    return Cluster(hosts, vms, now)
+    hosts, vms, storages = await world.store.inventory()
+    return Cluster(
+        tuple(_host(world, record, storages) for record in hosts), tuple(_vm(world, record, now) for record in vms), now
+    )
 
 
 def _host(world: World, record: HostRecord, storages: list[Storage]) -> Host:

@@ -47,6 +47,11 @@ class Job:
         await self._store.change(Task, self.id, step=step, journal=self.journal, state=self.state)
         self.changed.set()
 
+    def stage(self, step: str) -> None:
+        """Name the step that is taken where a successor need not know: shown, and stored with what follows."""
+        self.step = step
+        self.changed.set()
+
     def say(self, sentence: str) -> None:
         """Add a sentence to the task's log; stored with the next step or the end."""
         self.log.append([time.time(), sentence])
@@ -125,8 +130,7 @@ class Tasks:
         await self._end(job, ending)
 
     async def _end(self, job: Job, ending: dict[str, Any]) -> None:
-        await self._store.release(job.id)
-        await self._store.change(Task, job.id, **ending, log=job.log, step=job.step, ended_at=time.time())
+        await self._store.end_task(job.id, **ending, log=job.log, step=job.step, ended_at=time.time())
         job.state = ending["state"]
         del self._jobs[job.id]
         job.ended.set()

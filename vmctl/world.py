@@ -41,10 +41,12 @@ class Slots:
     @asynccontextmanager
     async def take(
         self, task: int, source: str, target: str, waiting: Callable[[str], None], cancelled: Callable[[], None]
-    ) -> AsyncIterator[None]:
-        """Hold a slot; `waiting` hears why it is not free yet, `cancelled` may raise to give up."""
+    ) -> AsyncIterator[bool]:
+        """Hold a slot, and say whether it was waited for; `waiting` hears why, `cancelled` may raise to give up."""
+        waited = False
         async with self._freed:
             while (why := self.blocker(source, target)) is not None:
+                waited = True
                 waiting(why)
                 cancelled()
                 try:
@@ -54,7 +56,7 @@ class Slots:
                     continue
             self._held.append((task, source, target))
         try:
-            yield
+            yield waited
         finally:
             self._held.remove((task, source, target))
             async with self._freed:

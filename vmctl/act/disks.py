@@ -6,7 +6,7 @@ Everything goes through libvirt's storage pools, so that no shell and no rights 
 from __future__ import annotations
 
 from vmctl import specjson
-from vmctl.errors import Refused
+from vmctl.errors import LibvirtError, Refused
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
 from vmctl.model import Disk, Spec
@@ -56,8 +56,12 @@ async def write_files(link: HostLink, storage: Storage, spec: Spec) -> None:
     """Keep the specification beside the disk, and make the VM's key in the lockspace."""
     await ensure(link, storage)
     text = specjson.dump(spec).encode()
-    await link.virt.delete_volume(storage.path, f"{spec.name}.json")
-    await link.virt.create_volume(storage.path, domainxml.volume(f"{spec.name}.json", "raw", len(text)))
+    volume = domainxml.volume(f"{spec.name}.json", "raw", len(text))
+    try:
+        await link.virt.create_volume(storage.path, volume)
+    except LibvirtError:  # somebody left one
+        await link.virt.delete_volume(storage.path, f"{spec.name}.json")
+        await link.virt.create_volume(storage.path, volume)
     await link.virt.upload(storage.path, f"{spec.name}.json", [text])
     await make_key(link, storage, spec.uuid)
 

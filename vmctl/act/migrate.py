@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from vmctl.act import disks, power
+from vmctl.act import power
 from vmctl.act.whereabouts import LEFT_OVER, Answer, ask, home
 from vmctl.decide import migrate as ladder
 from vmctl.decide.fit import refusal
@@ -26,11 +26,11 @@ from vmctl.hosts.ssh import Listener
 from vmctl.hosts.virt import JobProgress
 from vmctl.model import PowerState
 from vmctl.observe import observe
-from vmctl.records import HostRecord, VMRecord
+from vmctl.records import VMRecord
 from vmctl.tasks import Cancelled, Job
 from vmctl.world import World
 
-WATCH_S = 0.25
+WATCH_S = 0.5
 SETTLE_FOR_S = 30.0
 ABORT_S = 5.0  # an abort that takes longer waits for a target that hangs
 QUIET_S = 15.0  # a host that stays silent this long is taken as silent for this outcome
@@ -51,8 +51,9 @@ async def migrate(world: World, job: Job) -> dict[str, Any]:
     target = await _promise(world, job, vm)
     try:
         waiting = lambda why: job.show(text=f"queued: {why}")  # noqa: E731
-        async with world.slots.take(job.id, source.name, target.name, waiting, job.check_cancelled):
-            await _check_again(world, vm, target.name)
+        async with world.slots.take(job.id, source.name, target.name, waiting, job.check_cancelled) as waited:
+            if waited:
+                await _check_again(world, vm, target.name)
             return await _live(world, job, vm, source, target)
     finally:
         world.moving.pop(vm.uuid, None)
@@ -73,7 +74,7 @@ async def _promise(world: World, job: Job, vm: VMRecord) -> HostLink:
 
 
 async def _check_again(world: World, vm: VMRecord, target: str) -> None:
-    """Ask the rules once more, just before anything moves: the wait for a slot may have changed the answer."""
+    """Ask the rules once more, just before anything moves: a wait for a slot may have changed the answer."""
     cluster = await observe(world)
     seen = next(v for v in cluster.vms if v.spec.uuid == vm.uuid)
     host = cluster.host(target)
@@ -86,11 +87,7 @@ async def _check_again(world: World, vm: VMRecord, target: str) -> None:
 
 
 async def _live(world: World, job: Job, vm: VMRecord, source: HostLink, target: HostLink) -> dict[str, Any]:
-    storage = await power.storage_of(world, vm)
-    if storage is not None:
-        await disks.ensure(target, storage)
-    record = await world.store.get(HostRecord, target.name)
-    address = record.migration_address or record.address
+    address = target.record.migration_address or target.record.address
     socket = f"/tmp/vmctl-{secrets.token_hex(8)}.sock"
     await job.note("preparing", source=source.name, target=target.name, socket=socket)
     vm = await world.store.lease(vm, source.name, PowerState.MIGRATING)
@@ -98,14 +95,15 @@ async def _live(world: World, job: Job, vm: VMRecord, source: HostLink, target: 
     began = time.monotonic()
     async with contextlib.AsyncExitStack() as stack:
         try:
+            storage = await power.storage_of(world, vm)
             offered = await source.ssh.offer(socket, target.socket)
             stack.push_async_callback(_withdraw, offered)  # when all is read: nobody waits for it
-            await job.note("copying")
+            job.stage("copying")
             await _copy(world, job, vm, source, socket, f"tcp://{address}", unsafe=storage is not None)
         except (VmctlError, Cancelled) as err:
             problem = err
             job.say(f"libvirt ended it: {err.message}")
-        await job.note("reading both hosts")
+        job.stage("reading both hosts")
         return await _conclude(world, job, vm, source.name, target.name, problem, time.monotonic() - began)
 
 
@@ -117,9 +115,10 @@ async def _withdraw(offered: Listener) -> None:
 async def _copy(world: World, job: Job, vm: VMRecord, source: HostLink, socket: str, uri: str, *, unsafe: bool) -> None:
     """Run the migration and watch it until libvirt says how it ended. Raises LibvirtError, Cancelled, HostError."""
     may = world.policy.allow_post_copy
+    watch = _Watch(world, job, vm, source, (source.name, world.moving[vm.uuid]))
+    await watch.allow(0)  # once it copies, this would wait in line for its monitor
     copying = source.virt.migrate(vm.uuid, socket, uri, unsafe=unsafe, adopted=vm.adopted, post_copy=may)
     running = asyncio.create_task(copying)
-    watch = _Watch(world, job, vm, source, (source.name, world.moving[vm.uuid]))
     try:
         while not running.done():
             await asyncio.wait({running}, timeout=WATCH_S)
@@ -146,12 +145,12 @@ class _Watch:
     vm: VMRecord
     source: HostLink
     hosts: tuple[str, str]  # source, target
-    rung: int = -1
+    rung: int = 0
+    rung_at: float = 0.0
     low: float = float("inf")
     low_at: float = 0.0
     bytes_seen: int = -1
     bytes_at: float = 0.0
-    rung_at: float = 0.0
     tactic: str = "copying"
     aborted: VmctlError | None = None
     aborted_at: float = 0.0
@@ -170,9 +169,6 @@ class _Watch:
         if not progress.active:
             return
         now = time.monotonic()
-        if self.rung < 0:
-            await self._allow(0, now)
-            self.low_at = self.bytes_at = now
         if progress.remaining < self.low:
             self.low, self.low_at = progress.remaining, now
         if progress.processed != self.bytes_seen:
@@ -180,8 +176,9 @@ class _Watch:
         self._show(progress)
         await self._step(progress, now)
 
-    async def _allow(self, rung: int, now: float) -> None:
-        self.rung, self.rung_at = rung, now
+    async def allow(self, rung: int) -> None:
+        """Take a step of the ladder: so long may the guest pause."""
+        self.rung, self.rung_at = rung, time.monotonic()
         with contextlib.suppress(LibvirtError):  # it may have ended meanwhile
             await self.source.virt.set_max_downtime(self.vm.uuid, self.world.policy.downtime_ms[rung])
 
@@ -204,7 +201,7 @@ class _Watch:
         if isinstance(step, ladder.RaiseDowntime):
             self.tactic = f"allowing a pause of {step.downtime_ms} ms"
             self.job.say(f"{self.tactic}: {step.why}")
-            await self._allow(step.rung, now)
+            await self.allow(step.rung)
         elif isinstance(step, ladder.PostCopy):
             self.tactic = "post-copy"
             self.job.say(f"switching to post-copy: {step.why}")
@@ -239,7 +236,7 @@ class _Watch:
             total_mib=round(p.total / MIB, 1),
             rate_mib_s=round(p.rate_bps / MIB, 1),
             dirty_mib_s=round(p.dirty_bps / MIB, 1),
-            downtime_ms=self.world.policy.downtime_ms[max(0, self.rung)],
+            downtime_ms=self.world.policy.downtime_ms[self.rung],
             eta_s=round(p.remaining / left, 1) if left else None,
             tactic=self.tactic,
         )
@@ -312,10 +309,7 @@ async def _moved(
     world: World, job: Job, vm: VMRecord, source: str, target: str, took_s: float, lines: tuple[str, ...]
 ) -> dict[str, Any]:
     """The happy end: the pause as libvirt measured it, checked on both hosts."""
-    stats = JobProgress(False)
-    with contextlib.suppress(VmctlError):
-        stats = await world.online(target).virt.job(vm.uuid, completed=True)
-    await asyncio.gather(_look_again(world, source), _look_again(world, target))
+    stats, _, _ = await asyncio.gather(_completed(world, vm, target), _look(world, source), _look(world, target))
     text = f"{vm.name} moved {source} -> {target}, paused {stats.downtime_ms} ms"
     await world.tell("migrated", vm.name, text)
     return {
@@ -329,7 +323,14 @@ async def _moved(
     }
 
 
-async def _look_again(world: World, host: str) -> None:
+async def _completed(world: World, vm: VMRecord, target: str) -> JobProgress:
+    try:
+        return await world.online(target).virt.job(vm.uuid, completed=True)
+    except VmctlError:
+        return JobProgress(False)
+
+
+async def _look(world: World, host: str) -> None:
     """So that what the API shows is true at once."""
     link = world.links.get(host)
     if link is not None and link.online:

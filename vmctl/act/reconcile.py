@@ -9,7 +9,7 @@ import contextlib
 import time
 from dataclasses import replace
 
-from vmctl.act.whereabouts import ALIVE, LEFT_OVER, Answer, ask, sight_of
+from vmctl.act.whereabouts import ALIVE, LEFT_OVER, Answer, ask
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
@@ -58,8 +58,10 @@ async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainS
     A copy is destroyed only when it is a migration's left-over that never ran or has handed over.
     """
     home = await ask(world, vm.host, vm.uuid) if vm.host else Answer("", Sight.GONE)
-    here = sight_of(link.name, domain)
-    act = settle(home.sight, here.sight)
+    here = await ask(world, link.name, vm.uuid)
+    if here.domain is None:
+        return  # it went away, or the host is silent: the next reading will tell
+    domain, act = here.domain, settle(home.sight, here.sight)
     if domain.has_job or (home.domain is not None and home.domain.has_job):
         return  # somebody migrates it just now
     if act is Act.DROP_SOURCE and home.domain is not None and home.domain.why in LEFT_OVER:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, delete, insert, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col, select
 
 from vmctl.errors import NotFound, Refused
@@ -73,11 +74,13 @@ class Store:
 
     async def all(self, kind: type[Record], *where: ColumnElement[bool]) -> list[Record]:
         """Every record of a kind, in the order of its key."""
-        table = TABLES[kind]
-        order = list(table.__table__.primary_key)  # type: ignore[attr-defined]
         async with database.session(self._engine, reading=True) as db:
-            rows = (await db.execute(select(table).where(*where).order_by(*order))).scalars()
-            return [database.to_record(kind, row) for row in rows]
+            return await _read_all(db, kind, *where)
+
+    async def inventory(self) -> tuple[list[HostRecord], list[VMRecord], list[Storage]]:
+        """Hosts, VMs and storages as they were at one moment."""
+        async with database.session(self._engine, reading=True) as db:
+            return await _read_all(db, HostRecord), await _read_all(db, VMRecord), await _read_all(db, Storage)
 
     async def find(self, kind: type[Record], key: Any) -> Record | None:
         """The record with that key."""
@@ -153,10 +156,11 @@ class Store:
             what = f"{holder.kind} (task {holder.id})" if holder else f"task {row.task}"
             raise Refused(f"{vm.name} is busy: {what} holds it", hint=f"vmctl task attach {row.task}")
 
-    async def release(self, task: int) -> None:
-        """Let go of every VM that the task holds."""
+    async def end_task(self, task: int, **values: Any) -> None:
+        """Write a task's end, and let go of every VM that it holds."""
         async with database.session(self._engine) as db:
             await db.execute(update(VMRow).where(col(VMRow.task) == task).values(task=None))
+            await db.execute(update(TaskRow).where(col(TaskRow.id) == task).values(**database.columns(values)))
 
     async def lease(self, vm: VMRecord, host: str, power: PowerState, **more: Any) -> VMRecord:
         """Write where a VM is: takes a new epoch, and is refused when somebody else took one since `vm` was read."""
@@ -235,3 +239,10 @@ def missing(what: str, name: str) -> NotFound:
     """The error for a name that nothing has."""
     verb = {"VM": "vmctl list", "task": "vmctl task list"}.get(what, f"vmctl {what} list")
     return NotFound(f"there is no {what} {name!r}", hint=verb)
+
+
+async def _read_all(db: AsyncSession, kind: type[Record], *where: ColumnElement[bool]) -> list[Record]:
+    table = TABLES[kind]
+    order = list(table.__table__.primary_key)  # type: ignore[attr-defined]
+    rows = (await db.execute(select(table).where(*where).order_by(*order))).scalars()
+    return [database.to_record(kind, row) for row in rows]
