@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CHECKS = {
-    "types": ("mypy", "vmctl", "tests"),
-    "lint": ("ruff", "check", "vmctl", "tests"),
-    "form": ("ruff", "format", "--check", "vmctl", "tests"),
+    "types": ("mypy", "guest_agent", "vmctl", "tests"),
+    "lint": ("ruff", "check", "guest_agent", "vmctl", "tests"),
+    "form": ("ruff", "format", "--check", "guest_agent", "vmctl", "tests"),
 }
 
 

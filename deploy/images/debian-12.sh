@@ -1,7 +1,7 @@
 #!/bin/sh
 # Debian 12 with systemd, udev, sshd and Python, made to boot fast on an emulated CPU (README.md has the figures).
-#   debian-12.sh disk OUT                        OUT/debian-12.qcow2: the file system, the same for everybody
-#   debian-12.sh boot OUT KERNEL AUTHORIZED_KEYS OUT/initrd: modules, and what is particular to a VM or a lab
+#   debian-12.sh disk OUT AGENT                        OUT/debian-12.qcow2: the file system, the same for everybody
+#   debian-12.sh boot OUT KERNEL AUTHORIZED_KEYS AGENT OUT/initrd: modules, and what is particular to a VM or a lab
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib.sh"
@@ -15,11 +15,14 @@ sources() {
 }
 
 disk() {
-    out=$1 root=$1/root
+    out=$1 agent=$2 root=$1/root
     mmdebstrap --quiet --variant=minbase --include="$packages" \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
         bookworm "$root" $(sources)
+    cp "$agent/vmctl-agent.deb" "$root/"
+    DEBIAN_FRONTEND=noninteractive chroot "$root" dpkg --install /vmctl-agent.deb
+    rm "$root/vmctl-agent.deb"
     cp -R --no-preserve=ownership "$here/debian-12/files/." "$root/"
     tune "$root"
     truncate -s 2G "$out/disk.raw"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The smallest guest that behaves like one.
-#   tiny.sh disk OUT                        OUT/tiny.qcow2: 16 MiB, no file system, our mark in block 0
-#   tiny.sh boot OUT KERNEL AUTHORIZED_KEYS OUT/initrd: busybox, dropbear, modules
+#   tiny.sh disk OUT                              OUT/tiny.qcow2: 16 MiB, no file system, our mark in block 0
+#   tiny.sh boot OUT KERNEL AUTHORIZED_KEYS AGENT OUT/initrd: busybox, dropbear, modules, the agent and its Python
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib.sh"
@@ -14,11 +14,29 @@ disk() {
     rm "$out/disk.raw"
 }
 
+# The agent, and of Python only what it loads; compiled, since an emulated CPU takes a second for that.
+add_agent() {
+    python=$(readlink -f "$(command -v python3)")
+    case $python in /usr/bin/*) ;; *) python=$(readlink -f /usr/bin/python3) ;; esac
+    add_program "$1" "$python"
+    mkdir -p "$1/usr/bin" "$1/usr/lib"
+    mv "$1/bin/${python##*/}" "$1/usr/bin/python3"
+    cp -R "$2" "$1/usr/lib/vmctl-agent"
+    "$python" -I -S "$here/python-parts.py" "$2" | while read -r file; do
+        mkdir -p "$1${file%/*}"
+        cp "$file" "$1$file"
+    done
+    "$python" -I -m compileall -q -b "$1/usr/lib"
+    find "$1/usr/lib" -name '*.py' -delete
+    find "$1/usr/lib" -name __pycache__ -type d -exec rm -r {} +
+}
+
 boot() {
-    out=$1 kernel=$2 authorized_keys=$3 root=$1/root
+    out=$1 kernel=$2 authorized_keys=$3 agent=$4 root=$1/root
     mkdir -p "$root/proc" "$root/sys" "$root/dev" "$root/run" "$root/tmp" "$root/root/.ssh" "$root/etc/dropbear"
     add_busybox "$root"
     add_program "$root" "$(command -v dropbear)"
+    add_agent "$root" "$agent/tree"
     cp -R "$here/tiny/root/." "$root/"
     cp "$authorized_keys" "$root/root/.ssh/authorized_keys"
     chmod 700 "$root/root" "$root/root/.ssh"

@@ -1,4 +1,5 @@
-"""Guest images: built by the recipes in deploy/images, kept in the cache, built again when a recipe or the key changes.
+"""Guest images: built by the recipes in deploy/images, kept in the cache, built again when a recipe, the guest agent
+that is in them, or the key changes.
 
 A build happens beside its place and is renamed into it at the end: a killed one leaves nothing half-done there.
 """
@@ -8,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ CMDLINES = {
     "tiny": "console=ttyS0 quiet nokaslr mitigations=off",
     "debian-12": "console=ttyS0 quiet nokaslr mitigations=off net.ifnames=0 root=/dev/vda rw",
 }
+_AGENT_ON_DISK = ("debian-12",)  # the others have it in their initramfs
 _PROGRAMS = {"debian-12": {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs"}}
 
 
@@ -62,12 +65,16 @@ def ensure(name: str, report: Report) -> Image:
     require_programs(_PROGRAMS.get(name))
     kernel = directory() / "kernel"
     _build(kernel, _digest("kernel.sh", "lib.sh"), report, "kernel.sh")
+    agent = directory() / "agent"
+    _build(agent, _agent_digest(), report, "agent.sh", "build", sys.executable)
     home = directory() / name
-    disk = home / "disk"
-    _build(disk, _digest(f"{name}.sh", name), report, f"{name}.sh", "disk")
+    disk, recipe = home / "disk", _digest(f"{name}.sh", name, "lib.sh")
+    with_agent = recipe + _agent_digest()
+    _build(disk, with_agent if name in _AGENT_ON_DISK else recipe, report, f"{name}.sh", "disk", agent)
     boot, key = _boot(home), keys.public_key()
-    stamp = _digest(f"{name}.sh", name, "lib.sh") + (kernel / "release").read_text() + _hash(key.read_bytes())
-    _build(boot, stamp, report, f"{name}.sh", "boot", kernel, key)
+    stamp = recipe if name in _AGENT_ON_DISK else with_agent
+    stamp += (kernel / "release").read_text() + _hash(key.read_bytes())
+    _build(boot, stamp, report, f"{name}.sh", "boot", kernel, key, agent)
     _forget_old(home, boot)
     return Image(name, disk / f"{name}.qcow2", kernel / "vmlinuz", boot / "initrd", CMDLINES[name])
 
@@ -141,14 +148,24 @@ def _locked() -> Iterator[None]:
 
 
 def _digest(*names: str) -> str:
-    """A hash of these recipe files and directories: names, modes and contents."""
+    """A hash of these recipe files and directories."""
+    return _digest_of(path for name in names for path in sorted([recipes() / name, *(recipes() / name).rglob("*")]))
+
+
+def _agent_digest() -> str:
+    """A hash of what the guest agent in the images is made of."""
+    agent, parts = recipes().parents[1] / "guest_agent", recipes().parent / "agent"
+    recipe = [recipes() / "agent.sh", recipes() / "python-parts.py"]
+    return _digest_of([*recipe, *sorted(agent.glob("*.py")), *sorted(parts.rglob("*"))])
+
+
+def _digest_of(files: Iterable[Path]) -> str:
+    """Names, modes and contents."""
     total = hashlib.sha256()
-    for name in names:
-        top = recipes() / name
-        for path in sorted([top, *top.rglob("*")]):
-            total.update(f"{path.relative_to(top)} {path.stat().st_mode:o}\n".encode())
-            if path.is_file():
-                total.update(path.read_bytes())
+    for path in files:
+        total.update(f"{path.relative_to(recipes().parents[1])} {path.stat().st_mode:o}\n".encode())
+        if path.is_file():
+            total.update(path.read_bytes())
     return total.hexdigest()
 
 
