@@ -17,11 +17,13 @@ PACKAGE = ROOT / "vmctl"
 
 # From the bottom up. A module imports only rooms further down, or its own room.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("vmctl.__init__", "vmctl.model", "vmctl.errors", "vmctl.paths"),
+    ("vmctl.__init__", "vmctl.model", "vmctl.errors", "vmctl.paths", "vmctl.identity"),
     ("vmctl.config", "vmctl.records", "vmctl.specjson"),
-    ("vmctl.decide", "vmctl.lab"),
+    ("vmctl.decide", "vmctl.ledger", "vmctl.lab"),
     ("vmctl.hosts",),
     ("vmctl.store",),
+    ("vmctl.incarnations",),
+    ("vmctl.guests",),
     ("vmctl.world",),
     ("vmctl.observe", "vmctl.tasks"),
     ("vmctl.act",),
@@ -39,8 +41,17 @@ ONLY: dict[str, tuple[str, ...]] = {
     "vmctl.records": ("vmctl.model",),
     "vmctl.specjson": ("vmctl.model",),
     "vmctl.decide": ("vmctl.model",),
-    "vmctl.hosts": ("vmctl.model", "vmctl.errors", "vmctl.config", "vmctl.records", "vmctl.specjson"),
-    "vmctl.store": ("vmctl.model", "vmctl.errors", "vmctl.records", "vmctl.specjson"),
+    "vmctl.identity": (),
+    "vmctl.ledger": ("vmctl.model", "vmctl.identity"),
+    "vmctl.hosts": ("vmctl.model", "vmctl.errors", "vmctl.config", "vmctl.records", "vmctl.specjson", "vmctl.ledger"),
+    "vmctl.store": (
+        "vmctl.model",
+        "vmctl.errors",
+        "vmctl.records",
+        "vmctl.specjson",
+        "vmctl.identity",
+        "vmctl.ledger",
+    ),
     "vmctl.lab": ("vmctl.errors", "vmctl.paths"),
 }
 # The command line is a client: it knows errors, settings and the lab, and the server only where it starts it.
@@ -56,7 +67,9 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("vmctl.store",),
     "alembic": ("vmctl.store",),
     "fastapi": ("vmctl.api",),
-    "pydantic": ("vmctl.api",),
+    "pydantic": ("vmctl.api", "vmctl.guests"),
+    "typing_extensions": ("vmctl.guests.report",),
+    "guest_agent": ("vmctl.guests",),
     "uvicorn": ("vmctl.api", "vmctl.cli.serve"),
     "apscheduler": ("vmctl.schedules",),
     "click": ("vmctl.cli",),
@@ -65,9 +78,19 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "websockets": ("vmctl.cli.console",),
 }
 IMPURE = {"asyncio", "time", "random", "secrets", "logging", "os", "pathlib", "socket", "subprocess", "threading"}
-PURE = ("vmctl.model", "vmctl.errors", "vmctl.records", "vmctl.specjson", "vmctl.decide", "vmctl.hosts.domainxml")
+PURE = (
+    "vmctl.model",
+    "vmctl.errors",
+    "vmctl.records",
+    "vmctl.specjson",
+    "vmctl.identity",
+    "vmctl.ledger",
+    "vmctl.decide",
+    "vmctl.hosts.domainxml",
+    "vmctl.hosts.processes",
+)
 # Where a broad handler may end an error: the edges of a task, of the API, and of the program; a thread's, handed on.
-EDGES = ("vmctl.tasks", "vmctl.api.app", "vmctl.cli.main", "vmctl.cli.follow")
+EDGES = ("vmctl.guests.followers", "vmctl.tasks", "vmctl.api.app", "vmctl.cli.main", "vmctl.cli.follow")
 MOST_LINES_OF_A_FUNCTION = 50
 MOST_CODE_LINES_OF_A_FILE = 350
 

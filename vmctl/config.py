@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from vmctl import paths
 from vmctl.errors import Usage
-from vmctl.model import Policy
+from vmctl.model import HealthPolicy, LedgerPolicy, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,9 @@ class Settings:
     ssh_user: str = "root"
     timeouts: Timeouts = field(default_factory=Timeouts)
     policy: Policy = field(default_factory=Policy)
+    read_guests: bool = True  # through their agents' ports
+    health: HealthPolicy = field(default_factory=HealthPolicy)
+    ledger: LedgerPolicy = field(default_factory=LedgerPolicy)
 
 
 def load(path: Path | None = None) -> Settings:

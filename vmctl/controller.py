@@ -19,8 +19,10 @@ from typing import Any
 
 from vmctl import config, paths
 from vmctl.act import create, hosts, leases, migrate, plans, power, storage
+from vmctl.act.health import Healths
 from vmctl.act.reconcile import reconcile
 from vmctl.errors import Refused, VmctlError
+from vmctl.hosts.facts import RawSample
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.ssh import ensure_key
 from vmctl.records import HostRecord, TaskState
@@ -33,6 +35,8 @@ log = logging.getLogger("vmctl.controller")
 USER_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 FIRST_LOOK_S = 2.0
 KEEP_MEANS_EVERY_S = 60.0
+KEEP_LEDGER_EVERY_S = 3.0
+GUESTS_EVERY_S = 1.0
 # These find in their journal what happened, or do no harm when done again; others are reported as interrupted.
 RESUMABLE = (
     "create",
@@ -64,6 +68,7 @@ class Controller:
         self.plans = plans.Plans(self.world, self.tasks)
         self.hosts = hosts.Hosts(self.world, self.attach)
         self.guard = leases.Guard(self.world, self.tasks)
+        self.healths = Healths(self.world, self.tasks)
         self.scheduler = Scheduler(self.world, self.tasks)
         self._settling: dict[str, asyncio.Lock] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -100,22 +105,29 @@ class Controller:
 
     async def start(self) -> None:
         """Begin the links, finish what an earlier controller left open, then do what the clock says."""
+        await self.world.incarnations.start()
         for record in await self.world.store.all(HostRecord):
             self.attach(record)
         links = self.world.links.values()
         await asyncio.gather(*(link.wait_online(FIRST_LOOK_S) for link in links))  # the first answer is then true
         await self._resume_tasks()
         self._spawn(self._keep_means(), "keep means")
+        self._spawn(self._keep_ledger(), "keep the ledger")
+        self._spawn(self._look_after_guests(), "look after guests")
         await self.scheduler.start()
 
     def attach(self, record: HostRecord) -> HostLink:
         """Begin the lasting link to a registered host."""
         link = HostLink(record, self.world.keys, self.world.runtime, self.world.settings, self.world.gate)
-        link.on_sample = self.world.loads.add
+        link.on_sample = self._sampled
         link.on_domains = self._domains_changed
         self.world.links[record.name] = link
         link.start()
         return link
+
+    def _sampled(self, link: HostLink, sample: RawSample) -> None:
+        self.world.loads.add(link, sample)
+        self.world.incarnations.host_sample(link, sample)
 
     async def _resume_tasks(self) -> None:
         """Tasks of a controller that died: those that can be looked after go on, the rest are reported failed."""
@@ -144,6 +156,19 @@ class Controller:
             await asyncio.sleep(KEEP_MEANS_EVERY_S)
             await self.world.store.add_means(self.world.loads.finished_means(time.time()))
 
+    async def _keep_ledger(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_LEDGER_EVERY_S)
+            self._spawn(self.world.incarnations.flush(), "write the ledger")  # one that fails does not end the next
+
+    async def _look_after_guests(self) -> None:
+        while True:
+            try:
+                await self.healths.look()
+            except VmctlError as err:  # one look that fails does not end the next
+                log.warning("guests not looked after: %s", err)
+            await asyncio.sleep(GUESTS_EVERY_S)
+
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._background.add(task)
@@ -161,7 +186,9 @@ class Controller:
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self.world.guests.close()
         await asyncio.gather(*(link.close() for link in self.world.links.values()))
+        await self.world.incarnations.flush()
         await self.world.store.close()
         os.close(self._lock)
 

@@ -243,6 +243,31 @@ class Policy:
     no_progress_s: float = 60.0  # nothing transferred for this long: abort
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerPolicy:
+    """How much is remembered of processes."""
+
+    days: float = 30.0  # ended ones are kept this long
+    rows_per_machine: int = 5000  # of ended ones; the oldest go first
+    most_processes: int = 2000  # of one machine at once; what is more is left out
+    short_s: float = 60.0  # one that lived shorter is only counted, by its program,
+    short_pictures: int = 2  # and so is one that was seen in fewer pictures; not if it listened on a port
+    silence_s: float = 60.0  # what is gone after a longer silence has ended unseen
+    write_every_s: float = 300.0  # how often what live ones use is written
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPolicy:
+    """When a guest is called silent or hung, and when a sick one may be treated (if its VM's owner allows it)."""
+
+    silent_after_s: float = 15.0  # and after three of its periods
+    hung_after_s: float = 120.0  # of silence without any use of disk or network
+    heal_after_s: float = 180.0  # sick for so long: its own agent's repair had its turn
+    heal_between_s: float = 300.0  # two steps; doubled with each step taken
+    heal_budget: int = 3  # steps
+    heal_window_s: float = 21600.0  # in this time
+
+
 def bad_name(name: str) -> str | None:
     """Why a name for a VM, host, image or storage cannot be taken; None when it can."""
     if NAME.match(name):

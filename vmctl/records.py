@@ -66,6 +66,7 @@ class VMRecord:
     adopted: bool = False
     definition: str = ""
     moved_at: float | None = None
+    heal: str = "off"  # how far it may be treated when its guest is sick: off, reboot, reset
 
     @property
     def uuid(self) -> str:

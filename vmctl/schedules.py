@@ -127,6 +127,7 @@ class Scheduler:
 
     async def _prune(self) -> None:
         await self._world.store.prune(time.time())
+        await self._world.incarnations.prune(time.time())
 
     async def _doctor(self) -> None:
         """Ask the doctor about every host; what it finds wrong becomes an event."""

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from vmctl.config import Settings
 from vmctl.errors import NotFound, Unreachable
+from vmctl.guests import Guests
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.loads import Loads
+from vmctl.incarnations import Incarnations
 from vmctl.model import Policy
 from vmctl.records import Event
 from vmctl.store.store import Store, missing
@@ -78,9 +80,13 @@ class World:
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS_AT_ONCE))
     placing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one placement at a time sees all promises
     slots: Slots = field(init=False)
+    incarnations: Incarnations = field(init=False)
+    guests: Guests = field(init=False)
 
     def __post_init__(self) -> None:
         self.slots = Slots(self.settings.policy)
+        self.incarnations = Incarnations(self.store, self.settings.ledger)
+        self.guests = Guests(self.links, self.incarnations)
 
     @property
     def policy(self) -> Policy:

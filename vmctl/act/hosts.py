@@ -249,6 +249,7 @@ class Hosts:
         await world.store.remove(HostRecord, name)
         await world.links.pop(name).close()
         world.loads.forget(name)
+        world.incarnations.host_removed(link)
         await world.tell("host", name, f"{name} left the pool")
         return {"host": name, "forgotten": [vm.name for vm in here if vm.adopted]}
 

@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from vmctl import __version__, config
-from vmctl.api import cluster, console, hosts, vms
+from vmctl.api import cluster, console, health, hosts, processes, vms
 from vmctl.controller import Controller
 from vmctl.errors import NotAllowed, NotFound, Refused, Unreachable, Usage, VmctlError
 from vmctl.tasks import error_to_json
@@ -47,7 +47,7 @@ def make_app(settings: config.Settings, data: Path, runtime: Path) -> FastAPI:
     app.add_exception_handler(VmctlError, _refuse)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.middleware("http")(_edge)
-    for room in (hosts, vms, cluster, console):
+    for room in (hosts, vms, health, cluster, processes, console):
         app.include_router(room.router, prefix="/api/v1")
     return app
 

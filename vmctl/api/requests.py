@@ -95,6 +95,12 @@ class Migrate(Request):
     cold: bool = False
 
 
+class Heal(Request):
+    """off, reboot or reset."""
+
+    level: str
+
+
 class ScheduleSet(Request):
     """Five fields of cron text."""
 

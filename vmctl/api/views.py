@@ -47,6 +47,8 @@ def vm(world: World, record: VMRecord, seen: VM) -> dict[str, Any]:
         "name": spec.name,
         "uuid": spec.uuid,
         "power": str(seen.power),
+        "health": world.guests.word(record.uuid),
+        "heal": record.heal,
         "host": record.host,
         "moving_to": seen.moving_to,
         "why": record.why,

@@ -88,6 +88,11 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def escaped(text: str) -> str:
+    """Text from inside a guest, on one line: what would do something to a terminal is shown as Python writes it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+
+
 def coloured(stream: Any = None) -> bool:
     """Whether colour is wanted there."""
     return (stream or sys.stdout).isatty() and "NO_COLOR" not in os.environ

@@ -22,6 +22,7 @@ def _cpu(vm: dict[str, Any]) -> str:
 VM_COLUMNS: tuple[output.Column, ...] = (
     ("NAME", lambda v: v["name"]),
     ("POWER", lambda v: v["power"]),
+    ("HEALTH", lambda v: v["health"] or "-"),
     ("HOST", lambda v: f"{v['host']} -> {v['moving_to']}" if v["moving_to"] else v["host"]),
     ("VCPUS", lambda v: v["cpus"]),
     ("CPU", _cpu),

@@ -25,6 +25,7 @@ from vmctl.records import (
     VMRecord,
 )
 from vmctl.store import database
+from vmctl.store.incarnations import LedgerStore
 from vmctl.store.tables import (
     DecisionRow,
     EventRow,
@@ -59,6 +60,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._engine = database.open_engine(path)
+        self.ledger = LedgerStore(self._engine)
 
     @classmethod
     def open(cls, path: Path) -> Store:

@@ -52,6 +52,12 @@ class HostSSH:
         """Whether the connection stands, as far as is known."""
         return self._connection is not None and not self._owner.lost.is_set()
 
+    @property
+    def peer(self) -> str:
+        """The IP address that the host was reached at; empty when there is no connection."""
+        found = self._connection.get_extra_info("peername") if self._connection is not None else None
+        return str(found[0]) if found else ""
+
     async def connect(self) -> None:
         """Log in. Raises `Unreachable`, `NotAllowed` or `HostKeyChanged` (then nothing was sent, not even a name)."""
         await self.close()
@@ -105,10 +111,14 @@ class HostSSH:
             await self._start(lambda: process, command)
         return process
 
-    async def open_unix(self, path: str) -> tuple[Reader, Writer]:
-        """A byte stream to a unix socket on the host (a guest's serial port). Needs no session at sshd."""
+    async def open_unix(self, path: str, *, window: int = 2 << 20) -> tuple[Reader, Writer]:
+        """A byte stream to a unix socket on the host (a guest's serial port). Needs no session at sshd.
+
+        `window`: bytes that the host may send and we have not read.
+        """
         with self._explained(f"opening the socket {plain(path, 120)}"):
-            return await self._opened(self._live().open_unix_connection(path), lambda pair: pair[1].close())
+            opening = self._live().open_unix_connection(path, window=window)
+            return await self._opened(opening, lambda pair: pair[1].close())
 
     async def reach(self, address: str, port: int) -> str:
         """Whether the host reaches a TCP port elsewhere: "open", "refused" (it does, nobody listens), or why not."""

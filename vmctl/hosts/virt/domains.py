@@ -127,6 +127,17 @@ class Domains(Connection):
         """A domain's state and, for a paused one, why; asks nothing of its QEMU, which may hang. Raises NotFound."""
         return await self._run(lambda: _power(*self._domain(uuid).state()), timeout_s=5.0)
 
+    async def use(self, uuid: str) -> tuple[int, ...]:
+        """Counters that stand still when a guest does nothing: requests to disks, packets sent. Raises NotFound."""
+        kinds = libvirt.VIR_DOMAIN_STATS_BLOCK | libvirt.VIR_DOMAIN_STATS_INTERFACE
+        flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+
+        def call() -> tuple[int, ...]:
+            [(_, stats)] = self._connected().domainListGetStats([self._domain(uuid)], kinds, flags)
+            return tuple(value for name, value in sorted(stats.items()) if name.endswith((".reqs", "tx.pkts")))
+
+        return await self._run(call, timeout_s=5.0)
+
     async def xml(self, uuid: str, *, migratable: bool = False) -> str:
         """The domain's live XML."""
         flags = libvirt.VIR_DOMAIN_XML_MIGRATABLE if migratable else 0

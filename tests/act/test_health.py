@@ -1,0 +1,94 @@
+"""What guests say becomes few events, a crash loop is told once, and a sick guest is treated as its owner allows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.act.hosts import UUID, FakeHost
+from vmctl.act.health import EVENTS_IN, LOOP_LIVES, Healths
+from vmctl.guests import Follower, Guests
+from vmctl.model import HealthPolicy, PowerState
+from vmctl.records import DecisionRecord, Event, VMRecord
+from vmctl.tasks import Job, Tasks
+from vmctl.world import World
+
+
+def event(what: str = "exited", unit: str = "tomcat.service", **more: Any) -> dict[str, Any]:
+    return {"what": what, "watch": "tomcat", "unit": unit, "pid": 7, "why": "", **more}
+
+
+@pytest.fixture
+def follower(world: World, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Follower:
+    """web1 as it runs on kvm1; nothing reads its port."""
+    monkeypatch.setattr(Guests, "look", lambda _self, _moving: None)
+    kvm1.shows(PowerState.RUNNING)
+    made = world.guests.followers[UUID] = Follower(UUID, host="kvm1")
+    return made
+
+
+@pytest.fixture
+def healths(world: World, follower: Follower) -> Healths:
+    """Looks at web1; what it submits is done by nobody."""
+
+    async def nobody(_job: Job) -> dict[str, Any]:
+        return {}
+
+    tasks = Tasks(world.store)
+    tasks.handlers = dict.fromkeys(("reboot", "reset"), nobody)
+    return Healths(world, tasks)
+
+
+async def told(world: World, kind: str) -> list[Event]:
+    return [event for event in await world.store.events() if event.kind == kind]
+
+
+async def test_a_flood_of_events_is_told_in_part(world: World, healths: Healths, follower: Follower) -> None:
+    for number in range(10):
+        follower.guest.events.extend(event("failed", f"{number}.{i}") for i in range(20))
+        await healths.look()
+    assert len(await told(world, "failed")) == EVENTS_IN
+
+
+async def test_a_crash_loop_is_told_once(world: World, healths: Healths, follower: Follower) -> None:
+    for _ in range(LOOP_LIVES + 1):
+        follower.guest.events.append(event())
+        await healths.look()
+    [loop] = await told(world, "crash loop")
+    assert f"tomcat.service ended {LOOP_LIVES} times" in loop.text
+
+
+async def test_services_that_end_once_are_no_loop(world: World, healths: Healths, follower: Follower) -> None:
+    follower.guest.events.extend(event(unit=f"{number}.service") for number in range(LOOP_LIVES + 4))
+    await healths.look()
+    assert await told(world, "crash loop") == []
+
+
+async def _sick(world: World, follower: Follower, level: str) -> None:
+    object.__setattr__(world.settings, "health", HealthPolicy(heal_after_s=0.0))
+    await world.store.change(VMRecord, UUID, heal=level)
+    follower.guest.heard_at = float("inf")  # just now, whenever it is asked
+    follower.guest.picture.watches["web"] = {"name": "web", "ok": False, "why": "no answer"}
+
+
+@pytest.mark.parametrize(("level", "verbs"), [("off", []), ("reboot", ["reboot"]), ("reset", ["reboot"])])
+async def test_a_sick_guest_is_treated_as_allowed(
+    world: World, healths: Healths, follower: Follower, level: str, verbs: list[str]
+) -> None:
+    await _sick(world, follower, level)
+    await healths.look()
+    await healths.look()
+    assert [task.kind for task in await world.store.tasks(10)] == verbs
+    assert [event.text.split(": ")[1] for event in await told(world, "heal")] == verbs
+    decided = [one for one in await world.store.all(DecisionRecord) if one.kind == "heal"]
+    assert len(decided) == len(verbs)
+
+
+async def test_nothing_is_done_to_a_paused_one(
+    world: World, healths: Healths, follower: Follower, kvm1: FakeHost
+) -> None:
+    await _sick(world, follower, "reset")
+    kvm1.shows(PowerState.PAUSED)
+    await healths.look()
+    assert await world.store.tasks(10) == []

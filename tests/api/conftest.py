@@ -1,0 +1,44 @@
+"""The whole application on a registry of the test's own, with no hosts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from vmctl.api.app import make_app
+from vmctl.cli.client import rebuild
+from vmctl.config import Settings
+from vmctl.controller import Controller
+
+
+class Server:
+    """The application, asked as the command line's client asks it."""
+
+    def __init__(self, controller: Controller, http: httpx.AsyncClient) -> None:
+        self.controller = controller
+        self._http = http
+
+    async def get(self, *parts: str, **query: Any) -> Any:
+        """The value, or the error that the controller raised."""
+        known = {key: value for key, value in query.items() if value is not None}
+        answer = await self._http.get("/api/v1/" + "/".join(parts), params=known)
+        if answer.status_code >= 400:
+            raise rebuild(answer.json()["error"])
+        return answer.json()
+
+
+@pytest.fixture
+async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    (tmp_path / "data").mkdir()
+    app = make_app(Settings(), tmp_path / "data", tmp_path / "run")
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://vmctl") as http,
+    ):
+        yield Server(app.state.controller, http)

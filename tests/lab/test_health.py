@@ -1,0 +1,101 @@
+"""Guests from inside: how they are, and that a run of a program is never taken for another one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.lab.pool import Pool, wait_for
+
+pytestmark = pytest.mark.lab
+
+
+def health(pool: Pool, name: str) -> dict[str, Any]:
+    """A VM's health as vmctl says it."""
+    found: dict[str, Any] = pool.do("health", name, "-o", "json").json
+    return found
+
+
+def becomes(pool: Pool, name: str, word: str, limit_s: float = 60.0) -> dict[str, Any]:
+    """Wait for its health to be so."""
+    return wait_for(lambda: (h := health(pool, name))["health"] == word and h, limit_s, f"{name} is {word}")
+
+
+def lives(pool: Pool, name: str, *options: str) -> dict[str, dict[str, Any]]:
+    """Its processes by UUID; without those that the guest begins again and again."""
+    found = pool.do("ps", name, "-o", "json", *options).json
+    return {life["uuid"]: life for life in found if life["program"] != "sleep"}
+
+
+def test_processes_stay_themselves_over_a_migration(pool: Pool) -> None:
+    with pool.vms("inside"):
+        found = becomes(pool, "inside", "well")
+        assert found["why"] == "sshd in order" and found["os"]["mem_total_mib"] > 50
+        assert "well" in pool.do("list").out and "sshd" in pool.do("health", "inside").out
+        before = wait_for(lambda: len(seen := lives(pool, "inside")) >= 7 and seen, 20, "its processes are known")
+        address = pool.address("inside")
+        pool.do("migrate", "inside")
+        wait_for(lambda: health(pool, "inside")["heard_s"] < 1.0, 20, "it is heard on its new host")
+        after = lives(pool, "inside", "--history")
+        assert {life["program"] for uuid, life in after.items() if uuid not in before} == set()
+        assert {life["program"] for uuid, life in after.items() if not life["valid"]} == set()
+        assert before.keys() == after.keys()
+        words = pool.do("who", f"{address}:80").out
+        assert "httpd" in words
+        assert [e for e in pool.do("events").out.splitlines() if "inside is" in e][-1].count("well") == 1
+
+
+def test_a_service_that_was_restarted_is_another_one(pool: Pool) -> None:
+    with pool.vms("again"):
+        becomes(pool, "again", "well")
+        [(old, life)] = lives(pool, "again", "--program", "dropbear").items()
+        pool.ssh(pool.address("again"), f"kill -9 {life['pid']}")  # its init starts it again
+        wait_for(lambda: old not in lives(pool, "again", "--program", "dropbear"), 20, "the old life has ended")
+        [new] = wait_for(lambda: lives(pool, "again", "--program", "dropbear"), 20, "there is a new life")
+        shown = pool.do("process", "show", old, "-o", "json").json
+        assert not shown["valid"] and shown["why"] and shown["samples"]
+        assert [p["uuid"] for p in pool.do("process", "show", new, "-o", "json").json["previous"]] == [old]
+        assert any("again: ssh.service exited" in line for line in pool.do("events").out.splitlines())
+
+
+def test_silence_has_an_age_and_an_end(pool: Pool) -> None:
+    with pool.vms("still"):
+        becomes(pool, "still", "well")
+        address = pool.address("still")
+        before = lives(pool, "still")
+        pool.ssh(address, "kill -STOP $(pidof python3)")
+        found = becomes(pool, "still", "silent")
+        assert "nothing heard for" in found["why"] and found["heard_s"] >= 15
+        assert lives(pool, "still").keys() == before.keys()  # silence ends nothing
+        pool.ssh(address, "kill -CONT $(pidof python3)")
+        becomes(pool, "still", "well")
+        assert lives(pool, "still").keys() == before.keys()
+
+
+def test_health_is_frozen_while_a_vm_is_paused(pool: Pool) -> None:
+    with pool.vms("frozen"):
+        becomes(pool, "frozen", "well")
+        pool.do("pause", "frozen")
+        wait_for(lambda: health(pool, "frozen")["heard_s"] > 20, 40, "it was not heard for a while")
+        found = health(pool, "frozen")
+        assert (found["health"], found["why"][:6]) == ("well", "paused")
+        pool.do("resume", "frozen")
+        wait_for(lambda: (h := health(pool, "frozen"))["heard_s"] < 5 and h["health"] == "well", 20, "it goes on")
+
+
+def test_a_guest_that_hangs_is_reset_if_its_owner_allows(pool: Pool) -> None:
+    with pool.vms("crash"):
+        becomes(pool, "crash", "well")
+        first = health(pool, "crash")["os"]["boot_id"]
+        assert pool("health", "crash", "--heal", "kill").code == 2
+        pool.do("health", "crash", "--heal", "reset")
+        pool.ssh(pool.address("crash"), "(sleep 1; echo c > /proc/sysrq-trigger) > /dev/null 2>&1 < /dev/null &")
+        becomes(pool, "crash", "hung", 90)
+        again = wait_for(
+            lambda: (h := becomes(pool, "crash", "well", 90))["os"]["boot_id"] != first and h, 9, "it was reset"
+        )
+        assert again["heal"] == "reset"
+        assert any("heal" in line and "reset: hung" in line for line in pool.do("events").out.splitlines())
+        ended = [life for life in lives(pool, "crash", "--history").values() if not life["valid"]]
+        assert ended and {life["why"] for life in ended} == {"VM rebooted"}

@@ -1,0 +1,190 @@
+"""Every VM's health: kept, told when it changes, and treated as far as its owner allows.
+
+What a guest says becomes at most so many events; what follows from it is its own health and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from vmctl.decide import heal
+from vmctl.decide.health import Health, Word, health
+from vmctl.guests import Follower
+from vmctl.model import PowerState
+from vmctl.records import DecisionRecord, VMRecord
+from vmctl.tasks import Tasks
+from vmctl.world import World
+
+RECORDS_EVERY_S = 5.0
+EVENTS_IN, EVENTS_WINDOW_S = 30, 600.0  # that one guest may have told
+UNKNOWN = Health(Word.UNKNOWN, "")
+LOOP_LIVES, LOOP_WINDOW_S = 4, 600.0  # so many ends of one service in this time are a crash loop
+MOST_UNITS = 64
+FREEZING = {  # what a task does to a VM while its silence means nothing
+    "migrate": "being migrated",
+    "reboot": "being rebooted",
+    "reset": "being reset",
+    "stop": "being stopped",
+    "start": "being started",
+    "pause": "being paused",
+    "resume": "being resumed",
+    "renew lease": "taking its lease again",
+}
+
+
+@dataclass(slots=True)
+class Kept:
+    """One VM's health over time. Times are monotonic."""
+
+    health: Health = UNKNOWN
+    since: float = 0.0
+    waits: str = ""  # why nothing is done to it, where something could be
+    taken: deque[float] = field(default_factory=lambda: deque(maxlen=32))  # steps, newest first
+    told: deque[float] = field(default_factory=lambda: deque(maxlen=EVENTS_IN))
+    ends: dict[str, deque[float]] = field(default_factory=dict)  # service -> when it ended
+
+
+class Healths:
+    """`look` every second."""
+
+    def __init__(self, world: World, tasks: Tasks) -> None:
+        self._world = world
+        self._tasks = tasks
+        self._records: dict[str, VMRecord] = {}
+        self._read_at = -RECORDS_EVERY_S
+        self._kept: dict[str, Kept] = {}
+
+    def of(self, uuid: str) -> tuple[Health, float, str]:
+        """A VM's health, for how many seconds it has been so, and why nothing is done about it."""
+        kept = self._kept.get(uuid)
+        if kept is None:
+            return Health(Word.UNKNOWN, "it does not run"), 0.0, ""
+        return kept.health, time.monotonic() - kept.since, kept.waits
+
+    async def look(self) -> None:
+        """Follow what runs, and see how each of them is."""
+        world, now = self._world, time.monotonic()
+        if world.settings.read_guests:
+            world.guests.look(world.moving)
+        followers = world.guests.followers
+        if now - self._read_at >= RECORDS_EVERY_S or followers.keys() - self._records.keys():
+            self._records = {vm.uuid: vm for vm in await world.store.all(VMRecord)}
+            self._read_at = now
+        self._kept = {uuid: self._kept.get(uuid, Kept(since=now)) for uuid in followers}
+        held = self._held()
+        for uuid, follower in list(followers.items()):
+            vm = self._records.get(uuid)
+            if vm is not None:
+                await self._see(vm, follower, self._kept[uuid], held)
+
+    def _held(self) -> dict[str, str]:
+        """VM (name or UUID) -> what a task does to it just now."""
+        jobs = (job for job in self._tasks.jobs() if job.task.kind in FREEZING)
+        return {str(job.args.get("vm", "")): FREEZING[job.task.kind] for job in jobs}
+
+    async def _see(self, vm: VMRecord, follower: Follower, kept: Kept, held: dict[str, str]) -> None:
+        now = time.monotonic()
+        seen = follower.seen(now, self._frozen(vm, follower, held))
+        found = health(PowerState.RUNNING, seen, kept.health, self._world.settings.health)
+        if found.word in (Word.SILENT, Word.HUNG):
+            await self._world.guests.count(follower)
+        before, kept.health, follower.word = kept.health, found, str(found.word)
+        if found.word is not before.word:
+            kept.since = now
+            await self._world.tell("health", vm.name, f"{vm.name} is {found.word}: {found.why}")
+        await self._tell_events(vm, follower, kept, now)
+        await self._treat(vm, kept, now, frozen=bool(seen.frozen))
+
+    def _frozen(self, vm: VMRecord, follower: Follower, held: dict[str, str]) -> str:
+        link = self._world.links.get(follower.host)
+        domain = link.domains.get(vm.uuid) if link is not None else None
+        if vm.uuid in self._world.moving:
+            return FREEZING["migrate"]
+        if (doing := held.get(vm.uuid) or held.get(vm.name)) is not None:
+            return doing
+        return "paused" if domain is not None and domain.power is PowerState.PAUSED else ""
+
+    # -- what its agent tells
+
+    async def _tell_events(self, vm: VMRecord, follower: Follower, kept: Kept, now: float) -> None:
+        events = follower.guest.events
+        while events:
+            event = events.popleft()
+            if len(kept.told) == EVENTS_IN and now - kept.told[0] < EVENTS_WINDOW_S:
+                continue  # it tells too much: what counts is in its health
+            kept.told.append(now)
+            await self._world.tell(event["what"], vm.name, f"{vm.name}: {_sentence(event)}")
+            if event["what"] in ("exited", "restarted by itself"):
+                await self._count_end(vm, kept, str(event.get("unit") or event["watch"]), now)
+
+    async def _count_end(self, vm: VMRecord, kept: Kept, service: str, now: float) -> None:
+        if service not in kept.ends and len(kept.ends) >= MOST_UNITS:
+            kept.ends.pop(next(iter(kept.ends)))
+        ends = kept.ends.setdefault(service, deque(maxlen=LOOP_LIVES))
+        ends.append(now)
+        if len(ends) == LOOP_LIVES and now - ends[0] <= LOOP_WINDOW_S:
+            minutes = max(1, round((now - ends[0]) / 60))
+            ends.clear()
+            await self._world.tell(
+                "crash loop", vm.name, f"{vm.name}: {service} ended {LOOP_LIVES} times in {minutes} min"
+            )
+
+    # -- what its owner allows
+
+    async def _treat(self, vm: VMRecord, kept: Kept, now: float, *, frozen: bool) -> None:
+        if frozen or vm.heal == heal.LEVELS[0]:
+            kept.waits = ""
+            return
+        sick_s = now - kept.since
+        step = heal.next_step(
+            vm.heal, kept.health, sick_s, [now - at for at in kept.taken], self._world.settings.health
+        )
+        kept.waits = step.why if isinstance(step, heal.Wait) else ""
+        if isinstance(step, heal.Wait):
+            return
+        kept.taken.appendleft(now)
+        why = f"{step.verb}: {step.why}"
+        detail = {"level": vm.heal, "word": str(kept.health.word), "sick_s": round(sick_s), "steps": len(kept.taken)}
+        await self._world.store.add(DecisionRecord("heal", vm.name, why, time.time(), None, vm.host, detail, "health"))
+        await self._world.tell("heal", vm.name, f"{vm.name}: {why}")
+        await self._tasks.submit(step.verb, vm.name, "health", vm=vm.name)
+
+
+def _sentence(event: dict[str, Any]) -> str:
+    about = event.get("unit") or event["watch"]
+    process = f" (process {event['pid']})" if event.get("pid") else ""
+    why = f": {event['why']}" if event.get("why") else ""
+    return f"{about} {event['what']}{process}{why}"
+
+
+def views(world: World, healths: Healths, vms: Collection[VMRecord]) -> list[dict[str, Any]]:
+    """Healths as clients see them."""
+    return [view(world, healths, vm) for vm in vms]
+
+
+def view(world: World, healths: Healths, vm: VMRecord) -> dict[str, Any]:
+    """One VM's health, and what its guest told of itself."""
+    found, for_s, waits = healths.of(vm.uuid)
+    follower = world.guests.followers.get(vm.uuid)
+    guest = follower.guest if follower else None
+    heard_s = follower.heard_s(time.monotonic()) if follower else None
+    return {
+        "vm": vm.name,
+        "health": str(found.word),
+        "why": found.why,
+        "for_s": round(for_s, 1),
+        "heard_s": None if heard_s is None else round(heard_s, 1),
+        "port": follower.port if follower else "",
+        "heal": vm.heal,
+        "waits": waits,
+        "agent": guest.hello if guest else {},
+        "os": guest.picture.os if guest else {},
+        "watches": list(guest.picture.watches.values()) if guest else [],
+        "services": sorted((guest.picture.services or {}).values(), key=lambda s: str(s["unit"])) if guest else [],
+        "processes": len(guest.picture.processes) if guest else 0,
+        "refused": {"times": guest.refusals, "why": guest.refused} if guest else {"times": 0, "why": ""},
+    }

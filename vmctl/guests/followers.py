@@ -1,0 +1,165 @@
+"""Every running VM's port: found on the host where the VM runs, read, and found again after a migration."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from vmctl.decide.health import Seen
+from vmctl.errors import VmctlError
+from vmctl.guests.guest import Guest, Heard
+from vmctl.guests.port import read
+from vmctl.hosts import domainxml
+from vmctl.hosts.link import HostLink
+from vmctl.hosts.virt import DomainSeen
+from vmctl.incarnations import Incarnations
+from vmctl.model import PowerState
+
+log = logging.getLogger("vmctl.guests")
+HERE = (PowerState.RUNNING, PowerState.PAUSED)
+HALF_MADE = ("migrating", "starting up")  # why a migration's copy is paused
+GONE_AFTER_S = 5.0  # between two hosts' readings a VM that moves may be on neither
+RETRY_S, SLOWEST_RETRY_S = 0.1, 10.0
+SETTLED_S = 5.0  # a port that was open for so long is tried again at once
+COUNT_EVERY_S = 10.0
+
+
+@dataclass(slots=True)
+class Follower:
+    """One VM, followed. Times are monotonic."""
+
+    uuid: str
+    guest: Guest = field(default_factory=Guest)
+    host: str = ""
+    port: str = ""  # why nothing can be heard, where that is known
+    task: asyncio.Task[None] | None = None
+    absent_since: float | None = None
+    counted: tuple[int, ...] = ()  # disk requests and packets sent, as its host last counted them
+    counted_at: float = 0.0
+    used_at: float | None = None  # when they last changed
+    word: str = "unknown"  # its health, as last judged
+
+    def heard_s(self, now: float) -> float | None:
+        """Since it was last heard."""
+        return None if self.guest.heard_at is None else now - self.guest.heard_at
+
+    def seen(self, now: float, frozen: str = "") -> Seen:
+        """What its health follows from."""
+        guest = self.guest
+        cause = "its agent has ended" if guest.goodbye else self.port
+        if not cause and guest.refused and not guest.whole:
+            cause = f"what it says is not believed: {guest.refused}"
+        return Seen(
+            heard_s=self.heard_s(now),
+            period_s=guest.period_s,
+            watches=guest.watches(now),
+            failed_units=tuple(guest.picture.os.get("failed_units") or ()),  # type: ignore[arg-type]
+            idle_s=None if self.used_at is None else now - self.used_at,
+            port=cause,
+            frozen=frozen,
+        )
+
+
+class Guests:
+    """All followers. `look` every second or so."""
+
+    def __init__(self, links: dict[str, HostLink], incarnations: Incarnations) -> None:
+        self._links = links
+        self._incarnations = incarnations
+        self.followers: dict[str, Follower] = {}
+
+    def look(self, moving: Collection[str]) -> None:
+        """Begin with VMs that run now, and let go of those that are nowhere and are not `moving`."""
+        now = time.monotonic()
+        present = {uuid for link in self._links.values() for uuid, d in link.domains.items() if d.power in HERE}
+        for uuid in present - self.followers.keys():
+            follower = self.followers[uuid] = Follower(uuid)
+            follower.task = asyncio.create_task(self._follow(follower), name=f"guest {uuid}")
+        for uuid, follower in list(self.followers.items()):
+            if uuid in present or uuid in moving:
+                follower.absent_since = None
+            elif follower.absent_since is None:
+                follower.absent_since = now
+            elif now - follower.absent_since > GONE_AFTER_S:
+                self._let_go(follower)
+
+    def _let_go(self, follower: Follower) -> None:
+        if follower.task is not None:
+            follower.task.cancel()
+        del self.followers[follower.uuid]
+        self._incarnations.vm_stopped(follower.uuid)
+
+    def word(self, uuid: str) -> str:
+        """A VM's health in a word; empty for one that does not run."""
+        return self.followers[uuid].word if uuid in self.followers else ""
+
+    async def close(self) -> None:
+        """Stop reading; what is known of guests stays in the ledger."""
+        tasks = [follower.task for follower in self.followers.values() if follower.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- one VM
+
+    def _home(self, uuid: str) -> HostLink | None:
+        """The host that runs it, of those that answer."""
+        found: list[tuple[DomainSeen, HostLink]] = []
+        for link in self._links.values():
+            domain = link.domains.get(uuid)
+            if link.online and domain is not None and domain.power in HERE and domain.why not in HALF_MADE:
+                found.append((domain, link))
+        found.sort(key=lambda pair: pair[0].power is not PowerState.RUNNING)
+        return found[0][1] if found else None
+
+    async def _follow(self, follower: Follower) -> None:
+        wait_s = RETRY_S
+        while True:
+            began = time.monotonic()
+            link = self._home(follower.uuid)
+            if link is None:
+                follower.port = "the host that runs it does not answer"
+            else:
+                await self._listen(follower, link)
+            if time.monotonic() - began > SETTLED_S:
+                wait_s = RETRY_S
+            await asyncio.sleep(wait_s)
+            wait_s = min(SLOWEST_RETRY_S, wait_s * 2)
+
+    async def _listen(self, follower: Follower, link: HostLink) -> None:
+        follower.host = link.name
+        try:
+            path = domainxml.read(await link.virt.xml(follower.uuid)).agent_socket
+            if not path:
+                follower.port = "it has no port for an agent"
+                return
+            follower.port = ""
+            await read(link, path, follower.guest, lambda heard: self._heard(follower, heard))
+            follower.port = "its port was closed"
+        except VmctlError as err:
+            follower.port = err.message
+        except Exception as err:
+            # A guest must not end the reading of its own port for good, whatever it found to break us with.
+            log.exception("guest %s", follower.uuid)
+            follower.port = f"{type(err).__name__} while reading it"
+
+    def _heard(self, follower: Follower, heard: Heard) -> None:
+        addresses = [str(a) for a in follower.guest.picture.os.get("addresses") or ()]  # type: ignore[attr-defined]
+        address = next((a for a in addresses if ":" not in a), addresses[0] if addresses else "")
+        self._incarnations.guest_picture(follower.uuid, heard.boot_id, heard.seen, ip=address, gone=heard.gone)
+
+    async def count(self, follower: Follower) -> None:
+        """See whether a silent guest still uses its disk or network."""
+        now = time.monotonic()
+        link = self._links.get(follower.host)
+        if link is None or not link.online or now - follower.counted_at < COUNT_EVERY_S:
+            return
+        follower.counted_at = now
+        with contextlib.suppress(VmctlError):
+            counted = await link.virt.use(follower.uuid)
+            if counted != follower.counted:
+                follower.counted, follower.used_at = counted, now

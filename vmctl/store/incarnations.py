@@ -1,0 +1,296 @@
+"""The ledger as it is stored: lives, who listened where, and counts of what was short-lived.
+
+Written in batches, each a transaction of its own, so that no task waits long for the ledger. Writing a life again
+changes what may change: the start, the first sighting, and an address and port once known stay as they were written
+first; peaks only grow. So a batch may be written twice, and a life that was given up and is seen again goes on.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, case, delete, func, literal_column, tuple_
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlmodel import col, select
+
+from vmctl.identity import Gpid, parse_gpid, same_name
+from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
+from vmctl.model import LedgerPolicy
+from vmctl.store import database
+from vmctl.store.tables import IncarnationRow, ListeningRow, MachineRunRow, ProgramSummaryRow
+
+T = TypeVar("T")
+AT_ONCE = 2000  # rows per transaction
+RUNS_AT_ONCE = 20
+MOST_LIVES = 1000  # previous ones, or those that a short prefix of a UUID fits
+DAY_S = 86400.0
+OWN = Life._fields[3:]  # beyond what the machine's run says
+# The tables' own columns: with those of the classes every row would take a detour through the object mapper.
+LIFE: tuple[Any, ...] = (
+    *(MachineRunRow.__table__.c[name] for name in Run._fields),  # type: ignore[attr-defined]
+    *(IncarnationRow.__table__.c[name] for name in OWN),  # type: ignore[attr-defined]
+    MachineRunRow.__table__.c.seen_at,  # type: ignore[attr-defined]
+)
+
+
+def _upsert_life() -> Any:
+    """Insert, or go on with what is there."""
+    made = insert(IncarnationRow)
+    new, old = made.excluded, IncarnationRow
+    kept = {"uuid", "run_id", "pid", "start_ticks", "started_us"}
+    values: dict[str, Any] = {name: new[name] for name in OWN if name not in kept}
+    values |= {
+        "ip": case((col(old.ip) == literal_column("''"), new.ip), else_=col(old.ip)),
+        "port": case((col(old.port) == literal_column("0"), new.port), else_=col(old.port)),
+        "first_seen": func.min(old.first_seen, new.first_seen),
+        "cpu_peak": func.max(old.cpu_peak, new.cpu_peak),
+        "rss_peak_kib": func.max(old.rss_peak_kib, new.rss_peak_kib),
+    }
+    return made.on_conflict_do_update(index_elements=["uuid"], set_=values)
+
+
+def _upsert_run() -> Any:
+    made = insert(MachineRunRow)
+    newest = func.max(MachineRunRow.seen_at, made.excluded.seen_at)
+    return made.on_conflict_do_update(index_elements=["machine", "run", "boot_id"], set_={"seen_at": newest})
+
+
+def _upsert_listening() -> Any:
+    made = insert(ListeningRow)
+    return made.on_conflict_do_update(
+        index_elements=["ip", "port", "since", "uuid"], set_={"until": made.excluded.until}
+    )
+
+
+def _add_short_lived() -> Any:
+    made = insert(ProgramSummaryRow)
+    return made.on_conflict_do_update(
+        index_elements=["machine", "program", "day"],
+        set_={
+            "runs": ProgramSummaryRow.runs + made.excluded.runs,
+            "cpu_s": ProgramSummaryRow.cpu_s + made.excluded.cpu_s,
+        },
+    )
+
+
+class _Many:
+    """One statement for many plain rows, compiled once: SQLAlchemy's way from row to row takes five times as long."""
+
+    def __init__(self, engine: AsyncEngine, statement: Any, *columns: str) -> None:
+        compiled = statement.compile(dialect=engine.dialect, column_keys=list(columns))
+        assert tuple(compiled.positiontup or ()) == columns, "rows are in the order of the table's columns"
+        self._text = str(compiled)
+
+    async def run(self, db: AsyncSession, rows: list[tuple[Any, ...]]) -> None:
+        """Do it for every row."""
+        if rows:
+            await (await db.connection()).exec_driver_sql(self._text, rows)
+
+
+class LedgerStore:
+    """The part of the registry's database that remembers processes."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._put_runs = _Many(engine, _upsert_run(), *Run._fields, "seen_at")
+        self._put_lives = _Many(engine, _upsert_life(), "uuid", "run_id", *OWN)
+        self._put_listening = _Many(engine, _upsert_listening(), "ip", "port", "since", "uuid", "until")
+        self._add_short_lived = _Many(engine, _add_short_lived(), *ShortLived._fields)
+
+    # -- writing
+
+    async def write(self, changes: Changes) -> None:
+        """Keep changes. What must not be done twice, counting, is done last."""
+        lives = list(changes.lives.values())
+        runs: dict[Run, int] = {}
+        async with database.session(self._engine) as db:
+            await self._put_runs.run(db, [(*run, at) for run, at in changes.seen_at.items()])
+            for some in _batches({life.of for life in lives}, 300):
+                runs |= await _run_numbers(db, some)
+        for batch in _batches(lives, AT_ONCE):
+            async with database.session(self._engine) as db:
+                await self._put_lives.run(db, [(life.uuid.bytes, runs[life.of], *life[3:]) for life in batch])
+        for listens in _batches(changes.listening.values(), AT_ONCE):
+            async with database.session(self._engine) as db:
+                rows = [(one.ip, one.port, one.since, one.uuid.bytes, one.until) for one in listens]
+                await self._put_listening.run(db, rows)
+        if changes.short_lived:
+            async with database.session(self._engine) as db:
+                await self._add_short_lived.run(db, [tuple(one) for one in changes.short_lived])
+
+    async def prune(self, now: float, policy: LedgerPolicy) -> int:
+        """Forget what ended too long ago, and the oldest of machines that have too many; returns how many lives."""
+        old = now - policy.days * DAY_S
+        gone = await self._forget(col(IncarnationRow.ended_at) < old)
+        for machine, count in await self._too_many(policy.rows_per_machine):
+            gone += await self._forget(_ended_of(machine), count - policy.rows_per_machine)
+        async with database.session(self._engine) as db:
+            await db.execute(delete(ListeningRow).where(col(ListeningRow.until) < old))
+            await db.execute(delete(ProgramSummaryRow).where(col(ProgramSummaryRow.day) < old // DAY_S))
+            used = select(IncarnationRow.run_id)
+            unused = (col(MachineRunRow.seen_at) < now - DAY_S) & col(MachineRunRow.id).not_in(used)
+            await db.execute(delete(MachineRunRow).where(unused))
+        return gone
+
+    async def _too_many(self, most: int) -> Sequence[Any]:
+        counted = func.count().label("count")
+        query: Any = select(MachineRunRow.machine, counted).join(IncarnationRow, _of_run())
+        query = query.where(col(IncarnationRow.ended_at).is_not(None)).group_by(MachineRunRow.machine)
+        async with database.session(self._engine, reading=True) as db:
+            return (await db.execute(query.having(counted > most))).all()
+
+    async def _forget(self, which: ColumnElement[bool], most: int | None = None) -> int:
+        """Delete ended lives and where they listened, the oldest first, a batch at a time."""
+        gone = 0
+        while most is None or gone < most:
+            limit = AT_ONCE if most is None else min(AT_ONCE, most - gone)
+            query: Any = select(IncarnationRow.id, IncarnationRow.uuid).where(which)
+            async with database.session(self._engine) as db:
+                found = (await db.execute(query.order_by(IncarnationRow.ended_at).limit(limit))).all()
+                for some in _batches(found, 500):
+                    await db.execute(delete(ListeningRow).where(col(ListeningRow.uuid).in_([row[1] for row in some])))
+                    await db.execute(delete(IncarnationRow).where(col(IncarnationRow.id).in_([row[0] for row in some])))
+            gone += len(found)
+            if len(found) < limit:
+                break
+        return gone
+
+    # -- reading
+
+    async def runs(self) -> dict[Run, float]:
+        """All boots of machines that are remembered, and when each was seen last."""
+        query: Any = select(*(getattr(MachineRunRow, name) for name in (*Run._fields, "seen_at")))
+        async with database.session(self._engine, reading=True) as db:
+            return {Run(*row[:3]): row[3] for row in await db.execute(query)}
+
+    async def valid(self) -> AsyncIterator[tuple[Run, list[Life]]]:
+        """The lives that nobody saw end, boot by boot; a few boots at a time, for there may be very many."""
+        async with database.session(self._engine, reading=True) as db:
+            numbers = list((await db.execute(select(MachineRunRow.id).order_by(col(MachineRunRow.id)))).scalars())
+        for some in _batches(numbers, RUNS_AT_ONCE):
+            which = col(IncarnationRow.run_id).in_(some) & col(IncarnationRow.ended_at).is_(None)
+            found: dict[Run, list[Life]] = {}
+            for life, _ in await self._lives(_lives().where(which)):
+                found.setdefault(life.of, []).append(life)
+            for run, lives in found.items():
+                yield run, lives
+
+    async def open_ports(self) -> dict[uuid.UUID, tuple[Listening, ...]]:
+        """Who listens where, as far as written."""
+        query: Any = select(ListeningRow).where(col(ListeningRow.until).is_(None))
+        found: dict[uuid.UUID, tuple[Listening, ...]] = {}
+        async with database.session(self._engine, reading=True) as db:
+            for row in (await db.execute(query)).scalars():
+                one = Listening(uuid.UUID(bytes=row.uuid), row.ip, row.port, row.since, None)
+                found[one.uuid] = (*found.get(one.uuid, ()), one)
+        return found
+
+    async def processes(
+        self, machine: str | None = None, program: str | None = None, *, valid: bool | None = None, most: int = 1000
+    ) -> list[Life]:
+        """Lives of a machine (UUID), of a program, or all: the valid ones first, then the newest ends."""
+        query = _lives()
+        if machine is not None:
+            runs: Any = select(MachineRunRow.id).where(col(MachineRunRow.machine) == machine)
+            query = query.where(col(IncarnationRow.run_id).in_(runs))
+        if program is not None:
+            query = query.where(col(IncarnationRow.program) == program)
+        if valid is not None:
+            ended = col(IncarnationRow.ended_at)
+            query = query.where(ended.is_(None) if valid else ended.is_not(None))
+        order = (col(IncarnationRow.ended_at).desc().nulls_first(), col(IncarnationRow.id).desc())
+        return [life for life, _ in await self._lives(query.order_by(*order).limit(most))]
+
+    async def find(self, name: str) -> list[Life]:
+        """The lives of that gpid, UUID or beginning of a UUID, valid and newest first. Raises ValueError."""
+        if ":" in name:
+            asked = parse_gpid(name)
+            return [life for life in await self._called(asked) if same_name(asked, life.gpid)]
+        low, high = uuid_range(name)
+        between = (col(IncarnationRow.uuid) >= low) & (col(IncarnationRow.uuid) <= high)
+        return await self._newest(_lives().where(between).limit(MOST_LIVES))
+
+    async def _called(self, asked: Gpid) -> list[Life]:
+        same = (col(IncarnationRow.started_us) == asked.started_us) & (col(IncarnationRow.pid) == asked.pid)
+        return await self._newest(_lives().where(same).limit(MOST_LIVES))
+
+    async def previous_lives(self, life: Life, most: int = 20) -> list[Life]:
+        """Earlier runs of the program on the same machine, by the same port or command where known, newest first."""
+        runs: Any = select(MachineRunRow.id).where(col(MachineRunRow.machine) == life.machine)
+        query = _lives().where(
+            col(IncarnationRow.run_id).in_(runs),
+            col(IncarnationRow.program) == life.program,
+            col(IncarnationRow.uuid) != life.uuid.bytes,
+            col(IncarnationRow.first_seen) <= life.first_seen,
+        )
+        alike = [col(IncarnationRow.command) == life.command] if life.command else []
+        alike += [col(IncarnationRow.port) == life.port] if life.port else []
+        if alike:
+            query = query.where(alike[0] | alike[-1])
+        order = (col(IncarnationRow.first_seen).desc(), col(IncarnationRow.id).desc())
+        return [found for found, _ in await self._lives(query.order_by(*order).limit(most))]
+
+    async def listening(self, ip: str, port: int, at: float, most: int = 100) -> list[Life]:
+        """Who listened on that port of that address then, in the order they began."""
+        query = _lives().join(ListeningRow, col(ListeningRow.uuid) == col(IncarnationRow.uuid))
+        until = col(ListeningRow.until)
+        query = query.where(
+            col(ListeningRow.ip) == ip, col(ListeningRow.port) == port, col(ListeningRow.since) <= at,
+            until.is_(None) | (until >= at),
+        )  # fmt: skip
+        return [life for life, _ in await self._lives(query.order_by(col(ListeningRow.since)).limit(most))]
+
+    async def short_lived(self, machine: str | None, since_day: int, most: int = 200) -> list[ShortLived]:
+        """What was too short-lived for a row, since a day, the most CPU first."""
+        query: Any = select(*(getattr(ProgramSummaryRow, name) for name in ShortLived._fields))
+        query = query.where(col(ProgramSummaryRow.day) >= since_day)
+        if machine is not None:
+            query = query.where(col(ProgramSummaryRow.machine) == machine)
+        async with database.session(self._engine, reading=True) as db:
+            rows = await db.execute(query.order_by(col(ProgramSummaryRow.cpu_s).desc()).limit(most))
+            return [ShortLived(*row) for row in rows]
+
+    async def _newest(self, query: Any) -> list[Life]:
+        found = [life for life, _ in await self._lives(query)]
+        return sorted(found, key=lambda life: (life.ended_at is not None, -life.first_seen))
+
+    async def _lives(self, query: Any) -> list[tuple[Life, float]]:
+        async with database.session(self._engine, reading=True) as db:
+            return [(Life(*row[:-1]), row[-1]) for row in await db.execute(query)]
+
+
+def uuid_range(text: str) -> tuple[bytes, bytes]:
+    """The first and the last UUID that begin like that. Raises ValueError for less than 4 digits, or none."""
+    digits = text.replace("-", "").lower()
+    if not 4 <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
+        raise ValueError(f"{text!r} is neither a gpid (ip:port:start_time:pid) nor a UUID or the first 4 digits of one")
+    return bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _lives() -> Any:
+    return select(*LIFE).join(MachineRunRow, _of_run())
+
+
+def _of_run() -> ColumnElement[bool]:
+    return col(IncarnationRow.run_id) == col(MachineRunRow.id)
+
+
+def _ended_of(machine: str) -> ColumnElement[bool]:
+    runs: Any = select(MachineRunRow.id).where(col(MachineRunRow.machine) == machine)
+    return col(IncarnationRow.run_id).in_(runs) & col(IncarnationRow.ended_at).is_not(None)
+
+
+async def _run_numbers(db: AsyncSession, runs: Iterable[Run]) -> dict[Run, int]:
+    three = tuple_(col(MachineRunRow.machine), col(MachineRunRow.run), col(MachineRunRow.boot_id))
+    query: Any = select(*(getattr(MachineRunRow, name) for name in (*Run._fields, "id")))
+    return {Run(*row[:3]): row[3] for row in await db.execute(query.where(three.in_(list(runs))))}
