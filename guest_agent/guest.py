@@ -47,10 +47,11 @@ class Guest:
         self.scanner.forget_kernel_threads()
 
     def pids_of(self, programs: "tuple[str, ...]") -> "list[int]":
-        """The processes of a program by the names it may have, the oldest first; a dead one that nobody has buried does
-        not count."""
+        """The processes of a program by the names it may have, the oldest first. A dead one that nobody has buried does
+        not count, and neither do the children that a daemon makes of itself for each connection."""
         records = sorted(self.scanner.records.items(), key=lambda item: item[0][1])
-        return [key[0] for key, record in records if record["program"] in programs and record["state"] != "Z"]
+        found = {key[0]: record for key, record in records if record["program"] in programs and record["state"] != "Z"}
+        return [pid for pid, record in found.items() if record["ppid"] not in found]
 
     def start_of(self, pid: int) -> "int | None":
         """When a process began, ticks since boot."""

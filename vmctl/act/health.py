@@ -24,6 +24,7 @@ EVENTS_IN, EVENTS_WINDOW_S = 30, 600.0  # that one guest may have told
 UNKNOWN = Health(Word.UNKNOWN, "")
 LOOP_LIVES, LOOP_WINDOW_S = 4, 600.0  # so many ends of one service in this time are a crash loop
 MOST_UNITS = 64
+BEGINS_ANEW = ("reboot", "reset", "stop", "start")  # after these nothing has been heard of the guest yet
 FREEZING = {  # what a task does to a VM while its silence means nothing
     "migrate": "being migrated",
     "reboot": "being rebooted",
@@ -75,16 +76,20 @@ class Healths:
             self._records = {vm.uuid: vm for vm in await world.store.all(VMRecord)}
             self._read_at = now
         self._kept = {uuid: self._kept.get(uuid, Kept(since=now)) for uuid in followers}
-        held = self._held()
+        held, anew = self._held()
         for uuid, follower in list(followers.items()):
             vm = self._records.get(uuid)
-            if vm is not None:
-                await self._see(vm, follower, self._kept[uuid], held)
+            if vm is None:
+                continue
+            if anew & {vm.uuid, vm.name}:
+                follower.guest.heard_at = None
+            await self._see(vm, follower, self._kept[uuid], held)
 
-    def _held(self) -> dict[str, str]:
-        """VM (name or UUID) -> what a task does to it just now."""
-        jobs = (job for job in self._tasks.jobs() if job.task.kind in FREEZING)
-        return {str(job.args.get("vm", "")): FREEZING[job.task.kind] for job in jobs}
+    def _held(self) -> tuple[dict[str, str], set[str]]:
+        """VM (name or UUID) -> what a task does to it just now; those whose guests begin anew by that."""
+        jobs = [job for job in self._tasks.jobs() if job.task.kind in FREEZING]
+        anew = {str(job.args.get("vm", "")) for job in jobs if job.task.kind in BEGINS_ANEW or job.args.get("cold")}
+        return {str(job.args.get("vm", "")): FREEZING[job.task.kind] for job in jobs}, anew
 
     async def _see(self, vm: VMRecord, follower: Follower, kept: Kept, held: dict[str, str]) -> None:
         now = time.monotonic()
@@ -95,6 +100,7 @@ class Healths:
         before, kept.health, follower.word = kept.health, found, str(found.word)
         if found.word is not before.word:
             kept.since = now
+        if found.word is not before.word and found.word is not Word.UNKNOWN:
             await self._world.tell("health", vm.name, f"{vm.name} is {found.word}: {found.why}")
         await self._tell_events(vm, follower, kept, now)
         await self._treat(vm, kept, now, frozen=bool(seen.frozen))
