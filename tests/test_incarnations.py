@@ -116,19 +116,10 @@ async def test_a_name_given_out_before_the_port_was_known_finds_the_same_life(le
     assert str(found.life.gpid) == f"10.0.0.7:22:{SSHD.started_us}:812"
 
 
-async def test_while_a_vm_migrates_nothing_ends(ledger: Incarnations) -> None:
-    ledger.guest_picture(VM, "b1", [SSHD])
-    ledger.freeze(VM)
-    assert not ledger.guest_picture(VM, "b1", []).ended
-    ledger.thaw(VM)
-    assert len(ledger.guest_picture(VM, "b1", []).ended) == 1
-
-
 @pytest.mark.parametrize(
     ("end", "why"),
     [
-        (lambda ledger: ledger.vm_stopped(VM), Why.VM_STOPPED),
-        (lambda ledger: ledger.vm_rebooted(VM.upper()), Why.VM_REBOOTED),
+        (lambda ledger: ledger.vm_stopped(VM.upper()), Why.VM_STOPPED),
         (lambda ledger: ledger.vm_reverted(VM), Why.SUPERSEDED),
         (lambda ledger: ledger.host_lost(HOST, [VM, "unknown"]), Why.HOST_LOST),
     ],

@@ -12,7 +12,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,9 +111,13 @@ class Controller:
         links = self.world.links.values()
         await asyncio.gather(*(link.wait_online(FIRST_LOOK_S) for link in links))  # the first answer is then true
         await self._resume_tasks()
-        self._spawn(self._keep_means(), "keep means")
-        self._spawn(self._keep_ledger(), "keep the ledger")
-        self._spawn(self._look_after_guests(), "look after guests")
+        regularly: tuple[tuple[float, Callable[[], Coroutine[Any, Any, None]], str], ...] = (
+            (KEEP_MEANS_EVERY_S, self._keep_means, "keep means"),
+            (KEEP_LEDGER_EVERY_S, self.world.incarnations.flush, "write the ledger"),
+            (GUESTS_EVERY_S, self.healths.look, "look after guests"),
+        )
+        for seconds, work, name in regularly:
+            self._spawn(self._every(seconds, work, name), name)
         await self.scheduler.start()
 
     def attach(self, record: HostRecord) -> HostLink:
@@ -152,27 +156,19 @@ class Controller:
                 await self.guard.look(link)
 
     async def _keep_means(self) -> None:
-        while True:
-            await asyncio.sleep(KEEP_MEANS_EVERY_S)
-            await self.world.store.add_means(self.world.loads.finished_means(time.time()))
+        await self.world.store.add_means(self.world.loads.finished_means(time.time()))
 
-    async def _keep_ledger(self) -> None:
+    async def _every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Do it again and again; one time that fails is logged and does not end the next."""
         while True:
-            await asyncio.sleep(KEEP_LEDGER_EVERY_S)
-            self._spawn(self.world.incarnations.flush(), "write the ledger")  # one that fails does not end the next
+            await asyncio.sleep(seconds)
+            await asyncio.wait({self._spawn(work(), name)})
 
-    async def _look_after_guests(self) -> None:
-        while True:
-            try:
-                await self.healths.look()
-            except VmctlError as err:  # one look that fails does not end the next
-                log.warning("guests not looked after: %s", err)
-            await asyncio.sleep(GUESTS_EVERY_S)
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         self._background.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._background.discard(task)

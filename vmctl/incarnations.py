@@ -109,21 +109,9 @@ class Incarnations:
 
     # -- what others know of machines
 
-    def freeze(self, vm: str) -> None:
-        """The VM migrates: pictures count for nothing until `thaw`."""
-        self._ledger(vm.lower()).frozen = True
-
-    def thaw(self, vm: str) -> None:
-        """The VM's pictures count again."""
-        self._ledger(vm.lower()).frozen = False
-
     def vm_stopped(self, vm: str) -> Step:
         """Everything in the VM has ended with it."""
         return self._end(vm, Why.VM_STOPPED)
-
-    def vm_rebooted(self, vm: str) -> Step:
-        """Everything in the VM has ended; its next picture has another boot id."""
-        return self._end(vm, Why.VM_REBOOTED)
 
     def vm_reverted(self, vm: str) -> Step:
         """The VM was put back to a snapshot: this run of it is no more, and the next picture has another run number."""
@@ -167,7 +155,7 @@ class Incarnations:
     async def prune(self, now: float) -> int:
         """Forget what is older than kept, and machines in which nothing runs."""
         await self.flush()
-        self._ledgers = {name: ledger for name, ledger in self._ledgers.items() if len(ledger) or ledger.frozen}
+        self._ledgers = {name: ledger for name, ledger in self._ledgers.items() if len(ledger)}
         return await self._store.ledger.prune(now, self._policy)
 
     # -- answers

@@ -2,10 +2,12 @@
 # Debian 12 with systemd, udev, sshd and Python, made to boot fast on an emulated CPU (README.md has the figures).
 #   debian-12.sh disk OUT AGENT                        OUT/debian-12.qcow2: the file system, the same for everybody
 #   debian-12.sh boot OUT KERNEL AUTHORIZED_KEYS AGENT OUT/initrd: modules, and what is particular to a VM or a lab
+# With $image and $more_packages it makes another image of that name, with these and the files in $image/files besides.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib.sh"
-packages=systemd,systemd-sysv,udev,dbus,openssh-server,python3,iproute2,iputils-ping,procps
+image=${image:-debian-12}
+packages=systemd,systemd-sysv,udev,dbus,openssh-server,python3,iproute2,iputils-ping,procps${more_packages:-}
 
 # Where packages come from: this machine's own sources if it is Debian 12 too, else mmdebstrap's default.
 sources() {
@@ -14,20 +16,22 @@ sources() {
     find /etc/apt/sources.list /etc/apt/sources.list.d -name '*.sources' -o -name '*.list' 2> /dev/null
 }
 
+# Java's packages make links among the manual's pages, even where there are none.
 disk() {
     out=$1 agent=$2 root=$1/root
     mmdebstrap --quiet --variant=minbase --include="$packages" \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+        --setup-hook='mkdir -p "$1/usr/share/man/man1"' \
         bookworm "$root" $(sources)
     cp "$agent/vmctl-agent.deb" "$root/"
     DEBIAN_FRONTEND=noninteractive chroot "$root" dpkg --install /vmctl-agent.deb
     rm "$root/vmctl-agent.deb"
-    cp -R --no-preserve=ownership "$here/debian-12/files/." "$root/"
+    cp -R --no-preserve=ownership "$here/debian-12/files/." "$here/$image/files/." "$root/"
     tune "$root"
     truncate -s 2G "$out/disk.raw"
     mke2fs -q -t ext4 -L vmctl -d "$root" "$out/disk.raw"
-    qemu-img convert -c -f raw -O qcow2 "$out/disk.raw" "$out/debian-12.qcow2"
+    qemu-img convert -c -f raw -O qcow2 "$out/disk.raw" "$out/$image.qcow2"
     rm -r "$root" "$out/disk.raw"
 }
 

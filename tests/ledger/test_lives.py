@@ -139,15 +139,6 @@ class Machine(RuleBasedStateMachine):
         self.told = None
 
     @rule()
-    def migration(self) -> None:
-        """While it lasts pictures may come from either side, torn or old: none counts."""
-        self.ledger.frozen = True
-        before = list(self.ledger.lives())
-        assert self.ledger.full(self._picture(), []) == Step([], [])
-        assert list(self.ledger.lives()) == before
-        self.ledger.frozen = False
-
-    @rule()
     def controller_restarts(self) -> None:
         self._write()
         valid = [life for life in self.rows.values() if life.ended_at is None]
@@ -236,7 +227,6 @@ def test_long_histories(seed: int) -> None:
             (10, machine.full_picture),
             (20, partial(machine.delta, careless=pid < 3) if machine.told is not None else machine.full_picture),
             (2, machine.picture_is_lost),
-            (2, machine.migration),
             (2, machine.controller_restarts),
         ]
         dice.choices([step for _, step in steps], [weight for weight, _ in steps])[0]()

@@ -63,7 +63,8 @@ class Healths:
         """A VM's health, for how many seconds it has been so, and why nothing is done about it."""
         kept = self._kept.get(uuid)
         if kept is None:
-            return Health(Word.UNKNOWN, "it does not run"), 0.0, ""
+            why = "it does not run" if self._world.settings.read_guests else "guests are not read, by the settings"
+            return Health(Word.UNKNOWN, why), 0.0, ""
         return kept.health, time.monotonic() - kept.since, kept.waits
 
     async def look(self) -> None:
@@ -96,11 +97,12 @@ class Healths:
         seen = follower.seen(now, self._frozen(vm, follower, held))
         found = health(PowerState.RUNNING, seen, kept.health, self._world.settings.health)
         if found.word in (Word.SILENT, Word.HUNG):
-            await self._world.guests.count(follower)
+            self._world.guests.count(follower)
         before, kept.health, follower.word = kept.health, found, str(found.word)
         if found.word is not before.word:
             kept.since = now
-        if found.word is not before.word and found.word is not Word.UNKNOWN:
+        # to begin to know it, or to know it no more, is no news
+        if found.word not in (before.word, Word.UNKNOWN) and (before.word, found.word) != (Word.UNKNOWN, Word.WELL):
             await self._world.tell("health", vm.name, f"{vm.name} is {found.word}: {found.why}")
         await self._tell_events(vm, follower, kept, now)
         await self._treat(vm, kept, now, frozen=bool(seen.frozen))
@@ -192,5 +194,6 @@ def view(world: World, healths: Healths, vm: VMRecord) -> dict[str, Any]:
         "watches": list(guest.picture.watches.values()) if guest else [],
         "services": sorted((guest.picture.services or {}).values(), key=lambda s: str(s["unit"])) if guest else [],
         "processes": len(guest.picture.processes) if guest else 0,
+        "left_out": (guest.hidden if guest else 0) + world.incarnations.left_out(vm.uuid),
         "refused": {"times": guest.refusals, "why": guest.refused} if guest else {"times": 0, "why": ""},
     }

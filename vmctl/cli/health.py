@@ -99,6 +99,8 @@ def _facts(found: Row) -> list[tuple[str, Any]]:
         agent = found["agent"]
         rows.append(("system", escaped(f"{agent.get('system', '')}, Linux {agent.get('kernel', '')}")))
         rows.append(("agent", escaped(f"{agent['agent']}, every {agent['period_s']:g} s by {agent.get('transport')}")))
+    if found["left_out"]:
+        rows.append(("left out", f"{found['left_out']} processes beyond the first {found['processes']}"))
     if found["refused"]["times"]:
         rows.append(("refused", f"{found['refused']['times']} messages: {escaped(found['refused']['why'])}"))
     return rows

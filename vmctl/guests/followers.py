@@ -38,6 +38,7 @@ class Follower:
     port: str = ""  # why nothing can be heard, where that is known
     task: asyncio.Task[None] | None = None
     absent_since: float | None = None
+    counting: asyncio.Task[None] | None = None
     counted: tuple[int, ...] = ()  # disk requests and packets sent, as its host last counted them
     counted_at: float = 0.0
     used_at: float | None = None  # when they last changed
@@ -152,14 +153,17 @@ class Guests:
         address = next((a for a in addresses if ":" not in a), addresses[0] if addresses else "")
         self._incarnations.guest_picture(follower.uuid, heard.boot_id, heard.seen, ip=address, gone=heard.gone)
 
-    async def count(self, follower: Follower) -> None:
-        """See whether a silent guest still uses its disk or network."""
+    def count(self, follower: Follower) -> None:
+        """See whether a silent guest still uses its disk or network; nobody waits for the answer."""
         now = time.monotonic()
         link = self._links.get(follower.host)
-        if link is None or not link.online or now - follower.counted_at < COUNT_EVERY_S:
-            return
-        follower.counted_at = now
-        with contextlib.suppress(VmctlError):
-            counted = await link.virt.use(follower.uuid)
-            if counted != follower.counted:
-                follower.counted, follower.used_at = counted, now
+        if link is not None and link.online and now - follower.counted_at >= COUNT_EVERY_S:
+            follower.counted_at = now
+            follower.counting = asyncio.create_task(_count(follower, link, now), name=f"count {follower.uuid}")
+
+
+async def _count(follower: Follower, link: HostLink, now: float) -> None:
+    with contextlib.suppress(VmctlError):
+        counted = await link.virt.use(follower.uuid)
+        if counted != follower.counted:
+            follower.counted, follower.used_at = counted, now

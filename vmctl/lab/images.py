@@ -25,10 +25,10 @@ from vmctl.lab.system import Report, mounts_below, require_programs, require_roo
 CMDLINES = {
     "tiny": "console=ttyS0 quiet nokaslr mitigations=off",
     "debian-12": "console=ttyS0 quiet nokaslr mitigations=off net.ifnames=0 root=/dev/vda rw",
+    "debian-web": "console=ttyS0 quiet nokaslr mitigations=off net.ifnames=0 root=/dev/vda rw",
 }
-_AGENT_ON_DISK = ("debian-12",)  # the others have it in their initramfs
-_PROGRAMS = {"debian-12": {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs"}}
-
+_DEBIANS = ("debian-12", "debian-web")  # have the agent on their disk, the others in their initramfs
+_DEBIAN_PROGRAMS = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs"}
 
 KEYS_KEPT = 4  # labs with keys of their own, such as the tests', that may be up at once
 
@@ -62,17 +62,18 @@ def ensure(name: str, report: Report) -> Image:
     if name not in CMDLINES:
         raise NotFound(f"no image {name!r}", hint=f"there are: {', '.join(CMDLINES)}")
     require_root(f"image {name}")
-    require_programs(_PROGRAMS.get(name))
+    require_programs(_DEBIAN_PROGRAMS if name in _DEBIANS else None)
     kernel = directory() / "kernel"
     _build(kernel, _digest("kernel.sh", "lib.sh"), report, "kernel.sh")
     agent = directory() / "agent"
     _build(agent, _agent_digest(), report, "agent.sh", "build", sys.executable)
     home = directory() / name
-    disk, recipe = home / "disk", _digest(f"{name}.sh", name, "lib.sh")
+    common = ("debian-12.sh", "debian-12") if name in _DEBIANS else ()
+    disk, recipe = home / "disk", _digest("lib.sh", *dict.fromkeys((f"{name}.sh", name, *common)))
     with_agent = recipe + _agent_digest()
-    _build(disk, with_agent if name in _AGENT_ON_DISK else recipe, report, f"{name}.sh", "disk", agent)
+    _build(disk, with_agent if name in _DEBIANS else recipe, report, f"{name}.sh", "disk", agent)
     boot, key = _boot(home), keys.public_key()
-    stamp = recipe if name in _AGENT_ON_DISK else with_agent
+    stamp = recipe if name in _DEBIANS else with_agent
     stamp += (kernel / "release").read_text() + _hash(key.read_bytes())
     _build(boot, stamp, report, f"{name}.sh", "boot", kernel, key, agent)
     _forget_old(home, boot)

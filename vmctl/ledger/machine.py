@@ -1,8 +1,8 @@
 """The processes of one machine, a VM or a host: what a picture changes, what ended and why. Pure.
 
-The rules: only a picture ends a life, or somebody who knows what became of the machine; silence ends nothing, and while
-the machine is frozen (its VM migrates) pictures count for nothing either. Identity never looks at a clock. What is too
-short-lived for a row is counted under its program, unless it listened on a port: services matter, however short.
+The rules: only a picture ends a life, or somebody who knows what became of the machine; silence ends nothing. Identity
+never looks at a clock. What is too short-lived for a row is counted under its program, unless it listened on a port:
+services matter, however short.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ class Ledger:
 
     def __init__(self, machine: str, policy: LedgerPolicy, rebooted: Why = Why.VM_REBOOTED) -> None:
         self.machine = machine
-        self.frozen = False
         self.ip = ""
         self.run: Run | None = None
         self.seen_at = 0.0  # UTC, of the last picture
@@ -53,8 +52,6 @@ class Ledger:
     def full(self, picture: Picture, seen: Iterable[Seen]) -> Step:
         """All processes of the machine: what is not among them has ended."""
         step = Step([], [])
-        if self.frozen:
-            return step
         self._enter(picture, step)
         found = {one.pid: one for one in seen if sound(one)}
         heard = self._heard is not None and picture.monotonic - self._heard <= self._policy.silence_s
@@ -71,8 +68,6 @@ class Ledger:
     def delta(self, picture: Picture, changed: Iterable[Seen], gone: Iterable[tuple[int, int]]) -> Step:
         """What is new or has changed, and (pid, start_ticks) of what is gone; the rest goes on."""
         step = Step([], [])
-        if self.frozen:
-            return step
         self._enter(picture, step)
         for pid, start_ticks in gone:
             process = self._processes.get(pid)
