@@ -34,6 +34,7 @@ class Watch:
         self.told_failed = False
         self.fails = 0
         self.pids: list[int] = []
+        self.ended = 0  # the process whose exit was told last
         self.probe: probe.Probe | None = None
         self.beat: tuple[int, float] | None = None  # the file's time stamp, and when it was first seen
         self.restarts: list[float] = []
@@ -87,10 +88,10 @@ class Watches:
             if kind == "unit or program":
                 kind = "program" if services.known is None else "unit"
             if kind == "unit":
-                watch.pids = services.main_pids(watch.settings.units)
+                self._now_about(watch, services.main_pids(watch.settings.units))
                 self._judge(watch, now, *health.of_unit(services.known, watch.settings.units))
             elif kind == "program":
-                watch.pids = programs(target)
+                self._now_about(watch, programs(target))
                 self._judge(watch, now, *health.of_program(" or ".join(target), watch.pids))
             elif kind == "heartbeat":
                 age = self._age(watch, now)
@@ -104,14 +105,24 @@ class Watches:
         """systemd has answered."""
         for watch in self._all:
             if watch.settings.kind.startswith("unit"):
-                watch.pids = services.main_pids(watch.settings.units)
+                self._now_about(watch, services.main_pids(watch.settings.units))
                 self._judge(watch, now, *health.of_unit(services.known, watch.settings.units))
+
+    def _now_about(self, watch: Watch, pids: "list[int]") -> None:
+        """The processes of a service. One that was there and is not has exited: its pidfd may not have told that yet,
+        or there are none here; systemd's answer may be older than its pidfd's."""
+        for pid in watch.pids:
+            if pid not in pids and pid != watch.ended:
+                watch.ended = pid
+                self._tell(watch, "exited", f"process {pid} ended", pid, None)
+        watch.pids = pids
 
     def exited(self, pid: int, start: "int | None") -> None:
         """A process that a watch is about has ended."""
         for watch in self._all:
             if pid in watch.pids:
                 watch.pids = [other for other in watch.pids if other != pid]
+                watch.ended = pid
                 self._tell(watch, "exited", f"process {pid} ended", pid, start)
 
     def _age(self, watch: Watch, now: float) -> "float | None":

@@ -91,11 +91,16 @@ class Pool:
 
     def set_up(self) -> None:
         """Hosts, storage and image, as a user adds them."""
-        image = images.ensure("tiny", lambda _line: None)
         self.do("host", "add", *self.hosts)
         self.do("storage", "add", "main", "--path", "/shared")
-        boot = ("--kernel", str(image.kernel), "--initrd", str(image.initrd), "--cmdline", image.cmdline)
-        self.do("image", "add", "tiny", str(image.disk), *boot)
+        self.image("tiny")
+
+    def image(self, name: str) -> None:
+        """An image that the lab builds, added once."""
+        if name not in self.do("image", "list", "-o", "name").out.split():
+            image = images.ensure(name, lambda _line: None)
+            boot = ("--kernel", str(image.kernel), "--initrd", str(image.initrd), "--cmdline", image.cmdline)
+            self.do("image", "add", name, str(image.disk), *boot, timeout_s=600)
 
     # -- hosts, past vmctl
 

@@ -177,11 +177,6 @@ def test_a_stopped_service_is_told_and_mended_in_debian(pool: Pool) -> None:
 @contextmanager
 def debian(pool: Pool, name: str) -> Iterator[None]:
     """A VM of the real distribution."""
-    from vmctl.lab import images
-
-    if pool("image", "list", "-o", "name").out.find("debian-12") < 0:
-        image = images.ensure("debian-12", lambda _line: None)
-        boot = ("--kernel", str(image.kernel), "--initrd", str(image.initrd), "--cmdline", image.cmdline)
-        pool.do("image", "add", "debian-12", str(image.disk), *boot, timeout_s=300)
+    pool.image("debian-12")
     with pool.vms(name, image="debian-12", memory="384M"):
         yield

@@ -10,7 +10,6 @@ import pytest
 
 from tests.lab.pool import Pool, wait_for
 from vmctl.cli.client import Client
-from vmctl.lab import images
 
 pytestmark = pytest.mark.lab
 
@@ -162,19 +161,14 @@ def test_load_is_kept_with_its_history(pool: Pool) -> None:
 
 
 def test_a_debian_guest_boots_answers_and_migrates(pool: Pool) -> None:
-    image = images.ensure("debian-12", print)
-    boot = ("--kernel", str(image.kernel), "--initrd", str(image.initrd), "--cmdline", image.cmdline)
-    pool.do("image", "add", "debian-12", str(image.disk), *boot)
-    try:
-        with pool.vms("deb", options=("--disk", "2G"), memory="512M", image="debian-12"):
-            address = pool.address("deb")
-            up = lambda: "deb" in pool.ssh(address, "hostname", check=False)  # noqa: E731
-            wait_for(up, 120, "SSH into the guest")
-            boot_id = pool.ssh(address, "cat /proc/sys/kernel/random/boot_id")
-            home = pool.vm("deb")["host"]
-            pool.do("migrate", "deb")
-            assert pool.vm("deb")["host"] != home
-            assert pool.ssh(address, "cat /proc/sys/kernel/random/boot_id") == boot_id
-            pool.do("stop", "deb")
-    finally:
-        pool.do("image", "remove", "debian-12")
+    pool.image("debian-12")
+    with pool.vms("deb", options=("--disk", "2G"), memory="512M", image="debian-12"):
+        address = pool.address("deb")
+        up = lambda: "deb" in pool.ssh(address, "hostname", check=False)  # noqa: E731
+        wait_for(up, 120, "SSH into the guest")
+        boot_id = pool.ssh(address, "cat /proc/sys/kernel/random/boot_id")
+        home = pool.vm("deb")["host"]
+        pool.do("migrate", "deb")
+        assert pool.vm("deb")["host"] != home
+        assert pool.ssh(address, "cat /proc/sys/kernel/random/boot_id") == boot_id
+        pool.do("stop", "deb")

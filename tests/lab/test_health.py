@@ -30,8 +30,8 @@ def lives(pool: Pool, name: str, *options: str) -> dict[str, dict[str, Any]]:
 
 def test_processes_stay_themselves_over_a_migration(pool: Pool) -> None:
     with pool.vms("inside"):
-        found = becomes(pool, "inside", "well")
-        assert found["why"] == "sshd in order" and found["os"]["mem_total_mib"] > 50
+        found = wait_for(lambda: (h := health(pool, "inside"))["why"] == "sshd in order" and h, 60, "sshd is watched")
+        assert found["health"] == "well" and found["os"]["mem_total_mib"] > 50
         assert "well" in pool.do("list").out and "sshd" in pool.do("health", "inside").out
         before = wait_for(lambda: len(seen := lives(pool, "inside")) >= 7 and seen, 20, "its processes are known")
         address = pool.address("inside")

@@ -8,7 +8,6 @@ import pytest
 
 from tests.lab.pool import Pool, wait_for
 from tests.lab.test_health import becomes, health, lives
-from vmctl.lab import images
 
 pytestmark = [pytest.mark.lab, pytest.mark.nightly]
 SLOW_S = 600.0  # Tomcat begins, on an emulated CPU
@@ -17,16 +16,11 @@ SLOW_S = 600.0  # Tomcat begins, on an emulated CPU
 @pytest.fixture
 def web(pool: Pool) -> Iterator[str]:
     """A VM with both, up and well."""
-    image = images.ensure("debian-web", print)
-    boot = ("--kernel", str(image.kernel), "--initrd", str(image.initrd), "--cmdline", image.cmdline)
-    pool.do("image", "add", "debian-web", str(image.disk), *boot, timeout_s=600)
-    try:
-        with pool.vms("web", image="debian-web", memory="1G"):
-            wait_for(lambda: health(pool, "web")["watches"], SLOW_S, "its agent speaks")
-            becomes(pool, "web", "well", SLOW_S)
-            yield "web"
-    finally:
-        pool.do("image", "remove", "debian-web")
+    pool.image("debian-web")
+    with pool.vms("web", image="debian-web", memory="1G"):
+        wait_for(lambda: health(pool, "web")["watches"], SLOW_S, "its agent speaks")
+        becomes(pool, "web", "well", SLOW_S)
+        yield "web"
 
 
 def serves(pool: Pool, port: int, program: str) -> str:
