@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,3 +93,11 @@ async def test_nothing_is_done_to_a_paused_one(
     kvm1.shows(PowerState.PAUSED)
     await healths.look()
     assert await world.store.tasks(10) == []
+
+
+async def test_a_vm_that_nobody_follows_says_why(world: World, healths: Healths) -> None:
+    vm = await world.store.vm("web1")
+    assert healths.of(vm)[0].why == "kvm1 has not shown it yet"
+    assert healths.of(replace(vm, power=PowerState.STOPPED))[0].why == "it is stopped"
+    object.__setattr__(world.settings, "read_guests", False)
+    assert healths.of(vm)[0].why == "guests are not read, by the settings"

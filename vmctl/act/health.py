@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmctl.decide import heal
-from vmctl.decide.health import Health, Word, health
+from vmctl.decide.health import Health, Seen, Word, health
 from vmctl.guests import Follower
 from vmctl.model import PowerState
 from vmctl.records import DecisionRecord, VMRecord
@@ -59,13 +59,19 @@ class Healths:
         self._read_at = -RECORDS_EVERY_S
         self._kept: dict[str, Kept] = {}
 
-    def of(self, uuid: str) -> tuple[Health, float, str]:
+    def of(self, vm: VMRecord) -> tuple[Health, float, str]:
         """A VM's health, for how many seconds it has been so, and why nothing is done about it."""
-        kept = self._kept.get(uuid)
+        kept = self._kept.get(vm.uuid)
         if kept is None:
-            why = "it does not run" if self._world.settings.read_guests else "guests are not read, by the settings"
-            return Health(Word.UNKNOWN, why), 0.0, ""
+            return self._not_followed(vm), 0.0, ""
         return kept.health, time.monotonic() - kept.since, kept.waits
+
+    def _not_followed(self, vm: VMRecord) -> Health:
+        if vm.power is PowerState.STOPPED:
+            return health(PowerState.STOPPED, Seen(None))
+        if not self._world.settings.read_guests:
+            return Health(Word.UNKNOWN, "guests are not read, by the settings")
+        return Health(Word.UNKNOWN, f"{vm.host or 'its host'} has not shown it yet")
 
     async def look(self) -> None:
         """Follow what runs, and see how each of them is."""
@@ -176,7 +182,7 @@ def views(world: World, healths: Healths, vms: Collection[VMRecord]) -> list[dic
 
 def view(world: World, healths: Healths, vm: VMRecord) -> dict[str, Any]:
     """One VM's health, and what its guest told of itself."""
-    found, for_s, waits = healths.of(vm.uuid)
+    found, for_s, waits = healths.of(vm)
     follower = world.guests.followers.get(vm.uuid)
     guest = follower.guest if follower else None
     heard_s = follower.heard_s(time.monotonic()) if follower else None
