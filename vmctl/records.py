@@ -74,6 +74,11 @@ class VMRecord:
         return self.spec.uuid
 
     @property
+    def lease_storage(self) -> str:
+        """The storage that holds its lease: that of its first disk; empty where it has none."""
+        return self.spec.disks[0].storage if self.spec.disks else ""
+
+    @property
     def name(self) -> str:
         """The VM's name."""
         return self.spec.name

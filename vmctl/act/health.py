@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,11 +172,6 @@ def _sentence(event: dict[str, Any]) -> str:
     process = f" (process {event['pid']})" if event.get("pid") else ""
     why = f": {event['why']}" if event.get("why") else ""
     return f"{about} {event['what']}{process}{why}"
-
-
-def views(world: World, healths: Healths, vms: Collection[VMRecord]) -> list[dict[str, Any]]:
-    """Healths as clients see them."""
-    return [view(world, healths, vm) for vm in vms]
 
 
 def view(world: World, healths: Healths, vm: VMRecord) -> dict[str, Any]:

@@ -30,9 +30,10 @@ MISSING = "runs without its lease"
 
 async def missing(world: World, link: HostLink, vms: list[VMRecord]) -> list[VMRecord]:
     """Those of the host's running VMs that do not hold their lease. Raises HostError when that cannot be read."""
+    storages = {storage.name: storage for storage in await world.store.all(Storage)} if vms else {}
     spaces: dict[str, list[VMRecord]] = defaultdict(list)
     for vm in vms:
-        storage = await world.store.find(Storage, vm.spec.disks[0].storage) if vm.spec.disks else None
+        storage = storages.get(vm.lease_storage)
         if storage is not None and storage.lockspace and not vm.adopted:
             spaces[storage.lockspace].append(vm)
     without: list[VMRecord] = []

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmctl.act import power
-from vmctl.act.whereabouts import LEFT_OVER, Answer, ask, home
+from vmctl.act.whereabouts import Answer, ask, home
 from vmctl.decide import migrate as ladder
 from vmctl.decide.fit import refusal
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, LibvirtError, MigrationFailed, NotFound, Refused, Uncertain, VmctlError
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.ssh import Listener
-from vmctl.hosts.virt import JobProgress
+from vmctl.hosts.virt import LEFT_OVER, JobProgress
 from vmctl.model import PowerState
 from vmctl.observe import observe
 from vmctl.records import VMRecord
@@ -115,7 +115,7 @@ async def _withdraw(offered: Listener) -> None:
 async def _copy(world: World, job: Job, vm: VMRecord, source: HostLink, socket: str, uri: str, *, unsafe: bool) -> None:
     """Run the migration and watch it until libvirt says how it ended. Raises LibvirtError, Cancelled, HostError."""
     may = world.policy.allow_post_copy
-    watch = _Watch(world, job, vm, source, (source.name, world.moving[vm.uuid]))
+    watch = _Watch(world, job, vm, source, world.moving[vm.uuid])
     await watch.allow(0)  # once it copies, this would wait in line for its monitor
     copying = source.virt.migrate(vm.uuid, socket, uri, unsafe=unsafe, adopted=vm.adopted, post_copy=may)
     running = asyncio.create_task(copying)
@@ -144,7 +144,7 @@ class _Watch:
     job: Job
     vm: VMRecord
     source: HostLink
-    hosts: tuple[str, str]  # source, target
+    target: str
     rung: int = 0
     rung_at: float = 0.0
     low: float = float("inf")
@@ -221,7 +221,7 @@ class _Watch:
     async def _drop_target(self) -> None:
         """The abort waits for a target's QEMU that does not answer: take that half-made copy away."""
         self.aborted_at = time.monotonic()
-        target = self.world.link(self.hosts[1])
+        target = self.world.link(self.target)
         with contextlib.suppress(HostError, NotFound):
             here, there = await self.source.virt.power(self.vm.uuid), await target.virt.power(self.vm.uuid)
             if here[0] is PowerState.RUNNING and there[0] is PowerState.PAUSED and there[1] in LEFT_OVER:

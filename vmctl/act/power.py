@@ -57,8 +57,8 @@ async def measured(world: World) -> Cluster:
 
 
 async def storage_of(world: World, vm: VMRecord) -> Storage | None:
-    """The storage that holds the VM's lease: that of its first disk."""
-    return await world.store.find(Storage, vm.spec.disks[0].storage) if vm.spec.disks else None
+    """The storage that holds the VM's lease."""
+    return await world.store.find(Storage, vm.lease_storage) if vm.lease_storage else None
 
 
 def xml_for(vm: VMRecord, link: HostLink, storage: Storage | None) -> str:

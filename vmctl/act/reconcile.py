@@ -9,12 +9,12 @@ import contextlib
 import time
 from dataclasses import replace
 
-from vmctl.act.whereabouts import ALIVE, LEFT_OVER, Answer, ask
+from vmctl.act.whereabouts import ALIVE, Answer, ask
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import DomainSeen
+from vmctl.hosts.virt import LEFT_OVER, DomainSeen
 from vmctl.model import Disk, PowerState, Spec
 from vmctl.records import Storage, VMRecord
 from vmctl.world import World

@@ -13,7 +13,6 @@ from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.world import World
 
-LEFT_OVER = ("migrating", "starting up")  # why a migration's copy is paused
 ALIVE = (PowerState.RUNNING, PowerState.PAUSED, PowerState.STOPPING)
 
 

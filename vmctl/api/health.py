@@ -20,7 +20,7 @@ router = APIRouter()
 async def all_healths(controller: Now) -> list[dict[str, Any]]:
     """Every VM's health, by name."""
     vms = sorted(await controller.world.store.all(VMRecord), key=lambda vm: vm.name)
-    return health.views(controller.world, controller.healths, vms)
+    return [health.view(controller.world, controller.healths, vm) for vm in vms]
 
 
 @router.get("/vms/{name}/health")

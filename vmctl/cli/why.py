@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from vmctl import errors
-from vmctl.cli import complete, output
+from vmctl.cli import complete, output, times
 from vmctl.cli.client import Client
 
 
@@ -40,15 +39,14 @@ def _verdicts(found: dict[str, Any], most: int) -> None:
 @click.command()
 @click.argument("name", shell_complete=complete.vms)
 @click.option("--not", "not_host", metavar="HOST", help="Why it did not go to this host.")
-@click.option("--at", metavar="TIME", help="The decision in force then (ISO time, UTC).")
+@click.option("--at", type=times.Moment(), help="The decision in force then (ISO time, UTC).")
 @output.option
-def why(name: str, not_host: str | None, at: str | None, form: str) -> None:
+def why(name: str, not_host: str | None, at: float | None, form: str) -> None:
     """Say why a VM is where it is: the decision, every host's verdict, and the inputs with their ages then.
 
     Example: vmctl why web1
     """
-    moment = datetime.fromisoformat(at).replace(tzinfo=UTC).timestamp() if at else None
-    found = Client().get("vms", name, "why", at=moment)
+    found = Client().get("vms", name, "why", at=at)
     if form not in ("table", "wide"):
         output.data(found, form)
         return

@@ -15,13 +15,12 @@ from vmctl.guests.guest import Guest, Heard
 from vmctl.guests.port import read
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import DomainSeen
+from vmctl.hosts.virt import LEFT_OVER, DomainSeen
 from vmctl.incarnations import Incarnations
 from vmctl.model import PowerState
 
 log = logging.getLogger("vmctl.guests")
 HERE = (PowerState.RUNNING, PowerState.PAUSED)
-HALF_MADE = ("migrating", "starting up")  # why a migration's copy is paused
 GONE_AFTER_S = 5.0  # between two hosts' readings a VM that moves may be on neither
 RETRY_S, SLOWEST_RETRY_S = 0.1, 10.0
 SETTLED_S = 5.0  # a port that was open for so long is tried again at once
@@ -112,7 +111,7 @@ class Guests:
         found: list[tuple[DomainSeen, HostLink]] = []
         for link in self._links.values():
             domain = link.domains.get(uuid)
-            if link.online and domain is not None and domain.power in HERE and domain.why not in HALF_MADE:
+            if link.online and domain is not None and domain.power in HERE and domain.why not in LEFT_OVER:
                 found.append((domain, link))
         found.sort(key=lambda pair: pair[0].power is not PowerState.RUNNING)
         return found[0][1] if found else None

@@ -33,7 +33,6 @@ OWN = Life._fields[3:]  # beyond what the machine's run says
 LIFE: tuple[Any, ...] = (
     *(MachineRunRow.__table__.c[name] for name in Run._fields),  # type: ignore[attr-defined]
     *(IncarnationRow.__table__.c[name] for name in OWN),  # type: ignore[attr-defined]
-    MachineRunRow.__table__.c.seen_at,  # type: ignore[attr-defined]
 )
 
 
@@ -174,7 +173,7 @@ class LedgerStore:
         for some in _batches(numbers, RUNS_AT_ONCE):
             which = col(IncarnationRow.run_id).in_(some) & col(IncarnationRow.ended_at).is_(None)
             found: dict[Run, list[Life]] = {}
-            for life, _ in await self._lives(_lives().where(which)):
+            for life in await self._lives(_lives().where(which)):
                 found.setdefault(life.of, []).append(life)
             for run, lives in found.items():
                 yield run, lives
@@ -203,7 +202,7 @@ class LedgerStore:
             ended = col(IncarnationRow.ended_at)
             query = query.where(ended.is_(None) if valid else ended.is_not(None))
         order = (col(IncarnationRow.ended_at).desc().nulls_first(), col(IncarnationRow.id).desc())
-        return [life for life, _ in await self._lives(query.order_by(*order).limit(most))]
+        return await self._lives(query.order_by(*order).limit(most))
 
     async def find(self, name: str) -> list[Life]:
         """The lives of that gpid, UUID or beginning of a UUID, valid and newest first. Raises ValueError."""
@@ -232,7 +231,7 @@ class LedgerStore:
         if alike:
             query = query.where(alike[0] | alike[-1])
         order = (col(IncarnationRow.first_seen).desc(), col(IncarnationRow.id).desc())
-        return [found for found, _ in await self._lives(query.order_by(*order).limit(most))]
+        return await self._lives(query.order_by(*order).limit(most))
 
     async def listening(self, ip: str, port: int, at: float, most: int = 100) -> list[Life]:
         """Who listened on that port of that address then, in the order they began."""
@@ -242,7 +241,7 @@ class LedgerStore:
             col(ListeningRow.ip) == ip, col(ListeningRow.port) == port, col(ListeningRow.since) <= at,
             until.is_(None) | (until >= at),
         )  # fmt: skip
-        return [life for life, _ in await self._lives(query.order_by(col(ListeningRow.since)).limit(most))]
+        return await self._lives(query.order_by(col(ListeningRow.since)).limit(most))
 
     async def short_lived(self, machine: str | None, since_day: int, most: int = 200) -> list[ShortLived]:
         """What was too short-lived for a row, since a day, the most CPU first."""
@@ -255,12 +254,11 @@ class LedgerStore:
             return [ShortLived(*row) for row in rows]
 
     async def _newest(self, query: Any) -> list[Life]:
-        found = [life for life, _ in await self._lives(query)]
-        return sorted(found, key=lambda life: (life.ended_at is not None, -life.first_seen))
+        return sorted(await self._lives(query), key=lambda life: (life.ended_at is not None, -life.first_seen))
 
-    async def _lives(self, query: Any) -> list[tuple[Life, float]]:
+    async def _lives(self, query: Any) -> list[Life]:
         async with database.session(self._engine, reading=True) as db:
-            return [(Life(*row[:-1]), row[-1]) for row in await db.execute(query)]
+            return [Life(*row) for row in await db.execute(query)]
 
 
 def uuid_range(text: str) -> tuple[bytes, bytes]:

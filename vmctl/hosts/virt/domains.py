@@ -28,6 +28,7 @@ PAUSED_WHY = {
     libvirt.VIR_DOMAIN_PAUSED_POSTCOPY: "post-copy",
     libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED: "post-copy failed",
 }
+LEFT_OVER = ("migrating", "starting up")  # why a migration's half-made copy is paused
 
 
 @dataclass(frozen=True, slots=True)
