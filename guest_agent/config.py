@@ -12,6 +12,7 @@ from collections import namedtuple
 
 PATH = "/etc/vmctl-agent.toml"
 WATCHES_MAX = 64
+START_S = 60.0
 SSHD_UNITS = ("ssh.service", "sshd.service", "ssh.socket")
 SSHD_PROGRAMS = ("sshd", "dropbear")
 KINDS = ("program", "port", "http", "heartbeat")
@@ -30,8 +31,9 @@ NUMBERS = {
 }
 OTHERS = {"port": "", "kernel_threads": False, "watch_sshd": True, "mask": (), "watch": ()}
 
-Watch = namedtuple("Watch", "name kind units target timeout_s max_age_s failures restart")
-Watch.__doc__ = """One thing to watch. `target`: names of the program, or (host, port, path or None), or the file."""
+Watch = namedtuple("Watch", "name kind units target timeout_s max_age_s start_s failures restart")
+Watch.__doc__ = """One thing to watch. `target`: names of the program, or (host, port, path or None), or the file.
+`start_s`: what was never well has so long before it counts as failed."""
 Config = namedtuple(
     "Config",
     "period_s period_min_s period_max_s full_every_s processes_max restart_budget restart_window_s restart_backoff_s"
@@ -82,7 +84,7 @@ def check(values: "dict[str, object]") -> Config:
 
 def _sshd() -> Watch:
     """By its unit where there is systemd, else by its program."""
-    return Watch("sshd", "unit or program", SSHD_UNITS, SSHD_PROGRAMS, 2.0, 0.0, 1, False)
+    return Watch("sshd", "unit or program", SSHD_UNITS, SSHD_PROGRAMS, 2.0, 0.0, START_S, 1, False)
 
 
 def _watch(values: "dict[str, object]") -> Watch:
@@ -90,7 +92,7 @@ def _watch(values: "dict[str, object]") -> Watch:
     where = f"watch {name!r}"
     if not name or len(name) > 64 or not name.isprintable():
         raise Wrong("each watch needs a name of at most 64 characters")
-    _only(values, {"name", "unit", "timeout_s", "max_age_s", "failures", "restart", *KINDS}, where)
+    _only(values, {"name", "unit", "timeout_s", "max_age_s", "start_s", "failures", "restart", *KINDS}, where)
     kinds = [kind for kind in KINDS if kind in values]
     units = _strings(values, "unit")
     if len(kinds) > 1 or not (kinds or units):
@@ -106,6 +108,7 @@ def _watch(values: "dict[str, object]") -> Watch:
         _target(kind, values, where),
         _number(values, "timeout_s", 2.0, 0.1, 60.0),
         _number(values, "max_age_s", 60.0, 1.0, 1e7),
+        _number(values, "start_s", START_S, 0.0, 3600.0),
         _number(values, "failures", 2 if kind in ("port", "http") else 1, 1, 100),
         restart,
     )

@@ -1,6 +1,6 @@
 """This machine, seen from inside: all that is told of it, kept up to date. Linux; `windows` has the other."""
 
-from guest_agent import versions
+from guest_agent import health, versions
 from guest_agent.config import Config
 from guest_agent.listeners import Listeners
 from guest_agent.machine import Machine
@@ -47,11 +47,8 @@ class Guest:
         self.scanner.forget_kernel_threads()
 
     def pids_of(self, programs: "tuple[str, ...]") -> "list[int]":
-        """The processes of a program by the names it may have, the oldest first. A dead one that nobody has buried does
-        not count, and neither do the children that a daemon makes of itself for each connection."""
-        records = sorted(self.scanner.records.items(), key=lambda item: item[0][1])
-        found = {key[0]: record for key, record in records if record["program"] in programs and record["state"] != "Z"}
-        return [pid for pid, record in found.items() if record["ppid"] not in found]
+        """The processes of a program by the names it may have."""
+        return health.program_pids(self.picture.processes, programs.__contains__)
 
     def start_of(self, pid: int) -> "int | None":
         """When a process began, ticks since boot."""

@@ -3,6 +3,8 @@
 A verdict is (ok, why): True, False, or None where it cannot be told yet.
 """
 
+from collections.abc import Callable
+
 UNIT_FIELDS = ("Id", "LoadState", "ActiveState", "SubState", "MainPID", "NRestarts", "StateChangeTimestampMonotonic")
 SERVICES_MAX = 512
 FAILED_MAX = 32
@@ -47,6 +49,22 @@ def failed(found: "list[dict[str, str]]") -> "list[str]":
 
 def _number(text: str) -> int:
     return int(text) if text.isdigit() else 0
+
+
+def main_pids(known: "dict[str, dict[str, object]] | None", names: "tuple[str, ...]") -> "list[int]":
+    """Main processes of these services."""
+    records = [known[name] for name in names if name in known] if known else []
+    return [record["pid"] for record in records if record["pid"]]  # type: ignore[misc]
+
+
+def program_pids(
+    processes: "dict[tuple[int, int], dict[str, object]]", is_meant: "Callable[[str], bool]"
+) -> "list[int]":
+    """The processes of a program, the oldest first. A dead one that nobody has buried does not count, and neither do
+    the children that a daemon makes of itself for each connection."""
+    records = sorted(processes.items(), key=lambda item: item[0][1])
+    found = {key[0]: one for key, one in records if one["state"] != "Z" and is_meant(str(one["program"]))}
+    return [pid for pid, record in found.items() if record["ppid"] not in found]
 
 
 def of_unit(known: "dict[str, dict[str, object]] | None", names: "tuple[str, ...]") -> "tuple[bool | None, str]":

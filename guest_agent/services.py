@@ -54,11 +54,6 @@ class Services:
         """Something was done to a service: ask at the next look."""
         self._asked_at, self._stamp = now - PAUSE_S, -1
 
-    def main_pids(self, names: "tuple[str, ...]") -> "list[int]":
-        """Main processes of these services."""
-        records = [self.known[name] for name in names if name in self.known] if self.known else []
-        return [record["pid"] for record in records if record["pid"]]  # type: ignore[misc]
-
     def _time_stamp(self) -> int:
         try:
             return os.stat(self._units).st_mtime_ns

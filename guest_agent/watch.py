@@ -13,8 +13,8 @@ from guest_agent.config import Watch as Settings
 from guest_agent.machine import at, up_s
 from guest_agent.services import Services
 
-GRACE_S = 60.0  # what was never well has so long to start before it counts as failed
-GRACE_RESTARTED_S = {"unit": 5.0, "program": 5.0}  # after a restart; systemd waits for a unit to come up by itself
+UP_AT_ONCE = ("unit", "program")  # after a restart systemd itself waits until these are up
+UP_AT_ONCE_S = 5.0
 RESTART_WITHIN_S = 120.0
 PIDS_MAX = 16
 EVENTS_MAX = 32
@@ -29,7 +29,7 @@ class Watch:
         self.ok: bool | None = None
         self.why = "not looked at yet"
         self.since_s = round(up_s(), 3)
-        self.patient_until = now + GRACE_S
+        self.patient_until = now + settings.start_s
         self.failed_at = 0.0
         self.told_failed = False
         self.fails = 0
@@ -88,7 +88,7 @@ class Watches:
             if kind == "unit or program":
                 kind = "program" if services.known is None else "unit"
             if kind == "unit":
-                self._now_about(watch, services.main_pids(watch.settings.units))
+                self._now_about(watch, health.main_pids(services.known, watch.settings.units))
                 self._judge(watch, now, *health.of_unit(services.known, watch.settings.units))
             elif kind == "program":
                 self._now_about(watch, programs(target))
@@ -105,7 +105,7 @@ class Watches:
         """systemd has answered."""
         for watch in self._all:
             if watch.settings.kind.startswith("unit"):
-                self._now_about(watch, services.main_pids(watch.settings.units))
+                self._now_about(watch, health.main_pids(services.known, watch.settings.units))
                 self._judge(watch, now, *health.of_unit(services.known, watch.settings.units))
 
     def _now_about(self, watch: Watch, pids: "list[int]") -> None:
@@ -159,7 +159,7 @@ class Watches:
             watch.told_failed = watch.gave_up = False
             self._tell(watch, "recovered", why)
         elif before is False:
-            watch.patient_until = now + GRACE_S  # it is coming up again: as long as the first time
+            watch.patient_until = now + watch.settings.start_s  # it is coming up again: as long as the first time
 
     def _tell(self, watch: Watch, what: str, why: str, pid: "int | None" = None, start: "int | None" = None) -> None:
         unit = watch.settings.units[0] if watch.settings.units else ""
@@ -191,7 +191,7 @@ class Watches:
         if child.code == 0:
             self._tell(watch, "restarted", f"restart {watch.restarts_done} since the agent started; was: {watch.why}")
             watch.ok, watch.why = None, "restarted, not looked at yet"
-            watch.patient_until = now + GRACE_RESTARTED_S.get(watch.settings.kind, GRACE_S)
+            watch.patient_until = now + _patience_s(watch)
         else:
             reason = " ".join(child.text.split()) or "no systemctl"
             self._tell(watch, "restart failed", f"systemctl ended with {child.code}: {reason}")
@@ -225,6 +225,12 @@ class Watches:
 
 def _waits(watch: Watch) -> bool:
     return watch.probe is not None and watch.probe.result is None
+
+
+def _patience_s(watch: Watch) -> float:
+    """After a restart: twice as long each time, lest what comes up slowly be stopped again and again on its way."""
+    usual: float = UP_AT_ONCE_S if watch.settings.kind in UP_AT_ONCE else watch.settings.start_s
+    return usual * 2.0 ** max(0, len(watch.restarts) - 1)
 
 
 def _unit_to_restart(watch: Watch, services: Services) -> str:

@@ -9,6 +9,7 @@ import platform
 
 import psutil
 
+from guest_agent import health
 from guest_agent.config import Config
 from guest_agent.masking import Masks
 from guest_agent.picture import Picture
@@ -40,11 +41,6 @@ class Services:
 
     def forget(self, now: float) -> None:
         """They are read at each look anyway."""
-
-    def main_pids(self, names: "tuple[str, ...]") -> "list[int]":
-        """Main processes of these services."""
-        records = [self.known[name] for name in names if name in self.known] if self.known else []
-        return [record["pid"] for record in records if record["pid"]]  # type: ignore[misc]
 
 
 class Listeners:
@@ -151,9 +147,9 @@ class Guest:
         """There are none."""
 
     def pids_of(self, programs: "tuple[str, ...]") -> "list[int]":
-        """The processes of a program by the names it may have, with or without .exe."""
-        names = [name.lower() + end for name in programs for end in ("", ".exe")]
-        return [key[0] for key, one in self.picture.processes.items() if str(one["program"]).lower() in names]
+        """The processes of a program by the names it may have, with or without .exe, in small letters or not."""
+        names = {name.lower() + end for name in programs for end in ("", ".exe")}
+        return health.program_pids(self.picture.processes, lambda program: program.lower() in names)
 
     def start_of(self, pid: int) -> "int | None":
         """When a process began."""

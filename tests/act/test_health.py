@@ -26,6 +26,7 @@ def follower(world: World, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch) -> F
     monkeypatch.setattr(Guests, "look", lambda _self, _moving: None)
     kvm1.shows(PowerState.RUNNING)
     made = world.guests.followers[UUID] = Follower(UUID, host="kvm1")
+    made.guest.picture.os = {"boot_id": "boot-1"}
     return made
 
 
@@ -93,6 +94,17 @@ async def test_nothing_is_done_to_a_paused_one(
     kvm1.shows(PowerState.PAUSED)
     await healths.look()
     assert await world.store.tasks(10) == []
+
+
+async def test_health_is_told_when_it_has_changed_since_it_was_told(
+    world: World, healths: Healths, follower: Follower
+) -> None:
+    follower.guest.heard_at = float("inf")
+    watch = follower.guest.picture.watches["web"] = {"name": "web", "ok": None, "why": "no answer yet"}
+    for ok in (None, True, None, True, False, None, False, None, True):
+        watch["ok"] = ok
+        await healths.look()
+    assert [event.text.split(":")[0] for event in await told(world, "health")] == ["web1 is degraded", "web1 is well"]
 
 
 async def test_a_vm_that_nobody_follows_says_why(world: World, healths: Healths) -> None:

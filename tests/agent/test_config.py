@@ -37,6 +37,7 @@ def test_a_file_with_everything(tmp_path: Path) -> None:
         unit = "tomcat10.service"
         restart = true
         failures = 3
+        start_s = 90
         [[watch]]
         name = "db"
         port = 5432
@@ -54,6 +55,7 @@ def test_a_file_with_everything(tmp_path: Path) -> None:
     )
     config = read(str(file))
     assert config.period_s == 2.0 and isinstance(config.period_s, float)
+    assert {watch.name: watch.start_s for watch in config.watches if watch.start_s != 60} == {"web": 90.0}
     kinds = {watch.name: (watch.kind, watch.target, watch.failures, watch.restart) for watch in config.watches}
     assert kinds == {
         "web": ("http", ("127.0.0.1", 8080, "/health?x=1"), 3, True),

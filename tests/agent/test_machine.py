@@ -205,6 +205,25 @@ def test_the_whole_machine_in_the_terms_of_the_table() -> None:
     assert all(record["pid"] == key[0] for key, record in guest.picture.processes.items())
 
 
+@pytest.mark.parametrize("kind", [Guest, windows.Guest])
+def test_the_processes_of_a_program_are_its_oldest_ones(kind: type[Guest | windows.Guest]) -> None:
+    """Not what a daemon makes of itself for each connection, and not what is dead."""
+    guest = kind(config.check({}), time.monotonic())
+    rows = [(9, 1, 700, "sshd", "S"), (7, 1, 500, "sshd", "S"), (30, 7, 900, "sshd", "S"), (31, 30, 950, "sshd", "R")]
+    rows += [(40, 1, 990, "sshd", "Z"), (8, 1, 100, "cron", "S")]
+    guest.picture.processes.clear()
+    for pid, parent, start, program, state in rows:
+        guest.picture.processes[pid, start] = {"ppid": parent, "program": program, "state": state}
+    assert guest.pids_of(("sshd", "dropbear")) == [7, 9]
+    assert guest.pids_of(("nothing",)) == []
+
+
+def test_a_program_of_windows_goes_by_its_name_however_it_is_written() -> None:
+    guest = windows.Guest(config.check({}), time.monotonic())
+    guest.picture.processes = {(4, 1): {"ppid": 0, "program": "SSHD.EXE", "state": "R"}}
+    assert guest.pids_of(("sshd",)) == [4]
+
+
 def test_versions_of_packages() -> None:
     if not Path(versions.DPKG).exists():
         pytest.skip("no dpkg here")

@@ -20,10 +20,12 @@ LIMITS = Limits(budget=3, window_s=600, backoff_s=2)
 class World:
     """One watch, a clock of its own, and a systemd of which only the answers are real."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, code: int = 0) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, code: int = 0, settings: tuple[config.Watch, ...] = SETTINGS
+    ) -> None:
         self.now = 1000.0
         self.services = Services("/nowhere/units")
-        self.watches = watch.Watches(SETTINGS, LIMITS, self.now)
+        self.watches = watch.Watches(settings, LIMITS, self.now)
         self.orders: list[list[str]] = []
         self.comes_up = True
 
@@ -82,6 +84,15 @@ def test_a_restart_that_is_not_allowed_is_told(monkeypatch: pytest.MonkeyPatch) 
     world.show("failed")
     told = world.run(10)
     assert told[:2] == ["failed", "restart failed"]
+
+
+def test_what_comes_up_slowly_is_not_restarted_again_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that takes longer than it is given has twice as long after each restart: 60, then 120 s."""
+    one = {"name": "web", "unit": "web.service", "restart": True, "heartbeat": "/nowhere"}
+    world = World(monkeypatch, settings=config.check({"watch_sshd": False, "watch": [one]}).watches)
+    assert world.run(75) == ["failed", "restarted"]
+    assert world.run(55) == ["restarted"]
+    assert world.run(110) == []
 
 
 def test_what_was_never_well_has_time_to_start(monkeypatch: pytest.MonkeyPatch) -> None:

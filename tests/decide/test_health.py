@@ -34,6 +34,15 @@ def test_a_watch_that_fails_degrades() -> None:
     assert word(watches=watches) == (Word.DEGRADED, "apache2: not active, for 2 min; db: failed, for 3 s")
 
 
+def test_a_watch_that_is_not_known_yet_makes_nobody_well() -> None:
+    watches = (Watch("ssh", True, 50.0), Watch("tomcat", None, 3.0, "not well yet: status 503"), Watch("db", None, 3.0))
+    why = "tomcat: not well yet: status 503; db: not known yet"
+    assert word(watches=watches) == (Word.UNKNOWN, why)
+    assert word(WELL, watches=watches) == (Word.UNKNOWN, why)
+    assert word(Health(Word.DEGRADED, "db: failed"), watches=watches) == (Word.DEGRADED, why)  # it was restarted
+    assert word(watches=(*watches, Watch("http", False, 9.0))) == (Word.DEGRADED, "http: failed, for 9 s")
+
+
 @pytest.mark.parametrize(
     ("heard", "period", "silent"), [(14, 1, False), (16, 1, True), (29, 10, False), (31, 10, True)]
 )

@@ -11,7 +11,8 @@ from hypothesis import strategies as some
 
 from guest_agent import wire
 from tests.guests.agents import HELLO, UTC_US, Agent, process, report
-from vmctl.guests import Guest, Heard
+from vmctl.guests import Follower, Guest, Heard
+from vmctl.guests.followers import GOODBYE
 from vmctl.guests.report import MOST_PROCESSES
 
 
@@ -77,6 +78,39 @@ def test_a_service_that_its_manager_restarted_is_an_event(guest: Guest) -> None:
     take(guest, agent.begin(services=[service]))
     take(guest, agent.say("delta", report(services=[service | {"pid": 9, "restarts": 2}])))
     assert [(e["what"], e["unit"]) for e in guest.events] == [("restarted by itself", "tomcat.service")]
+
+
+def test_a_watch_that_is_not_known_is_neither_well_nor_failed(guest: Guest) -> None:
+    watches = [{"name": name, "ok": ok, "since_s": 50.0} for name, ok in (("a", True), ("b", False), ("c", None))]
+    take(guest, Agent().begin(watches=watches))
+    assert [(watch.name, watch.ok, watch.for_s) for watch in guest.watches(12.0)] == [
+        ("a", True, 12.0),  # 60 s up when it was heard, 2 s ago
+        ("b", False, 12.0),
+        ("c", None, 12.0),
+    ]
+
+
+def test_nothing_is_known_of_a_guest_from_before_its_boot(guest: Guest) -> None:
+    agent = Agent()
+    take(guest, agent.begin(process(7), watches=[{"name": "web", "ok": True}]))
+    take(guest, agent.say("hello", HELLO))  # the same boot: its agent was restarted
+    assert guest.watches(11.0) and Follower("u", guest).seen(11.0).heard_s == 1.0
+    _, answer = take(guest, agent.say("hello", HELLO | {"boot_id": "boot-2"}))
+    assert answer == []  # everything comes by itself
+    assert guest.watches(11.0) == () and guest.boot_id == "boot-2"
+    seen = Follower("u", guest).seen(11.0)
+    assert (seen.heard_s, seen.port) == (None, "its agent has said hello and nothing more yet")
+    take(guest, agent.say("full", report(os={"boot_id": "boot-2"}, processes=[], watches=[])))
+    assert Follower("u", guest).seen(11.0).heard_s == 1.0
+
+
+def test_a_goodbye_is_the_cause_of_the_silence_after_it(guest: Guest) -> None:
+    agent = Agent()
+    take(guest, agent.begin(process(7)))
+    take(guest, agent.say("bye", {}), 12.0)
+    assert Follower("u", guest).seen(40.0).port == GOODBYE and Follower("u", guest).seen(40.0).heard_s == 28.0
+    take(guest, agent.say("hello", HELLO), 50.0)
+    assert Follower("u", guest).seen(51.0).port == ""
 
 
 UNBELIEVABLE: list[tuple[str, Any]] = [

@@ -42,6 +42,7 @@ class Kept:
 
     health: Health = UNKNOWN
     since: float = 0.0
+    said: Word = Word.WELL  # the last word that was told; to be well from the first is no news
     waits: str = ""  # why nothing is done to it, where something could be
     taken: deque[float] = field(default_factory=lambda: deque(maxlen=32))  # steps, newest first
     told: deque[float] = field(default_factory=lambda: deque(maxlen=EVENTS_IN))
@@ -106,8 +107,8 @@ class Healths:
         before, kept.health, follower.word = kept.health, found, str(found.word)
         if found.word is not before.word:
             kept.since = now
-        # to begin to know it, or to know it no more, is no news
-        if found.word not in (before.word, Word.UNKNOWN) and (before.word, found.word) != (Word.UNKNOWN, Word.WELL):
+        if found.word not in (kept.said, Word.UNKNOWN):
+            kept.said = found.word
             await self._world.tell("health", vm.name, f"{vm.name} is {found.word}: {found.why}")
         await self._tell_events(vm, follower, kept, now)
         await self._treat(vm, kept, now, frozen=bool(seen.frozen))

@@ -1,7 +1,8 @@
 """How is a VM, in one word and one sentence? From what its guest said, and when; and from what its host saw of it.
 
 Silence is not sickness: it has an age and, where known, a cause. While the VM is paused, being moved or restarted, the
-last answer stands. Only a guest that neither speaks nor reads nor writes anything for two minutes is called hung.
+last answer stands. Nobody is well by a watch of which nothing is known yet. Only a guest that neither speaks nor reads
+nor writes anything for two minutes is called hung.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Watch:
     """Something that the guest's agent was told to watch, as it last reported it."""
 
     name: str
-    ok: bool
+    ok: bool | None  # None: not known yet, or not to be known
     for_s: float  # since it is so
     why: str = ""
 
@@ -57,7 +58,7 @@ class Health:
 
 
 def health(power: PowerState, seen: Seen, last: Health | None = None, policy: HealthPolicy = DEFAULT) -> Health:
-    """A VM's health now; `last` is what stands while it is frozen."""
+    """A VM's health now; `last` is what it was, which stands while it is frozen."""
     if power is PowerState.STOPPED:
         return Health(Word.UNKNOWN, "it is stopped")
     if seen.frozen:
@@ -67,10 +68,18 @@ def health(power: PowerState, seen: Seen, last: Health | None = None, policy: He
         return Health(Word.UNKNOWN, seen.port or "no agent has been heard since it was started")
     if seen.heard_s > max(policy.silent_after_s, SILENT_AFTER_PERIODS * seen.period_s):
         return _silent(seen.heard_s, seen, policy.hung_after_s)
-    failing = [watch for watch in seen.watches if not watch.ok]
+    failing = [watch for watch in seen.watches if watch.ok is False]
     if failing:
         return Health(Word.DEGRADED, "; ".join(f"{w.name}: {w.why or 'failed'}, for {age(w.for_s)}" for w in failing))
+    if any(watch.ok is None for watch in seen.watches):
+        return _not_known(seen.watches, last)
     return Health(Word.WELL, _well(seen))
+
+
+def _not_known(watches: tuple[Watch, ...], last: Health | None) -> Health:
+    """Some watches are not known: who was sick stays sick until they are."""
+    word = Word.DEGRADED if last is not None and last.word is Word.DEGRADED else Word.UNKNOWN
+    return Health(word, "; ".join(f"{w.name}: {w.why or 'not known yet'}" for w in watches if w.ok is None))
 
 
 def _silent(heard_s: float, seen: Seen, hung_after_s: float) -> Health:

@@ -25,6 +25,7 @@ GONE_AFTER_S = 5.0  # between two hosts' readings a VM that moves may be on neit
 RETRY_S, SLOWEST_RETRY_S = 0.1, 10.0
 SETTLED_S = 5.0  # a port that was open for so long is tried again at once
 COUNT_EVERY_S = 10.0
+GOODBYE = "its agent said goodbye: it was stopped, or its guest goes down or boots again"
 
 
 @dataclass(slots=True)
@@ -50,9 +51,11 @@ class Follower:
     def seen(self, now: float, frozen: str = "") -> Seen:
         """What its health follows from."""
         guest = self.guest
-        cause = "its agent has ended" if guest.goodbye else self.port
+        cause = GOODBYE if guest.goodbye else self.port
         if not cause and guest.refused and not guest.whole:
             cause = f"what it says is not believed: {guest.refused}"
+        if self.guest.heard_at is not None and not guest.picture.os:
+            return Seen(None, port=cause or "its agent has said hello and nothing more yet", frozen=frozen)
         return Seen(
             heard_s=self.heard_s(now),
             period_s=guest.period_s,

@@ -97,6 +97,9 @@ class Guest:
         self.heard_at, self.goodbye = now, message.type == wire.BYE
         if message.type == wire.HELLO:
             self.hello = body
+            if self.picture.os.get("boot_id", body["boot_id"]) != body["boot_id"]:
+                self.picture, self.whole = Picture(), False  # it has booted: of what was known nothing is true
+                self._asked_at = now  # it tells everything by itself
         elif message.type == wire.EVENT:
             self.whole = self.whole and follows
             self.events.append(body)
@@ -158,9 +161,9 @@ class Guest:
         )
 
     def watches(self, now: float) -> tuple[Watch, ...]:
-        """What is watched there, as last told; what cannot be known counts as in order."""
+        """What is watched there, as last told."""
         up_s = self.up_s + (now - self.heard_at if self.heard_at is not None else 0.0)
         return tuple(
-            Watch(str(w["name"]), w["ok"] is not False, max(0.0, up_s - w.get("since_s", up_s)), str(w.get("why", "")))  # type: ignore[operator]
+            Watch(str(w["name"]), w["ok"], max(0.0, up_s - w.get("since_s", up_s)), str(w.get("why", "")))  # type: ignore[operator,arg-type]
             for w in self.picture.watches.values()
         )

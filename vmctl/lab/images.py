@@ -22,12 +22,11 @@ from vmctl.errors import CommandFailed, NotFound
 from vmctl.lab import keys
 from vmctl.lab.system import Report, mounts_below, require_programs, require_root, run
 
+_DEBIANS = ("debian-12", "debian-web", "debian-peers")  # have the agent on their disk, the others in their initramfs
 CMDLINES = {
     "tiny": "console=ttyS0 quiet nokaslr mitigations=off",
-    "debian-12": "console=ttyS0 quiet nokaslr mitigations=off net.ifnames=0 root=/dev/vda rw",
-    "debian-web": "console=ttyS0 quiet nokaslr mitigations=off net.ifnames=0 root=/dev/vda rw",
+    **dict.fromkeys(_DEBIANS, "console=ttyS0 quiet nokaslr mitigations=off net.ifnames=0 root=/dev/vda rw"),
 }
-_DEBIANS = ("debian-12", "debian-web")  # have the agent on their disk, the others in their initramfs
 _DEBIAN_PROGRAMS = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs"}
 
 KEYS_KEPT = 4  # labs with keys of their own, such as the tests', that may be up at once
