@@ -4,7 +4,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$top/.venv
 
 # what the program and its tests need, without a lab
-base_packages="busybox-static gcc libc6-dev libvirt-clients libvirt-daemon-system libvirt-dev openssh-client openssh-server pkg-config
+base_packages="busybox-static ganeti-htools gcc libc6-dev libvirt-clients libvirt-daemon-system libvirt-dev openssh-client openssh-server pkg-config
 python3 python3-dev python3-venv"
 # what the lab needs besides
 lab_packages="ca-certificates cpio dnsmasq-base dropbear-bin e2fsprogs iproute2 iptables iputils-ping
@@ -42,4 +42,14 @@ install_python() {
     # compiled once, here: some machines forbid Python to keep what it compiled, and every command would pay for it
     "$venv/bin/python" -m compileall -q "$top/vmctl" "$venv/lib" >/dev/null || true
     printf '%s' "$stamp" > "$venv/stamp"
+}
+
+# The planner's search is compiled to machine code, once for each change of it.
+compile_search() {
+    local stamp
+    stamp=$(cat "$top"/vmctl/decide/*.py | sha256sum)
+    [ "$(cat "$venv/search" 2>/dev/null)" != "$stamp" ] || return 0
+    say "compiling the planner"
+    "$venv/bin/python" -m vmctl.decide.warm
+    printf '%s' "$stamp" > "$venv/search"
 }

@@ -18,8 +18,9 @@ PACKAGE = ROOT / "vmctl"
 # From the bottom up. A module imports only rooms further down, or its own room.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("vmctl.__init__", "vmctl.model", "vmctl.errors", "vmctl.paths", "vmctl.identity"),
-    ("vmctl.config", "vmctl.records", "vmctl.specjson"),
-    ("vmctl.decide", "vmctl.ledger", "vmctl.lab"),
+    ("vmctl.config", "vmctl.records", "vmctl.specjson", "vmctl.decisions"),
+    ("vmctl.decide", "vmctl.ledger", "vmctl.lab", "vmctl.snapshot", "vmctl.ganeti"),
+    ("vmctl.offline",),
     ("vmctl.hosts",),
     ("vmctl.store",),
     ("vmctl.incarnations",),
@@ -41,6 +42,10 @@ ONLY: dict[str, tuple[str, ...]] = {
     "vmctl.records": ("vmctl.model",),
     "vmctl.specjson": ("vmctl.model",),
     "vmctl.decide": ("vmctl.model",),
+    "vmctl.decisions": ("vmctl.model",),
+    "vmctl.offline": ("vmctl.model", "vmctl.errors", "vmctl.decide", "vmctl.decisions"),
+    "vmctl.snapshot": ("vmctl.model", "vmctl.errors"),
+    "vmctl.ganeti": ("vmctl.model", "vmctl.errors"),
     "vmctl.identity": (),
     "vmctl.ledger": ("vmctl.model", "vmctl.identity"),
     "vmctl.hosts": ("vmctl.model", "vmctl.errors", "vmctl.config", "vmctl.records", "vmctl.specjson", "vmctl.ledger"),
@@ -54,20 +59,28 @@ ONLY: dict[str, tuple[str, ...]] = {
     ),
     "vmctl.lab": ("vmctl.errors", "vmctl.paths"),
 }
-# The command line is a client: it knows errors, settings and the lab, and the server only where it starts it.
+# The command line is a client: it knows errors, settings and the lab, the server only where it starts it, and what
+# is decided only where there is a snapshot instead of a server.
 CLI_MAY = ("vmctl.__init__", "vmctl.errors", "vmctl.paths", "vmctl.cli")
-CLI_ALSO = {"vmctl.cli.lab": ("vmctl.lab",), "vmctl.cli.serve": ("vmctl.api.app", "vmctl.config")}
+CLI_ALSO = {
+    "vmctl.cli.lab": ("vmctl.lab",),
+    "vmctl.cli.offline": ("vmctl.model", "vmctl.config", "vmctl.snapshot", "vmctl.offline"),
+    "vmctl.cli.serve": ("vmctl.api.app", "vmctl.config"),
+    "vmctl.cli.snapshots": ("vmctl.model", "vmctl.snapshot", "vmctl.ganeti"),
+}
 # Not part of the room it lies in: `python -m vmctl.lab` is the command `vmctl lab`
 MAINS = ("vmctl.lab.__main__",)
 # An outside package -> the only rooms that import it
 OWNERS: dict[str, tuple[str, ...]] = {
     "libvirt": ("vmctl.hosts.virt",),
     "asyncssh": ("vmctl.hosts.ssh",),
+    "numba": ("vmctl.decide",),
+    "numpy": ("vmctl.decide",),
     "sqlmodel": ("vmctl.store",),
     "sqlalchemy": ("vmctl.store",),
     "alembic": ("vmctl.store",),
     "fastapi": ("vmctl.api",),
-    "pydantic": ("vmctl.api", "vmctl.guests"),
+    "pydantic": ("vmctl.api", "vmctl.guests", "vmctl.snapshot"),
     "typing_extensions": ("vmctl.guests.report",),
     "guest_agent": ("vmctl.guests",),
     "uvicorn": ("vmctl.api", "vmctl.cli.serve"),
@@ -86,6 +99,10 @@ PURE = (
     "vmctl.identity",
     "vmctl.ledger",
     "vmctl.decide",
+    "vmctl.decisions",
+    "vmctl.offline",
+    "vmctl.snapshot",
+    "vmctl.ganeti",
     "vmctl.hosts.domainxml",
     "vmctl.hosts.processes",
 )
@@ -319,7 +336,20 @@ def test_errors_are_caught_broadly_at_the_edges_only() -> None:
 
 # -- what a command loads
 
-HEAVY = ("fastapi", "pydantic", "sqlmodel", "sqlalchemy", "libvirt", "asyncssh", "httpx", "rich", "uvicorn", "asyncio")
+HEAVY = (
+    "fastapi",
+    "pydantic",
+    "sqlmodel",
+    "sqlalchemy",
+    "libvirt",
+    "asyncssh",
+    "httpx",
+    "rich",
+    "uvicorn",
+    "asyncio",
+    "numba",
+    "numpy",
+)
 PROBE = f"""
 import sys
 sys.argv = ["vmctl", *sys.argv[1:]]

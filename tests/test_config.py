@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from vmctl.config import Settings, load
+from vmctl.config import Settings, changed_policy, load
 from vmctl.errors import Usage
+from vmctl.model import Policy
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -58,7 +59,7 @@ downtime_ms = [50, 150]
         ("policy = 7", "policy must be like "),
         ("[policy]\nmax_moves = 1.5", "max_moves must be like 8, not 1.5"),
         ("[policy]\nmax_moves = true", "max_moves must be like 8, not True"),
-        ("[policy]\nmin_gain = true", "min_gain must be like 0.02, not True"),
+        ("[policy]\nmin_gain = true", "min_gain must be like 0.01, not True"),
         ("[policy]\nallow_post_copy = 1", "allow_post_copy must be like False, not 1"),
         ("[policy]\ndowntime_ms = [1, 'x']", "downtime_ms must be like 100, not 'x'"),
         ("[policy]\ndowntime_ms = []", "downtime_ms must be like "),
@@ -83,3 +84,23 @@ def test_an_unknown_setting_is_answered_with_the_known_ones(tmp_path: Path) -> N
 def test_settings_do_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         Settings().ssh_user = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "text", ["[policy]\nmax_moves = 3", "max_moves = 3", "ssh_user = 'a'\n[policy]\nmax_moves = 3"]
+)
+def test_a_policy_may_be_changed_by_a_file_of_its_own(text: str) -> None:
+    assert changed_policy(Policy(min_gain=0.5), text, "a file") == Policy(min_gain=0.5, max_moves=3)
+
+
+@pytest.mark.parametrize("text", ["max_move = 3", "[policy]\nmax_moves = 'x'", "max_moves"])
+def test_a_mistake_in_such_a_file_is_an_error(text: str) -> None:
+    with pytest.raises(Usage, match="a file"):
+        changed_policy(Policy(), text, "a file")
+
+
+def test_a_table_of_numbers() -> None:
+    found = changed_policy(Policy(), "class_overcommit = {gold = 1, silver = 2.5}", "a file").class_overcommit
+    assert found == {"gold": 1.0, "silver": 2.5} and type(found["gold"]) is float
+    with pytest.raises(Usage, match=r"class_overcommit: gold must be like 0\.0"):
+        changed_policy(Policy(), "class_overcommit = {gold = 'much'}", "a file")

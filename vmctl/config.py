@@ -54,6 +54,15 @@ def load(path: Path | None = None) -> Settings:
         raise Usage(f"{path} is not valid TOML: {err}") from err
 
 
+def changed_policy(policy: Policy, text: str, where: str) -> Policy:
+    """The policy with what a settings file says in [policy], or says alone, in place of its own. Raises Usage."""
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as err:
+        raise Usage(f"{where} is not valid TOML: {err}") from err
+    return _fill(policy, found.get("policy", found), where)
+
+
 Record = TypeVar("Record")
 
 
@@ -72,6 +81,8 @@ def _like(old: Any, value: Any, where: str) -> Any:
         return _fill(old, value, where)
     if isinstance(old, tuple) and isinstance(value, list) and value:
         return tuple(_like(old[0], item, where) for item in value)
+    if isinstance(old, dict) and isinstance(value, dict):
+        return {key: _like(0.0, item, f"{where}: {key}") for key, item in value.items()}  # all of ours hold numbers
     if isinstance(old, float) and type(value) is int:
         return float(value)
     if type(old) is not type(value):

@@ -21,6 +21,7 @@ from vmctl import config, paths
 from vmctl.act import create, hosts, leases, migrate, plans, power, storage
 from vmctl.act.health import Healths
 from vmctl.act.reconcile import reconcile
+from vmctl.decide.warm import warm
 from vmctl.errors import Refused, VmctlError
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.link import HostLink
@@ -118,6 +119,7 @@ class Controller:
         )
         for seconds, work, name in regularly:
             self._spawn(self._every(seconds, work, name), name)
+        self._spawn(asyncio.to_thread(warm), "compile the search")
         await self.scheduler.start()
 
     def attach(self, record: HostRecord) -> HostLink:

@@ -10,7 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
+from math import inf
 
+GROUPS = ("apart", "together", "prefer_apart", "prefer_together")  # fields of Spec that name a group of VMs
 NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
 
 
@@ -71,10 +74,15 @@ class Spec:
     cpu_xml: str = ""  # the <cpu> element fixed at create, so that the guest sees one CPU for life
     machine: str = ""  # the versioned machine type fixed at create; empty: the host's default
     agent_port: str = "virtio"  # or "isa": the emulated serial port for guests without virtio
-    apart: str = ""  # VMs of one apart group never share a host
+    apart: str = ""  # VMs of one apart group never share a host (or what `apart_by` names)
+    apart_by: str = ""  # the key of a host label that names a failure domain, such as "rack"; empty: the host itself
     together: str = ""  # VMs of one together group always share a host
+    prefer_apart: str = ""  # as `apart`, as far as it can be had
+    prefer_together: str = ""  # as `together`, as far as it can be had
     labels: Mapping[str, str] = field(default_factory=dict)  # what a host must carry
     pinned: bool = False  # never moved by rebalancing
+    load_class: str = ""  # how far its vCPUs may be promised more than once: a key of Policy.class_overcommit
+    one_numa_node: bool = False  # its memory must fit into one NUMA node of its host
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,10 @@ class VMLoad:
     cpu: float  # cores
     mem_mib: int  # resident
     age_s: float = 0.0
+    disk: float = 0.0  # share of its host's disk time
+    net: float = 0.0  # share of its host's link
+    stall: float = 0.0  # share of time in which something inside it waited (its agent's PSI)
+    dirty_mib_s: float = 0.0  # memory that it rewrites
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,8 @@ class HostLoad:
     psi_io: float = 0.0
     steal: float = 0.0
     age_s: float = 0.0  # how old the newest sample is
+    disk: float = 0.0  # share of time in which its disks were busy
+    net: float = 0.0  # share of its link in use
     stall_cpu: float | None = None  # in a forecast: the CPU use at which pressure and steal were measured
 
 
@@ -131,11 +145,14 @@ class Host:
     labels: Mapping[str, str] = field(default_factory=dict)
     draining: bool = False
     storages: frozenset[str] = frozenset()  # storages proven reachable from here
+    bridges: frozenset[str] | None = None  # its bridges, where known
+    cpu_models: frozenset[str] | None = None  # CPU models that its QEMU can offer, where known
+    numa_mib: tuple[int, ...] = ()  # memory of each NUMA node, where known
     why_not: str = ""  # why it is not ONLINE, in words
     no_lock: str = ""  # why its lock manager gives no leases, in words; empty: it does
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cluster:
     """Everything a decision may look at, at one moment."""
 
@@ -143,13 +160,42 @@ class Cluster:
     vms: tuple[VM, ...]
     taken_at: float = 0.0  # UTC seconds, for display only
 
+    @cached_property
+    def _hosts(self) -> dict[str, Host]:
+        return {host.name: host for host in self.hosts}
+
+    @cached_property
+    def _on(self) -> dict[str, tuple[VM, ...]]:
+        found: dict[str, list[VM]] = {}
+        for vm in self.vms:
+            for host in {vm.host, vm.moving_to} - {""}:
+                found.setdefault(host, []).append(vm)
+        return {host: tuple(vms) for host, vms in found.items()}
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, str], tuple[VM, ...]]:
+        found: dict[tuple[str, str], list[VM]] = {}
+        for vm in self.vms:
+            for kind in GROUPS:
+                if name := getattr(vm.spec, kind):
+                    found.setdefault((kind, name), []).append(vm)
+        return {group: tuple(vms) for group, vms in found.items()}
+
     def on(self, host: str) -> tuple[VM, ...]:
         """The VMs that run on a host or are promised a place there."""
-        return tuple(vm for vm in self.vms if host in (vm.host, vm.moving_to))
+        return self._on.get(host, ())
 
     def host(self, name: str) -> Host | None:
         """The host of that name."""
-        return next((host for host in self.hosts if host.name == name), None)
+        return self._hosts.get(name)
+
+    def group(self, kind: str, name: str) -> tuple[VM, ...]:
+        """The VMs of a group; `kind` is one of GROUPS."""
+        return self._groups.get((kind, name), ()) if name else ()
+
+    def groups(self, kind: str) -> tuple[str, ...]:
+        """The names of all groups of one kind, sorted."""
+        return tuple(sorted(name for which, name in self._groups if which == kind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +244,21 @@ class Move:
     source: str
     target: str
     why: str
-    gain: float = 0.0  # how much it lowers the score
+    gain: float = 0.0  # how much it evens out, as a share of one host (the score's fall times the number of hosts)
     cost: float = 0.0  # its price in the same unit
     mem_mib: int = 0
+    score: float = 0.0  # of the cluster after it
+    wave: int = 1  # the moves of one wave share no host, and may go side by side once the waves before are done
+    minutes: float = 0.0  # on the wire, as foreseen
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much a plan may take; infinite where nothing is said."""
+
+    moves: float = inf
+    gib: float = inf  # of memory over the wire
+    minutes: float = inf  # on the wire, one after the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,22 +277,32 @@ class Policy:
     """What an admin wants decisions to weigh and respect."""
 
     cpu_overcommit: float = 8.0  # promised vCPUs per core
+    class_overcommit: Mapping[str, float] = field(default_factory=dict)  # the same, for the VMs of a load class
     mem_overcommit: float = 1.0  # promised memory per byte of memory
     mem_reserve_mib: int = 256  # kept free on each host for the host itself
     vm_overhead_mib: int = 64  # QEMU's own memory beside the guest's
+    spare_host: bool = False  # N+1: whichever host dies, its VMs must still fit on the others
     new_vm_cpu: float = 0.25  # expected use of a new VM, cores per vCPU, until measured
     weight_cpu: float = 1.0
     weight_mem: float = 1.0
     weight_promised: float = 0.5
+    weight_vcpus: float = 0.0
+    weight_disk: float = 0.5
+    weight_net: float = 0.5
     weight_overload: float = 4.0
     weight_stall: float = 2.0
+    weight_groups: float = 0.05  # of each pair of VMs that would rather be apart, or together, and is not
     overload_above: float = 0.80  # a host busier than this is overloaded
     max_age_s: float = 30.0  # a sample older than this decides nothing
     min_imbalance: float = 0.10  # below this score a cluster is left alone
-    min_gain: float = 0.02  # a move must lower the score by at least this, beyond its cost
-    cost_per_gib: float = 0.002  # price of moving 1 GiB, in units of score
+    min_gain: float = 0.01  # a move must gain this share of a host beyond its price
+    price_per_move: float = 0.01  # what a move costs besides its bytes: disturbance and risk, as a share of a host
+    price_per_minute: float = 0.06  # and what a minute on the wire costs
+    link_mib_s: float = 1000.0  # how fast memory crosses the wire
     cooldown_s: float = 600.0  # a VM that moved rests this long
-    max_moves: int = 8  # per plan
+    max_moves: float = 8  # per plan
+    max_gib: float = inf  # over the wire, per plan
+    max_minutes: float = inf  # on the wire, per plan
     max_outgoing: int = 1  # live migrations at once, per source host
     max_incoming: int = 2  # and per target host
     downtime_ms: tuple[int, ...] = (100, 200, 300, 500, 1000)  # the ladder's steps

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.decide.clusters import NAMES, POLICY, after, broken_pairs, cluster, clusters, host, named, refused, vm
-from vmctl.decide.rebalance import drain
+from vmctl.decide.drain import drain
 from vmctl.model import Cluster, Host, Plan, PowerState
 
 HOSTS = (host("kvm1", 1.0), host("kvm2", 0.5), host("kvm3", 0.2))

@@ -91,13 +91,41 @@ def test_a_group_may_leave_a_draining_host_one_by_one() -> None:
 
 
 def test_a_vm_is_no_wider_than_its_host() -> None:
-    assert no(vm("web1", cpus=5), host("kvm1")) == "cpu: CPU: wants 5 vCPUs, the host has 4 CPUs"
+    assert no(vm("web1", cpus=5), host("kvm1")) == "size: wants 5 vCPUs, the host has 4 CPUs"
     assert no(vm("web1", cpus=4), host("kvm1")) == ""
+
+
+def test_what_a_host_is_known_to_lack_rules_it_out() -> None:
+    web = vm("web1", mac="52:54:00:00:00:01", bridge="br7", cpu_xml="<cpu><model fallback='forbid'>EPYC</model></cpu>")
+    assert no(web, host("kvm1")) == "", "what a host does not tell rules nothing out"
+    assert no(web, host("kvm1", bridges=frozenset({"br0"}))) == "network: needs bridge br7, the host has br0"
+    words = "CPU model: needs CPU model EPYC, which its QEMU cannot offer"
+    assert no(web, host("kvm1", cpu_models=frozenset({"qemu64"}))) == words
+    assert no(web, host("kvm1", bridges=frozenset({"br7"}), cpu_models=frozenset({"EPYC"}))) == ""
+    near = vm("db1", mem_mib=5000, one_numa_node=True)
+    assert no(near, host("kvm1", numa_mib=(6000, 2192))) == ""
+    assert no(near, host("kvm1", numa_mib=(4096, 4096))).startswith("size: wants 5000 MiB in one NUMA node")
+
+
+def test_a_load_class_has_an_overcommit_of_its_own() -> None:
+    classes = {"class_overcommit": {"guaranteed": 1.0}}
+    sure = [vm(f"db{n}", "kvm1", cpus=1, load_class="guaranteed") for n in range(3)]
+    assert no(vm("new", cpus=1, load_class="guaranteed"), host("kvm1"), *sure, **classes) == ""
+    assert no(vm("new", cpus=2, load_class="guaranteed"), host("kvm1"), *sure, **classes).startswith("cpu")
+    assert no(vm("new", cpus=4), host("kvm1"), *sure, **classes) == "", "half a core at the usual 8"
+
+
+def test_a_group_is_kept_apart_by_failure_domain() -> None:
+    hosts = [host(f"kvm{n}", labels={"rack": rack}) for n, rack in ((1, "a"), (2, "a"), (3, "b"))]
+    there, new = vm("db1", "kvm1", apart="db"), vm("db2", apart="db", apart_by="rack")
+    assert no(new, hosts[1], hosts[0], there) == "apart: must be apart from db1 (group db, both in rack a)"
+    assert no(new, hosts[2], hosts[0], there) == ""
+    assert no(vm("db3", apart="db"), hosts[1], hosts[0], there, vm("db2", "", apart="db", apart_by="rack")) != ""
 
 
 def test_promised_cpus_stay_within_the_overcommit() -> None:
     others = [vm(f"old{n}", "kvm1", cpus=4) for n in range(2)]
-    words = "cpu: CPU: 9 vCPUs would be promised, 8 allowed (4 CPUs x 2)"
+    words = "cpu: CPU: 1 vCPUs are promised 0.5 cores at an overcommit of 2, 0 of 4 left"
     assert no(WEB, host("kvm1"), *others, cpu_overcommit=2.0) == words
     assert no(WEB, host("kvm1"), *others, cpu_overcommit=2.25) == ""
 
@@ -132,7 +160,8 @@ def test_the_first_broken_rule_is_named() -> None:
 
 def test_every_rule_is_tested_here() -> None:
     assert [name for name, _ in fit.RULES] == [
-        *("online", "draining", "lock", "measured", "storage", "labels", "apart", "together", "cpu", "memory")
+        *("online", "draining", "lock", "measured", "storage", "network", "CPU model", "labels", "size"),
+        *("apart", "together", "cpu", "memory"),
     ]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.decide.clusters import POLICY, cluster, clusters, host, vm, vms
-from vmctl.decide import fit
+from vmctl.decide import fit, score
 from vmctl.decide.place import place
 from vmctl.model import VM, Cluster, Host, HostState, NoPlace, Placement
 
@@ -51,7 +51,7 @@ def test_a_host_asked_for_by_name_must_still_fit() -> None:
     assert put(vm("new"), *hosts, only="kvm2").why.endswith("; asked for by name")
     found = place(vm("new", cpus=9), cluster(*hosts), POLICY, "kvm2")
     assert isinstance(found, NoPlace)
-    assert [(v.host, v.why) for v in found.verdicts] == [("kvm2", "CPU: wants 9 vCPUs, the host has 4 CPUs")]
+    assert [(v.host, v.why) for v in found.verdicts] == [("kvm2", "wants 9 vCPUs, the host has 4 CPUs")]
     assert found.why == "none of 1 hosts can take new"
 
 
@@ -78,7 +78,7 @@ def test_a_placement_breaks_no_rule_and_its_rows_sum_to_its_score(found: Cluster
         assert there is not None
         assert verdict.refusal == fit.refusal(new, there, found, POLICY)
         if verdict.refusal is None:
-            assert verdict.score == sum(value for _, value in verdict.terms)
+            assert verdict.score == score.total(verdict.terms)
     fitting = [verdict for verdict in answer.verdicts if verdict.refusal is None]
     if isinstance(answer, Placement):
         assert (answer.host, fitting[0].score) == (fitting[0].host, min(verdict.score for verdict in fitting))

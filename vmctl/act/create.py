@@ -10,7 +10,7 @@ from typing import Any
 
 from vmctl.act import disks, power
 from vmctl.errors import HostError, Refused, Usage, VmctlError
-from vmctl.model import VM, Boot, Disk, PowerState, Spec, bad_name
+from vmctl.model import GROUPS, VM, Boot, Disk, PowerState, Spec, bad_name
 from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
@@ -69,11 +69,12 @@ async def make_spec(world: World, args: dict[str, Any]) -> tuple[Spec, Image, St
         cpu_xml="" if args.get("cpu") == "host" else await baseline(world),
         machine=common_machine(world),
         agent_port=args.get("agent_port") or "virtio",
-        apart=args.get("apart") or "",
-        together=args.get("together") or "",
+        one_numa_node=bool(args.get("one_numa_node")),
         labels=args.get("labels") or {},
         disks=(Disk(storage.name, f"{storage.path}/{args['name']}.qcow2"),),
     )
+    words: dict[str, Any] = {key: args.get(key) or "" for key in (*GROUPS, "apart_by", "load_class")}
+    spec = replace(spec, **words)
     return spec, image, storage
 
 

@@ -7,28 +7,35 @@ import contextlib
 from typing import Any
 
 from vmctl.act import power, record
-from vmctl.decide import rebalance as decide
+from vmctl.decide.drain import drain
+from vmctl.decide.rebalance import curve, rebalance
 from vmctl.errors import PartlyFailed, Refused
-from vmctl.model import Plan
+from vmctl.model import Budget, Plan
 from vmctl.records import HostRecord, Task, TaskState
 from vmctl.tasks import Job, Tasks
 from vmctl.world import World
 
 
-async def plan_rebalance(world: World, who: str) -> Plan:
-    """The plan that evens the cluster out now; recorded."""
+async def plan_rebalance(world: World, who: str, budget: Budget | None = None) -> Plan:
+    """The plan that evens the cluster out now, within the budget; recorded."""
     cluster = await power.measured(world)
     # in a thread: a large cluster takes seconds, and nobody else may wait for them
-    made = await asyncio.to_thread(decide.rebalance, cluster, world.policy)
+    made = await asyncio.to_thread(rebalance, cluster, world.policy, budget)
     await record.plan(world, "rebalance", "cluster", made, cluster, who)
     return made
+
+
+async def plan_curve(world: World) -> tuple[Plan, ...]:
+    """The best plans for 1, 2, 4, ... moves; nothing is decided by it, so nothing is recorded."""
+    cluster = await power.measured(world)
+    return await asyncio.to_thread(lambda: tuple(curve(cluster, world.policy)))
 
 
 async def plan_drain(world: World, host: str, who: str) -> Plan:
     """The plan that empties a host; recorded."""
     world.link(host)
     cluster = await power.measured(world)
-    made = await asyncio.to_thread(decide.drain, cluster, host, world.policy)
+    made = await asyncio.to_thread(drain, cluster, host, world.policy)
     await record.plan(world, "drain", host, made, cluster, who)
     return made
 
@@ -41,8 +48,8 @@ class Plans:
         self._tasks = tasks
 
     async def rebalance(self, job: Job) -> dict[str, Any]:
-        """Task: even the cluster out."""
-        plan = await plan_rebalance(self._world, job.task.who)
+        """Task: even the cluster out, with no more than its arguments say: moves, gib, minutes."""
+        plan = await plan_rebalance(self._world, job.task.who, Budget(**job.args))
         return await self._carry_out(job, plan)
 
     async def drain(self, job: Job) -> dict[str, Any]:

@@ -7,16 +7,18 @@ import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from vmctl import __version__
-from vmctl.act import plans, record
+from vmctl import __version__, snapshot
+from vmctl.act import plans, power
 from vmctl.api import hosts, requests, views, vms
 from vmctl.api.shared import Now, submit
+from vmctl.decisions import plan_json
 from vmctl.hosts.history import PERIODS_S
+from vmctl.model import Budget
 from vmctl.observe import observe
 from vmctl.records import HostRecord, Schedule, Task
 from vmctl.tasks import as_json
@@ -53,16 +55,30 @@ async def history(controller: Now, kind: Literal["host", "vm"], name: str, since
     }
 
 
+@router.get("/snapshot")
+async def save_snapshot(controller: Now) -> Response:
+    """The cluster now and the policy, as a snapshot file holds them."""
+    text = snapshot.save(await power.measured(controller.world), controller.world.policy)
+    return Response(text, media_type="application/json")
+
+
 @router.get("/rebalance")
-async def plan_rebalance(controller: Now) -> dict[str, Any]:
+async def plan_rebalance(controller: Now, asked: Annotated[requests.Spend, Query()]) -> dict[str, Any]:
     """What a rebalance would do now."""
-    return record.plan_json(await plans.plan_rebalance(controller.world, "local user"))
+    budget = Budget(**asked.given())
+    return plan_json(await plans.plan_rebalance(controller.world, "local user", budget))
+
+
+@router.get("/rebalance/curve")
+async def plan_curve(controller: Now) -> list[dict[str, Any]]:
+    """The best plans for 1, 2, 4, ... moves."""
+    return [plan_json(plan) for plan in await plans.plan_curve(controller.world)]
 
 
 @router.post("/rebalance", status_code=202)
-async def rebalance(controller: Now) -> dict[str, Any]:
+async def rebalance(controller: Now, asked: requests.Spend) -> dict[str, Any]:
     """Do it."""
-    return await submit(controller, "rebalance", "cluster")
+    return await submit(controller, "rebalance", "cluster", **asked.given())
 
 
 @router.get("/tasks")

@@ -7,9 +7,10 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from vmctl.act import plans, record
+from vmctl.act import plans
 from vmctl.api import requests, views
 from vmctl.api.shared import Now, submit
+from vmctl.decisions import plan_json
 from vmctl.errors import Refused
 from vmctl.observe import observe
 from vmctl.records import HostRecord, Image, Storage
@@ -76,7 +77,7 @@ async def drain_host(controller: Now, name: str) -> dict[str, Any]:
 @router.get("/hosts/{name}/drain")
 async def plan_drain(controller: Now, name: str) -> dict[str, Any]:
     """What a drain would do."""
-    return record.plan_json(await plans.plan_drain(controller.world, name, "local user"))
+    return plan_json(await plans.plan_drain(controller.world, name, "local user"))
 
 
 @router.post("/hosts/{name}/undrain")

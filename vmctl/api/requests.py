@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -68,7 +68,12 @@ class Create(Request):
     host: str = ""
     labels: dict[str, str] = {}
     apart: str = ""
+    apart_by: str = ""
     together: str = ""
+    prefer_apart: str = ""
+    prefer_together: str = ""
+    load_class: str = ""
+    one_numa_node: bool = False
     cpu: Literal["baseline", "host"] = "baseline"
     bridge: str = ""
     agent_port: Literal["virtio", "isa"] = "virtio"
@@ -99,6 +104,18 @@ class Heal(Request):
     """off, reboot or reset."""
 
     level: str
+
+
+class Spend(Request):
+    """What a plan may take at most: moves, GiB of memory over the wire, minutes on it."""
+
+    moves: int | None = Field(None, ge=1)
+    gib: float | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0)
+
+    def given(self) -> dict[str, Any]:
+        """What was said, without the rest."""
+        return self.model_dump(exclude_none=True)
 
 
 class ScheduleSet(Request):

@@ -6,11 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from vmctl.act import checks, create, power, record
+from vmctl.act import checks, create, power
 from vmctl.api import requests, views
 from vmctl.api.shared import Now, submit
 from vmctl.controller import Controller
 from vmctl.decide.place import place
+from vmctl.decisions import inputs, placement_json
 from vmctl.errors import NotFound, Usage
 from vmctl.model import VM
 from vmctl.observe import observe
@@ -55,7 +56,7 @@ async def _dry_run(controller: Controller, vm: VM, host: str) -> dict[str, Any]:
         controller.world.link(host)
     cluster = await power.measured(controller.world)
     found = place(vm, cluster, controller.world.policy, only=host)
-    return record.placement_json(found) | {"inputs": record.inputs(cluster)}
+    return placement_json(found) | {"inputs": inputs(cluster)}
 
 
 @router.post("/vms/{name}/start", status_code=202)

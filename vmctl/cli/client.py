@@ -1,6 +1,7 @@
 """The HTTP client: one request at a time over the controller's unix socket. The standard library only: it must be fast.
 
-When no controller answers, one is started in the background, and that is said in one line.
+When no controller answers, one is started in the background, and that is said in one line. Under `--snapshot FILE`
+no controller is asked at all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 from vmctl import errors
+from vmctl.cli import offline
 
 START_LIMIT_S = 30.0
 
@@ -50,6 +52,7 @@ class Client:
 
     def __init__(self, *, autostart: bool = True) -> None:
         self._path = socket_path()
+        self._offline = offline.attached()
         self._autostart = autostart and "VMCTL_SOCKET" not in os.environ
 
     def get(self, *parts: str, **query: Any) -> Any:
@@ -70,12 +73,17 @@ class Client:
 
     def lines(self, *parts: str) -> Iterator[dict[str, Any]]:
         """GET a stream of JSON lines."""
+        if self._offline:
+            yield from self._offline.answer("GET", parts, None, {})
+            return
         with contextlib.closing(self._connect()) as connection:
             response = self._send(connection, "GET", parts, None, {})
             while line := response.readline():
                 yield json.loads(line)
 
     def _call(self, method: str, parts: tuple[str, ...], body: Any, query: dict[str, Any]) -> Any:
+        if self._offline:
+            return self._offline.answer(method, parts, body, query)
         with contextlib.closing(self._connect()) as connection:
             return json.loads(self._send(connection, method, parts, body, query).read())
 

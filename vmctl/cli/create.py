@@ -22,7 +22,12 @@ from vmctl.cli.why import print_placement
 @click.option("--host", default="", shell_complete=complete.hosts, help="Leave placement no choice.")
 @click.option("--label", "labels", type=Label(), multiple=True, help="A label that its host must carry.")
 @click.option("--apart", default="", help="Never on one host with VMs of this group.")
+@click.option("--apart-by", default="", metavar="LABEL", help="Apart by a label of hosts, such as rack.")
 @click.option("--together", default="", help="Always on one host with VMs of this group.")
+@click.option("--prefer-apart", default="", help="As --apart, as far as it can be had.")
+@click.option("--prefer-together", default="", help="As --together, as far as it can be had.")
+@click.option("--class", "load_class", default="", help="Load class: its overcommit is in [policy.class_overcommit].")
+@click.option("--one-numa-node", is_flag=True, help="Its memory must fit into one NUMA node.")
 @click.option(
     "--cpu", type=click.Choice(["baseline", "host"]), default="baseline", help="baseline: runs on every host."
 )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 
 import click
 
 from vmctl import __version__, errors
+from vmctl.cli import offline
 
 # command -> (module, attribute, one line of help); the module is imported when the command is used
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -34,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "console": ("console", "console", "Open a VM's serial console."),
     "why": ("why", "why", "Say why a VM is where it is."),
     "rebalance": ("plans", "rebalance", "Even the cluster out."),
+    "snapshot": ("snapshots", "snapshot", "The cluster as a file, for decisions without it: save, convert."),
     "schedule": ("plans", "schedule", "What runs by the clock."),
     "task": ("tasks", "task", "Tasks: list, show, attach, cancel."),
     "events": ("tasks", "events", "What happened."),
@@ -74,7 +77,12 @@ class Lazy(click.Group):
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="vmctl %(version)s")
-def cli() -> None:
+@click.option(
+    "--snapshot", type=click.Path(path_type=Path), help="Decide on this file instead of asking the controller."
+)
+@click.option("--policy", type=click.Path(path_type=Path), help="Settings whose [policy] replaces the snapshot's.")
+@click.pass_context
+def cli(context: click.Context, snapshot: Path | None, policy: Path | None) -> None:
     """Manage a pool of KVM hosts over SSH; nothing is installed on them.
 
     \b
@@ -84,6 +92,7 @@ def cli() -> None:
     vmctl create web1 --image debian-12 --cpus 2 --memory 2G
     vmctl migrate web1
     """
+    offline.attach(context, snapshot, policy)
 
 
 def main() -> None:

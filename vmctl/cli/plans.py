@@ -10,6 +10,8 @@ import click
 from vmctl.cli import follow, output
 from vmctl.cli.client import Client
 
+ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
+
 
 def print_plan(plan: dict[str, Any], form: str) -> None:
     """A plan: its sentence, each move with its reason, what stays and why, the score's terms before and after."""
@@ -18,14 +20,35 @@ def print_plan(plan: dict[str, Any], form: str) -> None:
         return
     print(output.style(plan["why"], bold=True))
     for number, move in enumerate(plan["moves"], 1):
-        gain = f" (gain {move['gain']:.3f}, cost {move['cost']:.3f})" if move["gain"] else ""
-        print(f"  {number}. {move['vm']}: {move['source']} -> {move['target']}, {mib(move)}{gain}: {move['why']}")
+        print(
+            f"  {number}. {move['vm']}: {move['source']} -> {move['target']}, {mib(move)}{_worth(move)}: {move['why']}"
+        )
     for sentence in plan["stays"]:
         print(f"  -  {output.clean(sentence)}")
     if plan["before"]:
         print(f"  {'term':18}  before   after")
         for (name, before), (_, after) in zip(plan["before"], plan["after"], strict=True):
             print(f"  {name:18}  {before:6.3f}  {after:6.3f}")
+
+
+def _worth(move: dict[str, Any]) -> str:
+    """Gain and price, as shares of one host, and the score that the move leads to; a drain has none."""
+    if not move["gain"]:
+        return ""
+    return f" (gain {move['gain']:.1%}, price {move['cost']:.1%}, score {move['score']:.3f})"
+
+
+def print_curve(plans: list[dict[str, Any]], form: str) -> None:
+    """What each budget of moves buys."""
+    columns: tuple[output.Column, ...] = (
+        ("MOVES", lambda p: len(p["moves"])),
+        ("GIB", lambda p: f"{sum(move['mem_mib'] for move in p['moves']) / 1024:.1f}"),
+        ("MINUTES", lambda p: f"{sum(move['minutes'] for move in p['moves']):.1f}"),
+        ("WAVES", lambda p: max((move["wave"] for move in p["moves"]), default=0)),
+        ("SCORE", lambda p: f"{sum(value for _, value in p['after']):.3f}"),
+        ("LAST MOVE", lambda p: p["moves"][-1]["why"] if p["moves"] else p["why"]),
+    )
+    output.rows(plans, form, columns)
 
 
 def mib(move: dict[str, Any]) -> str:
@@ -36,20 +59,29 @@ def mib(move: dict[str, Any]) -> str:
 @click.command()
 @click.option("--plan", "only_plan", is_flag=True, help="Only show the plan (the default).")
 @click.option("--apply", "apply_it", is_flag=True, help="Carry the plan out.")
+@click.option("--curve", "as_curve", is_flag=True, help="Show the best plan for 1, 2, 4, ... moves.")
+@click.option("--budget-moves", "moves", type=click.IntRange(min=1), help="At most so many moves.")
+@click.option("--budget-gib", "gib", type=ABOVE_ZERO, help="At most so much memory over the wire, GiB.")
+@click.option("--budget-minutes", "minutes", type=ABOVE_ZERO, help="At most so long on the wire, in minutes.")
 @output.option
 @follow.options
-def rebalance(only_plan: bool, apply_it: bool, form: str, detach: bool, timeout: float) -> None:
+def rebalance(
+    only_plan: bool, apply_it: bool, as_curve: bool, form: str, detach: bool, timeout: float, **budget: float | None
+) -> None:
     """Even the cluster out with few live migrations, each with its reason.
 
     Example: vmctl rebalance --apply
     """
-    if only_plan and apply_it:
-        raise click.UsageError("--plan and --apply exclude each other")
+    if apply_it and (only_plan or as_curve):
+        raise click.UsageError("--plan and --curve exclude --apply")
     client = Client()
-    if not apply_it:
-        print_plan(client.get("rebalance"), form)
+    if as_curve:
+        print_curve(client.get("rebalance", "curve"), form)
         return
-    task = client.post("rebalance")
+    if not apply_it:
+        print_plan(client.get("rebalance", **budget), form)
+        return
+    task = client.post("rebalance", body={key: value for key, value in budget.items() if value})
     follow.run(client, [task], form, _done, detach=detach, timeout=timeout)
 
 

@@ -29,11 +29,12 @@ VM_COLUMNS: tuple[output.Column, ...] = (
     ("MEMORY", lambda v: mib(v["mem_mib"])),
     ("RESIDENT", lambda v: mib(v["load"]["mem_mib"]) if v["load"] else "-"),
 )
+GROUPS = ("apart", "together", "prefer_apart", "prefer_together")
 VM_WIDE: tuple[output.Column, ...] = (
     ("READ", lambda v: rate(v["read_bytes_s"])),
     ("WRITE", lambda v: rate(v["write_bytes_s"])),
     ("IMAGE", lambda v: v["image"] or ("adopted" if v["adopted"] else "")),
-    ("GROUPS", lambda v: [f"{k}:{v[k]}" for k in ("apart", "together") if v[k]]),
+    ("GROUPS", lambda v: [f"{k}:{v[k]}" for k in GROUPS if v[k]]),
     ("MAC", lambda v: v["mac"]),
     ("UUID", lambda v: v["uuid"]),
     ("WHY", lambda v: v["why"]),

@@ -50,6 +50,9 @@ def why(name: str, not_host: str | None, at: float | None, form: str) -> None:
     if form not in ("table", "wide"):
         output.data(found, form)
         return
+    if "detail" not in found:
+        _now(found, not_host, form)
+        return
     detail = found["detail"]
     made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found["made_at"]))
     print(output.style(f"{name}: {found['why']}", bold=True))
@@ -71,6 +74,15 @@ def why(name: str, not_host: str | None, at: float | None, form: str) -> None:
             else f", CPU {row['cpu']:.2f} of {row['cpus']}, {row['mem_used_mib']} of {row['mem_mib']} MiB"
         )
         print(f"  {host}: {row['state']}, {row['vms']} VMs{use}, {age}")
+
+
+def _now(found: dict[str, Any], not_host: str | None, form: str) -> None:
+    """A snapshot has no decisions of the past: where the VM would go if it were placed now."""
+    output.say(f"{found['vm']} is on {found['now_on'] or 'no host'}; if it were placed now:")
+    if not_host:
+        _why_not(found, not_host)
+    else:
+        print_placement(found, form, most=1000)
 
 
 def _why_not(detail: dict[str, Any], host: str) -> None:

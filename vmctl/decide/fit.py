@@ -5,9 +5,13 @@ A new rule is one function and one row in RULES. `act` asks the same rules again
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from math import fsum
 
 from vmctl.model import VM, Cluster, Host, HostState, Policy, Refusal
+
+CPU_MODEL = re.compile(r"<model[^>]*>([^<]+)</model>")
 
 Rule = Callable[[VM, Host, Cluster, Policy], str | None]
 
@@ -22,16 +26,39 @@ def promised_mib(vms: tuple[VM, ...], policy: Policy) -> int:
     return sum(vm.spec.mem_mib + policy.vm_overhead_mib for vm in vms)
 
 
+def promised_cores(vm: VM, policy: Policy) -> float:
+    """The part of a core, or the cores, that its vCPUs are promised."""
+    return vm.spec.cpus / policy.class_overcommit.get(vm.spec.load_class, policy.cpu_overcommit)
+
+
+def beside_mib(host: Host, cluster: Cluster) -> int:
+    """What a host uses beside its VMs: measured, not promised."""
+    resident = sum(vm.load.mem_mib for vm in cluster.on(host.name) if vm.load and vm.host == host.name)
+    return max(0, host.load.mem_used_mib - resident) if host.load else 0
+
+
+def limit_mib(host: Host, policy: Policy) -> int:
+    """Memory that may be promised on a host, with what it uses beside its VMs."""
+    return int((host.mem_mib - policy.mem_reserve_mib) * policy.mem_overcommit)
+
+
+def domain(host: Host, key: str) -> str:
+    """The failure domain of a host: the value of a label, or the host itself where it has none or none is asked for."""
+    return host.labels.get(key) or host.name
+
+
 def expected_mib(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> int:
     """What the host will need with the VM on it: what it really uses beside its VMs, and all promises in full.
 
     A guest touches its memory bit by bit, so what is free now is no measure of what is left; what the host uses
     apart from its VMs is measured, not promised.
     """
-    stay = others(vm, host, cluster)
-    resident = sum(other.load.mem_mib for other in cluster.vms if other.load and other.host == host.name)
-    beside = max(0, host.load.mem_used_mib - resident) if host.load else 0
-    return beside + promised_mib((*stay, vm), policy)
+    return beside_mib(host, cluster) + promised_mib((*others(vm, host, cluster), vm), policy)
+
+
+def group_key(vm: VM, group: tuple[VM, ...]) -> str:
+    """The label that names the failure domains of an apart group: one for all, where only some name one."""
+    return max((vm.spec.apart_by, *(other.spec.apart_by for other in group)))
 
 
 def answers(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
@@ -74,9 +101,33 @@ def carries_labels(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str 
     return None
 
 
+def has_bridge(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
+    """The host has the VM's network, as far as is known."""
+    if host.bridges is None or not vm.spec.mac or vm.spec.bridge in host.bridges:
+        return None
+    return f"needs bridge {vm.spec.bridge}, the host has {', '.join(sorted(host.bridges)) or 'none'}"
+
+
+def offers_cpu(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
+    """The host can show the guest the CPU model that it was made with, as far as is known."""
+    named = CPU_MODEL.search(vm.spec.cpu_xml)
+    if host.cpu_models is None or named is None or named[1] in host.cpu_models:
+        return None
+    return f"needs CPU model {named[1]}, which its QEMU cannot offer"
+
+
+def is_wide_enough(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
+    """The VM has no more vCPUs than the host has CPUs, and fits into a NUMA node where it asks for one."""
+    if vm.spec.cpus > host.cpus:
+        return f"wants {vm.spec.cpus} vCPUs, the host has {host.cpus} CPUs"
+    if vm.spec.one_numa_node and host.numa_mib and vm.spec.mem_mib > max(host.numa_mib):
+        return f"wants {vm.spec.mem_mib} MiB in one NUMA node, the largest has {max(host.numa_mib)} MiB"
+    return None
+
+
 def has_memory(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
     """The memory in use beside VMs and everything promised fit, with the reserve kept free."""
-    limit = int((host.mem_mib - policy.mem_reserve_mib) * policy.mem_overcommit)
+    limit = limit_mib(host, policy)
     need = expected_mib(vm, host, cluster, policy)
     if need <= limit:
         return None
@@ -85,30 +136,35 @@ def has_memory(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | No
 
 
 def has_cpus(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
-    """The vCPUs promised stay within the overcommit, and the VM is no wider than the host."""
-    if vm.spec.cpus > host.cpus:
-        return f"CPU: wants {vm.spec.cpus} vCPUs, the host has {host.cpus} CPUs"
-    limit = host.cpus * policy.cpu_overcommit
-    promised = sum(other.spec.cpus for other in others(vm, host, cluster)) + vm.spec.cpus
-    if promised <= limit:
+    """The vCPUs promised stay within the overcommit of their load classes."""
+    wants = promised_cores(vm, policy)
+    free = host.cpus - fsum(promised_cores(other, policy) for other in others(vm, host, cluster))
+    if wants <= free + 1e-9:
         return None
     return (
-        f"CPU: {promised} vCPUs would be promised, {limit:.0f} allowed ({host.cpus} CPUs x {policy.cpu_overcommit:g})"
+        f"CPU: {vm.spec.cpus} vCPUs are promised {wants:g} cores at an overcommit of {vm.spec.cpus / wants:g}, "
+        f"{max(0.0, free):g} of {host.cpus} left"
     )
 
 
 def keeps_apart(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
-    """No VM of the same apart group is there."""
-    for other in others(vm, host, cluster):
-        if vm.spec.apart and other.spec.apart == vm.spec.apart:
-            return f"must be apart from {other.name} (group {vm.spec.apart})"
+    """No VM of the same apart group is there, or in the same failure domain."""
+    group = cluster.group("apart", vm.spec.apart)
+    key = group_key(vm, group)
+    for other in group:
+        for home in {other.host, other.moving_to} - {""}:
+            there = cluster.host(home)
+            if other.spec.uuid == vm.spec.uuid or there is None or domain(there, key) != domain(host, key):
+                continue
+            where = f", both in {key} {domain(host, key)}" if key and home != host.name else ""
+            return f"must be apart from {other.name} (group {vm.spec.apart}{where})"
     return None
 
 
 def keeps_together(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
     """The other VMs of the same together group, where placed, are there too."""
-    for other in cluster.vms:
-        if not vm.spec.together or other.spec.together != vm.spec.together or other.spec.uuid == vm.spec.uuid:
+    for other in cluster.group("together", vm.spec.together):
+        if other.spec.uuid == vm.spec.uuid:
             continue
         home = cluster.host(other.host)
         leaving = home is None or home.draining  # a group leaves a draining host one by one, and meets again
@@ -117,13 +173,19 @@ def keeps_together(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str 
     return None
 
 
-RULES: tuple[tuple[str, Rule], ...] = (
+FIXED: tuple[tuple[str, Rule], ...] = (  # what the other VMs have no part in
     ("online", answers),
     ("draining", accepts),
     ("lock", gives_leases),
     ("measured", measured),
     ("storage", reaches_storage),
+    ("network", has_bridge),
+    ("CPU model", offers_cpu),
     ("labels", carries_labels),
+    ("size", is_wide_enough),
+)
+RULES: tuple[tuple[str, Rule], ...] = (
+    *FIXED,
     ("apart", keeps_apart),
     ("together", keeps_together),
     ("cpu", has_cpus),
@@ -131,9 +193,11 @@ RULES: tuple[tuple[str, Rule], ...] = (
 )
 
 
-def refusal(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> Refusal | None:
+def refusal(
+    vm: VM, host: Host, cluster: Cluster, policy: Policy, rules: tuple[tuple[str, Rule], ...] = RULES
+) -> Refusal | None:
     """The first rule that the VM would break on this host, or None when it may run there."""
-    for name, rule in RULES:
+    for name, rule in rules:
         why = rule(vm, host, cluster, policy)
         if why is not None:
             return Refusal(name, why)

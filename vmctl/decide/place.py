@@ -1,30 +1,23 @@
-"""Where should a VM start? Every host gets a verdict: refused with a reason, or a score with its terms."""
+"""Where should a VM start? Every host gets a verdict: refused with a reason, or a score with its terms.
+
+Many VMs are placed as one, the largest first, each seeing the places that those before it have taken.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
 from vmctl.decide import score
 from vmctl.decide.fit import refusal
-from vmctl.model import VM, Cluster, Host, NoPlace, Placement, Policy, Verdict
+from vmctl.decide.problem import Board, Flags, Floats, Named, build
+from vmctl.decide.search import begin, offers, put
+from vmctl.decide.spare import anywhere, unsafe
+from vmctl.model import VM, Cluster, Host, NoPlace, Placement, Policy, Refusal, Verdict
 
-
-def verdict(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> Verdict:
-    """What speaks for or against one host."""
-    no = refusal(vm, host, cluster, policy)
-    if no is not None:
-        return Verdict(host.name, no, why=no.why)
-    after = score.moved(cluster, vm, host.name, policy)
-    new_host = after.host(host.name)
-    assert new_host is not None
-    rows = score.terms(after, policy)
-    stall = score.use(host, cluster, policy).stall
-    # A stalled host must not win just because the cluster's worst stall is elsewhere.
-    rows = (*rows, ("stall here", policy.weight_stall * stall))
-    return Verdict(host.name, None, score.total(rows), rows, _words(score.use(new_host, after, policy)))
-
-
-def _words(use: score.Use) -> str:
-    text = f"CPU {use.cpu:.0%}, memory {use.mem:.0%} used and {use.promised:.0%} promised with it there"
-    return text + (f", stalls {use.stall:.0%}" if use.stall >= 0.01 else "")
+TABLES = 5  # so many of the best hosts show their score term by term
 
 
 def place(vm: VM, cluster: Cluster, policy: Policy, only: str = "") -> Placement | NoPlace:
@@ -33,15 +26,12 @@ def place(vm: VM, cluster: Cluster, policy: Policy, only: str = "") -> Placement
     A VM that has a home looks for another one.
     """
     hosts = [host for host in cluster.hosts if host.name != vm.host and only in ("", host.name)]
-    verdicts = sorted(
-        (verdict(vm, host, cluster, policy) for host in hosts),
-        key=lambda v: (v.refusal is not None, v.score, v.host),
-    )
+    verdicts = _verdicts(vm, hosts, cluster, policy)
     fitting = [v for v in verdicts if v.refusal is None]
     if not fitting:
         nobody = "there is no other host" if cluster.hosts else "there are no hosts"
         why = f"none of {len(hosts)} hosts can take {vm.name}" if hosts else nobody
-        return NoPlace(vm.name, tuple(verdicts), why)
+        return NoPlace(vm.name, verdicts, why)
     best = fitting[0]
     why = f"{best.host}: {best.why}"
     if only:
@@ -50,4 +40,97 @@ def place(vm: VM, cluster: Cluster, policy: Policy, only: str = "") -> Placement
         why += f"; {best.score:.3f} against {fitting[1].score:.3f} on {fitting[1].host}"
     else:
         why += "; the only host that fits"
-    return Placement(vm.name, best.host, tuple(verdicts), why)
+    return Placement(vm.name, best.host, verdicts, why)
+
+
+def _verdicts(vm: VM, hosts: list[Host], cluster: Cluster, policy: Policy) -> tuple[Verdict, ...]:
+    """Best first, then the refused by name."""
+    known = any(other.spec.uuid == vm.spec.uuid and other.host for other in cluster.vms)
+    named = build(cluster, policy, homeless=() if known else (vm,))
+    board = begin(named.board)
+    row = next(row for row, other in enumerate(named.vms) if other.spec.uuid == vm.spec.uuid)
+    worth = dict(zip((host.name for host in named.hosts), ranked(board, row, policy), strict=True))
+    free = anywhere(board) if policy.spare_host else np.zeros(0, np.bool_)
+    base, count = score.total(score.terms(cluster, policy)), max(1, int(board.whole[0]["count"]))
+    fitting, refused = [], []
+    for host in hosts:
+        no = refusal(vm, host, cluster, policy) or _spares(named, board, row, host, free, policy)
+        if no is not None:
+            refused.append(Verdict(host.name, no, why=no.why))
+        else:
+            fitting.append(Verdict(host.name, None, base - worth[host.name] / count))
+    fitting.sort(key=lambda v: (round(v.score, 12), v.host))
+    best = [_explained(verdict, vm, cluster, policy) for verdict in fitting[:TABLES]]
+    best.sort(key=lambda v: (round(v.score, 12), v.host))
+    return (*best, *fitting[TABLES:], *sorted(refused, key=lambda v: v.host))
+
+
+def ranked(board: Board, row: int, policy: Policy) -> Floats:
+    """What each host offers a VM: the gain there, less the stall that it would suffer itself."""
+    found: Floats = offers(board, row) - policy.weight_stall * board.hosts["stall"][:-1]
+    return found
+
+
+def _spares(named: Named, board: Board, row: int, host: Host, free: Flags, policy: Policy) -> Refusal | None:
+    """N+1: with the VM on this host, could any one host still die?"""
+    if not policy.spare_host:
+        return None
+    home = int(board.vms[row]["at"])
+    put(board, row, named.hosts.index(host))
+    dead, lost = unsafe(board, free)
+    put(board, row, home)
+    if dead < 0:
+        return None
+    vm, dying = named.vms[lost], named.hosts[dead].name
+    return Refusal("spare", f"then {vm.name} ({vm.spec.mem_mib} MiB) would have no place left if {dying} died")
+
+
+def _explained(verdict: Verdict, vm: VM, cluster: Cluster, policy: Policy) -> Verdict:
+    after = score.moved(cluster, vm, verdict.host, policy)
+    there, host = after.host(verdict.host), cluster.host(verdict.host)
+    assert there is not None and host is not None
+    # A stalled host must not win just because the cluster's worst stall is elsewhere.
+    stall = policy.weight_stall * score.use(host, cluster, policy).stall
+    counted = sum(score.is_counted(one, policy) for one in cluster.hosts)
+    rows = (*score.terms(after, policy), ("stall here", stall / max(1, counted)))
+    return replace(verdict, terms=rows, score=score.total(rows), why=_words(score.use(there, after, policy)))
+
+
+def _words(use: score.Use) -> str:
+    cpu, mem = max(0.0, use.cpu), max(0.0, use.mem)
+    text = f"CPU {cpu:.0%}, memory {mem:.0%} used and {use.promised:.0%} promised with it there"
+    return text + (f", stalls {use.stall:.0%}" if use.stall >= 0.01 else "")
+
+
+def place_all(vms: Iterable[VM], cluster: Cluster, policy: Policy) -> tuple[dict[str, str], tuple[NoPlace, ...]]:
+    """The host of each VM by its name, and those that found none, with every host's refusal."""
+    waiting = tuple(sorted(vms, key=lambda vm: (-vm.spec.mem_mib, -vm.spec.cpus, vm.name)))
+    named = build(cluster, policy, homeless=waiting)
+    board, placed, refused = begin(named.board), {}, []
+    free = anywhere(board) if policy.spare_host else np.zeros(0, np.bool_)
+    first = len(named.vms) - len(waiting)
+    for row, vm in enumerate(waiting, first):
+        target = seat(board, row, policy, free)
+        if target >= 0:
+            placed[vm.name] = named.hosts[target].name
+        else:
+            refused.append(vm)
+    crowded = replace(cluster, vms=(*cluster.vms, *(replace(vm, host=placed.get(vm.name, "")) for vm in waiting)))
+    return placed, tuple(_refused(vm, crowded, policy) for vm in refused)
+
+
+def _refused(vm: VM, cluster: Cluster, policy: Policy) -> NoPlace:
+    found = place(vm, cluster, policy)
+    return found if isinstance(found, NoPlace) else NoPlace(vm.name, found.verdicts, "found no place at its turn")
+
+
+def seat(board: Board, row: int, policy: Policy, free: Flags) -> int:
+    """Put a VM on the best host that takes it, and say which; -1 where none does. `free` as of `spare.anywhere`."""
+    worth, home = ranked(board, row, policy), int(board.vms[row]["at"])
+    while (target := int(worth.argmax())) >= 0 and worth[target] > -np.inf:
+        put(board, row, target)
+        if not policy.spare_host or unsafe(board, free)[0] < 0:
+            return target
+        put(board, row, home)
+        worth[target] = -np.inf
+    return -1

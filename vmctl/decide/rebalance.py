@@ -1,18 +1,29 @@
-"""Which few moves help? Greedy: the best single move, again and again, until none is worth its cost.
+"""Which few moves help? The best plan within a budget, in an order whose every prefix is feasible.
 
-Draining a host is the same search with that host emptied. Every prefix of a plan is feasible, because each move is
-checked against the cluster as the moves before it leave it. Hysteresis: a cluster below `min_imbalance` is left alone,
-a move must gain `min_gain` beyond its cost, and a VM that moved rests for its cooldown.
+Hysteresis: a cluster below `min_imbalance` is left alone, a move must gain `min_gain` beyond its price, a VM that moved
+rests for its cooldown, and a plan is searched on from its end until nothing more is found, so that a second run on its
+result finds nothing either.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
 
-from vmctl.decide import score
-from vmctl.decide.fit import measured, refusal
-from vmctl.decide.place import place
-from vmctl.model import VM, Cluster, Host, HostState, Move, Placement, Plan, Policy, PowerState
+import numpy as np
+
+from vmctl.decide import score, words
+from vmctl.decide.fit import measured
+from vmctl.decide.order import sequence
+from vmctl.decide.problem import Board, Floats, Ints, Named, build
+from vmctl.decide.search import anneal, begin, descend, objective
+from vmctl.model import VM, Budget, Cluster, HostState, Move, Plan, Policy, PowerState
+
+PROPOSALS = 200  # of the annealing, per VM and host,
+FEWEST, MOST = 20_000, 20_000_000  # within these bounds: the last takes seconds
+HOT, COLD = 0.004, 0.00003  # first and last temperature, as shares of what there is to gain
+SHADOW = 0.3  # what a whole budget is worth while annealing, as a share of what is left uneven
+GREED = 0.5  # a round of the descent takes moves that gain half as much as the best, or more
+PASSES = 4  # searches, each from the end of the one before
 
 
 def held_back(vm: VM, cluster: Cluster, policy: Policy) -> str | None:
@@ -32,144 +43,85 @@ def held_back(vm: VM, cluster: Cluster, policy: Policy) -> str | None:
         return "its load is not known"
     if vm.moved_s_ago is not None and vm.moved_s_ago < policy.cooldown_s:
         return f"it moved {vm.moved_s_ago:.0f} s ago and rests for {policy.cooldown_s:.0f} s"
+    if len(cluster.group("together", vm.spec.together)) > 1:
+        return f"group {vm.spec.together} stays together"
     return measured(vm, host, cluster, policy)
 
 
-def cost(vm: VM, policy: Policy) -> float:
-    """The price of moving a VM: its memory must cross the wire."""
-    return policy.cost_per_gib * vm.spec.mem_mib / 1024
-
-
-def rebalance(cluster: Cluster, policy: Policy) -> Plan:
-    """The plan that evens the cluster out, or why nothing is worth moving."""
+def rebalance(cluster: Cluster, policy: Policy, budget: Budget | None = None) -> Plan:
+    """The best plan within the budget and the policy's own, or why nothing is worth moving."""
     before = score.terms(cluster, policy)
     spread = score.total(before)
     if spread < policy.min_imbalance:
         return Plan((), f"even enough: score {spread:.3f} is below {policy.min_imbalance:.3f}", before, before)
-    moves: list[Move] = []
-    now = cluster
-    stays: tuple[str, ...] = ()
-    while len(moves) < policy.max_moves:
-        best, stays = _best_move(now, policy, {move.vm for move in moves})
-        if best is None:
-            break
-        moves.append(best)
-        vm = next(vm for vm in now.vms if vm.name == best.vm)
-        now = score.moved(now, vm, best.target, policy)
-    after = score.terms(now, policy)
+    held = {vm.name: why for vm in cluster.vms if vm.host and (why := held_back(vm, cluster, policy)) is not None}
+    named = build(cluster, policy, lambda vm: vm.name in held)
+    limit = _limit(policy, budget)
+    end, moves = _moves(named, _goal(named, policy, limit), limit, policy, spread)
+    stays = words.stays(named, end, held, policy)
     if not moves:
         return Plan((), f"no move is worth its cost: score {spread:.3f}", before, before, stays)
-    plural = "s" if len(moves) > 1 else ""
-    why = f"{len(moves)} move{plural}: score {spread:.3f} -> {score.total(after):.3f}"
-    return Plan(tuple(moves), why, before, after, stays)
+    after = score.terms(words.afterwards(cluster, moves), policy)
+    why = f"{len(moves)} move{'s' * (len(moves) > 1)}: score {spread:.3f} -> {score.total(after):.3f}"
+    return Plan(moves, why, before, after, stays)
 
 
-def _best_move(cluster: Cluster, policy: Policy, done: set[str]) -> tuple[Move | None, tuple[str, ...]]:
-    now = score.total(score.terms(cluster, policy))
-    best: Move | None = None
-    stays: list[str] = []
-    for vm in cluster.vms:
-        if vm.name in done:
-            continue  # each VM moves once in a plan
-        why = held_back(vm, cluster, policy)
-        if why is not None:
-            stays.append(f"{vm.name} stays: {why}")
-            continue
-        offers = [offer for host in cluster.hosts if (offer := _offer(vm, host, cluster, policy, now))]
-        top = min(offers, key=_rank, default=None)
-        if top is None:
-            stays.append(f"{vm.name} stays: no other host can take it")
-        elif top.gain - top.cost < policy.min_gain:
-            stays.append(f"{vm.name} stays: its best move gains {top.gain - top.cost:.3f} < {policy.min_gain:.3f}")
-        elif best is None or _rank(top) < _rank(best):
-            best = top
-    return best, tuple(stays)
+def curve(cluster: Cluster, policy: Policy) -> Iterator[Plan]:
+    """The best plans for 1, 2, 4, 8, ... moves, until more moves gain nothing: what each further move is worth."""
+    most, last = 1, -1
+    while True:
+        plan = rebalance(cluster, policy, Budget(moves=most))
+        yield plan
+        if len(plan.moves) < most or len(plan.moves) == last:
+            return
+        most, last = most * 2, len(plan.moves)
 
 
-def _rank(move: Move) -> tuple[float, str, str]:
-    return move.cost - move.gain, move.vm, move.target
+def search(board: Board, price: Floats, limit: Floats, proposals: int) -> Board:
+    """Where VMs should be, by gain and price alone: the board after one search."""
+    b = begin(board)
+    there_is = objective(b)
+    descend(b, price, limit, GREED)
+    # A price on what is scarce leaves room to try other ways of spending it.
+    scarce = SHADOW * objective(b) * (board.vms["cost"] / np.maximum(limit, 1e-9)).sum(axis=1)
+    anneal(b, price + scarce, limit, proposals, HOT * there_is, COLD * there_is)
+    descend(b, price, limit, GREED)
+    return b
 
 
-def _offer(vm: VM, host: Host, cluster: Cluster, policy: Policy, now: float) -> Move | None:
-    if host.name == vm.host or refusal(vm, host, cluster, policy) is not None:
-        return None
-    after = score.moved(cluster, vm, host.name, policy)
-    gain = now - score.total(score.terms(after, policy))
-    return Move(
-        vm.name, vm.host, host.name, _reason(vm, cluster, after, policy), gain, cost(vm, policy), vm.spec.mem_mib
-    )
+def _limit(policy: Policy, budget: Budget | None) -> Floats:
+    asked = budget or Budget()
+    own = (policy.max_moves, policy.max_gib, policy.max_minutes)
+    # A budget that is asked for replaces the policy's own number of moves: whoever asks for more may have more.
+    moves = own[0] if asked.moves == np.inf else asked.moves
+    return np.array([moves, min(own[1], asked.gib), min(own[2], asked.minutes)])
 
 
-def _reason(vm: VM, cluster: Cluster, after: Cluster, policy: Policy) -> str:
-    source, then = cluster.host(vm.host), after.host(vm.host)
-    assert source is not None and then is not None
-    old, new = score.use(source, cluster, policy), score.use(then, after, policy)
-    if old.stall > max(old.cpu, old.mem) / 2 and old.stall >= 0.05:
-        return f"{source.name} stalls {old.stall:.0%}; after: {new.stall:.0%}"
-    if old.cpu - new.cpu >= old.mem - new.mem:
-        return f"{source.name} has {old.cpu:.0%} of its CPU in use; after: {new.cpu:.0%}"
-    return f"{source.name} has {old.mem:.0%} of its memory in use; after: {new.mem:.0%}"
+def _goal(named: Named, policy: Policy, limit: Floats) -> Ints:
+    """Where each VM should be."""
+    board, price = named.board, named.price + policy.min_gain
+    proposals = min(MOST, max(FEWEST, PROPOSALS * named.board.vms.size * len(named.hosts)))
+    left = limit.copy()
+    for _ in range(PASSES):
+        found = search(board, price, left, proposals)
+        moved = found.vms["at"] != board.vms["at"]
+        paid = price[moved].sum()
+        if not moved.any() or objective(begin(board)) - objective(found) - paid < policy.min_gain:
+            break
+        left = left - found.whole[0]["spent"]
+        board = found._replace(vms=found.vms.copy())
+        board.vms["home"] = board.vms["at"]
+    goal: Ints = board.vms["at"].copy()
+    return goal
 
 
-def drain(cluster: Cluster, host: str, policy: Policy) -> Plan:
-    """Moves that empty one host, the largest VMs first; a VM that cannot leave is named and stops nobody else."""
-    before = score.terms(cluster, policy)
-    hosts = tuple(replace(h, draining=True) if h.name == host else h for h in cluster.hosts)
-    now = replace(cluster, hosts=hosts)
-    moves: list[Move] = []
-    stays: list[str] = []
-    for party in _parties(cluster.on(host)):
-        found, stuck = _leave(party, host, now, policy)
-        for move, vm in zip(found, party, strict=False):
-            now = score.moved(now, vm, move.target, policy)
-        moves += found
-        stays += stuck
-    why = (
-        f"{host} is empty after {len(moves)} moves"
-        if not stays
-        else f"{len(moves)} can leave {host}, {len(stays)} cannot"
-    )
-    return Plan(tuple(moves), why, before, score.terms(now, policy), tuple(stays))
-
-
-def _parties(vms: tuple[VM, ...]) -> list[list[VM]]:
-    """VMs that must stay together leave together: one party each, the largest first."""
-    parties: dict[tuple[str, str], list[VM]] = {}
-    for vm in sorted(vms, key=lambda v: (-v.spec.mem_mib, v.name)):
-        parties.setdefault((vm.spec.together, "" if vm.spec.together else vm.spec.uuid), []).append(vm)
-    return sorted(parties.values(), key=lambda party: -sum(vm.spec.mem_mib for vm in party))
-
-
-def _leave(party: list[VM], host: str, now: Cluster, policy: Policy) -> tuple[list[Move], list[str]]:
-    """A move for each VM of a party, all to one host; or why they stay."""
-    stuck = {vm.name: why for vm in party if (why := _cannot_leave(vm, host))}
-    if stuck:
-        others = f"it must be together with {', '.join(stuck)}"
-        return [], [f"{vm.name} stays: {stuck.get(vm.name, others)}" for vm in party]
-    refusals = []
-    for verdict in place(party[0], now, policy).verdicts:
-        moves, why = _leave_for(verdict.host, party, now, policy)
-        if not why:
-            return moves, []
-        refusals.append(f"{verdict.host}: {why}")
-    return [], [f"{vm.name} stays: {'; '.join(refusals) or 'there is no other host'}" for vm in party]
-
-
-def _leave_for(target: str, party: list[VM], now: Cluster, policy: Policy) -> tuple[list[Move], str]:
-    moves = []
-    for vm in party:
-        found = place(vm, now, policy, only=target)
-        why = found.verdicts[0].why
-        if not isinstance(found, Placement):
-            return [], why if len(party) == 1 else f"{vm.name}: {why}"
-        moves.append(Move(vm.name, vm.host, target, f"{vm.host} is drained; {target}: {why}", mem_mib=vm.spec.mem_mib))
-        now = score.moved(now, vm, target, policy)
-    return moves, ""
-
-
-def _cannot_leave(vm: VM, host: str) -> str:
-    if vm.busy or vm.host != host:
-        return "a task holds it"
-    if vm.adopted and vm.spec.pinned:
-        return "what was found in its definition cannot migrate"
-    return "" if vm.power in (PowerState.RUNNING, PowerState.PAUSED) else f"it is {vm.power}"
+def _moves(named: Named, goal: Ints, limit: Floats, policy: Policy, spread: float) -> tuple[Board, tuple[Move, ...]]:
+    """The board after the plan, and the plan: cut where more moves cost more than they gain, or the budget ends."""
+    start = begin(named.board)
+    vms, targets, gains = sequence(begin(named.board), goal)
+    net = np.cumsum(gains - named.price[vms])
+    within = np.all(np.cumsum(named.board.vms["cost"][vms], axis=0) <= limit + 1e-9, axis=1)
+    net = net[within]
+    count = int(net.argmax()) + 1 if net.size and net.max() >= policy.min_gain else 0
+    moves = words.moves(named, start, vms[:count], targets[:count], gains[:count], policy, spread)
+    return start, moves

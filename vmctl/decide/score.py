@@ -1,18 +1,24 @@
 """How uneven and how stalled is a cluster? One table of terms; lower is better.
 
 The spreads are population standard deviations over hosts of a share of each host's capacity, as Ganeti's htools
-score a cluster; stall and overload are added because high use is not yet suffering.
+score a cluster; stall and overload are added because high use is not yet suffering. What a move gains is told as a
+share of one host: the fall of the score times the number of hosts, which means the same in clusters of any size.
+
+This is the reference, written to be read; `search` computes the same from arrays, and tests hold the two together.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import fsum
 from statistics import pstdev
 
-from vmctl.decide.fit import promised_mib
-from vmctl.model import VM, Cluster, Host, HostLoad, HostState, Policy
+from vmctl.decide.fit import domain, group_key, promised_mib
+from vmctl.model import VM, Cluster, Host, HostLoad, HostState, Policy, VMLoad
+
+STALL_SLOPE = 2.0  # half a host's CPU use gone: the stall gone; nothing better than a guess can be known beforehand
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +28,11 @@ class Use:
     cpu: float
     mem: float
     promised: float
+    vcpus: float
+    disk: float
+    net: float
     stall: float
+    suffering: float = 0.0  # the sum of its guests' own stall
 
 
 def expected_cpu(vm: VM, policy: Policy) -> float:
@@ -40,24 +50,32 @@ def use(host: Host, cluster: Cluster, policy: Policy) -> Use:
     load = host.load or HostLoad(0.0, 0)
     vms = cluster.on(host.name)
     new = [vm for vm in vms if vm.load is None]
+    coming = fsum(expected_cpu(vm, policy) for vm in new)
     return Use(
-        cpu=max(0.0, fsum((load.cpu, *(expected_cpu(vm, policy) for vm in new)))) / host.cpus,
-        mem=max(0.0, load.mem_used_mib + fsum(expected_mem(vm, policy) for vm in new)) / host.mem_mib,
+        cpu=(load.cpu + coming) / host.cpus,
+        mem=(load.mem_used_mib + fsum(expected_mem(vm, policy) for vm in new)) / host.mem_mib,
         promised=promised_mib(vms, policy) / host.mem_mib,
-        stall=expected_stall(load, host.cpus),
+        vcpus=sum(vm.spec.cpus for vm in vms) / host.cpus,
+        disk=load.disk,
+        net=load.net,
+        stall=expected_stall(load, coming, host.cpus),
+        suffering=fsum(vm.load.stall for vm in vms if vm.load),
     )
 
 
-def expected_stall(load: HostLoad, cpus: int) -> float:
-    """The worst stall: as measured, eased by the share of the CPU use that left since, grown by what arrived.
+def measured_stall(load: HostLoad) -> float:
+    """The worst of what a host shows: pressure on CPU, memory and disks, and time that was stolen from it."""
+    return max(load.psi_cpu, load.psi_mem, load.psi_io, load.steal)
+
+
+def expected_stall(load: HostLoad, coming: float, cpus: int) -> float:
+    """The worst stall: as measured, less by what CPU use left since, more by what arrived or is `coming` (cores).
 
     It depends on where VMs are and not on the way they took, so that no way round in a circle lowers the score.
     """
-    worst = max(load.psi_cpu, load.psi_mem, load.psi_io, load.steal)
-    before = load.cpu if load.stall_cpu is None else load.stall_cpu
-    if load.cpu >= before:
-        return min(1.0, worst * (1 + (load.cpu - before) / cpus))
-    return worst * max(0.0, load.cpu) / before if before > 0 else worst
+    measured_at = load.cpu if load.stall_cpu is None else load.stall_cpu
+    change = (load.cpu + coming - measured_at) / cpus
+    return min(1.0, max(0.0, measured_stall(load) * (1 + STALL_SLOPE * change)))
 
 
 Metric = Callable[[list[Use], Policy], float]
@@ -68,43 +86,89 @@ def _overload(uses: list[Use], policy: Policy) -> float:
     return fsum(above) / len(uses)
 
 
+def _stall(uses: list[Use], policy: Policy) -> float:
+    return fsum(u.stall * (1 + u.suffering) for u in uses) / len(uses)
+
+
 METRICS: tuple[tuple[str, Callable[[Policy], float], Metric], ...] = (
     ("CPU spread", lambda p: p.weight_cpu, lambda uses, _: pstdev(u.cpu for u in uses)),
     ("memory spread", lambda p: p.weight_mem, lambda uses, _: pstdev(u.mem for u in uses)),
     ("promised spread", lambda p: p.weight_promised, lambda uses, _: pstdev(u.promised for u in uses)),
+    ("vCPU spread", lambda p: p.weight_vcpus, lambda uses, _: pstdev(u.vcpus for u in uses)),
+    ("disk spread", lambda p: p.weight_disk, lambda uses, _: pstdev(u.disk for u in uses)),
+    ("network spread", lambda p: p.weight_net, lambda uses, _: pstdev(u.net for u in uses)),
     ("overload", lambda p: p.weight_overload, _overload),
-    ("stall", lambda p: p.weight_stall, lambda uses, _: max(u.stall for u in uses)),
+    ("stall", lambda p: p.weight_stall, _stall),
 )
+
+
+def is_counted(host: Host, policy: Policy) -> bool:
+    """Whether a host is part of the score: online and freshly measured."""
+    return host.state is HostState.ONLINE and host.load is not None and host.load.age_s <= policy.max_age_s
+
+
+def pairs(count: int) -> int:
+    """How many pairs there are among so many."""
+    return count * (count - 1) // 2
+
+
+def broken_wishes(cluster: Cluster) -> int:
+    """Pairs of VMs that would rather be apart and share a failure domain, or rather be together and do not."""
+    broken = 0
+    for kind in ("prefer_apart", "prefer_together"):
+        for name in cluster.groups(kind):
+            group = [vm for vm in cluster.group(kind, name) if cluster.host(vm.host)]
+            key = group_key(group[0], tuple(group)) if group and kind == "prefer_apart" else ""
+            homes = Counter(domain(host, key) for vm in group if (host := cluster.host(vm.host)))
+            same = sum(map(pairs, homes.values()))
+            broken += same if kind == "prefer_apart" else pairs(len(group)) - same
+    return broken
 
 
 def terms(cluster: Cluster, policy: Policy) -> tuple[tuple[str, float], ...]:
     """Each term, weighted, over the hosts that are online and freshly measured."""
-    known = [h for h in cluster.hosts if h.state is HostState.ONLINE and h.load and h.load.age_s <= policy.max_age_s]
-    uses = [use(host, cluster, policy) for host in known]
+    uses = [use(host, cluster, policy) for host in cluster.hosts if is_counted(host, policy)]
     if not uses:
-        return tuple((name, 0.0) for name, _, _ in METRICS)
-    return tuple((name, weight(policy) * metric(uses, policy)) for name, weight, metric in METRICS)
+        return (*((name, 0.0) for name, _, _ in METRICS), ("wishes", 0.0))
+    rows = tuple((name, weight(policy) * metric(uses, policy)) for name, weight, metric in METRICS)
+    return (*rows, ("wishes", policy.weight_groups * broken_wishes(cluster) / len(uses)))
 
 
 def total(rows: tuple[tuple[str, float], ...]) -> float:
     """The score: the sum of its terms."""
-    return sum(value for _, value in rows)
+    return fsum(value for _, value in rows)
 
 
 def moved(cluster: Cluster, vm: VM, target: str, policy: Policy) -> Cluster:
     """The cluster as it is expected to be with the VM on `target`: its load goes along with it."""
-    after = replace(vm, host=target)
-    vms = tuple(after if other.spec.uuid == vm.spec.uuid else other for other in cluster.vms)
     if all(other.spec.uuid != vm.spec.uuid for other in cluster.vms):
-        vms = (*vms, after)
-    return replace(cluster, hosts=tuple(_shift(host, vm, target) for host in cluster.hosts), vms=vms)
+        cluster = replace(cluster, vms=(*cluster.vms, vm))
+    return after(cluster, {vm.spec.uuid: target})
 
 
-def _shift(host: Host, vm: VM, target: str) -> Host:
+def after(cluster: Cluster, targets: dict[str, str]) -> Cluster:
+    """The cluster as it is expected to be once VMs, named by UUID, are on these hosts."""
+    hosts = {host.name: host for host in cluster.hosts}
+    vms = {vm.spec.uuid: vm for vm in cluster.vms}
+    for uuid, target in targets.items():  # in the order given, so that rounding does not depend on the snapshot's
+        vm = vms[uuid]
+        vms[uuid] = replace(vm, host=target)
+        for name, sign in ((vm.host, -1), (target, 1)):
+            if name in hosts and vm.load is not None and target != vm.host:
+                hosts[name] = _shift(hosts[name], vm.load, sign)
+    return replace(cluster, hosts=tuple(hosts[host.name] for host in cluster.hosts), vms=tuple(vms.values()))
+
+
+def _shift(host: Host, by: VMLoad, sign: int) -> Host:
     load = host.load
-    if load is None or vm.load is None or vm.host == target or host.name not in (vm.host, target):
+    if load is None:
         return host
-    sign = 1 if host.name == target else -1
-    stall_cpu = load.cpu if load.stall_cpu is None else load.stall_cpu
-    cpu, used = load.cpu + sign * vm.load.cpu, load.mem_used_mib + sign * vm.load.mem_mib
-    return replace(host, load=replace(load, cpu=cpu, mem_used_mib=used, stall_cpu=stall_cpu))
+    shifted = replace(
+        load,
+        cpu=load.cpu + sign * by.cpu,
+        mem_used_mib=load.mem_used_mib + sign * by.mem_mib,
+        disk=load.disk + sign * by.disk,
+        net=load.net + sign * by.net,
+        stall_cpu=load.cpu if load.stall_cpu is None else load.stall_cpu,
+    )
+    return replace(host, load=shifted)

@@ -1,0 +1,100 @@
+"""`vmctl snapshot`: the cluster as a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vmctl import errors
+from vmctl.cli import offline, output
+from vmctl.cli.client import Client
+
+if TYPE_CHECKING:
+    from vmctl.model import Cluster, Policy
+
+FORMATS = click.Choice(["vmctl", "ganeti"])
+PLACE = click.Path(path_type=Path)
+
+
+@click.group()
+def snapshot() -> None:
+    """The cluster as a file, for decisions without it: save, convert."""
+
+
+@snapshot.command("save")
+@click.argument("file", type=PLACE)
+def save(file: Path) -> None:
+    """Write the cluster as it is now, and the policy, to FILE.
+
+    Then any decision about it can be tried: vmctl --snapshot FILE rebalance --plan
+
+    Example: vmctl snapshot save today.json
+    """
+    found = Client().get("snapshot")
+    _write(file, json.dumps(found, indent=1, sort_keys=True) + "\n")
+    hosts, vms = len(found["cluster"]["hosts"]), len(found["cluster"]["vms"])
+    output.say(f"{file}: {hosts} hosts, {vms} VMs")
+
+
+@snapshot.command("convert")
+@click.argument("source", type=PLACE)
+@click.argument("target", type=PLACE)
+@click.option("--from", "form_in", type=FORMATS, required=True, help="What SOURCE is.")
+@click.option("--to", "form_out", type=FORMATS, required=True, help="What TARGET is to be.")
+@click.option("--utilisation", type=PLACE, help="Ganeti's utilisation file, if it is not FILE.util beside its data.")
+def convert(source: Path, target: Path, form_in: str, form_out: str, utilisation: Path | None) -> None:
+    """Turn the text files of Ganeti's hbal (-t, -U) into a snapshot, or a snapshot into them.
+
+    Example: vmctl snapshot convert --from ganeti --to vmctl cluster.data cluster.json
+    """
+    if form_in == form_out == "ganeti" and utilisation:
+        raise click.UsageError("--utilisation would be both read and written")
+    cluster, policy = _load(source, form_in, utilisation)
+    _save(target, form_out, utilisation, cluster, policy)
+
+
+def _load(source: Path, form: str, utilisation: Path | None) -> tuple[Cluster, Policy]:
+    if form == "vmctl":
+        from vmctl.snapshot import load
+
+        return load(offline.read(source))
+    from vmctl import ganeti
+
+    beside = utilisation or _beside(source)
+    loads = offline.read(beside) if utilisation or beside.exists() else ""
+    if not loads:
+        click.echo(f"there is no {beside}: nothing is said to be in use", err=True)
+    return ganeti.read(offline.read(source), loads)
+
+
+def _save(target: Path, form: str, utilisation: Path | None, cluster: Cluster, policy: Policy) -> None:
+    written = f"{target}: {len(cluster.hosts)} hosts, {len(cluster.vms)} VMs"
+    if form == "vmctl":
+        from vmctl.snapshot import save
+
+        _write(target, save(cluster, policy))
+        output.say(written)
+        return
+    from vmctl import ganeti
+
+    data, loads = ganeti.write(cluster, policy)
+    beside = utilisation or _beside(target)
+    _write(target, data)
+    _write(beside, loads)
+    output.say(f"{written}; what they use: {beside}")
+    for sentence in ganeti.lost(cluster):
+        click.echo(f"not said there: {sentence}", err=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.util")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as err:
+        raise errors.Usage(f"{path} cannot be written: {err}") from err

@@ -1,0 +1,79 @@
+"""How does a host get empty? Its VMs leave, the largest first, each for the best host that is left."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vmctl.decide import score
+from vmctl.decide.order import waves
+from vmctl.decide.place import place
+from vmctl.decide.problem import costs
+from vmctl.model import VM, Cluster, Move, Placement, Plan, Policy, PowerState
+
+
+def drain(cluster: Cluster, host: str, policy: Policy) -> Plan:
+    """Moves that empty one host, the largest VMs first; a VM that cannot leave is named and stops nobody else."""
+    before = score.terms(cluster, policy)
+    hosts = tuple(replace(h, draining=True) if h.name == host else h for h in cluster.hosts)
+    now = replace(cluster, hosts=hosts)
+    moves: list[Move] = []
+    stays: list[str] = []
+    for party in _parties(cluster.on(host)):
+        found, stuck = _leave(party, host, now, policy)
+        for move, vm in zip(found, party, strict=False):
+            now = score.moved(now, vm, move.target, policy)
+        moves += found
+        stays += stuck
+    order = waves([move.source for move in moves], [move.target for move in moves])
+    moves = [replace(move, wave=wave) for move, wave in zip(moves, order, strict=True)]
+    why = (
+        f"{host} is empty after {len(moves)} moves"
+        if not stays
+        else f"{len(moves)} can leave {host}, {len(stays)} cannot"
+    )
+    return Plan(tuple(moves), why, before, score.terms(now, policy), tuple(stays))
+
+
+def _parties(vms: tuple[VM, ...]) -> list[list[VM]]:
+    """VMs that must stay together leave together: one party each, the largest first."""
+    parties: dict[tuple[str, str], list[VM]] = {}
+    for vm in sorted(vms, key=lambda v: (-v.spec.mem_mib, v.name)):
+        parties.setdefault((vm.spec.together, "" if vm.spec.together else vm.spec.uuid), []).append(vm)
+    return sorted(parties.values(), key=lambda party: -sum(vm.spec.mem_mib for vm in party))
+
+
+def _leave(party: list[VM], host: str, now: Cluster, policy: Policy) -> tuple[list[Move], list[str]]:
+    """A move for each VM of a party, all to one host; or why they stay."""
+    stuck = {vm.name: why for vm in party if (why := _cannot_leave(vm, host))}
+    if stuck:
+        others = f"it must be together with {', '.join(stuck)}"
+        return [], [f"{vm.name} stays: {stuck.get(vm.name, others)}" for vm in party]
+    refusals = []
+    for verdict in place(party[0], now, policy).verdicts:
+        moves, why = _leave_for(verdict.host, party, now, policy)
+        if not why:
+            return moves, []
+        refusals.append(f"{verdict.host}: {why}")
+    return [], [f"{vm.name} stays: {'; '.join(refusals) or 'there is no other host'}" for vm in party]
+
+
+def _leave_for(target: str, party: list[VM], now: Cluster, policy: Policy) -> tuple[list[Move], str]:
+    moves = []
+    for vm in party:
+        found = place(vm, now, policy, only=target)
+        why = found.verdicts[0].why
+        if not isinstance(found, Placement):
+            return [], why if len(party) == 1 else f"{vm.name}: {why}"
+        words = f"{vm.host} is drained; {target}: {why}"
+        minutes = costs(vm, policy)[2]
+        moves.append(Move(vm.name, vm.host, target, words, mem_mib=vm.spec.mem_mib, minutes=minutes))
+        now = score.moved(now, vm, target, policy)
+    return moves, ""
+
+
+def _cannot_leave(vm: VM, host: str) -> str:
+    if vm.busy or vm.host != host:
+        return "a task holds it"
+    if vm.adopted and vm.spec.pinned:
+        return "what was found in its definition cannot migrate"
+    return "" if vm.power in (PowerState.RUNNING, PowerState.PAUSED) else f"it is {vm.power}"

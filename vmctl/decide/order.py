@@ -1,0 +1,77 @@
+"""In which order? From where VMs are and where they should be: moves of which every prefix is feasible, relief first.
+
+Where each of the moves left waits for another one's room, a VM is parked on a third host, as planners of disk and data
+migrations do. What cannot be reached even so is left out, and so are moves at the end that cost more than they gain.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vmctl.decide.compiled import compiled
+from vmctl.decide.problem import Board, Floats, Ints
+from vmctl.decide.search import NOBODY, fits, gain, put, wishes
+
+FEASIBLE = -1e300  # below any gain: forbidden
+
+
+@compiled
+def best_step(b: Board, left: Ints, goal: Ints) -> int:
+    """The place in `left` of the VM whose move to its goal gains most now; -1 where none can go."""
+    best, found = FEASIBLE, -1
+    for place in range(left.size):
+        vm = left[place]
+        if fits(b, vm, goal[vm], NOBODY):
+            worth = gain(b, vm, goal[vm], NOBODY) + wishes(b, vm, goal[vm], NOBODY)
+            if worth > best:
+                best, found = worth, place
+    return found
+
+
+@compiled
+def parking(b: Board, left: Ints, parked: Ints) -> tuple[int, int]:
+    """The cheapest VM that can make room by waiting elsewhere, and where; (-1, -1) where none can."""
+    best, who, where = np.inf, NOBODY, NOBODY
+    for vm in left:
+        if parked[vm] or b.vms[vm].cost[2] >= best:
+            continue
+        for host in range(b.hosts.size - 1):
+            if host != b.vms[vm].at and fits(b, vm, host, NOBODY) and wishes(b, vm, host, NOBODY) > FEASIBLE:
+                best, who, where = b.vms[vm].cost[2], vm, host
+                break
+    return who, where
+
+
+@compiled
+def sequence(b: Board, goal: Ints) -> tuple[Ints, Ints, Floats]:
+    """VMs, targets and gains in order; `b` is left as it is after the last of them."""
+    left = np.array([vm for vm in range(b.vms.size) if b.vms[vm].at != goal[vm]], np.int64)
+    vms, targets = np.zeros(2 * left.size, np.int64), np.zeros(2 * left.size, np.int64)
+    gains, parked, steps = np.zeros(2 * left.size), np.zeros(b.vms.size, np.int64), 0
+    while left.size:
+        place = best_step(b, left, goal)
+        if place >= 0:
+            vm, target = left[place], goal[left[place]]
+            left[place] = left[left.size - 1]
+            left = left[: left.size - 1]
+        else:
+            vm, target = parking(b, left, parked)
+            if vm == NOBODY:
+                break
+            parked[vm] = 1
+        gains[steps] = gain(b, vm, target, NOBODY) + wishes(b, vm, target, NOBODY)
+        vms[steps], targets[steps] = vm, target
+        put(b, vm, target)
+        steps += 1
+    return vms[:steps], targets[:steps], gains[:steps]
+
+
+def waves(sources: list[str], targets: list[str]) -> list[int]:
+    """For each move the wave it can be part of: moves of one wave share no host, and keep their order otherwise."""
+    busy: dict[str, int] = {}
+    found = []
+    for source, target in zip(sources, targets, strict=True):
+        wave = 1 + max(busy.get(source, 0), busy.get(target, 0))
+        busy[source] = busy[target] = wave
+        found.append(wave)
+    return found

@@ -1,0 +1,361 @@
+"""The search: which VMs should be elsewhere, and where, so that the cluster is evener than the moves cost.
+
+Steepest descent first, many host-disjoint moves per round; then simulated annealing with moves, swaps and returns,
+under a budget. A price is paid when a VM leaves its host and given back when it comes home. Gains and prices are shares
+of one host (see `score`). A move changes two hosts only, so it is priced from sums in a few dozen operations.
+
+Annealing: Kirkpatrick, Gelatt, Vecchi, "Optimization by Simulated Annealing", Science 220 (1983).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmctl.decide.compiled import compiled, inlined
+from vmctl.decide.problem import CPU, GROUPS, MEM, NEEDS, SHARES, SPREADS, SUFFERING, Board, Flags, Floats, Ints
+from vmctl.decide.score import STALL_SLOPE
+
+Words = NDArray[np.uint64]
+Row = int | np.int64
+TARGETS = 64  # of more hosts than these, a descent looks at the coldest only
+CRUMBS = 0.002  # a round of theirs that gains less than this share of the objective is the last
+NOBODY = -1
+TINY = 1e-9
+
+
+@compiled
+def begin(b: Board) -> Board:
+    """A copy to search on, its sums filled in."""
+    b = Board(b.hosts.copy(), b.vms.copy(), b.whole.copy(), b.allowed, b.group_weight, b.domain, b.members.copy())
+    w = b.whole[0]
+    for host in range(b.hosts.size - 1):
+        if b.hosts[host].counted:
+            w.count += 1
+            for k in range(SPREADS):
+                w.total[k] += b.hosts[host].share[k]
+                w.square[k] += b.hosts[host].share[k] ** 2
+            b.hosts[host].strain = strain(b, host, 0.0, 0.0, 0.0)
+    for k in range(SPREADS):
+        w.spread[k] = deviation(w.total[k], w.square[k], w.count)
+    return b
+
+
+@inlined
+def deviation(total: float, square: float, count: int) -> float:
+    """The population standard deviation from sums."""
+    mean = total / count
+    return float(np.sqrt(max(0.0, square / count - mean * mean)))
+
+
+@inlined
+def strain(b: Board, host: Row, cpu: float, mem: float, suffering: float) -> float:
+    """Overload and stall of a host when so much (shares; stall of guests) arrives there."""
+    busy, full = b.hosts[host].share[CPU] + cpu, b.hosts[host].share[MEM] + mem
+    found = b.whole[0].weight_overload * (max(0.0, busy - b.whole[0].above) + max(0.0, full - b.whole[0].above))
+    if b.hosts[host].stall > 0:
+        stall = min(1.0, max(0.0, b.hosts[host].stall * (1 + STALL_SLOPE * (busy - b.hosts[host].stall_at))))
+        found += b.whole[0].weight_stall * stall * (1 + b.hosts[host].share[SUFFERING] + suffering)
+    return float(found)
+
+
+@inlined
+def difference(b: Board, vm: Row, other: Row, k: int) -> float:
+    """What goes one way when a VM moves and, where there is an `other`, that one comes back in exchange."""
+    return float(b.vms[vm].size[k] if other == NOBODY else b.vms[vm].size[k] - b.vms[other].size[k])
+
+
+@inlined
+def eased(b: Board, host: Row, sign: float, vm: Row, other: Row) -> float:
+    """How much less strained a host is after an exchange; `sign` is 1 where the VM arrives."""
+    row = b.hosts[host]
+    cpu = sign * difference(b, vm, other, CPU) * row.inverse[CPU]
+    mem = sign * difference(b, vm, other, MEM) * row.inverse[MEM]
+    return float(row.strain - strain(b, host, cpu, mem, sign * difference(b, vm, other, SUFFERING)))
+
+
+@inlined
+def gain(b: Board, vm: Row, target: Row, other: Row) -> float:
+    """How much evener and less strained it gets when a VM goes to a host, and `other`, if any, comes from there."""
+    from_row, to_row, whole = b.hosts[b.vms[vm].at], b.hosts[target], b.whole[0]
+    found, count = 0.0, whole.count
+    for k in range(SPREADS):
+        amount = difference(b, vm, other, k)
+        more, less = amount * to_row.inverse[k], amount * from_row.inverse[k]
+        total = whole.total[k] + (more - less)
+        square = whole.square[k] + more * (2 * to_row.share[k] + more) + less * (less - 2 * from_row.share[k])
+        found += whole.weight[k] * (whole.spread[k] - deviation(total, square, count))
+    return float(found * count + eased(b, b.vms[vm].at, -1.0, vm, other) + eased(b, target, 1.0, vm, other))
+
+
+@inlined
+def wishes(b: Board, vm: Row, target: Row, other: Row) -> float:
+    """What groups gain by it; minus infinity when a VM would meet one that it must be apart from."""
+    source, found = b.vms[vm].at, 0.0
+    for column in range(GROUPS):
+        group = b.vms[vm].group[column]
+        if group < 0 or (other != NOBODY and b.vms[other].group[column] == group):
+            continue
+        domain, before = b.domain[group, target], b.domain[group, source]
+        if before == domain:
+            continue
+        there, here = b.members[group, domain], max(0, b.members[group, before] - 1)
+        if b.group_weight[group] == np.inf:
+            if there > 0:
+                return -np.inf
+        else:
+            found += b.group_weight[group] * (here - there)
+    return found
+
+
+@inlined
+def fits(b: Board, vm: Row, target: Row, other: Row) -> bool:
+    """Whether a VM may run on a host, and has room there once `other`, if any, has left."""
+    if not b.allowed[b.vms[vm].kind, target]:
+        return False
+    for k in range(NEEDS):
+        freed = 0.0 if other == NOBODY else b.vms[other].need[k]
+        if b.hosts[target].used[k] - freed + b.vms[vm].need[k] > b.hosts[target].room[k]:
+            return False
+    return True
+
+
+@inlined
+def fee(b: Board, vm: Row, target: Row) -> int:
+    """1 when the VM leaves the host where it was first, -1 when it returns there, else 0."""
+    home = b.vms[vm].home
+    return int(target != home) - int(b.vms[vm].at != home)
+
+
+@inlined
+def worth(b: Board, vm: Row, target: Row, other: Row, price: Floats) -> float:
+    """What a move or an exchange gains beyond its price; minus infinity where a group forbids it."""
+    source = b.vms[vm].at
+    found = gain(b, vm, target, other) - fee(b, vm, target) * price[vm] + wishes(b, vm, target, other)
+    if other != NOBODY:
+        found += wishes(b, other, source, vm) - fee(b, other, source) * price[other]
+    return float(found)
+
+
+@inlined
+def shift(b: Board, host: Row, vm: Row, sign: float) -> None:
+    """Add a VM to a host (sign 1) or take it away (-1)."""
+    row, piece, whole = b.hosts[host], b.vms[vm], b.whole[0]
+    for k in range(SHARES):
+        more = sign * piece.size[k] * row.inverse[k]
+        if k < SPREADS:
+            whole.total[k] += more
+            whole.square[k] += more * (2 * row.share[k] + more)
+        row.share[k] += more
+    for k in range(NEEDS):
+        row.used[k] += sign * piece.need[k]
+    for column in range(GROUPS):
+        group = piece.group[column]
+        if group >= 0:
+            b.members[group, b.domain[group, host]] += int(sign)
+    row.strain = strain(b, host, 0.0, 0.0, 0.0)
+
+
+@inlined
+def put(b: Board, vm: Row, target: Row) -> None:
+    """Move a VM: all sums follow."""
+    piece, whole, paid = b.vms[vm], b.whole[0], fee(b, vm, target)
+    for k in range(3):
+        whole.spent[k] += paid * piece.cost[k]
+    shift(b, piece.at, vm, -1.0)
+    shift(b, target, vm, 1.0)
+    for k in range(SPREADS):
+        whole.spread[k] = deviation(whole.total[k], whole.square[k], whole.count)
+    piece.at = target
+
+
+@compiled
+def objective(b: Board) -> float:
+    """The score without wishes, times the number of counted hosts."""
+    found = 0.0
+    for k in range(SPREADS):
+        found += b.whole[0].count * b.whole[0].weight[k] * b.whole[0].spread[k]
+    for host in range(b.hosts.size - 1):
+        found += b.hosts[host].strain
+    return found
+
+
+@inlined
+def affordable(b: Board, vm: Row, target: Row, limit: Floats) -> bool:
+    """Whether the move stays within the budget."""
+    paid = fee(b, vm, target)
+    if paid > 0:
+        for k in range(3):
+            if b.whole[0].spent[k] + paid * b.vms[vm].cost[k] > limit[k] + TINY:
+                return False
+    return True
+
+
+@compiled
+def by_heat(b: Board) -> Ints:
+    """The counted hosts, first those on which more load hurts the score least."""
+    heat = np.full(b.hosts.size - 1, np.inf)
+    for host in range(b.hosts.size - 1):
+        if b.hosts[host].counted:
+            heat[host] = b.hosts[host].strain
+            for k in range(SPREADS):
+                if b.whole[0].spread[k] > TINY:
+                    heat[host] += b.whole[0].weight[k] * b.hosts[host].share[k] / b.whole[0].spread[k]
+    return np.argsort(heat, kind="mergesort")[: b.whole[0].count]
+
+
+@compiled
+def by_host(b: Board) -> tuple[Ints, Ints]:
+    """VMs by host: those of host h are `vms[first[h]:first[h + 1]]`, the largest first, as rows are sorted by size."""
+    first = np.zeros(b.hosts.size + 1, np.int64)
+    for row in range(b.vms.size):
+        first[b.vms[row].at + 1] += 1
+    for host in range(b.hosts.size):
+        first[host + 1] += first[host]
+    place, vms = first.copy(), np.zeros(b.vms.size, np.int64)
+    for row in range(b.vms.size - 1, -1, -1):
+        vms[place[b.vms[row].at]] = row
+        place[b.vms[row].at] += 1
+    return first, vms
+
+
+@compiled
+def best_move(b: Board, vms: Ints, targets: Ints, taken: Flags, price: Floats, limit: Floats) -> tuple[Row, Row, float]:
+    """Of one host's VMs the one to move, to which of the targets that are not taken, and what it is worth."""
+    who, where, best = NOBODY, NOBODY, TINY
+    for vm in vms:
+        if not b.vms[vm].movable:
+            continue
+        for target in targets:
+            if taken[target] or target == b.vms[vm].at or not fits(b, vm, target, NOBODY):
+                continue
+            if not affordable(b, vm, target, limit):
+                continue
+            found = worth(b, vm, target, NOBODY, price)
+            if found > best:
+                who, where, best = vm, target, found
+    return who, where, best
+
+
+@compiled
+def descend(b: Board, price: Floats, limit: Floats, greed: float) -> int:
+    """Rounds of moves that share no host, from the hottest hosts on, until none gains. Returns the number of moves.
+
+    In a round a move must gain `greed` times the best of that round, so that a budget is not spent on crumbs. Among
+    many hosts it ends when a round gains next to nothing.
+    """
+    made = 0
+    while True:
+        order = by_heat(b)
+        targets, (first, vms) = order[:TARGETS], by_host(b)
+        taken, top, gained, missed = np.zeros(b.hosts.size, np.bool_), 0.0, 0.0, 0
+        for source in order[::-1]:
+            if taken[source] or missed > TARGETS:
+                continue
+            here = vms[first[source] : first[source + 1]]
+            vm, target, found = best_move(b, here, targets, taken, price, limit)
+            top = max(top, found)
+            if vm != NOBODY and found >= greed * top:
+                taken[source] = taken[target] = True
+                put(b, vm, target)
+                made += 1
+                gained += found
+            else:
+                missed += 1
+        if gained <= (0.0 if order.size <= TARGETS else CRUMBS * objective(b)):
+            return made
+
+
+@inlined
+def draw(random: Words, below: int) -> np.int64:
+    """The next number of a xorshift generator (Marsaglia 2003): the same seed gives the same plan."""
+    word = random[0]
+    word ^= word << np.uint64(13)
+    word ^= word >> np.uint64(7)
+    word ^= word << np.uint64(17)
+    random[0] = word
+    return np.int64((word >> np.uint64(11)) % np.uint64(below))
+
+
+@compiled
+def follow(away: Ints, slot: Ints, count: int, vm: Row, out: bool) -> int:
+    """Keep the list of VMs that are not where they were; returns how many there are."""
+    if out and slot[vm] < 0:
+        away[count], slot[vm] = vm, count
+        return count + 1
+    if not out and slot[vm] >= 0:
+        last = away[count - 1]
+        away[slot[vm]], slot[last] = last, slot[vm]
+        slot[vm] = NOBODY
+        return count - 1
+    return count
+
+
+@compiled
+def anneal(b: Board, price: Floats, limit: Floats, proposals: int, hot: float, cold: float) -> None:
+    """Simulated annealing from temperature `hot` to `cold` (in units of gain), on movable VMs.
+
+    Two proposals in three begin with a VM that has left its host already: to another host, home, or in exchange for
+    another VM; with a budget these are the ones that make room for better moves.
+    """
+    hosts, vms = b.hosts.size - 1, np.array([vm for vm in range(b.vms.size) if b.vms[vm].movable], np.int64)
+    if hosts < 2 or vms.size == 0:
+        return
+    random = np.array([88172645463325252], np.uint64)
+    away, slot, count = np.zeros(b.vms.size, np.int64), np.full(b.vms.size, NOBODY, np.int64), 0
+    for vm in vms:
+        count = follow(away, slot, count, vm, b.vms[vm].at != b.vms[vm].home)
+    cooling = (cold / hot) ** (256.0 / max(256, proposals))
+    heat = hot
+    for step in range(proposals):
+        if step % 256 == 0:
+            heat *= cooling
+        choice, other = draw(random, 16), NOBODY
+        vm = away[draw(random, count)] if choice < 10 and count > 0 else vms[draw(random, vms.size)]
+        source = b.vms[vm].at
+        if choice < 3 or choice in (10, 11):
+            target = draw(random, hosts)
+        elif choice < 5:
+            target = b.vms[vm].home
+        else:
+            other = away[draw(random, count)] if choice in (8, 9) and count > 0 else vms[draw(random, vms.size)]
+            target = b.vms[other].at
+        if target == source or not fits(b, vm, target, other):
+            continue
+        if other != NOBODY and not fits(b, other, source, vm):
+            continue
+        over = False
+        for k in range(3):
+            more = fee(b, vm, target) * b.vms[vm].cost[k]
+            if other != NOBODY:
+                more += fee(b, other, source) * b.vms[other].cost[k]
+            over = over or (more > 0 and b.whole[0].spent[k] + more > limit[k] + TINY)
+        if over:
+            continue
+        if worth(b, vm, target, other, price) > heat * np.log((draw(random, 1 << 20) + 0.5) / (1 << 20)):
+            if other != NOBODY:
+                put(b, other, source)
+                count = follow(away, slot, count, other, source != b.vms[other].home)
+            put(b, vm, target)
+            count = follow(away, slot, count, vm, target != b.vms[vm].home)
+
+
+@compiled
+def best_offers(b: Board, price: Floats) -> Floats:
+    """For each VM what its best move would gain beyond its price; minus infinity where no host can take it."""
+    found, targets = np.full(b.vms.size, -np.inf), by_heat(b)[:TARGETS]
+    for vm in range(b.vms.size):
+        for target in targets:
+            if target != b.vms[vm].at and fits(b, vm, target, NOBODY):
+                found[vm] = max(found[vm], worth(b, vm, target, NOBODY, price))
+    return found
+
+
+@compiled
+def offers(b: Board, vm: Row) -> Floats:
+    """What the VM would gain on each host; minus infinity where it may not or cannot go."""
+    found = np.full(b.hosts.size - 1, -np.inf)
+    for target in range(b.hosts.size - 1):
+        if target != b.vms[vm].at and fits(b, vm, target, NOBODY):
+            found[target] = gain(b, vm, target, NOBODY) + wishes(b, vm, target, NOBODY)
+    return found

@@ -1,0 +1,83 @@
+"""N+1: whichever host dies, do its VMs still fit on the others?
+
+They are placed one by one, the largest first, each where most memory is free. That finds a way nearly always when there
+is one; where it finds none, some other packing might still exist, so a "no" is said on the safe side.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vmctl.decide.compiled import compiled
+from vmctl.decide.problem import Board, Flags, Ints
+from vmctl.decide.search import NOBODY, by_host, fits, put, wishes
+
+NEVER = -1e300
+
+
+@compiled
+def anywhere(b: Board) -> Flags:
+    """Which VMs may run on every host: no rule but room stands in their way."""
+    found = np.ones(b.vms.size, np.bool_)
+    for row in range(b.vms.size):
+        for host in range(b.hosts.size - 1):
+            found[row] &= not b.hosts[host].counted or b.allowed[b.vms[row].kind, host]
+        group = b.vms[row].group[0]
+        found[row] &= group < 0 or b.group_weight[group] < np.inf
+    return found
+
+
+@compiled
+def obvious(b: Board, host: int, here: Ints, free: Flags) -> bool:
+    """Whether as many other hosts as there are VMs have each room for the largest of them: then all fit for sure."""
+    mem, cores = 0.0, 0.0
+    for vm in here:
+        if not free[vm]:
+            return False
+        mem, cores = max(mem, b.vms[vm].need[0]), max(cores, b.vms[vm].need[1])
+    found = 0
+    for other in range(b.hosts.size - 1):
+        row = b.hosts[other]
+        if other != host and row.counted and row.room[0] - row.used[0] >= mem and row.room[1] - row.used[1] >= cores:
+            found += 1
+            if found >= here.size:
+                return True
+    return here.size == 0
+
+
+@compiled
+def homeless(b: Board, dead: Flags, here: Ints) -> Ints:
+    """The VMs of dead hosts that find no other place; the board is as before afterwards."""
+    lost, moved = np.zeros(here.size, np.int64), 0
+    homes = np.array([b.vms[vm].at for vm in here], np.int64)
+    for vm in here:
+        best, target = -np.inf, NOBODY
+        for other in range(b.hosts.size - 1):
+            room = b.hosts[other].room[0] - b.hosts[other].used[0]
+            if not dead[other] and room > best and fits(b, vm, other, NOBODY) and wishes(b, vm, other, NOBODY) > NEVER:
+                best, target = room, other
+        if target == NOBODY:
+            lost[moved] = vm
+            moved += 1
+        else:
+            put(b, vm, target)
+    for place in range(here.size):
+        if b.vms[here[place]].at != homes[place]:
+            put(b, here[place], homes[place])
+    return lost[:moved]
+
+
+@compiled
+def unsafe(b: Board, free: Flags) -> tuple[int, int]:
+    """A host that may not die, and a VM that would then find no place; (-1, -1) when any one host may die."""
+    first, vms = by_host(b)
+    dead = np.zeros(b.hosts.size, np.bool_)
+    for host in range(b.hosts.size - 1):
+        here = vms[first[host] : first[host + 1]]
+        if b.hosts[host].counted and not obvious(b, host, here, free):
+            dead[host] = True
+            lost = homeless(b, dead, here)
+            dead[host] = False
+            if lost.size:
+                return host, lost[0]
+    return NOBODY, NOBODY

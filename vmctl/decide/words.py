@@ -1,0 +1,89 @@
+"""Plans in words: why each move is made, and why what stays stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from vmctl.decide import score
+from vmctl.decide.order import waves
+from vmctl.decide.problem import CPU, SPREADS, Board, Floats, Ints, Named
+from vmctl.decide.search import best_offers, put
+from vmctl.model import Cluster, Host, Move, Policy
+
+NAMES = ("CPU", "memory", "promised memory", "vCPUs", "disk time", "network")
+MOST_STAYS = 40  # lines about what stays
+
+
+def moves(
+    named: Named, b: Board, vms: Ints, targets: Ints, gains: Floats, policy: Policy, spread: float
+) -> tuple[Move, ...]:
+    """The steps as moves with reasons; the board follows them."""
+    found = []
+    for vm, target, gain in zip(vms, targets, gains, strict=True):
+        piece, source = named.vms[vm], int(b.vms[vm]["at"])
+        before = b.hosts[source].copy()
+        put(b, vm, target)
+        spread -= gain / max(1, b.whole[0]["count"])
+        host = named.hosts[source]
+        why = reason(host, before, b.hosts[source], policy) if gain > 0 else "makes room for moves that follow"
+        minutes = float(b.vms[vm]["cost"][2])
+        price = float(named.price[vm])
+        found.append(
+            Move(
+                piece.name, host.name, named.hosts[target].name, why, float(gain), price, piece.spec.mem_mib, spread,
+                minutes=minutes,
+            )
+        )  # fmt: skip
+    order = waves([move.source for move in found], [move.target for move in found])
+    return tuple(replace(move, wave=wave) for move, wave in zip(found, order, strict=True))
+
+
+def reason(host: Host, before: np.void, after: np.void, policy: Policy) -> str:
+    """What a move does for the host that it leaves: the resource that weighs most."""
+    if before["stall"] >= 0.05:
+        now, then = (_stall(row) for row in (before, after))
+        return f"{host.name} stalls {now:.0%} on {_on(host)}; after: {then:.0%}"
+    weights = [weight(policy) for _, weight, _ in score.METRICS[:SPREADS]]
+    drop = [(b - a) * w for b, a, w in zip(before["share"], after["share"], weights, strict=False)]
+    most = int(np.argmax(drop))
+    then = max(0.0, after["share"][most])
+    return f"{host.name} has {before['share'][most]:.0%} of its {NAMES[most]} in use; after: {then:.0%}"
+
+
+def _stall(row: np.void) -> float:
+    return float(row["stall"] * min(1.0, max(0.0, 1 + score.STALL_SLOPE * (row["share"][CPU] - row["stall_at"]))))
+
+
+def _on(host: Host) -> str:
+    load = host.load
+    assert load is not None
+    worst = {"CPU": load.psi_cpu, "memory": load.psi_mem, "disks": load.psi_io, "stolen CPU": load.steal}
+    return max(worst, key=lambda name: worst[name])
+
+
+def stays(named: Named, end: Board, held: dict[str, str], policy: Policy) -> tuple[str, ...]:
+    """Why nothing more moves: what holds VMs back, and for each host the best move that is left there."""
+    found = [f"{name} stays: {why}" for name, why in sorted(held.items())]
+    offers, vms = best_offers(end, named.price), end.vms
+    for row, host in enumerate(named.hosts):
+        here = offers[(vms["at"] == row) & (vms["home"] == row) & vms["movable"]]
+        if not here.size:
+            continue
+        best = here.max()
+        text = (
+            "no other host can take its VMs"
+            if best == -np.inf
+            else f"best gain {best:.1%} < {policy.min_gain:.1%} margin"
+        )
+        if best < policy.min_gain:
+            found.append(f"nothing on {host.name} is worth moving: {text}")
+    more = len(found) - MOST_STAYS
+    return (*found[:MOST_STAYS], *([f"and {more} more"] if more > 0 else []))
+
+
+def afterwards(cluster: Cluster, plan: tuple[Move, ...]) -> Cluster:
+    """The cluster as it is expected to be after the plan."""
+    uuids = {vm.name: vm.spec.uuid for vm in cluster.vms}
+    return score.after(cluster, {uuids[move.vm]: move.target for move in plan})
