@@ -303,6 +303,7 @@ class Policy:
     max_moves: float = 8  # per plan
     max_gib: float = inf  # over the wire, per plan
     max_minutes: float = inf  # on the wire, per plan
+    effort: float = 1.0  # of the search for a plan: twice as much takes twice as long, and finds a little more
     max_outgoing: int = 1  # live migrations at once, per source host
     max_incoming: int = 2  # and per target host
     downtime_ms: tuple[int, ...] = (100, 200, 300, 500, 1000)  # the ladder's steps

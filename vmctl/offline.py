@@ -6,17 +6,19 @@ a snapshot has no tasks, and nothing in it can be changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from vmctl.decide.capacity import capacity, parse
 from vmctl.decide.drain import drain
 from vmctl.decide.place import place
 from vmctl.decide.rebalance import curve, rebalance
+from vmctl.decide.reboots import reboots
 from vmctl.decisions import inputs, placement_json, plan_json
 from vmctl.errors import NotFound, Usage
 from vmctl.model import VM, Budget, Cluster, Host, Policy, Spec
 
-CAN = "rebalance --plan|--curve, host drain NAME --plan, why NAME, create NAME --dry-run"
+CAN = "rebalance --plan|--curve, host drain NAME --plan, why NAME, create NAME --dry-run, capacity, reboot-plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,10 @@ class Snapshot:
                 return plan_json(rebalance(self.cluster, self.policy, budget))
             case ("GET", "rebalance", "curve"):
                 return [plan_json(plan) for plan in curve(self.cluster, self.policy)]
+            case ("GET", "capacity"):
+                return self._capacity(query.get("size"))
+            case ("GET", "reboot-plan"):
+                return asdict(reboots(self.cluster, self.policy))
             case ("GET", "hosts", name, "drain"):
                 return plan_json(drain(self.cluster, self._host(name).name, self.policy))
             case ("GET", "vms", name, "why") if query.get("at") is None:
@@ -41,6 +47,12 @@ class Snapshot:
             case ("POST", "vms", "dry-run"):
                 return self._new(body)
         raise Usage("this cannot be done on a snapshot", hint=f"with --snapshot: {CAN}")
+
+    def _capacity(self, sizes: str | None) -> dict[str, Any]:
+        try:
+            return asdict(capacity(self.cluster, self.policy, parse([sizes] if sizes else [])))
+        except ValueError as err:
+            raise Usage(str(err)) from err
 
     def _host(self, name: str) -> Host:
         found = self.cluster.host(name)

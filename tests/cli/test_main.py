@@ -194,7 +194,9 @@ def test_bash_can_read_its_script() -> None:
     assert subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True).stderr == ""
 
 
-@pytest.mark.parametrize(("words", "expected"), [("mig", "migrate"), ("host dr", "drain"), ("list -o j", "json")])
+@pytest.mark.parametrize(
+    ("words", "expected"), [("mig", "migrate"), ("host dr", "drain"), ("reboot-", "reboot-plan"), ("list -o j", "json")]
+)
 def test_completion_completes(words: str, expected: str, tmp_path: os.PathLike[str]) -> None:
     line = f"vmctl {words}"
     asked = {

@@ -134,3 +134,8 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_quantities(written: str, expected: str) -> None:
     assert written == expected
+
+
+def test_a_table_of_nothing_is_its_heads(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table((("NAME", lambda v: v["name"]), ("CPUS", lambda v: v["cpus"])), [])
+    assert capsys.readouterr().out == "NAME  CPUS\n"

@@ -52,6 +52,7 @@ ODD_HOSTS: tuple[dict[str, Any], ...] = (
     {"state": HostState.UNTRUSTED},
     {"draining": True},
     {"labels": {"rack": "a"}},
+    {"labels": {"rack": "a"}, "psi_io": 0.4},
     {"storages": frozenset()},
     {"load": None},
     {"age_s": 300.0},
@@ -59,6 +60,8 @@ ODD_HOSTS: tuple[dict[str, Any], ...] = (
 ODD_SPECS: tuple[dict[str, Any], ...] = (
     {"pinned": True},
     {"labels": {"rack": "a"}},
+    {"apart": "db", "apart_by": "rack"},
+    *({"prefer_apart": "web"}, {"prefer_together": "db"}, {"prefer_apart": "web", "apart_by": "rack"}),
     *({"apart": "web"}, {"apart": "db"}, {"together": "web"}, {"together": "db"}, {"apart": "web", "together": "db"}),
 )
 ODD_VMS: tuple[dict[str, Any], ...] = (

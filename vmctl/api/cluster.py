@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -16,7 +17,10 @@ from vmctl import __version__, snapshot
 from vmctl.act import plans, power
 from vmctl.api import hosts, requests, views, vms
 from vmctl.api.shared import Now, submit
+from vmctl.decide.capacity import capacity, parse
+from vmctl.decide.reboots import reboots
 from vmctl.decisions import plan_json
+from vmctl.errors import Usage
 from vmctl.hosts.history import PERIODS_S
 from vmctl.model import Budget
 from vmctl.observe import observe
@@ -79,6 +83,24 @@ async def plan_curve(controller: Now) -> list[dict[str, Any]]:
 async def rebalance(controller: Now, asked: requests.Spend) -> dict[str, Any]:
     """Do it."""
     return await submit(controller, "rebalance", "cluster", **asked.given())
+
+
+@router.get("/capacity")
+async def show_capacity(controller: Now, size: Annotated[list[str] | None, Query()] = None) -> dict[str, Any]:
+    """What more fits, what could be lost and what to buy; `size` as 2c/4G, as often as wanted."""
+    try:
+        sizes = parse(size or ())
+    except ValueError as err:
+        raise Usage(str(err)) from err
+    cluster = await power.measured(controller.world)
+    return asdict(await asyncio.to_thread(capacity, cluster, controller.world.policy, sizes))
+
+
+@router.get("/reboot-plan")
+async def plan_reboots(controller: Now) -> dict[str, Any]:
+    """Which hosts can be rebooted at once, after which moves."""
+    cluster = await power.measured(controller.world)
+    return asdict(await asyncio.to_thread(reboots, cluster, controller.world.policy))
 
 
 @router.get("/tasks")

@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "console": ("console", "console", "Open a VM's serial console."),
     "why": ("why", "why", "Say why a VM is where it is."),
     "rebalance": ("plans", "rebalance", "Even the cluster out."),
+    "capacity": ("capacity", "capacity", "Say what more fits, what could be lost, what to buy."),
+    "reboot-plan": ("capacity", "reboot_plan", "Plan reboots of all hosts in groups."),
     "snapshot": ("snapshots", "snapshot", "The cluster as a file, for decisions without it: save, convert."),
     "schedule": ("plans", "schedule", "What runs by the clock."),
     "task": ("tasks", "task", "Tasks: list, show, attach, cancel."),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vmctl.offline import Snapshot
 
 # The commands that can do with a snapshot; what of them cannot is refused by the snapshot itself
-COMMANDS = ("rebalance", "host", "why", "create")
+COMMANDS = ("rebalance", "host", "why", "create", "capacity", "reboot-plan")
 
 
 class Offline:

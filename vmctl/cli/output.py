@@ -59,7 +59,7 @@ def table(columns: Sequence[Column], items: list[dict[str, Any]]) -> None:
     """Aligned columns; numbers to the right."""
     cells = [[_cell(get(item)) for _, get in columns] for item in items]
     heads = [head for head, _ in columns]
-    widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
+    widths = [max((len(head), *(len(row[i]) for row in cells))) for i, head in enumerate(heads)]
     numeric = [all(_is_number(row[i]) for row in cells) for i in range(len(heads))]
     print(style(_line(heads, widths, numeric), bold=True))
     for row in cells:

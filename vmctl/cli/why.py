@@ -30,7 +30,8 @@ def _verdicts(found: dict[str, Any], most: int) -> None:
     for rank, verdict in enumerate(fitting[:most], 1):
         terms = ", ".join(f"{name} {value:.3f}" for name, value in verdict["terms"] if value >= 0.0005)
         print(f"  {rank}. {verdict['host']}  score {verdict['score']:.3f} (lower is better): {verdict['why']}")
-        print(f"       {terms or 'every term is zero'}")
+        if verdict["terms"]:  # of many hosts, only the best show theirs
+            print(f"       {terms or 'every term is zero'}")
     for verdict in found["verdicts"]:
         if verdict["refusal"]:
             print(f"  -  {verdict['host']}  refused: {output.clean(verdict['why'])}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from vmctl.decide import score
 from vmctl.decide.fit import refusal
-from vmctl.decide.problem import Board, Flags, Floats, Named, build
+from vmctl.decide.problem import CPU, MEM, PROMISED, Board, Flags, Floats, Named, build
 from vmctl.decide.search import begin, offers, put
 from vmctl.decide.spare import anywhere, unsafe
 from vmctl.model import VM, Cluster, Host, NoPlace, Placement, Policy, Refusal, Verdict
@@ -58,7 +58,10 @@ def _verdicts(vm: VM, hosts: list[Host], cluster: Cluster, policy: Policy) -> tu
         if no is not None:
             refused.append(Verdict(host.name, no, why=no.why))
         else:
-            fitting.append(Verdict(host.name, None, base - worth[host.name] / count))
+            there = board.hosts[named.hosts.index(host)]
+            then = there["share"] + board.vms[row]["size"] * there["inverse"]
+            why = _words(then[CPU], then[MEM], then[PROMISED], there["stall"])
+            fitting.append(Verdict(host.name, None, base - worth[host.name] / count, why=why))
     fitting.sort(key=lambda v: (round(v.score, 12), v.host))
     best = [_explained(verdict, vm, cluster, policy) for verdict in fitting[:TABLES]]
     best.sort(key=lambda v: (round(v.score, 12), v.host))
@@ -86,20 +89,18 @@ def _spares(named: Named, board: Board, row: int, host: Host, free: Flags, polic
 
 
 def _explained(verdict: Verdict, vm: VM, cluster: Cluster, policy: Policy) -> Verdict:
-    after = score.moved(cluster, vm, verdict.host, policy)
-    there, host = after.host(verdict.host), cluster.host(verdict.host)
-    assert there is not None and host is not None
+    after, host = score.moved(cluster, vm, verdict.host, policy), cluster.host(verdict.host)
+    assert host is not None
     # A stalled host must not win just because the cluster's worst stall is elsewhere.
     stall = policy.weight_stall * score.use(host, cluster, policy).stall
     counted = sum(score.is_counted(one, policy) for one in cluster.hosts)
     rows = (*score.terms(after, policy), ("stall here", stall / max(1, counted)))
-    return replace(verdict, terms=rows, score=score.total(rows), why=_words(score.use(there, after, policy)))
+    return replace(verdict, terms=rows, score=score.total(rows))
 
 
-def _words(use: score.Use) -> str:
-    cpu, mem = max(0.0, use.cpu), max(0.0, use.mem)
-    text = f"CPU {cpu:.0%}, memory {mem:.0%} used and {use.promised:.0%} promised with it there"
-    return text + (f", stalls {use.stall:.0%}" if use.stall >= 0.01 else "")
+def _words(cpu: float, mem: float, promised: float, stall: float) -> str:
+    text = f"CPU {max(0.0, cpu):.0%}, memory {max(0.0, mem):.0%} used and {promised:.0%} promised with it there"
+    return text + (f", stalls {stall:.0%}" if stall >= 0.01 else "")
 
 
 def place_all(vms: Iterable[VM], cluster: Cluster, policy: Policy) -> tuple[dict[str, str], tuple[NoPlace, ...]]:

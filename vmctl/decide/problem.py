@@ -20,7 +20,7 @@ from vmctl.model import VM, Cluster, Host, Policy
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-CPU, MEM, SUFFERING = 0, 1, 6  # columns of `share` and `size` that more than a spread depends on
+CPU, MEM, PROMISED, SUFFERING = 0, 1, 2, 6  # columns of `share` and `size` that more than a spread depends on
 SPREADS = 6  # columns whose spread over hosts counts: CPU, memory, promised memory, vCPUs, disk, net
 SHARES = 7  # and one more: what the guests themselves suffer
 NEEDS = 2  # what may not run out: MiB and cores promised

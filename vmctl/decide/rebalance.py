@@ -100,7 +100,7 @@ def _limit(policy: Policy, budget: Budget | None) -> Floats:
 def _goal(named: Named, policy: Policy, limit: Floats) -> Ints:
     """Where each VM should be."""
     board, price = named.board, named.price + policy.min_gain
-    proposals = min(MOST, max(FEWEST, PROPOSALS * named.board.vms.size * len(named.hosts)))
+    proposals = int(policy.effort * min(MOST, max(FEWEST, PROPOSALS * named.board.vms.size * len(named.hosts))))
     left = limit.copy()
     for _ in range(PASSES):
         found = search(board, price, left, proposals)

@@ -98,6 +98,8 @@ def wishes(b: Board, vm: Row, target: Row, other: Row) -> float:
             continue
         domain, before = b.domain[group, target], b.domain[group, source]
         if before == domain:
+            if b.group_weight[group] == np.inf and b.members[group, domain] > 1:
+                return -np.inf  # it shares a rack with one of its group: no move within the rack
             continue
         there, here = b.members[group, domain], max(0, b.members[group, before] - 1)
         if b.group_weight[group] == np.inf:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from vmctl.decide.capacity import capacity
 from vmctl.decide.place import place
 from vmctl.decide.rebalance import rebalance
+from vmctl.decide.reboots import reboots
 from vmctl.model import VM, Cluster, Host, HostLoad, Policy, PowerState, Spec, VMLoad
 
 
@@ -14,8 +16,11 @@ def warm() -> None:
     hosts = (Host("a", cpus=4, load=HostLoad(3.0, 512)), Host("b", cpus=4, load=HostLoad(0.0, 0)))
     vms = tuple(VM(Spec(f"{n}", f"{n}", 1, 128), "a", "", PowerState.RUNNING, VMLoad(1.0, 64)) for n in range(3))
     policy = replace(Policy(), spare_host=True)
-    rebalance(Cluster(hosts, vms), policy)
-    place(VM(Spec("new", "new", 1, 128)), Cluster(hosts, vms), policy)
+    cluster = Cluster(hosts, vms)
+    rebalance(cluster, policy)
+    place(VM(Spec("new", "new", 1, 128)), cluster, policy)
+    capacity(cluster, policy)
+    reboots(cluster, policy)
 
 
 if __name__ == "__main__":
