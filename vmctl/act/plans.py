@@ -114,9 +114,10 @@ class Plans:
 
 
 def leave_first(plan: Plan, number: int) -> list[int]:
-    """Earlier moves away from the host that this one goes to: the plan may count on the room they leave."""
-    target = plan.moves[number].target
-    return [earlier for earlier in range(number) if plan.moves[earlier].source == target]
+    """Earlier moves away from the host that this one goes to, whose room the plan may count on, and of the same VM."""
+    move = plan.moves[number]
+    before = enumerate(plan.moves[:number])
+    return [n for n, earlier in before if earlier.source == move.target or earlier.vm == move.vm]
 
 
 def _outcome(task: Task) -> str:
