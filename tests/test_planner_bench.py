@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.bench.planner import clusters, ganeti_tools, loads, rules
+from tests.bench.planner import clusters, ganeti_tools, loads, rules, week
 from tests.bench.planner.tables import RULES, Rule, fewest
 from vmctl.decide import score
 from vmctl.model import VM, Move, Spec
@@ -72,3 +72,20 @@ def test_halving() -> None:
     assert fewest(lambda most: most >= 37, 100) == 37
     assert fewest(lambda most: True, 100) == 0
     assert fewest(lambda most: most > 100, 100) == "not with 100"
+
+
+def test_a_simulated_day_moves_nothing_where_nothing_is_gained_and_obeys_links() -> None:
+    asked = week.demand(GIVEN.demand[:, loads.CPU], 20, 1)
+    still = week.live(GIVEN, asked, week.never)
+    assert (still.moves, still.gib, still.again) == (0, 0.0, 0) and still.overload_min >= still.stall_min
+    ours = week.live(GIVEN, asked, week.vmctl(CLUSTER, week.OURS))
+    assert ours.moves > 0 and ours.again == 0 and ours.overload_min <= still.overload_min
+    big = [Move(f"v{n}", "a", "b", "", mem_mib=110_000) for n in range(8)]
+    assert [round(end) for _, end in week.timed(big)] == [101, 101, 202, 202, 303, 303, 404, 404]
+    assert week.timed([Move("v", "a", "b", "", mem_mib=1 << 20)]) == [], "it would not end within the round"
+
+
+def test_hbals_rule_is_hbal() -> None:
+    peer = ganeti_tools.hbal(CLUSTER, POLICY)
+    restated = week.hbal(GIVEN, np.zeros(0))
+    assert GIVEN.after(restated[:5]).score() == pytest.approx(peer.moves[4].score, abs=1e-6)

@@ -32,7 +32,7 @@ EXCLUSION = "htools:iextags:"  # the cluster tag that makes a prefix one of excl
 SHARED = ("ext", "rbd", "sharedfile", "gluster", "blockdev")  # disk templates that any node reaches
 VCPU_RATIO = 4.0  # Ganeti's own, where a file has no policies
 GROUP, GROUP_ID = "default", "00000000-0000-4000-8000-000000000001"
-DISK_MIB = 1 << 30  # of each node; shared storage is on none of them, so that any number will do
+DISK_MIB = 1 << 20  # of each node; shared storage is on none of them, so that any number will do
 NODE_FIELDS, INSTANCE_FIELDS = 9, 10  # at least; later versions added more at the end
 
 
@@ -215,7 +215,7 @@ def write(cluster: Cluster, wanted: Policy) -> tuple[str, str]:
         [_node(host, cluster) for host in cluster.hosts],
         [_instance(vm) for vm in placed],
         [f"{EXCLUSION}{APART}"] if any(vm.spec.apart for vm in placed) else [],
-        [_policy(owner, wanted) for owner in ("", GROUP)],
+        [_policy(owner, cluster, wanted) for owner in ("", GROUP)],
     ]
     loads = [_shares(vm, cluster, wanted) for vm in placed]
     return "\n".join("".join(f"{line}\n" for line in section) for section in data), "".join(loads)
@@ -272,9 +272,15 @@ def _shares(vm: VM, cluster: Cluster, wanted: Policy) -> str:
     return " ".join((_word(vm.name), *(f"{share:.12f}" for share in shares))) + "\n"
 
 
-def _policy(owner: str, wanted: Policy) -> str:
-    """Bounds so wide that they forbid nothing, but for the vCPUs that a CPU may be promised to."""
-    smallest, largest = "1,1,0,0,0,0", "1073741824,4096,1073741824,4096,4096,4096"
+def _policy(owner: str, cluster: Cluster, wanted: Policy) -> str:
+    """Bounds that forbid nothing that a host could carry, but for the vCPUs that a CPU may be promised to.
+
+    They are no wider than that: hspace begins with the largest VM allowed and goes down from there step by step.
+    """
+    specs = [vm.spec for vm in cluster.vms]
+    mem_mib = max((*(host.mem_mib for host in cluster.hosts), *(spec.mem_mib for spec in specs)), default=1)
+    cpus = max((*(host.cpus for host in cluster.hosts), *(spec.cpus for spec in specs)), default=1)
+    smallest, largest = "1,1,0,1,0,1", f"{mem_mib},{cpus},{DISK_MIB},16,8,12"
     return (
         f"{owner}|{smallest}|{smallest};{largest}|{','.join(SHARED)},plain,diskless|{wanted.cpu_overcommit:.4f}|1.0e6"
     )

@@ -295,8 +295,8 @@ class Policy:
     overload_above: float = 0.80  # a host busier than this is overloaded
     max_age_s: float = 30.0  # a sample older than this decides nothing
     min_imbalance: float = 0.10  # below this score a cluster is left alone
-    min_gain: float = 0.01  # a move must gain this share of a host beyond its price
-    price_per_move: float = 0.01  # what a move costs besides its bytes: disturbance and risk, as a share of a host
+    min_gain: float = 0.1  # a move must gain this share of a host beyond its price
+    price_per_move: float = 0.1  # what a move costs besides its bytes: disturbance and risk, as a share of a host
     price_per_minute: float = 0.06  # and what a minute on the wire costs
     link_mib_s: float = 1000.0  # how fast memory crosses the wire
     cooldown_s: float = 600.0  # a VM that moved rests this long

@@ -71,7 +71,7 @@ def test_a_move_must_be_worth_its_cost() -> None:
     plan = rebalance(cluster(HOT, COLD, BUSY), Policy(price_per_move=10.0))
     assert plan.moves == () and plan.why.startswith("no move is worth its cost: score ")
     assert plan.stays[0].startswith("nothing on kvm1 is worth moving: best gain -")
-    assert plan.stays[0].endswith("% < 1.0% margin")
+    assert plan.stays[0].endswith("% < 10.0% margin")
 
 
 def test_the_dearer_of_two_equal_moves_is_not_taken() -> None:

@@ -1,4 +1,4 @@
-"""python -m tests.bench.planner --all | balance steps reach hot placing space [--sizes 20x200] [--seeds 1,2,3]"""
+"""python -m tests.bench.planner --all | balance steps reach hot placing space week [--sizes 20x200] [--seeds 1,2,3]"""
 
 from __future__ import annotations
 

@@ -88,15 +88,14 @@ def hail(cluster: Cluster, policy: Policy, vm: VM, spare_host: bool = False, lim
     return Placed(answer["result"][0] if answer["success"] else "", ran.cpu_s)
 
 
-def hspace(
-    cluster: Cluster, policy: Policy, cpus: int, mem_mib: int, limit_s: float = 300.0
-) -> tuple[int | None, float]:
-    """How many more VMs of one size hspace finds room for (None: it was stopped), and its CPU seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        data, _ = clusters.files(cluster, policy, Path(folder))
-        size = f"{DISK_MIB},{mem_mib},{cpus}"
-        command = ("hspace", "-t", str(data), "--disk-template=ext", f"--standard-alloc={size}", "--machine-readable")
-        ran = meter.child(command, limit_s, CORE)
+def hspace(hosts: int, cpus: int, mem_mib: int, limit_s: float = 120.0) -> tuple[int | None, float]:
+    """How many VMs of one size hspace finds room for on empty hosts (None: it was stopped), and its CPU seconds.
+
+    It runs on hosts that it simulates: with a data file it would first try every size that the file's policy allows.
+    """
+    empty = f"--simulate=preferred,{hosts},{1 << 30},{clusters.MEM_MIB},{clusters.CPUS}"
+    size = f"--standard-alloc={DISK_MIB},{mem_mib},{cpus}"
+    ran = meter.child(("hspace", empty, "--disk-template=ext", size, "--machine-readable"), limit_s, CORE)
     found = re.search(r"^HTS_ALLOC_INSTANCES=(\d+)", ran.out, re.MULTILINE)
     if found is None and not ran.late:
         raise RuntimeError(f"hspace failed: {ran.out[-500:]}{ran.error[-500:]}")

@@ -11,7 +11,6 @@ from statistics import median
 from tests.bench import meter
 from tests.bench.planner import clusters, ganeti_tools, loads, ours, rules
 from tests.bench.planner.cache import balanced
-from vmctl import ganeti
 from vmctl.model import VM, Budget, Cluster, Move, Policy, Spec
 
 Rule = Callable[[loads.Loads], Sequence[Move]]
@@ -175,9 +174,8 @@ def placing(setting: Setting) -> None:
 def space(setting: Setting) -> None:
     """How many more VMs of 8 vCPUs and 32 GiB fit on empty hosts, by hspace, which keeps N+1."""
     print("\n| empty hosts | VMs | CPU s |\n|---|---|---|")
-    for hosts in (3, 5, 10, 20):
-        empty = Cluster(clusters.make(hosts, 10 * hosts, 1)[0].hosts, ())
-        found, cpu_s = ganeti_tools.hspace(empty, ganeti.policy(), 8, 32768)
+    for hosts in (3, 5, 10, 20, 50):
+        found, cpu_s = ganeti_tools.hspace(hosts, 8, 32768)
         print(f"| {hosts} | {'(stopped)' if found is None else found} | {cpu_s:.3f} |")
 
 
@@ -195,6 +193,22 @@ def _print_bound(given: loads.Loads, count: int) -> None:
     print(f"no plan of {count} moves: below {found.least:.4f} (split VMs reach {found.reached:.4f}; {cpu_s:.1f} s)")
 
 
+def week(setting: Setting) -> None:
+    """A simulated week of changing load, planned for every ten minutes: who overloads least, with how few moves."""
+    from tests.bench.planner import week as lived
+
+    head = "| way | overload, host-min | stall | moves | GiB | again within the hour | minutes per plan | CPU s |"
+    for title, cluster, _policy, given in cases(setting):
+        print(f"\n{title}\n\n{head}\n|---|---|---|---|---|---|---|---|")
+        asked = lived.demand(given.demand[:, loads.CPU], lived.ROUNDS, 1)
+        for name, planner in lived.planners(cluster).items():
+            tally, cpu_s = meter.own(partial(lived.live, given, asked, planner), 1, warm_up=False)
+            per_plan = tally.busy_min / max(1, tally.plans)
+            suffered = f"{tally.overload_min:.0f} | {tally.stall_min:.0f}"
+            spent = f"{tally.moves} | {tally.gib:.0f} | {tally.again} | {per_plan:.2f} | {cpu_s:.1f}"
+            print(f"| {name} | {suffered} | {spent} |", flush=True)
+
+
 PARTS: dict[str, Callable[[Setting], None]] = {
     "balance": balance,
     "steps": steps,
@@ -202,4 +216,5 @@ PARTS: dict[str, Callable[[Setting], None]] = {
     "hot": hot,
     "placing": placing,
     "space": space,
+    "week": week,
 }
