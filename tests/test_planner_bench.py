@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.bench.planner import clusters, ganeti_tools, loads, rules, week
+from tests.bench.planner import clusters, ganeti_tools, loads, ours, rules, week
 from tests.bench.planner.tables import RULES, Rule, fewest
 from vmctl.decide import score
-from vmctl.model import VM, Move, Spec
+from vmctl.model import VM, Budget, Move, Spec
 
 CLUSTER, POLICY = clusters.make(10, 60, 1)
 GIVEN = loads.of(CLUSTER)
@@ -89,3 +89,11 @@ def test_hbals_rule_is_hbal() -> None:
     peer = ganeti_tools.hbal(CLUSTER, POLICY)
     restated = week.hbal(GIVEN, np.zeros(0))
     assert GIVEN.after(restated[:5]).score() == pytest.approx(peer.moves[4].score, abs=1e-6)
+
+
+@pytest.mark.parametrize("moves", [1, 3, 8, 15])
+def test_ours_is_never_worse_than_hbal_at_as_many_moves(moves: int) -> None:
+    peer = ganeti_tools.hbal(CLUSTER, POLICY).moves[:moves]
+    plan = ours.plan(CLUSTER, POLICY, Budget(moves=moves))
+    assert len(plan.moves) <= moves
+    assert GIVEN.after(plan.moves).score() <= GIVEN.after(peer).score() + 1e-6

@@ -15,13 +15,13 @@ from vmctl.decide import score, words
 from vmctl.decide.fit import measured
 from vmctl.decide.order import sequence
 from vmctl.decide.problem import Board, Floats, Ints, Named, build
-from vmctl.decide.search import anneal, begin, descend, objective
+from vmctl.decide.search import TARGETS, anneal, begin, descend, objective, step_down
 from vmctl.model import VM, Budget, Cluster, HostState, Move, Plan, Policy, PowerState
 
 PROPOSALS = 200  # of the annealing, per VM and host,
 FEWEST, MOST = 20_000, 20_000_000  # within these bounds: the last takes seconds
 HOT, COLD = 0.004, 0.00003  # first and last temperature, as shares of what there is to gain
-SHADOW = 0.3  # what a whole budget is worth while annealing, as a share of what is left uneven
+SHADOW = 0.6  # what a whole budget is worth while annealing, as a share of what is left uneven
 GREED = 0.5  # a round of the descent takes moves that gain half as much as the best, or more
 PASSES = 4  # searches, each from the end of the one before
 
@@ -78,15 +78,17 @@ def curve(cluster: Cluster, policy: Policy) -> Iterator[Plan]:
 
 
 def search(board: Board, price: Floats, limit: Floats, proposals: int) -> Board:
-    """Where VMs should be, by gain and price alone: the board after one search."""
-    b = begin(board)
+    """Where VMs should be, by gain and price alone: the board after one search, never worse than steepest descent."""
+    b, plain = begin(board), begin(board)
     there_is = objective(b)
     descend(b, price, limit, GREED)
     # A price on what is scarce leaves room to try other ways of spending it.
-    scarce = SHADOW * objective(b) * (board.vms["cost"] / np.maximum(limit, 1e-9)).sum(axis=1)
-    anneal(b, price + scarce, limit, proposals, HOT * there_is, COLD * there_is)
+    scarce = (board.vms["cost"] / np.maximum(limit, 1e-9)).sum(axis=1) / max(1, np.isfinite(limit).sum())
+    anneal(b, price + SHADOW * objective(b) * scarce, limit, proposals, HOT * there_is, COLD * there_is)
     descend(b, price, limit, GREED)
-    return b
+    if board.hosts.size <= TARGETS + 1:  # of more hosts it would not see all, and take long
+        step_down(plain, price, limit)
+    return max((b, plain), key=lambda one: -objective(one) - price[one.vms["at"] != one.vms["home"]].sum())
 
 
 def _limit(policy: Policy, budget: Budget | None) -> Floats:

@@ -240,6 +240,23 @@ def best_move(b: Board, vms: Ints, targets: Ints, taken: Flags, price: Floats, l
 
 
 @compiled
+def step_down(b: Board, price: Floats, limit: Floats) -> int:
+    """Steepest descent as hbal has it: the best single move of all, again and again. Returns the number of moves."""
+    made, taken, hosts = 0, np.zeros(b.hosts.size, np.bool_), np.arange(b.hosts.size - 1)
+    while True:
+        first, vms = by_host(b)
+        best = 0.0
+        for source in hosts:
+            vm, target, found = best_move(b, vms[first[source] : first[source + 1]], hosts, taken, price, limit)
+            if vm != NOBODY and found > best:
+                who, where, best = vm, target, found
+        if best == 0.0:
+            return made
+        put(b, who, where)
+        made += 1
+
+
+@compiled
 def descend(b: Board, price: Floats, limit: Floats, greed: float) -> int:
     """Rounds of moves that share no host, from the hottest hosts on, until none gains. Returns the number of moves.
 
