@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from vmctl.hosts.link import HostLink
-from vmctl.model import VM, Cluster, Host, HostState, PowerState
+from vmctl.model import VM, Cluster, Host, HostState, PowerState, VMLoad
 from vmctl.records import HostRecord, Storage, VMRecord
 from vmctl.world import World
 
@@ -48,11 +49,17 @@ def _vm(world: World, record: VMRecord, now: float) -> VM:
         host="" if power is PowerState.STOPPED else record.host,
         moving_to=world.moving.get(record.uuid, ""),
         power=power,
-        load=world.loads.vm(record.host, record.uuid),
+        load=_load(world, record),
         moved_s_ago=now - record.moved_at if record.moved_at is not None else None,
         busy=record.task is not None,
         adopted=record.adopted,
     )
+
+
+def _load(world: World, record: VMRecord) -> VMLoad | None:
+    """What its host shows of its QEMU, and what its guest says of itself."""
+    load = world.loads.vm(record.host, record.uuid)
+    return None if load is None else replace(load, stall=world.guests.stall(record.uuid))
 
 
 def _power(record: VMRecord, link: HostLink | None) -> PowerState:

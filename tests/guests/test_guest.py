@@ -45,6 +45,13 @@ def test_a_full_picture_and_what_changes(guest: Guest) -> None:
     assert sorted(guest.picture.processes) == [(7, 100), (9, 100)]
 
 
+def test_its_own_pressure_counts_while_it_is_fresh(guest: Guest) -> None:
+    assert guest.stall(10.0) == 0.0
+    psi = {"cpu": {"some10": 0.2}, "mem": None, "io": {"some10": 0.45, "full10": 0.1}}
+    take(guest, Agent().begin(os={"boot_id": "boot-1", "psi": psi}))
+    assert (guest.stall(11.0), guest.stall(25.0), guest.stall(25.1)) == (0.45, 0.45, 0.0)
+
+
 def test_a_change_that_was_missed_is_asked_for_whole(guest: Guest) -> None:
     agent = Agent()
     take(guest, agent.begin(process(7)))

@@ -100,6 +100,11 @@ class Guests:
         """A VM's health in a word; empty for one that does not run."""
         return self.followers[uuid].word if uuid in self.followers else ""
 
+    def stall(self, uuid: str) -> float:
+        """The share of time in which something inside the guest waited, by its own word; 0 where it has not spoken."""
+        follower = self.followers.get(uuid)
+        return 0.0 if follower is None else follower.guest.stall(time.monotonic())
+
     async def close(self) -> None:
         """Stop reading; what is known of guests stays in the ledger."""
         tasks = [follower.task for follower in self.followers.values() if follower.task is not None]

@@ -16,6 +16,7 @@ from vmctl.guests.report import MOST_PROCESSES, MOST_SERVICES, Unbelievable, bel
 from vmctl.ledger import Seen
 
 MOST_EVENTS = 32  # that wait to be told
+STALE_PERIODS = 3  # what a guest said of its pressure counts for so many of its periods
 ASK_AGAIN_S = 2.0  # for a full picture
 DAY_US = 86_400_000_000
 PERIOD_S = 5.0
@@ -58,6 +59,13 @@ class Guest:
         """The port was opened: what to say first. The agent answers with its hello and a full picture."""
         self._decoder, self.whole, self._asked_at = wire.Decoder(), False, now
         return self._say(wire.HELLO, {})
+
+    def stall(self, now: float) -> float:
+        """The worst of its pressures over 10 s, a share of time; 0 where it tells none, or has told nothing lately."""
+        if self.heard_at is None or now - self.heard_at > STALE_PERIODS * self.period_s:
+            return 0.0
+        told: Any = self.picture.os.get("psi") or {}
+        return max((float((kind or {}).get("some10") or 0.0) for kind in told.values()), default=0.0)
 
     def _say(self, kind: str, body: dict[str, object]) -> bytes:
         self._sent += 1
