@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
+from tests.cli.run import said, vmctl
 from tests.decide.clusters import cluster, host, vm
 from vmctl import snapshot
 from vmctl.cli import capacity
-from vmctl.cli.main import cli
 from vmctl.model import Policy
 
 PLAIN = Policy(cpu_overcommit=1.0, mem_reserve_mib=0, vm_overhead_mib=0, spare_host=True)
@@ -30,16 +29,6 @@ def file(tmp_path: Path) -> str:
     path = tmp_path / "two.json"
     path.write_text(snapshot.save(TWO, PLAIN))
     return str(path)
-
-
-def vmctl(*words: str) -> Result:
-    return CliRunner().invoke(cli, words)
-
-
-def said(*words: str) -> str:
-    done = vmctl(*words)
-    assert done.exception is None, done.exception
-    return done.output
 
 
 def test_capacity_in_a_table_and_in_words(file: str) -> None:

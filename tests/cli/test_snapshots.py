@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
+from tests.cli.run import said, vmctl
 from tests.decide.clusters import cluster, host, vm
 from vmctl import ganeti, snapshot
 from vmctl.cli import snapshots
-from vmctl.cli.main import cli
 from vmctl.errors import NoHostFits, NotFound, Usage, VmctlError
 from vmctl.model import Cluster, Policy
 
@@ -36,16 +35,6 @@ def file(tmp_path: Path) -> str:
     path = tmp_path / "hot.json"
     path.write_text(snapshot.save(HOT, EAGER))
     return str(path)
-
-
-def vmctl(*words: str) -> Result:
-    return CliRunner().invoke(cli, words)
-
-
-def said(*words: str) -> str:
-    done = vmctl(*words)
-    assert done.exception is None, done.exception
-    return done.output
 
 
 def value(*words: str) -> Any:
