@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vmctl.decide import score
-from vmctl.decide.order import waves
+from vmctl.decide.order import in_waves
 from vmctl.decide.place import place
 from vmctl.decide.problem import costs
 from vmctl.model import VM, Cluster, Move, Placement, Plan, Policy, PowerState
@@ -24,14 +24,12 @@ def drain(cluster: Cluster, host: str, policy: Policy) -> Plan:
             now = score.moved(now, vm, move.target, policy)
         moves += found
         stays += stuck
-    order = waves([move.source for move in moves], [move.target for move in moves])
-    moves = [replace(move, wave=wave) for move, wave in zip(moves, order, strict=True)]
     why = (
         f"{host} is empty after {len(moves)} moves"
         if not stays
         else f"{len(moves)} can leave {host}, {len(stays)} cannot"
     )
-    return Plan(tuple(moves), why, before, score.terms(now, policy), tuple(stays))
+    return Plan(in_waves(moves), why, before, score.terms(now, policy), tuple(stays))
 
 
 def _parties(vms: tuple[VM, ...]) -> list[list[VM]]:

@@ -6,19 +6,20 @@ migrations do. What cannot be reached even so is left out, and so are moves at t
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from vmctl.decide.compiled import compiled
 from vmctl.decide.problem import Board, Floats, Ints
-from vmctl.decide.search import NOBODY, fits, gain, put, wishes
-
-FEASIBLE = -1e300  # below any gain: forbidden
+from vmctl.decide.search import NOBODY, fits, gain, may_go, put, wishes
+from vmctl.model import Move
 
 
 @compiled
 def best_step(b: Board, left: Ints, goal: Ints) -> int:
     """The place in `left` of the VM whose move to its goal gains most now; -1 where none can go."""
-    best, found = FEASIBLE, -1
+    best, found = -np.inf, -1
     for place in range(left.size):
         vm = left[place]
         if fits(b, vm, goal[vm], NOBODY):
@@ -36,7 +37,7 @@ def parking(b: Board, left: Ints, parked: Ints) -> tuple[int, int]:
         if parked[vm] or b.vms[vm].cost[2] >= best:
             continue
         for host in range(b.hosts.size - 1):
-            if host != b.vms[vm].at and fits(b, vm, host, NOBODY) and wishes(b, vm, host, NOBODY) > FEASIBLE:
+            if host != b.vms[vm].at and may_go(b, vm, host):
                 best, who, where = b.vms[vm].cost[2], vm, host
                 break
     return who, where
@@ -75,3 +76,9 @@ def waves(sources: list[str], targets: list[str]) -> list[int]:
         busy[source] = busy[target] = wave
         found.append(wave)
     return found
+
+
+def in_waves(moves: list[Move]) -> tuple[Move, ...]:
+    """The same moves in the same order, each with its wave."""
+    order = waves([move.source for move in moves], [move.target for move in moves])
+    return tuple(replace(move, wave=wave) for move, wave in zip(moves, order, strict=True))

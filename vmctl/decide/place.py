@@ -49,19 +49,20 @@ def _verdicts(vm: VM, hosts: list[Host], cluster: Cluster, policy: Policy) -> tu
     named = build(cluster, policy, homeless=() if known else (vm,))
     board = begin(named.board)
     row = next(row for row, other in enumerate(named.vms) if other.spec.uuid == vm.spec.uuid)
-    worth = dict(zip((host.name for host in named.hosts), ranked(board, row, policy), strict=True))
+    worth, rows = ranked(board, row, policy), {host.name: number for number, host in enumerate(named.hosts)}
     free = anywhere(board) if policy.spare_host else np.zeros(0, np.bool_)
     base, count = score.total(score.terms(cluster, policy)), max(1, int(board.whole[0]["count"]))
     fitting, refused = [], []
     for host in hosts:
-        no = refusal(vm, host, cluster, policy) or _spares(named, board, row, host, free, policy)
+        target = rows[host.name]
+        no = refusal(vm, host, cluster, policy) or _spares(named, board, row, target, free, policy)
         if no is not None:
             refused.append(Verdict(host.name, no, why=no.why))
         else:
-            there = board.hosts[named.hosts.index(host)]
+            there = board.hosts[target]
             then = there["share"] + board.vms[row]["size"] * there["inverse"]
             why = _words(then[CPU], then[MEM], then[PROMISED], there["stall"])
-            fitting.append(Verdict(host.name, None, base - worth[host.name] / count, why=why))
+            fitting.append(Verdict(host.name, None, base - worth[target] / count, why=why))
     fitting.sort(key=lambda v: (round(v.score, 12), v.host))
     best = [_explained(verdict, vm, cluster, policy) for verdict in fitting[:TABLES]]
     best.sort(key=lambda v: (round(v.score, 12), v.host))
@@ -74,12 +75,12 @@ def ranked(board: Board, row: int, policy: Policy) -> Floats:
     return found
 
 
-def _spares(named: Named, board: Board, row: int, host: Host, free: Flags, policy: Policy) -> Refusal | None:
+def _spares(named: Named, board: Board, row: int, target: int, free: Flags, policy: Policy) -> Refusal | None:
     """N+1: with the VM on this host, could any one host still die?"""
     if not policy.spare_host:
         return None
     home = int(board.vms[row]["at"])
-    put(board, row, named.hosts.index(host))
+    put(board, row, target)
     dead, lost = unsafe(board, free)
     put(board, row, home)
     if dead < 0:
@@ -91,7 +92,7 @@ def _spares(named: Named, board: Board, row: int, host: Host, free: Flags, polic
 def _explained(verdict: Verdict, vm: VM, cluster: Cluster, policy: Policy) -> Verdict:
     after, host = score.moved(cluster, vm, verdict.host, policy), cluster.host(verdict.host)
     assert host is not None
-    # A stalled host must not win just because the cluster's worst stall is elsewhere.
+    # What is placed on a stalled host suffers its stall, which what it adds to the whole does not show.
     stall = policy.weight_stall * score.use(host, cluster, policy).stall
     counted = sum(score.is_counted(one, policy) for one in cluster.hosts)
     rows = (*score.terms(after, policy), ("stall here", stall / max(1, counted)))

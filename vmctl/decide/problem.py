@@ -95,7 +95,8 @@ def build(
     cluster: Cluster, policy: Policy, stays: Callable[[VM], bool] = lambda vm: False, homeless: tuple[VM, ...] = ()
 ) -> Named:
     """The arrays of a cluster; `stays` are not moved, `homeless` are to be placed. Stopped VMs are left out."""
-    hosts = tuple(sorted(cluster.hosts, key=lambda host: _host_order(host, cluster, policy)))
+    uses = {host.name: score.use(host, cluster, policy) for host in cluster.hosts}
+    hosts = tuple(sorted(cluster.hosts, key=lambda host: _host_order(host, uses[host.name])))
     place = {host.name: row for row, host in enumerate(hosts)}
     vms = tuple(sorted((vm for vm in cluster.vms if vm.host in place), key=lambda vm: _vm_order(vm, place, policy)))
     vms += homeless
@@ -106,7 +107,7 @@ def build(
     groups = _Groups.of(cluster, hosts, vms, policy)
     on_board = np.zeros(len(hosts) + 1, HOST)
     for row, host in zip(on_board, hosts, strict=False):
-        _fill_host(row, host, cluster, policy)
+        _fill_host(row, host, uses[host.name], cluster, policy)
     pieces = np.zeros(len(vms), VIRTUAL)
     for piece, vm, number in zip(pieces, vms, kind, strict=True):
         piece["size"], piece["cost"], piece["kind"] = _size(vm, policy), costs(vm, policy), number
@@ -123,17 +124,17 @@ def build(
     return Named(board, np.array([price(vm, policy) for vm in vms]), hosts, vms)
 
 
-def _fill_host(row: Any, host: Host, cluster: Cluster, policy: Policy) -> None:
-    use, load, vms = score.use(host, cluster, policy), host.load, cluster.on(host.name)
-    if score.is_counted(host, policy):
+def _fill_host(row: Any, host: Host, use: score.Use, cluster: Cluster, policy: Policy) -> None:
+    load, vms = host.load, cluster.on(host.name)
+    row["counted"] = score.is_counted(host, policy)
+    if row["counted"]:
         row["share"] = use.cpu, use.mem, use.promised, use.vcpus, use.disk, use.net, use.suffering
         row["inverse"] = 1 / host.cpus, 1 / host.mem_mib, 1 / host.mem_mib, 1 / host.cpus, 1, 1, 1
     row["room"] = fit.limit_mib(host, policy) - fit.beside_mib(host, cluster), host.cpus + 1e-9
     row["used"] = fit.promised_mib(vms, policy), fsum(fit.promised_cores(vm, policy) for vm in vms)
-    row["counted"] = score.is_counted(host, policy)
     if load:
         row["stall"] = score.measured_stall(load)
-        row["stall_at"] = (load.cpu if load.stall_cpu is None else load.stall_cpu) / host.cpus
+        row["stall_at"] = score.stalled_at(load) / host.cpus
 
 
 def costs(vm: VM, policy: Policy) -> tuple[float, float, float]:
@@ -173,9 +174,8 @@ def _kind(vm: VM) -> tuple[object, ...]:
     return spec.cpus, numa, storages, labels, spec.bridge, bool(spec.mac), spec.cpu_xml, vm.adopted
 
 
-def _host_order(host: Host, cluster: Cluster, policy: Policy) -> tuple[object, ...]:
-    load = score.use(host, cluster, policy)
-    return host.mem_mib, host.cpus, load.promised, load.mem, load.cpu, load.stall, host.name
+def _host_order(host: Host, use: score.Use) -> tuple[object, ...]:
+    return host.mem_mib, host.cpus, use.promised, use.mem, use.cpu, use.stall, host.name
 
 
 def _vm_order(vm: VM, place: dict[str, int], policy: Policy) -> tuple[object, ...]:

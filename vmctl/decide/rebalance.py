@@ -79,15 +79,17 @@ def curve(cluster: Cluster, policy: Policy) -> Iterator[Plan]:
 
 def search(board: Board, price: Floats, limit: Floats, proposals: int) -> Board:
     """Where VMs should be, by gain and price alone: the board after one search, never worse than steepest descent."""
-    b, plain = begin(board), begin(board)
+    b = begin(board)
     there_is = objective(b)
     descend(b, price, limit, GREED)
     # A price on what is scarce leaves room to try other ways of spending it.
     scarce = (board.vms["cost"] / np.maximum(limit, 1e-9)).sum(axis=1) / max(1, np.isfinite(limit).sum())
     anneal(b, price + SHADOW * objective(b) * scarce, limit, proposals, HOT * there_is, COLD * there_is)
     descend(b, price, limit, GREED)
-    if board.hosts.size <= TARGETS + 1:  # of more hosts it would not see all, and take long
-        step_down(plain, price, limit)
+    if board.hosts.size > TARGETS + 1:
+        return b  # of so many hosts steepest descent would take long
+    plain = begin(board)
+    step_down(plain, price, limit)
     return max((b, plain), key=lambda one: -objective(one) - price[one.vms["at"] != one.vms["home"]].sum())
 
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from vmctl.decide import fit, score
 from vmctl.decide.compiled import compiled
-from vmctl.decide.order import waves
+from vmctl.decide.order import in_waves
 from vmctl.decide.problem import Board, Flags, Ints, Named, build, costs
-from vmctl.decide.search import NOBODY, begin, fits, put
+from vmctl.decide.search import begin, may_go, put
 from vmctl.model import VM, Cluster, HostState, Move, Policy, PowerState
 
 
@@ -84,23 +84,12 @@ def _at_once(cluster: Cluster, policy: Policy) -> set[str]:
 
 
 @compiled
-def clashes(b: Board, vm: int, target: int) -> bool:
-    """Whether the VM would meet one there that it must be apart from."""
-    for group in b.vms[vm].group:
-        if group >= 0 and b.group_weight[group] == np.inf:
-            there = b.domain[group, target]
-            if b.members[group, there] > int(b.domain[group, b.vms[vm].at] == there):
-                return True
-    return False
-
-
-@compiled
 def settle(b: Board, party: Ints, targets: Ints) -> int:
     """Put VMs that must share a host on the first target that takes them all; -1, and nothing moved, for none."""
     for target in targets:
         done = 0
         for vm in party:
-            if not fits(b, vm, target, NOBODY) or clashes(b, vm, target):
+            if not may_go(b, vm, target):
                 break
             done += 1
             put(b, vm, target)
@@ -247,8 +236,7 @@ class _Search:
             minutes = costs(guest, self.policy)[2]
             why = f"{source} is to be rebooted"
             found.append(Move(guest.name, source, target, why, mem_mib=guest.spec.mem_mib, minutes=minutes))
-        order = waves([move.source for move in found], [move.target for move in found])
-        return tuple(replace(move, wave=wave) for move, wave in zip(found, order, strict=True))
+        return in_waves(found)
 
     def reason(self, row: int) -> Stuck:
         """Why a host cannot be emptied: the largest VM that finds no place, and which rules refuse it."""

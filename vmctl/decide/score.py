@@ -68,13 +68,17 @@ def measured_stall(load: HostLoad) -> float:
     return max(load.psi_cpu, load.psi_mem, load.psi_io, load.steal)
 
 
+def stalled_at(load: HostLoad) -> float:
+    """The CPU use, in cores, at which the stall was measured."""
+    return load.cpu if load.stall_cpu is None else load.stall_cpu
+
+
 def expected_stall(load: HostLoad, coming: float, cpus: int) -> float:
     """The worst stall: as measured, less by what CPU use left since, more by what arrived or is `coming` (cores).
 
     It depends on where VMs are and not on the way they took, so that no way round in a circle lowers the score.
     """
-    measured_at = load.cpu if load.stall_cpu is None else load.stall_cpu
-    change = (load.cpu + coming - measured_at) / cpus
+    change = (load.cpu + coming - stalled_at(load)) / cpus
     return min(1.0, max(0.0, measured_stall(load) * (1 + STALL_SLOPE * change)))
 
 
@@ -169,6 +173,6 @@ def _shift(host: Host, by: VMLoad, sign: int) -> Host:
         mem_used_mib=load.mem_used_mib + sign * by.mem_mib,
         disk=load.disk + sign * by.disk,
         net=load.net + sign * by.net,
-        stall_cpu=load.cpu if load.stall_cpu is None else load.stall_cpu,
+        stall_cpu=stalled_at(load),
     )
     return replace(host, load=shifted)

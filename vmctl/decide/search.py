@@ -123,6 +123,12 @@ def fits(b: Board, vm: Row, target: Row, other: Row) -> bool:
 
 
 @inlined
+def may_go(b: Board, vm: Row, target: Row) -> bool:
+    """Whether no rule and no group keeps a VM from a host, and there is room."""
+    return fits(b, vm, target, NOBODY) and wishes(b, vm, target, NOBODY) > -np.inf
+
+
+@inlined
 def fee(b: Board, vm: Row, target: Row) -> int:
     """1 when the VM leaves the host where it was first, -1 when it returns there, else 0."""
     home = b.vms[vm].home

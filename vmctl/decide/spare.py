@@ -10,9 +10,7 @@ import numpy as np
 
 from vmctl.decide.compiled import compiled
 from vmctl.decide.problem import Board, Flags, Ints
-from vmctl.decide.search import NOBODY, by_host, fits, put, wishes
-
-NEVER = -1e300
+from vmctl.decide.search import NOBODY, by_host, may_go, put
 
 
 @compiled
@@ -54,7 +52,7 @@ def homeless(b: Board, dead: Flags, here: Ints) -> Ints:
         best, target = -np.inf, NOBODY
         for other in range(b.hosts.size - 1):
             room = b.hosts[other].room[0] - b.hosts[other].used[0]
-            if not dead[other] and room > best and fits(b, vm, other, NOBODY) and wishes(b, vm, other, NOBODY) > NEVER:
+            if not dead[other] and room > best and may_go(b, vm, other):
                 best, target = room, other
         if target == NOBODY:
             lost[moved] = vm

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from vmctl.decide import score
-from vmctl.decide.order import waves
+from vmctl.decide.order import in_waves
 from vmctl.decide.problem import CPU, SPREADS, Board, Floats, Ints, Named
 from vmctl.decide.search import best_offers, put
 from vmctl.model import Cluster, Host, Move, Policy
@@ -36,8 +34,7 @@ def moves(
                 minutes=minutes,
             )
         )  # fmt: skip
-    order = waves([move.source for move in found], [move.target for move in found])
-    return tuple(replace(move, wave=wave) for move, wave in zip(found, order, strict=True))
+    return in_waves(found)
 
 
 def reason(host: Host, before: np.void, after: np.void, policy: Policy) -> str:
