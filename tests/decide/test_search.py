@@ -92,8 +92,8 @@ def test_compiled_and_plain_python_find_the_same(found: Cluster) -> None:
     if not made.vms:
         return
     fast, plain = begin(made.board), records(begin(made.board))
-    descend(fast, made.price, NOTHING_FREE, 1.0)
-    descend.py_func(plain, made.price, NOTHING_FREE, 1.0)  # type: ignore[attr-defined]
+    descend(fast, made.price, NOTHING_FREE)
+    descend.py_func(plain, made.price, NOTHING_FREE)  # type: ignore[attr-defined]
     assert list(fast.vms["at"]) == list(plain.vms["at"])
     anneal(fast, made.price, NOTHING_FREE, 300, 0.1, 0.01)
     anneal.py_func(plain, made.price, NOTHING_FREE, 300, 0.1, 0.01)  # type: ignore[attr-defined]
@@ -105,6 +105,6 @@ def test_a_search_keeps_to_its_budget(found: Cluster, moves: int) -> None:
     made = build(found, EAGER)
     limit = np.array([moves, inf, inf])
     board = begin(made.board)
-    descend(board, made.price, limit, 0.5)
+    descend(board, made.price, limit)
     anneal(board, made.price, limit, 2000, 0.1, 0.001)
     assert (board.vms["at"] != board.vms["home"]).sum() <= moves

@@ -13,7 +13,7 @@ import numba
 
 F = TypeVar("F", bound=Callable[..., object])
 OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}  # 1 / 0 is infinite, as in numpy
-BARE: dict[str, Any] = OPTIONS | {"_nrt": False}  # without the bookkeeping of what is allocated
+BARE: dict[str, Any] = OPTIONS | {"_nrt": False, "forceinline": True}  # without the bookkeeping of what is allocated
 
 
 def compiled(function: F) -> F:

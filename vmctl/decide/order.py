@@ -12,21 +12,36 @@ import numpy as np
 
 from vmctl.decide.compiled import compiled
 from vmctl.decide.problem import Board, Floats, Ints
-from vmctl.decide.search import NOBODY, fits, gain, may_go, put, wishes
+from vmctl.decide.search import NOBODY, SLACK, TINY, fits, gain, may_go, put, wishes
 from vmctl.model import Move
 
 
 @compiled
-def best_step(b: Board, left: Ints, goal: Ints) -> int:
-    """The place in `left` of the VM whose move to its goal gains most now; -1 where none can go."""
-    best, found = -np.inf, -1
+def relief(b: Board, vm: int, goal: Ints) -> float:
+    """What a VM's move to its goal gains now; minus infinity where it has to wait."""
+    if not fits(b, vm, goal[vm], NOBODY):
+        return -np.inf
+    return gain(b, vm, goal[vm], NOBODY) + wishes(b, vm, goal[vm], NOBODY)
+
+
+@compiled
+def best_step(b: Board, left: Ints, goal: Ints, gains: Floats) -> int:
+    """The place in `left` of the VM whose move to its goal gains most now; -1 where none can go.
+
+    `gains` are what the moves gained when they were last looked at: of those that could go, only the best is looked at
+    anew, until it is still about as good; those that had to wait are all looked at.
+    """
     for place in range(left.size):
-        vm = left[place]
-        if fits(b, vm, goal[vm], NOBODY):
-            worth = gain(b, vm, goal[vm], NOBODY) + wishes(b, vm, goal[vm], NOBODY)
-            if worth > best:
-                best, found = worth, place
-    return found
+        if gains[place] == -np.inf:
+            gains[place] = relief(b, left[place], goal)
+    while left.size:
+        place = int(gains[: left.size].argmax())
+        before, gains[place] = gains[place], relief(b, left[place], goal)
+        if before == -np.inf:
+            break
+        if gains[place] >= before - (1 - SLACK) * abs(before) - TINY:
+            return place
+    return -1
 
 
 @compiled
@@ -47,14 +62,14 @@ def parking(b: Board, left: Ints, parked: Ints) -> tuple[int, int]:
 def sequence(b: Board, goal: Ints) -> tuple[Ints, Ints, Floats]:
     """VMs, targets and gains in order; `b` is left as it is after the last of them."""
     left = np.array([vm for vm in range(b.vms.size) if b.vms[vm].at != goal[vm]], np.int64)
-    vms, targets = np.zeros(2 * left.size, np.int64), np.zeros(2 * left.size, np.int64)
-    gains, parked, steps = np.zeros(2 * left.size), np.zeros(b.vms.size, np.int64), 0
+    vms, targets, gains = np.zeros(2 * left.size, np.int64), np.zeros(2 * left.size, np.int64), np.zeros(2 * left.size)
+    parked, steps, known = np.zeros(b.vms.size, np.int64), 0, np.full(left.size, -np.inf)
     while left.size:
-        place = best_step(b, left, goal)
+        place = best_step(b, left, goal, known)
         if place >= 0:
-            vm, target = left[place], goal[left[place]]
-            left[place] = left[left.size - 1]
-            left = left[: left.size - 1]
+            vm, target, last = left[place], goal[left[place]], left.size - 1
+            left[place], known[place] = left[last], known[last]
+            left = left[:last]
         else:
             vm, target = parking(b, left, parked)
             if vm == NOBODY:

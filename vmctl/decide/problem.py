@@ -49,6 +49,7 @@ VIRTUAL = np.dtype(
         ("home", "i8"),  # the host where it is; N: it is to be placed
         ("at", "i8"),  # the host where the search has put it
         ("kind", "i8"),  # VMs of one kind may run on the same hosts
+        ("grouped", "?"),  # is in any group
         ("movable", "?"),
     ],
     align=True,
@@ -63,7 +64,9 @@ WHOLE = np.dtype(
         ("above", "f8"),  # a share of CPU or memory beyond this is overload
         ("weight_overload", "f8"),
         ("weight_stall", "f8"),
-        ("count", "i8"),  # hosts that are part of the score
+        ("count", "i8"),  # hosts that are part of the score,
+        ("part", "f8"),  # 1 / count
+        ("strains", "?"),  # overload or stall counts
     ],
     align=True,
 )
@@ -102,19 +105,19 @@ def build(
     vms += homeless
     kinds: dict[tuple[object, ...], int] = {}
     kind = [kinds.setdefault(_kind(vm), len(kinds)) for vm in vms]
-    examples = {number: replace(vm, host="") for vm, number in zip(vms, kind, strict=True)}
-    fixed = [[fit.refusal(examples[k], h, cluster, policy, fit.FIXED) is None for h in hosts] for k in kinds.values()]
+    examples = (replace(vms[kind.index(number)], host="") for number in range(len(kinds)))
+    fixed = [[fit.refusal(vm, host, cluster, policy, fit.FIXED) is None for host in hosts] for vm in examples]
     groups = _Groups.of(cluster, hosts, vms, policy)
     on_board = np.zeros(len(hosts) + 1, HOST)
     for row, host in zip(on_board, hosts, strict=False):
         _fill_host(row, host, uses[host.name], cluster, policy)
     pieces = np.zeros(len(vms), VIRTUAL)
-    for piece, vm, number in zip(pieces, vms, kind, strict=True):
-        piece["size"], piece["cost"], piece["kind"] = _size(vm, policy), costs(vm, policy), number
-        piece["need"] = vm.spec.mem_mib + policy.vm_overhead_mib, fit.promised_cores(vm, policy)
-        piece["home"] = piece["at"] = place.get(vm.host, len(hosts))
-        piece["movable"] = not stays(vm)
-    pieces["group"] = groups.of_vms
+    if vms:
+        pieces["size"], pieces["cost"] = [_size(vm, policy) for vm in vms], [costs(vm, policy) for vm in vms]
+        pieces["need"] = [(vm.spec.mem_mib + policy.vm_overhead_mib, fit.promised_cores(vm, policy)) for vm in vms]
+    pieces["home"] = pieces["at"] = [place.get(vm.host, len(hosts)) for vm in vms]
+    pieces["movable"] = [not stays(vm) for vm in vms]
+    pieces["kind"], pieces["group"], pieces["grouped"] = kind, groups.of_vms, (groups.of_vms >= 0).any(axis=1)
     whole = np.zeros(1, WHOLE)
     whole["weight"] = [weight(policy) for _, weight, _ in score.METRICS[:SPREADS]]
     whole["above"], whole["weight_overload"] = policy.overload_above, policy.weight_overload
@@ -196,19 +199,23 @@ class _Groups:
             "prefer_apart": policy.weight_groups,
             "prefer_together": -policy.weight_groups,
         }
-        found = sorted({(kind, name) for vm in vms for kind in weights if (name := getattr(vm.spec, kind))})
-        number = {group: row for row, group in enumerate(found)}
-        of_vms = [[number.get((kind, getattr(vm.spec, kind)), -1) for kind in weights] for vm in vms]
+        rows: dict[tuple[str, str], list[int]] = {}
+        for row, vm in enumerate(vms):
+            for kind in weights:
+                if name := getattr(vm.spec, kind):
+                    rows.setdefault((kind, name), []).append(row)
+        found, column = sorted(rows), list(weights)
+        of_vms = np.full((len(vms), len(weights)), -1, np.int64)
         domain = np.full((len(found), len(hosts) + 1), len(hosts), np.int64)
         members = np.zeros((len(found), len(hosts) + 1), np.int64)
-        for row, (kind, name) in enumerate(found):
-            group = cluster.group(kind, name) or tuple(vm for vm in vms if getattr(vm.spec, kind) == name)
+        for number, (kind, name) in enumerate(found):
+            of_vms[rows[kind, name], column.index(kind)] = number
+            group = cluster.group(kind, name) or tuple(vms[row] for row in rows[kind, name])
             key = "" if kind == "prefer_together" else fit.group_key(group[0], group)
             seen: dict[str, int] = {}
-            domain[row, :-1] = [seen.setdefault(fit.domain(host, key), len(seen)) for host in hosts]
-            of_host = dict(zip((host.name for host in hosts), domain[row], strict=False))
+            domain[number, :-1] = [seen.setdefault(fit.domain(host, key), len(seen)) for host in hosts]
+            of_host = dict(zip((host.name for host in hosts), domain[number], strict=False))
             for vm in cluster.group(kind, name):
                 for home in {vm.host, vm.moving_to} & of_host.keys():
-                    members[row, of_host[home]] += 1
-        weight = np.array([weights[kind] for kind, _ in found])
-        return cls(np.array(of_vms, np.int64).reshape(len(vms), len(weights)), weight, domain, members)
+                    members[number, of_host[home]] += 1
+        return cls(of_vms, np.array([weights[kind] for kind, _ in found]), domain, members)

@@ -15,14 +15,14 @@ from vmctl.decide import score, words
 from vmctl.decide.fit import measured
 from vmctl.decide.order import sequence
 from vmctl.decide.problem import Board, Floats, Ints, Named, build
-from vmctl.decide.search import TARGETS, anneal, begin, descend, objective, step_down
+from vmctl.decide.search import anneal, begin, copied, descend, objective
 from vmctl.model import VM, Budget, Cluster, HostState, Move, Plan, Policy, PowerState
 
-PROPOSALS = 200  # of the annealing, per VM and host,
-FEWEST, MOST = 20_000, 20_000_000  # within these bounds: the last takes seconds
-HOT, COLD = 0.004, 0.00003  # first and last temperature, as shares of what there is to gain
-SHADOW = 0.6  # what a whole budget is worth while annealing, as a share of what is left uneven
-GREED = 0.5  # a round of the descent takes moves that gain half as much as the best, or more
+PROPOSALS = 350  # of the annealing, per VM and host,
+FEWEST, MOST = 20_000, 10_000_000  # within these bounds: the last takes seconds
+HOT, COLD = 0.003, 0.00005  # first and last temperature, as shares of what there is to gain,
+FEW = 200  # where there are no more VMs than this; among more it begins cooler, as each is less of the whole
+SHADOW = 1.0  # what a whole budget is worth while annealing, as a share of what is left uneven and has been gained
 PASSES = 4  # searches, each from the end of the one before
 
 
@@ -79,17 +79,17 @@ def curve(cluster: Cluster, policy: Policy) -> Iterator[Plan]:
 
 def search(board: Board, price: Floats, limit: Floats, proposals: int) -> Board:
     """Where VMs should be, by gain and price alone: the board after one search, never worse than steepest descent."""
-    b = begin(board)
-    there_is = objective(b)
-    descend(b, price, limit, GREED)
+    plain = begin(board)
+    there_is = objective(plain)
+    descend(plain, price, limit)
+    left = objective(plain)
     # A price on what is scarce leaves room to try other ways of spending it.
     scarce = (board.vms["cost"] / np.maximum(limit, 1e-9)).sum(axis=1) / max(1, np.isfinite(limit).sum())
-    anneal(b, price + SHADOW * objective(b) * scarce, limit, proposals, HOT * there_is, COLD * there_is)
-    descend(b, price, limit, GREED)
-    if board.hosts.size > TARGETS + 1:
-        return b  # of so many hosts steepest descent would take long
-    plain = begin(board)
-    step_down(plain, price, limit)
+    b = copied(plain)
+    shadow = SHADOW * left * (1 - left / max(there_is, 1e-9))
+    hot = HOT * min(1.0, (FEW / max(1, board.vms.size)) ** 1.5)
+    anneal(b, price + shadow * scarce, limit, proposals, hot * there_is, min(COLD, hot / 5) * there_is)
+    descend(b, price, limit)
     return max((b, plain), key=lambda one: -objective(one) - price[one.vms["at"] != one.vms["home"]].sum())
 
 
@@ -106,8 +106,8 @@ def _goal(named: Named, policy: Policy, limit: Floats) -> Ints:
     board, price = named.board, named.price + policy.min_gain
     proposals = int(policy.effort * min(MOST, max(FEWEST, PROPOSALS * named.board.vms.size * len(named.hosts))))
     left = limit.copy()
-    for _ in range(PASSES):
-        found = search(board, price, left, proposals)
+    for number in range(PASSES):
+        found = search(board, price, left, proposals >> 2 * number)
         moved = found.vms["at"] != board.vms["at"]
         paid = price[moved].sum()
         if not moved.any() or objective(begin(board)) - objective(found) - paid < policy.min_gain:
@@ -115,6 +115,8 @@ def _goal(named: Named, policy: Policy, limit: Floats) -> Ints:
         left = left - found.whole[0]["spent"]
         board = found._replace(vms=found.vms.copy())
         board.vms["home"] = board.vms["at"]
+        if not (board.vms["cost"][board.vms["movable"]] <= left).all(axis=1).any():
+            break  # nothing more can be paid for
     goal: Ints = board.vms["at"].copy()
     return goal
 

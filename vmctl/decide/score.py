@@ -10,10 +10,9 @@ This is the reference, written to be read; `search` computes the same from array
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from math import fsum
-from statistics import pstdev
+from math import fsum, sqrt
 
 from vmctl.decide.fit import domain, group_key, promised_mib
 from vmctl.model import VM, Cluster, Host, HostLoad, HostState, Policy, VMLoad
@@ -82,6 +81,12 @@ def expected_stall(load: HostLoad, coming: float, cpus: int) -> float:
     return min(1.0, max(0.0, measured_stall(load) * (1 + STALL_SLOPE * change)))
 
 
+def spread(shares: list[float]) -> float:
+    """The population standard deviation, whatever the order."""
+    mean = fsum(shares) / len(shares)
+    return sqrt(fsum((share - mean) ** 2 for share in shares) / len(shares))
+
+
 Metric = Callable[[list[Use], Policy], float]
 
 
@@ -95,12 +100,12 @@ def _stall(uses: list[Use], policy: Policy) -> float:
 
 
 METRICS: tuple[tuple[str, Callable[[Policy], float], Metric], ...] = (
-    ("CPU spread", lambda p: p.weight_cpu, lambda uses, _: pstdev(u.cpu for u in uses)),
-    ("memory spread", lambda p: p.weight_mem, lambda uses, _: pstdev(u.mem for u in uses)),
-    ("promised spread", lambda p: p.weight_promised, lambda uses, _: pstdev(u.promised for u in uses)),
-    ("vCPU spread", lambda p: p.weight_vcpus, lambda uses, _: pstdev(u.vcpus for u in uses)),
-    ("disk spread", lambda p: p.weight_disk, lambda uses, _: pstdev(u.disk for u in uses)),
-    ("network spread", lambda p: p.weight_net, lambda uses, _: pstdev(u.net for u in uses)),
+    ("CPU spread", lambda p: p.weight_cpu, lambda uses, _: spread([u.cpu for u in uses])),
+    ("memory spread", lambda p: p.weight_mem, lambda uses, _: spread([u.mem for u in uses])),
+    ("promised spread", lambda p: p.weight_promised, lambda uses, _: spread([u.promised for u in uses])),
+    ("vCPU spread", lambda p: p.weight_vcpus, lambda uses, _: spread([u.vcpus for u in uses])),
+    ("disk spread", lambda p: p.weight_disk, lambda uses, _: spread([u.disk for u in uses])),
+    ("network spread", lambda p: p.weight_net, lambda uses, _: spread([u.net for u in uses])),
     ("overload", lambda p: p.weight_overload, _overload),
     ("stall", lambda p: p.weight_stall, _stall),
 )
@@ -152,27 +157,28 @@ def moved(cluster: Cluster, vm: VM, target: str, policy: Policy) -> Cluster:
 
 def after(cluster: Cluster, targets: dict[str, str]) -> Cluster:
     """The cluster as it is expected to be once VMs, named by UUID, are on these hosts."""
-    hosts = {host.name: host for host in cluster.hosts}
     vms = {vm.spec.uuid: vm for vm in cluster.vms}
+    changes: dict[str, list[tuple[int, VMLoad]]] = {}
     for uuid, target in targets.items():  # in the order given, so that rounding does not depend on the snapshot's
         vm = vms[uuid]
         vms[uuid] = replace(vm, host=target)
-        for name, sign in ((vm.host, -1), (target, 1)):
-            if name in hosts and vm.load is not None and target != vm.host:
-                hosts[name] = _shift(hosts[name], vm.load, sign)
-    return replace(cluster, hosts=tuple(hosts[host.name] for host in cluster.hosts), vms=tuple(vms.values()))
+        if vm.load is not None and target != vm.host:
+            changes.setdefault(vm.host, []).append((-1, vm.load))
+            changes.setdefault(target, []).append((1, vm.load))
+    hosts = (_shifted(host, changes.get(host.name, ())) for host in cluster.hosts)
+    return replace(cluster, hosts=tuple(hosts), vms=tuple(vms.values()))
 
 
-def _shift(host: Host, by: VMLoad, sign: int) -> Host:
+def _shifted(host: Host, changes: Iterable[tuple[int, VMLoad]]) -> Host:
     load = host.load
-    if load is None:
+    if load is None or not changes:
         return host
     shifted = replace(
         load,
-        cpu=load.cpu + sign * by.cpu,
-        mem_used_mib=load.mem_used_mib + sign * by.mem_mib,
-        disk=load.disk + sign * by.disk,
-        net=load.net + sign * by.net,
+        cpu=load.cpu + fsum(sign * by.cpu for sign, by in changes),
+        mem_used_mib=load.mem_used_mib + sum(sign * by.mem_mib for sign, by in changes),
+        disk=load.disk + fsum(sign * by.disk for sign, by in changes),
+        net=load.net + fsum(sign * by.net for sign, by in changes),
         stall_cpu=stalled_at(load),
     )
     return replace(host, load=shifted)

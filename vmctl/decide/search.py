@@ -1,7 +1,6 @@
 """The search: which VMs should be elsewhere, and where, so that the cluster is evener than the moves cost.
 
-Steepest descent first, many host-disjoint moves per round; then simulated annealing with moves, swaps and returns,
-under a budget. A price is paid when a VM leaves its host and given back when it comes home. Gains and prices are shares
+Steepest descent first; then simulated annealing with moves, exchanges and returns, under a budget. A price is paid when a VM leaves its host and given back when it comes home. Gains and prices are shares
 of one host (see `score`). A move changes two hosts only, so it is priced from sums in a few dozen operations.
 
 Annealing: Kirkpatrick, Gelatt, Vecchi, "Optimization by Simulated Annealing", Science 220 (1983).
@@ -9,25 +8,34 @@ Annealing: Kirkpatrick, Gelatt, Vecchi, "Optimization by Simulated Annealing", S
 
 from __future__ import annotations
 
+import heapq
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vmctl.decide.compiled import compiled, inlined
-from vmctl.decide.problem import CPU, GROUPS, MEM, NEEDS, SHARES, SPREADS, SUFFERING, Board, Flags, Floats, Ints
+from vmctl.decide.problem import CPU, GROUPS, MEM, NEEDS, SHARES, SPREADS, SUFFERING, Board, Floats, Ints
 from vmctl.decide.score import STALL_SLOPE
 
 Words = NDArray[np.uint64]
 Row = int | np.int64
 TARGETS = 64  # of more hosts than these, a descent looks at the coldest only
-CRUMBS = 0.002  # a round of theirs that gains less than this share of the objective is the last
 NOBODY = -1
+SLACK = 0.9  # an offer that is still worth this share of what it was is taken;
+CRUMB = 1e-4  # one that gains less than this share of the objective is not
 TINY = 1e-9
+
+
+@compiled
+def copied(b: Board) -> Board:
+    """The same, to search on."""
+    return Board(b.hosts.copy(), b.vms.copy(), b.whole.copy(), b.allowed, b.group_weight, b.domain, b.members.copy())
 
 
 @compiled
 def begin(b: Board) -> Board:
     """A copy to search on, its sums filled in."""
-    b = Board(b.hosts.copy(), b.vms.copy(), b.whole.copy(), b.allowed, b.group_weight, b.domain, b.members.copy())
+    b = copied(b)
     w = b.whole[0]
     for host in range(b.hosts.size - 1):
         if b.hosts[host].counted:
@@ -36,16 +44,18 @@ def begin(b: Board) -> Board:
                 w.total[k] += b.hosts[host].share[k]
                 w.square[k] += b.hosts[host].share[k] ** 2
             b.hosts[host].strain = strain(b, host, 0.0, 0.0, 0.0)
+            w.strains |= w.weight_overload > 0 or b.hosts[host].stall * w.weight_stall > 0
+    w.part = 1 / w.count
     for k in range(SPREADS):
-        w.spread[k] = deviation(w.total[k], w.square[k], w.count)
+        w.spread[k] = deviation(w.total[k], w.square[k], w.part)
     return b
 
 
 @inlined
-def deviation(total: float, square: float, count: int) -> float:
-    """The population standard deviation from sums."""
-    mean = total / count
-    return float(np.sqrt(max(0.0, square / count - mean * mean)))
+def deviation(total: float, square: float, part: float) -> float:
+    """The population standard deviation from sums; `part` is one of how many there are."""
+    mean = total * part
+    return float(np.sqrt(max(0.0, square * part - mean * mean)))
 
 
 @inlined
@@ -78,20 +88,25 @@ def eased(b: Board, host: Row, sign: float, vm: Row, other: Row) -> float:
 def gain(b: Board, vm: Row, target: Row, other: Row) -> float:
     """How much evener and less strained it gets when a VM goes to a host, and `other`, if any, comes from there."""
     from_row, to_row, whole = b.hosts[b.vms[vm].at], b.hosts[target], b.whole[0]
-    found, count = 0.0, whole.count
+    found, back = 0.0, 0.0 if other == NOBODY else 1.0  # the loop has no branches: so it is several times as fast
     for k in range(SPREADS):
-        amount = difference(b, vm, other, k)
+        amount = b.vms[vm].size[k] - back * b.vms[other].size[k]
         more, less = amount * to_row.inverse[k], amount * from_row.inverse[k]
         total = whole.total[k] + (more - less)
         square = whole.square[k] + more * (2 * to_row.share[k] + more) + less * (less - 2 * from_row.share[k])
-        found += whole.weight[k] * (whole.spread[k] - deviation(total, square, count))
-    return float(found * count + eased(b, b.vms[vm].at, -1.0, vm, other) + eased(b, target, 1.0, vm, other))
+        found += whole.weight[k] * (whole.spread[k] - deviation(total, square, whole.part))
+    found *= whole.count
+    if whole.strains:
+        found += eased(b, b.vms[vm].at, -1.0, vm, other) + eased(b, target, 1.0, vm, other)
+    return float(found)
 
 
 @inlined
 def wishes(b: Board, vm: Row, target: Row, other: Row) -> float:
     """What groups gain by it; minus infinity when a VM would meet one that it must be apart from."""
     source, found = b.vms[vm].at, 0.0
+    if not b.vms[vm].grouped:
+        return found
     for column in range(GROUPS):
         group = b.vms[vm].group[column]
         if group < 0 or (other != NOBODY and b.vms[other].group[column] == group):
@@ -173,7 +188,7 @@ def put(b: Board, vm: Row, target: Row) -> None:
     shift(b, piece.at, vm, -1.0)
     shift(b, target, vm, 1.0)
     for k in range(SPREADS):
-        whole.spread[k] = deviation(whole.total[k], whole.square[k], whole.count)
+        whole.spread[k] = deviation(whole.total[k], whole.square[k], whole.part)
     piece.at = target
 
 
@@ -189,13 +204,14 @@ def objective(b: Board) -> float:
 
 
 @inlined
-def affordable(b: Board, vm: Row, target: Row, limit: Floats) -> bool:
-    """Whether the move stays within the budget."""
-    paid = fee(b, vm, target)
-    if paid > 0:
-        for k in range(3):
-            if b.whole[0].spent[k] + paid * b.vms[vm].cost[k] > limit[k] + TINY:
-                return False
+def affordable(b: Board, vm: Row, target: Row, other: Row, limit: Floats) -> bool:
+    """Whether a move or an exchange stays within the budget; one that gives something back always does."""
+    for k in range(3):
+        more = fee(b, vm, target) * b.vms[vm].cost[k]
+        if other != NOBODY:
+            more += fee(b, other, b.vms[vm].at) * b.vms[other].cost[k]
+        if more > 0 and b.whole[0].spent[k] + more > limit[k] + TINY:
+            return False
     return True
 
 
@@ -228,67 +244,59 @@ def by_host(b: Board) -> tuple[Ints, Ints]:
 
 
 @compiled
-def best_move(b: Board, vms: Ints, targets: Ints, taken: Flags, price: Floats, limit: Floats) -> tuple[Row, Row, float]:
-    """Of one host's VMs the one to move, to which of the targets that are not taken, and what it is worth."""
-    who, where, best = NOBODY, NOBODY, TINY
-    for vm in vms:
-        if not b.vms[vm].movable:
-            continue
-        for target in targets:
-            if taken[target] or target == b.vms[vm].at or not fits(b, vm, target, NOBODY):
-                continue
-            if not affordable(b, vm, target, limit):
-                continue
+def best_offer(b: Board, vm: Row, targets: Ints, price: Floats, limit: Floats) -> tuple[Row, float]:
+    """Where a VM gains most beyond its price, and how much; minus infinity where no target can take it."""
+    where, best = NOBODY, -np.inf
+    for target in targets:
+        if target != b.vms[vm].at and fits(b, vm, target, NOBODY) and affordable(b, vm, target, NOBODY, limit):
             found = worth(b, vm, target, NOBODY, price)
             if found > best:
-                who, where, best = vm, target, found
-    return who, where, best
+                where, best = target, found
+    return where, best
 
 
 @compiled
-def step_down(b: Board, price: Floats, limit: Floats) -> int:
-    """Steepest descent as hbal has it: the best single move of all, again and again. Returns the number of moves."""
-    made, taken, hosts = 0, np.zeros(b.hosts.size, np.bool_), np.arange(b.hosts.size - 1)
-    while True:
-        first, vms = by_host(b)
-        best = 0.0
-        for source in hosts:
-            vm, target, found = best_move(b, vms[first[source] : first[source + 1]], hosts, taken, price, limit)
-            if vm != NOBODY and found > best:
-                who, where, best = vm, target, found
-        if best == 0.0:
-            return made
-        put(b, who, where)
-        made += 1
+def best_offers(b: Board, price: Floats, limit: Floats) -> Floats:
+    """For each VM what its best move would gain beyond its price; minus infinity where it cannot move."""
+    found, targets = np.full(b.vms.size, -np.inf), by_heat(b)[:TARGETS]
+    for vm in range(b.vms.size):
+        if b.vms[vm].movable:
+            found[vm] = best_offer(b, vm, targets, price, limit)[1]
+    return found
 
 
 @compiled
-def descend(b: Board, price: Floats, limit: Floats, greed: float) -> int:
-    """Rounds of moves that share no host, from the hottest hosts on, until none gains. Returns the number of moves.
+def descend(b: Board, price: Floats, limit: Floats) -> int:
+    """Steepest descent: the best single move of all, again and again, as hbal does it. Returns the number of moves.
 
-    In a round a move must gain `greed` times the best of that round, so that a budget is not spent on crumbs. Among
-    many hosts it ends when a round gains next to nothing.
+    Offers are kept in a heap, and one is made anew before it is taken (lazy evaluation: Minoux, "Accelerated greedy
+    algorithms", 1978): those on both hosts of a move at once, all of them after moves by a quarter of the hosts.
     """
-    made = 0
+    made, fresh, often, least = 0, False, max(1, b.hosts.size // 4), TINY + CRUMB * objective(b)
+    found, heap, targets = np.zeros(0), [(0.0, 0)], by_heat(b)[:0]
     while True:
-        order = by_heat(b)
-        targets, (first, vms) = order[:TARGETS], by_host(b)
-        taken, top, gained, missed = np.zeros(b.hosts.size, np.bool_), 0.0, 0.0, 0
-        for source in order[::-1]:
-            if taken[source] or missed > TARGETS:
-                continue
-            here = vms[first[source] : first[source + 1]]
-            vm, target, found = best_move(b, here, targets, taken, price, limit)
-            top = max(top, found)
-            if vm != NOBODY and found >= greed * top:
-                taken[source] = taken[target] = True
-                put(b, vm, target)
-                made += 1
-                gained += found
-            else:
-                missed += 1
-        if gained <= (0.0 if order.size <= TARGETS else CRUMBS * objective(b)):
+        if not fresh and (made % often == 0 or not heap):
+            found, targets, fresh = best_offers(b, price, limit), by_heat(b)[:TARGETS], True
+            heap = [(-found[vm], vm) for vm in range(b.vms.size) if found[vm] > least]
+            heapq.heapify(heap)
+        if not heap:
             return made
+        offer, vm = heapq.heappop(heap)
+        if -offer != found[vm]:
+            continue  # it was made anew since
+        target, found[vm] = best_offer(b, vm, targets, price, limit)
+        if found[vm] < SLACK * -offer:
+            if found[vm] > least:
+                heapq.heappush(heap, (-found[vm], vm))
+            continue
+        source = b.vms[vm].at
+        put(b, vm, target)
+        made, fresh = made + 1, False
+        for row in range(b.vms.size):
+            if b.vms[row].movable and (b.vms[row].at == source or b.vms[row].at == target):
+                found[row] = best_offer(b, row, targets, price, limit)[1]
+                if found[row] > least:
+                    heapq.heappush(heap, (-found[row], row))
 
 
 @inlined
@@ -316,17 +324,38 @@ def follow(away: Ints, slot: Ints, count: int, vm: Row, out: bool) -> int:
     return count
 
 
+@inlined
+def proposal(b: Board, vms: Ints, away: Ints, native: Ints, first: Ints, random: Words) -> tuple[Row, Row, Row]:
+    """A VM, a host, and whom it is exchanged for there, if anybody.
+
+    Most proposals begin with a VM that has left its host already: to another host, home, or, most often, in exchange
+    for another VM. One from its own old home costs no budget: it goes in its stead.
+    """
+    choice = draw(random, 16)
+    vm = away[draw(random, away.size)] if choice < 13 and away.size > 0 else vms[draw(random, vms.size)]
+    home = b.vms[vm].home
+    if choice in (0, 1, 13, 14):
+        return vm, draw(random, b.hosts.size - 1), NOBODY
+    if choice == 2:
+        return vm, home, NOBODY
+    if choice < 6 and away.size > 0:
+        other = away[draw(random, away.size)]
+    elif choice < 11:
+        other = native[first[home] + draw(random, first[home + 1] - first[home])]
+    else:
+        other = vms[draw(random, vms.size)]
+    return vm, b.vms[other].at, other
+
+
 @compiled
 def anneal(b: Board, price: Floats, limit: Floats, proposals: int, hot: float, cold: float) -> None:
-    """Simulated annealing from temperature `hot` to `cold` (in units of gain), on movable VMs.
-
-    Two proposals in three begin with a VM that has left its host already: to another host, home, or in exchange for
-    another VM; with a budget these are the ones that make room for better moves.
-    """
+    """Simulated annealing from temperature `hot` to `cold` (in units of gain), on movable VMs."""
     hosts, vms = b.hosts.size - 1, np.array([vm for vm in range(b.vms.size) if b.vms[vm].movable], np.int64)
     if hosts < 2 or vms.size == 0:
         return
-    random = np.array([88172645463325252], np.uint64)
+    random, homes = np.array([88172645463325252], np.uint64), np.array([b.vms[vm].home for vm in vms], np.int64)
+    order = np.argsort(homes, kind="mergesort")
+    native, first = vms[order], np.searchsorted(homes[order], np.arange(hosts + 2))  # VMs by the host they come from
     away, slot, count = np.zeros(b.vms.size, np.int64), np.full(b.vms.size, NOBODY, np.int64), 0
     for vm in vms:
         count = follow(away, slot, count, vm, b.vms[vm].at != b.vms[vm].home)
@@ -335,27 +364,11 @@ def anneal(b: Board, price: Floats, limit: Floats, proposals: int, hot: float, c
     for step in range(proposals):
         if step % 256 == 0:
             heat *= cooling
-        choice, other = draw(random, 16), NOBODY
-        vm = away[draw(random, count)] if choice < 10 and count > 0 else vms[draw(random, vms.size)]
+        vm, target, other = proposal(b, vms, away[:count], native, first, random)
         source = b.vms[vm].at
-        if choice < 3 or choice in (10, 11):
-            target = draw(random, hosts)
-        elif choice < 5:
-            target = b.vms[vm].home
-        else:
-            other = away[draw(random, count)] if choice in (8, 9) and count > 0 else vms[draw(random, vms.size)]
-            target = b.vms[other].at
-        if target == source or not fits(b, vm, target, other):
+        if target == source or not fits(b, vm, target, other) or not affordable(b, vm, target, other, limit):
             continue
         if other != NOBODY and not fits(b, other, source, vm):
-            continue
-        over = False
-        for k in range(3):
-            more = fee(b, vm, target) * b.vms[vm].cost[k]
-            if other != NOBODY:
-                more += fee(b, other, source) * b.vms[other].cost[k]
-            over = over or (more > 0 and b.whole[0].spent[k] + more > limit[k] + TINY)
-        if over:
             continue
         if worth(b, vm, target, other, price) > heat * np.log((draw(random, 1 << 20) + 0.5) / (1 << 20)):
             if other != NOBODY:
@@ -363,17 +376,6 @@ def anneal(b: Board, price: Floats, limit: Floats, proposals: int, hot: float, c
                 count = follow(away, slot, count, other, source != b.vms[other].home)
             put(b, vm, target)
             count = follow(away, slot, count, vm, target != b.vms[vm].home)
-
-
-@compiled
-def best_offers(b: Board, price: Floats) -> Floats:
-    """For each VM what its best move would gain beyond its price; minus infinity where no host can take it."""
-    found, targets = np.full(b.vms.size, -np.inf), by_heat(b)[:TARGETS]
-    for vm in range(b.vms.size):
-        for target in targets:
-            if target != b.vms[vm].at and fits(b, vm, target, NOBODY):
-                found[vm] = max(found[vm], worth(b, vm, target, NOBODY, price))
-    return found
 
 
 @compiled

@@ -63,7 +63,7 @@ def _on(host: Host) -> str:
 def stays(named: Named, end: Board, held: dict[str, str], policy: Policy) -> tuple[str, ...]:
     """Why nothing more moves: what holds VMs back, and for each host the best move that is left there."""
     found = [f"{name} stays: {why}" for name, why in sorted(held.items())]
-    offers, vms = best_offers(end, named.price), end.vms
+    offers, vms = best_offers(end, named.price, np.full(3, np.inf)), end.vms
     for row, host in enumerate(named.hosts):
         here = offers[(vms["at"] == row) & (vms["home"] == row) & vms["movable"]]
         if not here.size:
