@@ -103,6 +103,7 @@ PURE = (
     "vmctl.offline",
     "vmctl.snapshot",
     "vmctl.ganeti",
+    "vmctl.hosts.devices",
     "vmctl.hosts.domainxml",
     "vmctl.hosts.processes",
 )

@@ -72,7 +72,11 @@ def test_the_text_is_sorted_and_readable_by_anything_that_reads_json() -> None:
 
 def test_an_older_file_gets_the_defaults_of_what_it_lacks() -> None:
     old = raw()
-    del old["policy"]["weight_disk"], old["cluster"]["hosts"][0]["load"]["disk"], old["cluster"]["vms"][0]["adopted"]
+    (host,), (vm,) = old["cluster"]["hosts"], old["cluster"]["vms"]
+    del old["policy"]["weight_disk"], host["bridges"], host["cpu_models"], host["numa_mib"], vm["adopted"]
+    for load_of, newer in ((host, ("disk", "net")), (vm, ("disk", "net", "dirty_mib_s"))):
+        for field in newer:
+            del load_of["load"][field]
     assert load(json.dumps(old)) == (SMALL, Policy())
     del old["policy"]
     assert load(json.dumps(old)) == (SMALL, Policy())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
+from vmctl.hosts.domainxml import offered
 from vmctl.hosts.link import HostLink
 from vmctl.model import VM, Cluster, Host, HostState, PowerState, VMLoad
 from vmctl.records import HostRecord, Storage, VMRecord
@@ -15,8 +17,11 @@ async def observe(world: World) -> Cluster:
     """The cluster now: the registry's promises, the hosts' loads, the domains last seen."""
     now = time.time()
     hosts, vms, storages = await world.store.inventory()
+    loads = {name: _loads(world, link) for name, link in world.links.items()}
     return Cluster(
-        tuple(_host(world, record, storages) for record in hosts), tuple(_vm(world, record, now) for record in vms), now
+        tuple(_host(world, record, storages) for record in hosts),
+        tuple(_vm(world, record, loads.get(record.host, {}), now) for record in vms),
+        now,
     )
 
 
@@ -35,12 +40,15 @@ def _host(world: World, record: HostRecord, storages: list[Storage]) -> Host:
         labels=record.labels,
         draining=record.draining,
         storages=frozenset(s.name for s in storages if record.name in s.hosts),
+        bridges=world.loads.bridges(record.name),
+        cpu_models=offered(about.cpu_models, link.cpus) if link and about else None,
+        numa_mib=about.numa_mib if about else (),
         why_not=link.why if link else "not connected",
         no_lock=world.no_lock.get(record.name, ""),
     )
 
 
-def _vm(world: World, record: VMRecord, now: float) -> VM:
+def _vm(world: World, record: VMRecord, loads: Mapping[str, VMLoad], now: float) -> VM:
     link = world.links.get(record.host)
     power = _power(record, link)
     return VM(
@@ -49,16 +57,21 @@ def _vm(world: World, record: VMRecord, now: float) -> VM:
         host="" if power is PowerState.STOPPED else record.host,
         moving_to=world.moving.get(record.uuid, ""),
         power=power,
-        load=_load(world, record),
+        load=_load(world, record, loads),
         moved_s_ago=now - record.moved_at if record.moved_at is not None else None,
         busy=record.task is not None,
         adopted=record.adopted,
     )
 
 
-def _load(world: World, record: VMRecord) -> VMLoad | None:
+def _loads(world: World, link: HostLink) -> dict[str, VMLoad]:
+    """What a host shows of the VMs there, by UUID."""
+    return world.loads.vms(link.name, {uuid: seen.taps for uuid, seen in link.domains.items()})
+
+
+def _load(world: World, record: VMRecord, loads: Mapping[str, VMLoad]) -> VMLoad | None:
     """What its host shows of its QEMU, and what its guest says of itself."""
-    load = world.loads.vm(record.host, record.uuid)
+    load = loads.get(record.uuid)
     return None if load is None else replace(load, stall=world.guests.stall(record.uuid))
 
 

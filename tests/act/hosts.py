@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from vmctl.errors import HostError, Unreachable
+from vmctl.errors import HostError, LibvirtError, Unreachable
 from vmctl.hosts.virt import DomainSeen, JobProgress
 from vmctl.model import PowerState
 
@@ -31,6 +31,8 @@ class FakeHost:
         self.failing: dict[str, HostError] = {}  # raised by the next act of that name
         self.later: list[Callable[[], None]] = []  # what happens meanwhile: one thing after each look
         self.virt = self
+        self.compares = True  # CPUs
+        self.cpus: dict[str, bool] = {}
 
     def shows(self, power: PowerState | None, **more: Any) -> None:
         """From now on the host shows web1 like that; None: not at all."""
@@ -74,6 +76,11 @@ class FakeHost:
 
     async def job(self, uuid: str, *, completed: bool = False) -> JobProgress:
         return JobProgress(False, downtime_ms=42)
+
+    async def learn_cpus(self, cpus: Iterable[str]) -> None:
+        if not self.compares:
+            raise LibvirtError("it cannot compare CPUs")
+        self.cpus |= dict.fromkeys(cpus, True)
 
     async def refresh_domains(self) -> dict[str, DomainSeen]:
         return self.domains

@@ -226,7 +226,7 @@ FOREIGN = f"""<domain type='kvm'><name>old1</name><uuid>{OTHER}</uuid><memory un
 <vcpu>2</vcpu><os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os><devices>
 <disk type='file' device='disk'><source file='/shared/old1.qcow2'/><target dev='vda'/></disk>
 <disk type='file' device='disk'><source file='/var/old1-data.raw'/><target dev='vdb'/></disk>
-<interface type='bridge'><mac address='52:54:00:00:00:09'/></interface></devices></domain>"""
+<interface type='bridge'><mac address='52:54:00:00:00:09'/><source bridge='lan'/></interface></devices></domain>"""
 
 
 def add(host: FakeHost, name: str, xml: str) -> None:
@@ -244,8 +244,16 @@ async def test_a_domain_nobody_told_us_about_is_adopted_as_it_is(world: World, k
     assert (vm.host, vm.power, vm.adopted, vm.definition) == ("kvm2", RUNNING, True, FOREIGN)
     assert (vm.spec.uuid, vm.spec.cpus, vm.spec.mem_mib, vm.spec.machine) == (OTHER, 2, 1024, "pc-q35-7.2")
     assert [disk.storage for disk in vm.spec.disks] == ["main", "kvm2's own"]
+    assert (vm.spec.mac, vm.spec.bridge) == ("52:54:00:00:00:09", "lan")
     assert await told(world) == ["old1 was found on kvm2 (running) and adopted as it is"]
     assert kvm2.done == []
+
+
+async def test_an_adopted_domain_on_another_kind_of_network_needs_no_bridge(world: World, kvm2: FakeHost) -> None:
+    add(kvm2, "old1", FOREIGN.replace("<source bridge='lan'/>", ""))
+    await look(world, kvm2)
+    spec = (await world.store.vm("old1")).spec
+    assert (spec.mac, spec.bridge) == ("", "")
 
 
 async def test_a_domain_of_ours_comes_back_from_its_own_metadata(world: World, kvm2: FakeHost) -> None:
@@ -293,3 +301,14 @@ async def test_one_domain_that_cannot_be_read_does_not_stop_the_others(
     await look(world, kvm1)
     assert await at(world) == ("kvm1", PAUSED)
     assert len(await world.store.all(VMRecord)) == 1
+
+
+async def test_every_host_is_asked_about_the_cpus_of_all_vms(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+    vm = await world.store.vm(UUID)
+    await world.store.change(VMRecord, UUID, spec=replace(vm.spec, cpu_xml="<cpu/>"))
+    await look(world, kvm2)
+    assert kvm2.cpus == {"<cpu/>": True}
+    kvm1.compares = False
+    kvm1.shows(PAUSED)
+    await look(world, kvm1)
+    assert kvm1.cpus == {} and await at(world) == ("kvm1", PAUSED)

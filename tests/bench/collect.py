@@ -62,7 +62,7 @@ def run_one(method: str, hosts: int, rounds: int, sshds: list[PrivateSshd], peer
 
 
 def read_floor() -> float:
-    """CPU ms to read the eight files once, with nothing around it: what no collector can go below."""
+    """CPU ms to read the files once, with nothing around it: what no collector can go below."""
     files = [os.open(name, os.O_RDONLY) for name in COMMAND.split()[1:]]
     begin, rounds = time.process_time(), 500
     for _ in range(rounds):

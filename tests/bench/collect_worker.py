@@ -24,7 +24,7 @@ from vmctl.hosts.ssh import HostSSH, Target
 
 FILES = "/proc/stat /proc/meminfo /proc/loadavg /proc/uptime /proc/vmstat /proc/pressure/cpu /proc/pressure/memory"
 SETTLE_S = 11.0  # for this long a host's program looks twice at new processes: here all those of all "hosts" are new
-COMMAND = f"cat {FILES} /proc/pressure/io"
+COMMAND = f"cat {FILES} /proc/pressure/io /proc/diskstats /proc/net/dev"
 Round = Callable[[], Awaitable[int]]  # samples every host once; the bytes of one sample
 
 

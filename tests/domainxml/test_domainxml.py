@@ -209,7 +209,7 @@ def test_a_live_domain_is_read() -> None:
     assert found.spec == PLAIN
     assert (found.mem_mib, found.cpus, found.machine, found.accel) == (2048, 2, "pc-q35-7.2", "kvm")
     assert found.disks == ("/shared/web1.qcow2", "/dev/sdx", "pool/web1")
-    assert found.macs == ("52:54:00:00:00:01",)
+    assert (found.macs, found.bridge) == (("52:54:00:00:00:01",), "br0")
     assert found.agent_socket == "/run/libvirt/qemu/channel/7-web1/org.vmctl.agent.0"
     assert (found.lease, found.unmovable) == (False, ())
 
@@ -277,6 +277,17 @@ def test_capabilities_are_read() -> None:
     assert domainxml.read_capabilities(capabilities("<domain type='qemu'/>")).accel == "qemu"
 
 
+CELLS = """<topology><cells num='2'><cell id='0'><memory unit='KiB'>16384000</memory><cpus num='0'/></cell>
+<cell id='1'><memory unit='KiB'>{}</memory></cell></cells></topology></host>"""
+
+
+def test_numa_nodes_are_read_where_all_tell_their_memory() -> None:
+    text = capabilities("<domain type='kvm'/>")
+    assert domainxml.read_capabilities(text).numa_mib == ()
+    for second, wanted in (("8192000", (16000, 8000)), ("many", ()), ("-5", ()), ("", ()), ("9" * 5000, ())):
+        assert domainxml.read_capabilities(text.replace("</host>", CELLS.format(second))).numa_mib == wanted
+
+
 def test_a_host_that_can_run_no_guests_of_this_kind_says_so() -> None:
     with pytest.raises(VmctlError, match="no x86_64 guests"):
         domainxml.read_capabilities(capabilities("<domain type='kvm'/>", "aarch64"))
@@ -292,7 +303,34 @@ def test_the_hosts_own_cpu_is_read() -> None:
     assert domainxml.cpu_name(cpu) == "EPYC"
     assert [child.tag for child in domainxml.parse(cpu)] == ["model", "vendor", "feature"]
     assert domainxml.host_model(MODE.format("no")) == domainxml.host_model("<domainCapabilities/>") == ""
-    assert domainxml.cpu_name("") == ""
+    assert domainxml.cpu_name("") == domainxml.cpu_name("<cpu") == domainxml.cpu_name("<!DOCTYPE x><cpu/>") == ""
+
+
+MODELS = """<mode name='custom' supported='yes'><model usable='yes' vendor='Intel'>Haswell</model><model usable='no'>
+Skylake-Client</model><model usable='unknown'>qemu64</model><model>old</model></mode></cpu>"""
+
+
+def test_the_cpu_models_that_guests_can_have_are_read() -> None:
+    told = MODE.format("yes").replace("</cpu>", MODELS)
+    assert domainxml.cpu_models(told) == frozenset({"EPYC", "Haswell", "qemu64", "old"})
+    for silent in (
+        MODE.format("yes"),
+        told.replace("custom' supported='yes", "custom' supported='no"),
+        "<x/>",
+        "<x><cpu/></x>",
+    ):
+        assert domainxml.cpu_models(silent) is None
+
+
+def test_what_the_hypervisor_said_of_a_whole_cpu_counts_more_than_its_models() -> None:
+    models = frozenset({"EPYC", "Haswell"})
+    less = CPU.replace("EPYC", "Skylake-Client")
+    assert domainxml.offered(models, {}) == models
+    assert domainxml.offered(models, {less: True}) == frozenset({"EPYC", "Haswell", "Skylake-Client"})
+    assert domainxml.offered(models, {CPU: False, less: False}) == frozenset({"Haswell"})
+    assert domainxml.offered(models, {CPU: False, CPU.replace("aes", "avx"): True}) == models
+    assert domainxml.offered(models, {"no XML": True}) == models
+    assert domainxml.offered(None, {CPU: False}) is None
 
 
 def test_a_baseline_becomes_just_that_cpu(domains: etree.RelaxNG) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vmctl.hosts.facts import FACTS, Unreadable, as_json, parse_clock, parse_cpu_info, parse_sample
+from vmctl.hosts.facts import FACTS, MOST_DEVICES, Unreadable, as_json, parse_clock, parse_cpu_info, parse_sample
 
 HERE = Path(__file__).parent
 CASES = sorted(path.relative_to(HERE) for path in HERE.glob("*/*.json"))
@@ -38,6 +38,14 @@ def test_a_truncated_or_garbled_sample_is_unreadable() -> None:
         parse_clock("no date")
     with pytest.raises(Unreadable):
         parse_cpu_info("")
+
+
+def test_a_host_has_no_end_of_devices() -> None:
+    sections = json.loads((HERE / "Sample" / "disks-and-interfaces.json").read_text())["input"].split("\x1e")
+    sections[8] = "".join(f"nvme{number}n1 1 2 3\n" for number in range(2 * MOST_DEVICES))
+    sections[9] = "".join(f"vnet{number} 1 2 tap 10\n" for number in range(2 * MOST_DEVICES))
+    sample = parse_sample("\x1e".join(sections))
+    assert len(sample.disks) == len(sample.interfaces) == MOST_DEVICES
 
 
 def test_each_cpu_on_demand() -> None:

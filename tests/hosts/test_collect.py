@@ -20,10 +20,12 @@ from tests.hosts.conftest import Dial
 from tests.hosts.sshd import PrivateSshd
 from vmctl.errors import Unreachable
 from vmctl.hosts.collect import Collector, Frame, Frames
-from vmctl.hosts.facts import Unreadable
+from vmctl.hosts.devices import bytes_s
+from vmctl.hosts.facts import DISK, Unreadable
 from vmctl.hosts.load import rates
+from vmctl.hosts.programs import KINDS
 
-UUID = "5f0e9a52-1c5d-4d8e-9c35-3a1f6f7f00"
+UUID = f"5f0e9a52-1c5d-4d8e-9c35-{os.getpid():010x}"  # the tests that run beside these have other ones
 
 
 def read(path: str) -> str:
@@ -32,6 +34,18 @@ def read(path: str) -> str:
 
 def read_if_there(path: str) -> str:
     return read(path) if Path(path).exists() else ""
+
+
+def names_in(folder: str) -> set[str]:
+    return {path.name for path in Path(folder).iterdir()}
+
+
+def kinds_of_interfaces() -> set[tuple[str, str]]:
+    """What each interface of this machine is, but lo. Those of labs that are beside us come and go."""
+    files = list(zip(*[iter(KINDS.split())] * 2, strict=True))
+    names = names_in("/sys/class/net") - {"lo"}
+    found = {name: [kind for kind, file in files if read_if_there(f"/sys/class/net/{name}/{file}")] for name in names}
+    return {(name, kinds[0]) for name, kinds in found.items() if kinds}
 
 
 def fake_qemu(path: Path, number: int) -> subprocess.Popen[bytes]:
@@ -60,6 +74,7 @@ async def test_every_program_tells_the_same(
     program: str, shared_sshd: PrivateSshd, dial: Dial, two_vms: list[subprocess.Popen[bytes]]
 ) -> None:
     collector = Collector(await dial(shared_sshd), program=program)
+    before = kinds_of_interfaces()
     first = await collector.sample(5)
     stat = read("/proc/stat")
     assert first.cpus == os.cpu_count() == len(first.per_cpu)
@@ -68,6 +83,9 @@ async def test_every_program_tells_the_same(
     assert abs(first.wall_s - time.time()) < 3 and first.mem_total_kib > first.mem_available_kib > 0
     assert abs(first.cpu.total - sum(map(int, stat.split()[1:9]))) < 1000
     assert (first.psi_cpu is not None) == bool(read_if_there("/proc/pressure/cpu"))
+    shown = {name: interface.kind for name, interface in first.interfaces.items()}
+    assert (before & kinds_of_interfaces()) <= shown.items() and "lo" not in shown
+    assert set(first.disks) == {name for name in names_in("/sys/block") if DISK.match(name)}
     ours = {vm.uuid: vm for vm in first.vms if vm.uuid.startswith(UUID)}
     assert {uuid: (vm.pid, vm.name) for uuid, vm in ours.items()} == {
         f"{UUID}{n:02}": (two_vms[n - 1].pid, f"vm{n}") for n in (1, 2)
@@ -80,6 +98,8 @@ async def test_every_program_tells_the_same(
     second = await collector.sample(5)
     assert [vm.uuid for vm in second.vms if vm.uuid.startswith(UUID)] == [f"{UUID}02"]
     assert rates(first, second) is not None
+    assert all(second.disks[name] >= old for name, old in first.disks.items())
+    assert before and all(bytes_s(first, second, [name]) for name in dict(before & kinds_of_interfaces()))
     collector.close()
 
 

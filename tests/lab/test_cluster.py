@@ -148,6 +148,19 @@ def test_scheduled_rebalancing_evens_real_load_out_and_rests(pool: Pool) -> None
         pool("schedule", "remove", "rebalance")
 
 
+def it_writes_and_sends(pool: Pool, name: str) -> None:
+    """What a guest does with its disk and its network is part of its load, and of its host's."""
+    work = "dd if=/dev/zero of=/dev/vda bs=64k count=200 conv=fsync 2>/dev/null; head -c 8000000 /dev/zero"
+    pool.counting(name)
+    sent = lambda: len(pool.ssh(pool.address(name), work, check=False)) == 8_000_000  # noqa: E731
+    wait_for(sent, 30, "its sshd, which comes a little later than its counter")
+    least = 4e6 / (62 * 10_000e6 / 8)  # of a cable of 10 Gbit/s, over the minute that loads are smoothed over
+    load = wait_for(lambda: (it := pool.vm(name)["load"])["net"] > least and it["disk"] > 0 and it, 20, "its part")
+    host = pool.do("host", "show", pool.vm(name)["host"], "-o", "json").json["load"]
+    assert least < load["net"] < 0.5 and least < host["net"] < 0.5
+    assert load["disk"] <= 1 and 0 < host["disk"] <= 1  # of the machine's disk, which whatever else runs there uses too
+
+
 def test_load_is_kept_with_its_history(pool: Pool) -> None:
     """Points at full rate at once, and a minute's mean in the registry when the minute is over."""
     client = Client()
@@ -155,6 +168,7 @@ def test_load_is_kept_with_its_history(pool: Pool) -> None:
         seen = lambda: client.get("history", "vm", "tracked")["points"]  # noqa: E731
         points = wait_for(lambda: len(p := seen()) > 2 and p, 30, "points of the VM")
         assert all(0 <= point["cpu"] <= 2 and 0 < point["mem_mib"] < 1024 for point in points)
+        it_writes_and_sends(pool, "tracked")
     means = lambda: client.get("history", "host", pool.hosts[0], since_s=3600)["means"]["60"]  # noqa: E731
     mean = wait_for(means, 130, "a minute's mean")[0]
     assert mean["at"] % 60 == 0 and 0 <= mean["cpu"] <= 2 and 0 < mean["mem_mib"] < 3072

@@ -108,6 +108,21 @@ def test_dry_run_shows_the_best_hosts_and_changes_nothing(pool: Pool) -> None:
     assert found["host"] in pool.hosts and all(row["age_s"] < 30 for row in found["inputs"].values())
 
 
+def test_a_host_without_the_bridge_is_refused(pool: Pool) -> None:
+    words = ("create", "bridged", "--image", "tiny", "--memory", "160M", "--bridge", "lan7")
+    pool.ssh(pool.hosts[1], "ip link add lan7 type bridge && ip link set lan7 up")
+    try:
+        only = lambda: (ran := pool(*words, "--dry-run")).code == 0 and ran.out  # noqa: E731
+        out = wait_for(only, 10, "the new bridge is seen")
+        assert pool.hosts[1] in out and out.count("needs bridge lan7, the host has br0") == 2, out
+        ran = pool(*words, "--host", pool.hosts[0])
+        assert ran.code == 3 and "needs bridge lan7, the host has br0" in ran.err
+    finally:
+        pool.ssh(pool.hosts[1], "ip link delete lan7")
+    gone = lambda: "needs bridge lan7" in (ran := pool(*words)).err and ran.code == 3  # noqa: E731
+    wait_for(gone, 10, "the bridge is seen to be gone")
+
+
 def test_two_creates_do_not_count_on_the_same_memory(pool: Pool) -> None:
     """Two VMs that fit one host only one at a time, made at the same moment, land on two hosts or are refused."""
     names = [f"big{n}" for n in range(6)]

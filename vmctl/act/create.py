@@ -24,8 +24,13 @@ def new_mac() -> str:
 async def baseline(world: World) -> str:
     """The CPU that every host can give, computed once and again when a host joins; empty when hosts cannot tell."""
     kept = await world.store.find(Setting, "cpu-baseline")
-    if kept is not None:
-        return kept.value
+    text = kept.value if kept is not None else await _new_baseline(world)
+    for link in world.links.values() if text else ():
+        link.cpus.setdefault(text, True)  # that they can is what it means
+    return text
+
+
+async def _new_baseline(world: World) -> str:
     abouts = [link.about for link in world.links.values() if link.about and link.about.cpu_xml]
     if not abouts:
         return ""

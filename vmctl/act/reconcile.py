@@ -38,6 +38,8 @@ async def reconcile(world: World, link: HostLink) -> None:
             await _gone(world, link, vm)
         if vm.why.startswith(TWO_COPIES) and vm.uuid not in link.domains and link.name in vm.why:
             await world.store.change(VMRecord, vm.uuid, why="")  # a human has ended one: the next alarm is a new one
+    with contextlib.suppress(HostError):  # where libvirt cannot compare CPUs, the names of its models must do
+        await link.learn_cpus(vm.spec.cpu_xml for vm in known.values())
 
 
 async def _follow(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
@@ -140,7 +142,8 @@ async def _spec_of(world: World, link: HostLink, seen: domainxml.Seen) -> Spec:
         cpus=seen.cpus,
         mem_mib=seen.mem_mib,
         disks=tuple(Disk(storage_at(path), path, "", "") for path in seen.disks),
-        mac=seen.macs[0] if seen.macs else "",
+        mac=seen.macs[0] if seen.macs and seen.bridge else "",  # of other networks nothing is known
+        bridge=seen.bridge,
         machine=seen.machine,
         cpu="as found",
         agent_port="virtio" if seen.agent_socket else "",

@@ -34,6 +34,9 @@ def host(world: World, record: HostRecord, seen: Host, cluster: Cluster) -> dict
         "labels": dict(seen.labels),
         "draining": seen.draining,
         "storages": sorted(seen.storages),
+        "bridges": None if seen.bridges is None else sorted(seen.bridges),
+        "cpu_models": None if seen.cpu_models is None else sorted(seen.cpu_models),
+        "numa_mib": list(seen.numa_mib),
         "fingerprint": record.fingerprint,
         "about": record.about,
     }
@@ -43,6 +46,7 @@ def vm(world: World, record: VMRecord, seen: VM) -> dict[str, Any]:
     """One VM."""
     spec, load = record.spec, seen.load
     read_s, write_s = world.loads.disk(record.host, record.uuid) if seen.load else (None, None)
+    received_s, sent_s = _net(world, record) if seen.load else (None, None)
     return {
         "name": spec.name,
         "uuid": spec.uuid,
@@ -57,6 +61,8 @@ def vm(world: World, record: VMRecord, seen: VM) -> dict[str, Any]:
         "load": asdict(load) if load else None,
         "read_bytes_s": read_s,
         "write_bytes_s": write_s,
+        "received_bytes_s": received_s,
+        "sent_bytes_s": sent_s,
         "image": spec.image,
         "disks": [disk.path for disk in spec.disks],
         "mac": spec.mac,
@@ -76,6 +82,13 @@ def vm(world: World, record: VMRecord, seen: VM) -> dict[str, Any]:
         "created_at": record.created_at,
         "epoch": record.epoch,
     }
+
+
+def _net(world: World, record: VMRecord) -> tuple[float | None, float | None]:
+    """What a VM receives and sends, in bytes per second."""
+    link = world.links.get(record.host)
+    domain = link.domains.get(record.uuid) if link else None
+    return world.loads.net(record.host, domain.taps) if domain else (None, None)
 
 
 def top(world: World, cluster: Cluster) -> dict[str, Any]:

@@ -20,6 +20,16 @@ def _load(item: dict[str, Any], key: str) -> float | None:
     return item["load"][key] if item["load"] else None
 
 
+def _disk(item: dict[str, Any]) -> float | None:
+    """The share of time in which its disks were busy, where it has any."""
+    return _load(item, "disk") if item["more"].get("disks") else None
+
+
+def _net(item: dict[str, Any]) -> float | None:
+    """The share of its link in use, where the speed of one is known."""
+    return _load(item, "net") if any(item["more"].get("links", {}).values()) else None
+
+
 HOST_COLUMNS: tuple[output.Column, ...] = (
     ("NAME", lambda h: h["name"]),
     ("STATE", lambda h: h["state"]),
@@ -36,6 +46,9 @@ HOST_WIDE: tuple[output.Column, ...] = (
         "STALL",
         lambda h: share(max(h["load"]["psi_cpu"], h["load"]["psi_mem"], h["load"]["psi_io"]) if h["load"] else None),
     ),
+    ("DISK", lambda h: share(_disk(h))),
+    ("NET", lambda h: share(_net(h))),
+    ("BRIDGES", lambda h: h["bridges"]),
     ("LIBVIRT", lambda h: h["about"].get("libvirt")),
     ("QEMU", lambda h: h["about"].get("qemu")),
     ("LABELS", lambda h: [f"{k}={v}" for k, v in h["labels"].items()]),
@@ -127,8 +140,17 @@ def show(name: str, form: str) -> None:
     if load:
         stalls = ", ".join(f"{k} {share(load[f'psi_{k}'])}" for k in ("cpu", "mem", "io"))
         rows += [("CPU in use", share(load["cpu"], found["cpus"])), ("memory in use", mib(load["mem_used_mib"]))]
+        rows += [("disks busy", share(_disk(found))), ("link in use", share(_net(found)))]
         rows += [("stalls", stalls), ("steal", share(load["steal"])), ("age", output.ago(load["age_s"]))]
     rows += [("load average", more.get("load1")), ("I/O wait", share(more.get("iowait")))]
+    speeds = [
+        f"{name} {f'{mbit} Mbit/s' if mbit else 'of unknown speed'}" for name, mbit in more.get("links", {}).items()
+    ]
+    rows += [
+        ("links", speeds),
+        ("bridges", found["bridges"]),
+        ("NUMA nodes", [mib(node) for node in found["numa_mib"]]),
+    ]
     rows += [("promised", mib(found["promised_mib"])), ("VMs", found["vms"]), ("storages", found["storages"])]
     output.pairs([*rows, ("labels", [f"{k}={v}" for k, v in found["labels"].items()])])
 

@@ -33,6 +33,8 @@ GROUPS = ("apart", "together", "prefer_apart", "prefer_together")
 VM_WIDE: tuple[output.Column, ...] = (
     ("READ", lambda v: rate(v["read_bytes_s"])),
     ("WRITE", lambda v: rate(v["write_bytes_s"])),
+    ("RECEIVED", lambda v: rate(v["received_bytes_s"])),
+    ("SENT", lambda v: rate(v["sent_bytes_s"])),
     ("IMAGE", lambda v: v["image"] or ("adopted" if v["adopted"] else "")),
     ("GROUPS", lambda v: [f"{k}:{v[k]}" for k in GROUPS if v[k]]),
     ("MAC", lambda v: v["mac"]),
@@ -64,6 +66,8 @@ def show(name: str, form: str) -> None:
         output.data(vm, form)
         return
     rows = [(column.lower(), get(vm)) for column, get in (*VM_COLUMNS, *VM_WIDE)]
+    if vm["load"]:
+        rows += [("disk share", share(vm["load"]["disk"])), ("link share", share(vm["load"]["net"]))]
     rows += [("disks", vm["disks"]), ("machine", vm["machine"]), ("CPU model", vm["cpu"]), ("task", vm["task"])]
     rows.append(("created", f"{output.ago(time.time() - vm['created_at'])} ago"))
     if vm["moved_at"]:
@@ -109,8 +113,8 @@ def _print_top(found: dict[str, Any], form: str) -> None:
     score = sum(value for _, value in found["score"])
     terms = ", ".join(f"{name} {value:.2f}" for name, value in found["score"])
     print(f"{len(found['hosts'])} hosts, {found['running']} VMs run, score {score:.3f} ({terms})\n")
-    output.table([*HOST_COLUMNS, *(HOST_WIDE if form == "wide" else HOST_WIDE[:1])], found["hosts"])
+    output.table([*HOST_COLUMNS, *(HOST_WIDE if form == "wide" else HOST_WIDE[:3])], found["hosts"])
     if found["vms"]:
         print()
         vms = sorted(found["vms"], key=lambda v: -(v["load"]["cpu"] if v["load"] else -1.0))
-        output.table([*VM_COLUMNS, *(VM_WIDE if form == "wide" else VM_WIDE[:2])], vms)
+        output.table([*VM_COLUMNS, *(VM_WIDE if form == "wide" else VM_WIDE[:4])], vms)

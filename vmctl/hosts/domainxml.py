@@ -6,6 +6,8 @@ specification is kept in the domain's own metadata, so that a lost registry can 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
@@ -15,6 +17,8 @@ from vmctl.model import Spec
 
 NAMESPACE = "urn:vmctl:vm:1"
 AGENT_PORT = "org.vmctl.agent.0"
+CPU_MODEL = re.compile(r"<model[^>]*>([^<]+)</model>")
+KIB = re.compile(r"\d{1,15}")
 ET.register_namespace("vmctl", NAMESPACE)
 
 
@@ -39,6 +43,7 @@ class Seen:
     machine: str = ""
     disks: tuple[str, ...] = ()
     macs: tuple[str, ...] = ()
+    bridge: str = ""  # that its first network device is on
     agent_socket: str = ""
     lease: bool = False
     unmovable: tuple[str, ...] = ()  # devices and settings that keep it from migrating, in words
@@ -165,6 +170,7 @@ def read(text: str) -> Seen:
         machine=_attribute(domain, "os/type", "machine"),
         disks=tuple(_where(source) for source in domain.iterfind("devices/disk/source")),
         macs=tuple(mac.get("address", "") for mac in domain.iterfind("devices/interface/mac")),
+        bridge=_attribute(domain, "devices/interface/source", "bridge"),
         agent_socket=_agent_socket(domain),
         lease=domain.find("devices/lease") is not None,
         unmovable=tuple(_unmovable(domain)),
@@ -219,6 +225,7 @@ class Capabilities:
     host_uuid: str
     accel: str  # "kvm" where the host has it, else "qemu"
     machines: tuple[str, ...]  # versioned machine types
+    numa_mib: tuple[int, ...] = ()  # memory of each NUMA node, where it tells
 
 
 def read_capabilities(text: str) -> Capabilities:
@@ -229,7 +236,35 @@ def read_capabilities(text: str) -> Capabilities:
         raise VmctlError("the host's libvirt can run no x86_64 guests", hint="install qemu-system-x86 there")
     kinds = {node.get("type", "") for node in arch.iterfind("domain")}
     machines = {m.get("canonical") or m.text or "" for m in root.iterfind("guest/arch[@name='x86_64']//machine")}
-    return Capabilities(root.findtext("host/uuid", ""), "kvm" if "kvm" in kinds else "qemu", tuple(sorted(machines)))
+    nodes = [memory.text or "" for memory in root.iterfind("host/topology/cells/cell/memory[@unit='KiB']")]
+    return Capabilities(
+        root.findtext("host/uuid", ""),
+        "kvm" if "kvm" in kinds else "qemu",
+        tuple(sorted(machines)),
+        tuple(int(kib) // 1024 for kib in nodes) if all(map(KIB.fullmatch, nodes)) else (),
+    )
+
+
+def cpu_models(domain_capabilities: str) -> frozenset[str] | None:
+    """The CPU models that the hypervisor can give its guests whole, and the one its own is made of; None: not told."""
+    modes = parse(domain_capabilities).find("cpu")
+    custom = modes.find("mode[@name='custom']") if modes is not None else None
+    if modes is None or custom is None or custom.get("supported") != "yes":
+        return None
+    own = modes.findtext("mode[@name='host-model']/model", "")
+    whole = {model.text or "" for model in custom.iterfind("model") if model.get("usable") != "no"}
+    return frozenset({own, *whole} - {""}) or None
+
+
+def offered(models: frozenset[str] | None, asked: Mapping[str, bool]) -> frozenset[str] | None:
+    """`models`, corrected by what the hypervisor answered when it was `asked` about whole <cpu> elements.
+
+    A model that lacks a feature here can be had by a guest that does without that feature, and the other way round.
+    """
+    if models is None:
+        return None
+    granted = {name for cpu, can in asked.items() if can and (name := cpu_name(cpu))}
+    return (models - {cpu_name(cpu) for cpu in asked}) | granted
 
 
 def host_model(domain_capabilities: str) -> str:
@@ -243,8 +278,9 @@ def host_model(domain_capabilities: str) -> str:
 
 
 def cpu_name(cpu_xml: str) -> str:
-    """The model's name in a <cpu> element."""
-    return parse(cpu_xml).findtext("model", "") if cpu_xml else ""
+    """The model's name in a <cpu> element, found as `decide.fit` finds it; empty in a text that has none."""
+    found = CPU_MODEL.search(cpu_xml)
+    return found[1] if found else ""
 
 
 def guest_cpu(baseline: str) -> str:

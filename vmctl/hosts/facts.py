@@ -8,9 +8,11 @@ parser, a row in FACTS, and a recorded output in tests/facts/NAME/.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from vmctl.errors import HostError
@@ -18,6 +20,11 @@ from vmctl.errors import HostError
 T = TypeVar("T")
 USER_HZ = 100  # ticks per second in /proc, on every architecture that has KVM
 SEPARATOR = "\x1e"
+DISK = re.compile(r"^(?:[hsv]d|xvd|dasd)[a-z]+$|^(?:nvme\d+n|mmcblk|rbd|nbd)\d+$")  # a whole one, no part of it
+MOST_DEVICES = 4096  # disks, or interfaces, that are taken from one sample
+SECTOR = 512  # bytes, in /proc/diskstats whatever the disk's own are
+INTERFACE = re.compile(r"^(\S{1,15}) (\d{1,20}) (\d{1,20}) (\S{1,10}) (?:(\d{1,9})|\S+)$", re.MULTILINE)
+DISK_LINE = re.compile(r"^(\S{1,32}) (\d{1,20}) (\d{1,20}) (\d{1,20})$", re.MULTILINE)
 NAME_ARGUMENT = re.compile(r"(?:guest=)?((?:[^,]|,,)*)")
 
 
@@ -85,6 +92,22 @@ class QemuProcess(NamedTuple):
     write_bytes: int | None
 
 
+class DiskUse(NamedTuple):
+    """One disk since boot: how long it was busy, and what crossed it."""
+
+    busy_ms: int
+    moved_bytes: int  # read and written
+
+
+class Interface(NamedTuple):
+    """One network interface since it is there."""
+
+    received_bytes: int
+    sent_bytes: int
+    kind: str  # one of `programs.KINDS`, or "-"
+    mbit: int | None  # its speed
+
+
 class RawSample(NamedTuple):
     """A host's counters at one moment of its own clock."""
 
@@ -107,6 +130,15 @@ class RawSample(NamedTuple):
     psi_io: Pressure | None
     vms: tuple[QemuProcess, ...]
     ticks_per_s: int = USER_HZ
+    disks: Mapping[str, DiskUse] = MappingProxyType({})  # whole ones; what is made of them is counted in them
+    interfaces: Mapping[str, Interface] = MappingProxyType({})
+
+    @property
+    def bridges(self) -> frozenset[str] | None:
+        """The host's bridges; None where it does not show what all its interfaces are."""
+        kinds = {name: interface.kind for name, interface in self.interfaces.items()}
+        known = kinds and "-" not in kinds.values()
+        return frozenset(name for name, kind in kinds.items() if kind == "bridge") if known else None
 
     @property
     def per_cpu(self) -> tuple[CpuTicks, ...]:
@@ -117,7 +149,7 @@ class RawSample(NamedTuple):
 def parse_sample(text: str) -> RawSample:
     """A frame of `vmctl.hosts.programs`. Raises `Unreadable`."""
     try:
-        head, load, cpu, memory, swap, psi_cpu, psi_mem, psi_io, *processes = text.split(SEPARATOR)
+        head, load, cpu, memory, swap, psi_cpu, psi_mem, psi_io, disks, nets, *processes = text.split(SEPARATOR)
         boot_id, page_kib, wall_s, uptime_s = head.split(None, 4)[:4]
         total, _, each = cpu.partition("\n")
         page, swapped = int(page_kib), _pairs(swap)
@@ -136,6 +168,8 @@ def parse_sample(text: str) -> RawSample:
             _pressure(psi_mem),
             _pressure(psi_io),
             tuple([vm for process in processes if (vm := _process(process, page))]),
+            disks=_disks(disks),
+            interfaces=_interfaces(nets),
         )
     except (ValueError, IndexError, TypeError, KeyError) as err:
         raise Unreadable(f"a sample cannot be read: {err}") from err
@@ -178,6 +212,28 @@ def _pressure(text: str) -> Pressure | None:
         float(full[4]) / 100 if full else 0.0,
         int(full[8]) / 1e6 if full else 0.0,
     )
+
+
+def _disks(text: str) -> dict[str, DiskUse]:
+    """Whole disks by name."""
+    return {
+        sys.intern(name): DiskUse(int(busy), (int(read) + int(written)) * SECTOR)
+        for name, busy, read, written in _first(DISK_LINE, text)
+        if DISK.match(name)
+    }
+
+
+def _interfaces(text: str) -> dict[str, Interface]:
+    """Interfaces by name. A speed of 0 says nothing, nor one of 4294967295, which old kernels show for -1."""
+    return {
+        sys.intern(name): Interface(int(received), int(sent), sys.intern(kind), int(mbit or 0) or None)
+        for name, received, sent, kind, mbit in _first(INTERFACE, text)
+    }
+
+
+def _first(line: re.Pattern[str], text: str) -> Iterator[tuple[str, ...]]:
+    """The groups of each line that is one, but of no more than a host may have."""
+    return (found.groups("") for found in islice(line.finditer(text), MOST_DEVICES))
 
 
 def _process(text: str, page_kib: int) -> QemuProcess | None:

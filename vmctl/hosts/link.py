@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vmctl.config import Settings
@@ -42,6 +42,7 @@ class HostLink:
         self.why = "not connected yet"
         self.since = time.time()
         self.about: About | None = None
+        self.cpus: dict[str, bool] = {}  # guests' <cpu> elements, and whether this host can give them
         self.domains: dict[str, DomainSeen] = {}
         self.domains_at: float | None = None  # monotonic
         self.on_sample: OnSample = lambda _link, _sample: None
@@ -74,7 +75,7 @@ class HostLink:
             await self._forward_libvirt()
             self.virt = self._new_virt()
             await self.virt.open(self.socket, self._on_event)
-            self.about = await self.virt.about()
+            self.about, self.cpus = await self.virt.about(), {}
 
     async def _forward_libvirt(self) -> None:
         problem: VmctlError | None = None
@@ -198,6 +199,12 @@ class HostLink:
     def _on_event(self, event: DomainEvent) -> None:
         log.debug("%s: %s %s", self.name, event.name, event.what)
         self._refresh.set()
+
+    async def learn_cpus(self, cpus: Iterable[str]) -> None:
+        """Ask whether the host can give guests these CPUs, each once per connection. Raises HostError."""
+        for cpu in set(cpus) - self.cpus.keys() - {""}:
+            if self.about is not None:
+                self.cpus[cpu] = await self.virt.cpu_fits(self.about.accel, cpu)
 
     async def refresh_domains(self) -> dict[str, DomainSeen]:
         """Read the host's domains now."""

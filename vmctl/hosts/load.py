@@ -8,12 +8,15 @@ Only the host's uptime counts as time; its wall clock may jump.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
+from vmctl.hosts.devices import Taps, busiest_disk, busiest_link, bytes_s, disk_parts, link_part
 from vmctl.hosts.facts import RawSample
 from vmctl.model import HostLoad, VMLoad
 
+T = TypeVar("T")
 WINDOW_S = 60.0
 
 
@@ -120,6 +123,7 @@ class Smoothed:
         mean = rates(self._samples[0], newest)
         if mean is None:
             return None
+        disk, link = self._first(busiest_disk), self._first(busiest_link)
         return HostLoad(
             mean.cpu,
             (newest.mem_total_kib - newest.mem_available_kib) >> 10,
@@ -128,9 +132,20 @@ class Smoothed:
             newest.psi_io.some60 if newest.psi_io else 0.0,
             mean.steal,
             max(0.0, now - self._at),
+            disk.share if disk else 0.0,
+            link.share if link else 0.0,
         )
 
-    def vms(self, now: float) -> dict[str, VMLoad]:
+    def _first(self, of: Callable[[RawSample, RawSample], T | None]) -> T | None:
+        """What two samples tell, from the oldest one that can be compared with the newest."""
+        newest = self._samples[-1]
+        return next((found for sample in self._samples if sample is not newest and (found := of(sample, newest))), None)
+
+    def bytes_s(self, interfaces: Collection[str]) -> tuple[float, float] | None:
+        """(received, sent) bytes per second of these interfaces of the host, between the two newest samples."""
+        return bytes_s(self._samples[-2], self._samples[-1], interfaces) if len(self._samples) > 1 else None
+
+    def vms(self, now: float, taps: Taps = MappingProxyType({})) -> dict[str, VMLoad]:
         """Each VM's load by UUID, over the part of the window in which its process ran; a new one has none yet."""
         if len(self._samples) < 2:
             return {}
@@ -143,7 +158,16 @@ class Smoothed:
             here = {(vm.pid, vm.start_ticks) for vm in sample.vms} & left
             if here:
                 left -= here
-                elapsed = newest.uptime_s - sample.uptime_s
-                for uuid, used in _vm_rates(sample, newest, elapsed).items():
-                    found.setdefault(uuid, VMLoad(used.cpu, used.mem_mib, age))
+                for uuid, load in _vm_loads(sample, newest, taps, age).items():
+                    found.setdefault(uuid, load)
         return found
+
+
+def _vm_loads(before: RawSample, after: RawSample, taps: Taps, age_s: float) -> dict[str, VMLoad]:
+    used = _vm_rates(before, after, after.uptime_s - before.uptime_s)
+    moved = {uuid: (vm.read_bytes_s or 0.0) + (vm.write_bytes_s or 0.0) for uuid, vm in used.items()}
+    disk, link = disk_parts(moved, busiest_disk(before, after)), busiest_link(before, after)
+    return {
+        uuid: VMLoad(vm.cpu, vm.mem_mib, age_s, disk[uuid], link_part(before, after, taps.get(uuid, ()), link))
+        for uuid, vm in used.items()
+    }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any
 
+from vmctl.hosts.devices import Taps, uplinks
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.history import History
 from vmctl.hosts.link import HostLink
@@ -56,10 +58,15 @@ class Loads:
         newest = self._newest.get(name)
         return (newest.cpus, newest.mem_total_kib >> 10) if newest else None
 
-    def vm(self, host: str, uuid: str) -> VMLoad | None:
-        """A VM's smoothed load on its host."""
+    def bridges(self, name: str) -> frozenset[str] | None:
+        """A host's bridges; None while they are not known."""
+        newest = self._newest.get(name)
+        return newest.bridges if newest else None
+
+    def vms(self, host: str, taps: Taps) -> dict[str, VMLoad]:
+        """The smoothed load of each VM of a host by UUID; `taps` are the network devices of each."""
         smoothed = self._smoothed.get(host)
-        return smoothed.vms(time.monotonic()).get(uuid) if smoothed else None
+        return smoothed.vms(time.monotonic(), taps) if smoothed else {}
 
     def details(self, host: str) -> dict[str, Any]:
         """What the newest sample shows beyond the smoothed load: for `top` and `host show`."""
@@ -74,6 +81,8 @@ class Loads:
             "iowait": step.iowait if step else None,
             "swap_in_pages_s": step.swap_in_pages_s if step else None,
             "swap_out_pages_s": step.swap_out_pages_s if step else None,
+            "disks": sorted(newest.disks),
+            "links": {link: interface.mbit for link, interface in sorted(uplinks(newest.interfaces).items())},
         }
 
     def disk(self, host: str, uuid: str) -> tuple[float | None, float | None]:
@@ -81,6 +90,12 @@ class Loads:
         step = self._rates.get(host)
         used = step.vms.get(uuid) if step else None
         return (used.read_bytes_s, used.write_bytes_s) if used else (None, None)
+
+    def net(self, host: str, taps: Collection[str]) -> tuple[float | None, float | None]:
+        """What a VM with these network devices receives and sends in bytes per second, at the newest sample."""
+        smoothed = self._smoothed.get(host)
+        by_host = smoothed.bytes_s(taps) if smoothed else None
+        return (by_host[1], by_host[0]) if by_host else (None, None)  # what its host sends there, it receives
 
     def points(self, subject: str, since: float) -> list[tuple[float, dict[str, float]]]:
         """A subject's last quarter of an hour at full rate."""

@@ -12,23 +12,35 @@ what follows the line, our process id, a line end, and sections separated by the
     memory lines of /proc/meminfo
     pswpin and pswpout lines of /proc/vmstat (may be empty where there is no swap)
     /proc/pressure/cpu, then memory, then io: each empty where the kernel has none
+    per disk of /proc/diskstats: "name ms_busy sectors_read sectors_written"; those surely made of other disks left out
+    per interface of /proc/net/dev but lo: "name bytes_received bytes_sent kind speed", speed in Mbit/s or "-"
     and per QEMU process: "uuid read_bytes write_bytes" ("-" where unreadable), its -name argument, /proc/PID/stat
 
 Processes are looked for only when new ids were given out, once a second at most, and only among the ids since the look
 before the last (a process may get its id a moment before it can be seen); all of /proc is read at first, when very
 many are new, and now and then. A young process is looked at again: libvirt's child waits before it becomes QEMU.
+
+What kind an interface is follows from which file of KINDS is there in its folder of /sys/class/net, the first one
+counts; "-" where none is. It is looked up when a name is new, and again every minute.
 """
 
 from __future__ import annotations
 
 import shlex
 
+KINDS = (
+    "bridge bridge/stp_state tap tun_flags bond bonding/slaves slave bonding_slave/state "
+    "device device/uevent port brport/port_no other ifindex"
+)
 PERL = r"""
-my ($token) = @ARGV; my (%open, %vm, %seen, %young, @last, $turn); $| = 1; @last = (0, 0); my $looked = -1;
+my ($token) = @ARGV; my (%open, %vm, %seen, %young, %kind, @last, $turn); $| = 1; @last = (0, 0);
+my ($looked, $asked) = (-1, 0);
 sub again { my ($h, $n) = @_; sysseek $h, 0, 0; my $t = ""; sysread $h, $t, $n; $t }
 sub once { open my $h, "<", $_[0] or return ""; again($h, $_[1] || 4096) }
-sub file { my ($f, $n) = @_; unless ($open{$f}) { open my $h, "<", $f or return ""; $open{$f} = $h }
-  again($open{$f}, $n || 8192) }
+sub kept { my ($f) = @_; unless ($open{$f}) { open my $h, "<", $f or return; $open{$f} = $h } $open{$f} }
+sub file { my ($f, $n) = @_; my $h = kept($f) or return ""; again($h, $n || 8192) }
+sub all { my ($f) = @_; my $h = kept($f) or return ""; my $t = again($h, 4096);
+  1 while sysread $h, $t, 4096, length $t; $t }
 sub cut { my ($t, $from, $to) = @_; my $a = index $t, $from; return "" if $a < 0;
   my $b = index $t, $to, $a; substr $t, $a, ($b < 0 ? length $t : $b) - $a }
 sub look { my ($up, @new) = @_; my %again;
@@ -50,6 +62,16 @@ sub vm { my ($p) = @_; my ($s, $io, $id, $called) = @{$vm{$p}}; my $t = again($s
   if ($t eq "") { delete $vm{$p}; return () } chomp $t; $t =~ tr/\0-\x1f/?/;
   my $used = again($io, 4096) =~ /^read_bytes: (\d+)\nwrite_bytes: (\d+)/m ? "$1 $2" : "- -";
   "$id $used\n$called\n$t" }
+sub disks { my ($t, $o) = (all("/proc/diskstats"), "");
+  $o .= "$1 $4 $2 $3\n" while $t =~
+    /^ *\d+ +\d+ (?!loop|z?ram|dm-|md|zd|sr)(\S+) \d+ \d+ (\d+) \d+ \d+ \d+ (\d+) \d+ \d+ (\d+)/mg; $o }
+sub kind { my ($folder) = @_; my ($speed) = once("$folder/speed") =~ /^(\d+)$/m; my @kinds = qw(KINDS); my $found = "-";
+  while ($found eq "-" and my ($kind, $file) = splice @kinds, 0, 2) { $found = $kind if once("$folder/$file") ne "" }
+  "$found " . ($speed // "-") }
+sub interfaces { my ($now) = @_; my ($t, $o) = (all("/proc/net/dev"), "");
+  if (abs($now - $asked) >= 60) { %kind = (); $asked = $now }
+  while ($t =~ /^ *(?!lo:)([^:\s]+): *(\d+)(?: +\d+){7} +(\d+)/mg) { my ($name, $in, $out) = ($1, $2, $3);
+    $o .= "$name $in $out " . ($kind{$name} //= kind("/sys/class/net/$name")) . "\n" } $o }
 my $boot = once("/proc/sys/kernel/random/boot_id"); chomp $boot;
 my $page = once("/proc/self/smaps") =~ /^KernelPageSize: +(\d+)/m ? $1 : 4;
 while (defined(my $line = <STDIN>)) {
@@ -60,9 +82,10 @@ while (defined(my $line = <STDIN>)) {
   my $stat = file("/proc/stat", 1 << 16);
   my $text = join "\x1e", "$boot $page " . time . " $up", $load, cut($stat, "cpu", "intr"),
     cut($mem, "MemTotal", "SwapCached") . cut($mem, "HugePages_Total", "Hugetlb"), cut($swap, "pswpin", "pgalloc"),
-    (map { file("/proc/pressure/$_") } "cpu", "memory", "io"), map { vm($_) } sort keys %vm;
+    (map { file("/proc/pressure/$_") } "cpu", "memory", "io"), disks(), interfaces($clock),
+    map { vm($_) } sort keys %vm;
   print "\x1e$token $line ", length $text, " $$\n", $text }
-"""
+""".replace("KINDS", KINDS)
 
 AWK = r"""
 function first(f,   l) { l = ""; if ((getline l < f) < 0) l = ""; close(f); return l }
@@ -84,6 +107,17 @@ function candidates(now,   c, l, p) { c = older; older = newer; newer = now; l =
   if (c > 0 && now >= c && now - c < 100 && ++turn % 100) {
     for (p = c + 1; p <= now; p++) l = l " " p; return l young }
   c = "echo /proc/[1-9]*"; c | getline l; close(c); return l }
+function disks(   l, w, t) { t = ""; while ((getline l < "/proc/diskstats") > 0)
+    if (split(l, w, " ") > 12 && w[3] !~ /^(loop|z?ram|dm-|md|zd|sr)/) t = t w[3] " " w[13] " " w[6] " " w[10] "\n"
+  close("/proc/diskstats"); return t }
+function kind(folder,   w, n, i, speed) { n = split("KINDS", w, " ")
+  speed = first(folder "/speed"); if (speed !~ /^[0-9]+$/) speed = "-"
+  for (i = 1; i < n; i += 2) if (first(folder "/" w[i + 1]) != "") return w[i] " " speed
+  return "- " speed }
+function interfaces(   l, w, t) { t = ""; if (up - asked >= 60 || up < asked) { split("", kinds); asked = up }
+  while ((getline l < "/proc/net/dev") > 0) if (sub(/:/, " ", l) && split(l, w, " ") > 16 && w[1] != "lo") {
+    if (!(w[1] in kinds)) kinds[w[1]] = kind("/sys/class/net/" w[1])
+    t = t w[1] " " w[2] " " w[10] " " kinds[w[1]] "\n" } close("/proc/net/dev"); return t }
 function process(p,   s, t, f, l, r, w) { s = t = first("/proc/" p "/stat"); if (!sub(/^.*\) /, "", t)) t = ""
   split(t, f, " "); if (t == "" || f[20] != vm[p]) { delete vm[p]; return "" }
   r = w = "-"; gsub(/[^ -~]/, "?", s)
@@ -99,10 +133,11 @@ BEGIN { ORS = ""; split(first("/proc/self/stat"), w, " "); pid = w[1]; sep = "\0
   text = boot " " page " " int(since + up) " " up sep load sep cpu sep
   text = text lines("/proc/meminfo", "^(Mem(Total|Free|Avail)|Buffers|Cached|HugePages_[TF]|Hugepagesize)") sep
   text = text lines("/proc/vmstat", "^pswp") sep lines("/proc/pressure/cpu", ".") sep
-  text = text lines("/proc/pressure/memory", ".") sep lines("/proc/pressure/io", ".")
+  text = text lines("/proc/pressure/memory", ".") sep lines("/proc/pressure/io", ".") sep
+  text = text disks() sep interfaces()
   for (p in vm) text = text process(p)
   print sep token " " $0 " " length(text) " " pid "\n"; print text; fflush() }
-"""
+""".replace("KINDS", KINDS)
 
 SHELL = r"""
 token=$1; sep=$(printf '\036x'); sep=${sep%x}; nl=$(printf '\nx'); nl=${nl%x}; page=4; known=" "
@@ -127,7 +162,18 @@ processes() { alive=" "; for each in $known; do p=${each%%=*}; case $each in *=*
   [ "${20:-}" = "${rest%%=*}" ] || continue
   alive="$alive$each "; rest=${rest#*=}; lines /proc/$p/io "read_bytes: write_bytes:"; set -- $got
   text="$text$sep${rest%%=*} ${2:--} ${4:--}$nl${rest#*=}$nl$s"; done; known=$alive; }
-first /proc/sys/kernel/random/boot_id; boot=$got; newest=; looked=; young=
+disks() { got=; { while read -r _ _ name _ _ from _ _ _ to _ _ busy _; do case $name in
+    loop*|ram*|zram*|dm-*|md*|zd*|sr*) ;; *) got="$got$name $busy $from $to$nl";; esac; done </proc/diskstats
+  } 2>/dev/null; }
+kind() { first "$1/speed"; speed=$got; case $got in ''|*[!0-9]*) speed=-;; esac; found=; each=
+  for word in KINDS; do case $each in '') each=$word; continue;; esac
+    first "$1/$word"; [ -z "$got" ] || { found=$each; break; }; each=; done; got="${found:--} $speed"; }
+interfaces() { all=; [ $((${up%.*} - asked)) -lt 60 ] || { kinds=$nl; asked=${up%.*}; }
+  { while IFS=' :' read -r name in _ _ _ _ _ _ _ out _; do case $name in lo) continue;; esac
+    case $in in ''|*[!0-9]*) continue;; esac
+    case $kinds in *"$nl$name "*) ;; *) kind "/sys/class/net/$name"; kinds="$kinds$name $got$nl";; esac
+    got=${kinds#*"$nl$name "}; all="$all$name $in $out ${got%%"$nl"*}$nl"; done </proc/net/dev; } 2>/dev/null; }
+first /proc/sys/kernel/random/boot_id; boot=$got; newest=; looked=; young=; asked=-60; kinds=$nl
 lines /proc/self/smaps KernelPageSize; set -- $got; page=${2:-4}
 while read -r seq; do
   lines /proc/stat "cpu btime"; cpu=${got%%btime*}; set -- ${got#"$cpu"}; since=${2:-0}
@@ -138,9 +184,10 @@ while read -r seq; do
   lines /proc/meminfo "MemTotal: MemFree: MemAvailable: Buffers: Cached: HugePages_Total: HugePages_Free: Hugepagesize:"
   text=$text$got$sep; lines /proc/vmstat pswp; text=$text$got
   for of in cpu memory io; do lines /proc/pressure/$of "some full"; text=$text$sep$got; done
+  disks; text=$text$sep$got; interfaces; text=$text$sep$all
   processes; printf '%s %s %s %s\n%s' "$sep$token" "$seq" ${#text} $$ "$text"
 done
-"""
+""".replace("KINDS", KINDS)
 
 
 def command(token: str, only: str = "", instead_of: tuple[int, str] | None = None) -> str:

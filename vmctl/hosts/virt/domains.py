@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import libvirt
@@ -41,6 +41,7 @@ class DomainSeen:
     why: str = ""  # for a paused one: by request, migrating, I/O error, ...
     persistent: bool = False
     has_job: bool = False
+    taps: tuple[str, ...] = ()  # its network devices, as the host calls them
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,16 @@ class About:
     mem_mib: int
     cpus: int
     host_uuid: str
+    cpu_models: frozenset[str] | None = None  # that it can give guests, where it tells
+    numa_mib: tuple[int, ...] = ()  # memory of each NUMA node, where it tells
 
 
 class Domains(Connection):
     """A host's domains."""
+
+    def __init__(self, host: str, timeout_s: float, keepalive_s: int) -> None:
+        super().__init__(host, timeout_s, keepalive_s)
+        self._taps: dict[tuple[str, int], tuple[str, ...]] = {}  # (UUID, libvirt's number of this run) -> its devices
 
     # -- what is there
 
@@ -80,6 +87,8 @@ class Domains(Connection):
             mem_mib=info[1],
             cpus=info[2],
             host_uuid=capabilities.host_uuid,
+            cpu_models=domainxml.cpu_models(caps),
+            numa_mib=capabilities.numa_mib,
         )
 
     async def baseline_cpu(self, accel: str, cpus: list[str]) -> str:
@@ -100,15 +109,28 @@ class Domains(Connection):
         return await self._run(call)
 
     async def domains(self) -> tuple[DomainSeen, ...]:
-        """Every domain that the host knows, by two calls however many they are; whether one has a job is not asked."""
+        """Every domain that the host knows, by two calls however many they are; whether one has a job is not asked.
+
+        A third call follows for those that have begun to run since the last time.
+        """
 
         def call() -> tuple[DomainSeen, ...]:
             conn = self._connected()
             persistent = {d.UUIDString() for d in conn.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)}
             found = conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
-            return tuple(_listed(domain, stats, domain.UUIDString() in persistent) for domain, stats in found)
+            seen = [(domain, _listed(domain, stats, domain.UUIDString() in persistent)) for domain, stats in found]
+            self._learn_taps(conn, [domain for domain, its in seen if its.power is PowerState.RUNNING])
+            return tuple(replace(its, taps=self._taps.get((its.uuid, domain.ID()), ())) for domain, its in seen)
 
         return await self._run(call)
+
+    def _learn_taps(self, conn: Any, running: list[Any]) -> None:
+        """Ask for the network devices of those not asked yet: for Open vSwitch's libvirt starts a process each time."""
+        keys = {(domain.UUIDString(), domain.ID()): domain for domain in running}
+        new = [domain for key, domain in keys.items() if key not in self._taps]
+        asked = conn.domainListGetStats(new, libvirt.VIR_DOMAIN_STATS_INTERFACE, 0) if new else []
+        found = {(domain.UUIDString(), domain.ID()): _taps(stats) for domain, stats in asked}
+        self._taps = {key: taps for key, taps in (self._taps | found).items() if key in keys and taps}
 
     async def domain(self, uuid: str) -> DomainSeen | None:
         """One domain; None when this host surely does not have it."""
@@ -209,6 +231,10 @@ def _seen_or_gone(domain: Any) -> DomainSeen | None:
 def _listed(domain: Any, stats: dict[str, Any], persistent: bool) -> DomainSeen:
     power, why = _power(stats.get("state.state", -1), stats.get("state.reason", -1))
     return DomainSeen(domain.UUIDString(), domain.name(), power, why, persistent)
+
+
+def _taps(stats: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(value) for key, value in stats.items() if key.startswith("net.") and key.endswith(".name"))
 
 
 def _power(state: int, reason: int) -> tuple[PowerState, str]:

@@ -1,0 +1,54 @@
+"""What a link learns of its host, each thing once per connection."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hosts.sshd import PrivateSshd
+from vmctl.config import Settings
+from vmctl.errors import LibvirtError
+from vmctl.hosts.link import HostLink
+from vmctl.hosts.virt import About
+from vmctl.records import HostRecord
+
+
+@pytest.fixture
+async def link(tmp_path: Path, shared_sshd: PrivateSshd) -> HostLink:
+    record = HostRecord("kvm1", "10.0.0.1", shared_sshd.host_key, "f", 1.0)
+    made = HostLink(record, (), tmp_path, Settings(), asyncio.Semaphore())
+    made.about = About("9.0.0", "7.2.0", "kvm", "", (), 8192, 4, "h")
+    return made
+
+
+async def test_each_cpu_is_asked_about_once(link: HostLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def cpu_fits(accel: str, cpu: str) -> bool:
+        asked.append((accel, cpu))
+        return cpu == "<cpu>a</cpu>"
+
+    monkeypatch.setattr(link.virt, "cpu_fits", cpu_fits)
+    await link.learn_cpus(["<cpu>a</cpu>", "<cpu>a</cpu>", ""])
+    await link.learn_cpus(["<cpu>a</cpu>", "<cpu>b</cpu>"])
+    assert asked == [("kvm", "<cpu>a</cpu>"), ("kvm", "<cpu>b</cpu>")]
+    assert link.cpus == {"<cpu>a</cpu>": True, "<cpu>b</cpu>": False}
+
+
+async def test_what_could_not_be_answered_is_asked_again(link: HostLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [LibvirtError("not now"), True]
+
+    async def cpu_fits(accel: str, cpu: str) -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, LibvirtError):
+            raise answer
+        return bool(answer)
+
+    monkeypatch.setattr(link.virt, "cpu_fits", cpu_fits)
+    with pytest.raises(LibvirtError):
+        await link.learn_cpus(["<cpu/>"])
+    await link.learn_cpus(["<cpu/>"])
+    assert link.cpus == {"<cpu/>": True} and answers == []
