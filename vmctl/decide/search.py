@@ -1,7 +1,8 @@
 """The search: which VMs should be elsewhere, and where, so that the cluster is evener than the moves cost.
 
-Steepest descent first; then simulated annealing with moves, exchanges and returns, under a budget. A price is paid when a VM leaves its host and given back when it comes home. Gains and prices are shares
-of one host (see `score`). A move changes two hosts only, so it is priced from sums in a few dozen operations.
+Steepest descent first; then simulated annealing with moves, exchanges and returns, under a budget. A price is paid when
+a VM leaves its host and given back when it comes home. Gains and prices are shares of one host (see `score`). A move
+changes two hosts only, so it is priced from sums in a few dozen operations.
 
 Annealing: Kirkpatrick, Gelatt, Vecchi, "Optimization by Simulated Annealing", Science 220 (1983).
 """
