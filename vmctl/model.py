@@ -254,11 +254,12 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much a plan may take; infinite where nothing is said."""
+    """What is asked of a plan: how much it may take (infinite where nothing is said), and what for."""
 
     moves: float = inf
     gib: float = inf  # of memory over the wire
     minutes: float = inf  # on the wire, one after the other
+    coolest: bool = False  # for the hottest host alone, however uneven the rest
 
 
 @dataclass(frozen=True, slots=True)

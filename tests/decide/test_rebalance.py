@@ -25,6 +25,7 @@ from tests.decide.clusters import (
     vm,
 )
 from vmctl.decide import score
+from vmctl.decide.fit import refusal
 from vmctl.decide.problem import price
 from vmctl.decide.rebalance import curve, held_back, rebalance
 from vmctl.model import VM, Budget, Cluster, Host, HostState, Policy, PowerState, VMLoad
@@ -257,3 +258,26 @@ def test_the_order_of_hosts_and_vms_does_not_matter(found: Cluster, random: Rand
     one, other = rebalance(found, EAGER), rebalance(Cluster(tuple(hosts), tuple(guests)), EAGER)
     assert (one.moves, one.why, one.before, one.after) == (other.moves, other.why, other.before, other.after)
     assert sorted(one.stays) == sorted(other.stays)
+
+
+@given(clusters(most_hosts=4, most_vms=6))
+def test_the_coolest_plan_is_as_good_as_any_single_move(found: Cluster) -> None:
+    start = score.hottest(found, POLICY)
+    plan = rebalance(found, POLICY, Budget(moves=1, coolest=True))
+    reached = score.hottest(after(found, plan.moves), POLICY)
+    least = start
+    for guest in found.vms:
+        if guest.host and held_back(guest, found, POLICY) is None:
+            for there in found.hosts:
+                if there.name != guest.host and refusal(guest, there, found, POLICY) is None:
+                    least = min(least, score.hottest(score.moved(found, guest, there.name, POLICY), POLICY))
+    assert len(plan.moves) <= 1 and reached <= start
+    assert reached <= least + (start - least) * 0.002 + 1e-3
+
+
+def test_the_hottest_host_is_told_before_and_after() -> None:
+    plan = rebalance(cluster(HOT, COLD, BUSY, CALM), POLICY, Budget(coolest=True))
+    assert plan.why == "2 moves: the hottest host 90.0% -> 52.0%"
+    assert sorted(move.vm for move in plan.moves) == ["busy", "calm"]
+    even = rebalance(cluster(host("kvm1", 1.0), host("kvm2", 1.0)), POLICY, Budget(coolest=True))
+    assert not even.moves and even.why.startswith("no plan makes the hottest host cooler")

@@ -107,11 +107,13 @@ class Heal(Request):
 
 
 class Spend(Request):
-    """What a plan may take at most: moves, GiB of memory over the wire, minutes on it."""
+    """What a plan may take at most (moves, GiB of memory over the wire, minutes on it), and whether only the hottest
+    host counts."""
 
     moves: int | None = Field(None, ge=1)
     gib: float | None = Field(None, gt=0)
     minutes: float | None = Field(None, gt=0)
+    coolest: bool | None = None
 
     def given(self) -> dict[str, Any]:
         """What was said, without the rest."""

@@ -63,10 +63,11 @@ def mib(move: dict[str, Any]) -> str:
 @click.option("--budget-moves", "moves", type=click.IntRange(min=1), help="At most so many moves.")
 @click.option("--budget-gib", "gib", type=ABOVE_ZERO, help="At most so much memory over the wire, GiB.")
 @click.option("--budget-minutes", "minutes", type=ABOVE_ZERO, help="At most so long on the wire, in minutes.")
+@click.option("--coolest", is_flag=True, default=None, help="Only leave the hottest host as cool as can be.")
 @output.option
 @follow.options
 def rebalance(
-    only_plan: bool, apply_it: bool, as_curve: bool, form: str, detach: bool, timeout: float, **budget: float | None
+    only_plan: bool, apply_it: bool, as_curve: bool, form: str, detach: bool, timeout: float, **asked: float | None
 ) -> None:
     """Even the cluster out with few live migrations, each with its reason.
 
@@ -74,14 +75,16 @@ def rebalance(
     """
     if apply_it and (only_plan or as_curve):
         raise click.UsageError("--plan and --curve exclude --apply")
+    if as_curve and asked["coolest"]:
+        raise click.UsageError("--curve is of plans that even out; it excludes --coolest")
     client = Client()
     if as_curve:
         print_curve(client.get("rebalance", "curve"), form)
         return
     if not apply_it:
-        print_plan(client.get("rebalance", **budget), form)
+        print_plan(client.get("rebalance", **asked), form)
         return
-    task = client.post("rebalance", body={key: value for key, value in budget.items() if value})
+    task = client.post("rebalance", body={key: value for key, value in asked.items() if value})
     follow.run(client, [task], form, _done, detach=detach, timeout=timeout)
 
 

@@ -8,6 +8,8 @@ result finds nothing either.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,7 @@ FEWEST, MOST = 20_000, 10_000_000  # within these bounds: the last takes seconds
 HOT, COLD = 0.003, 0.00005  # first and last temperature, as shares of what there is to gain,
 FEW = 200  # where there are no more VMs than this; among more it begins cooler, as each is less of the whole
 SHADOW = 1.0  # what a whole budget is worth while annealing, as a share of what is left uneven and has been gained
+HALVINGS = 10  # of the line below which the hottest host is to come
 PASSES = 4  # searches, each from the end of the one before
 
 
@@ -50,6 +53,11 @@ def held_back(vm: VM, cluster: Cluster, policy: Policy) -> str | None:
 
 def rebalance(cluster: Cluster, policy: Policy, budget: Budget | None = None) -> Plan:
     """The best plan within the budget and the policy's own, or why nothing is worth moving."""
+    return coolest(cluster, policy, budget) if budget and budget.coolest else evened(cluster, policy, budget)
+
+
+def evened(cluster: Cluster, policy: Policy, budget: Budget | None = None) -> Plan:
+    """The plan that lowers the score most."""
     before = score.terms(cluster, policy)
     spread = score.total(before)
     if spread < policy.min_imbalance:
@@ -64,6 +72,37 @@ def rebalance(cluster: Cluster, policy: Policy, budget: Budget | None = None) ->
     after = score.terms(words.afterwards(cluster, moves), policy)
     why = f"{len(moves)} move{'s' * (len(moves) > 1)}: score {spread:.3f} -> {score.total(after):.3f}"
     return Plan(moves, why, before, after, stays)
+
+
+def coolest(cluster: Cluster, policy: Policy, budget: Budget) -> Plan:
+    """The plan that leaves the hottest host (by CPU or memory in use) as cool as it can be, however uneven the rest.
+
+    The search lowers sums and no maximum, so it lowers what is above a line, and the line goes down by halving for as
+    long as a plan gets every host below it.
+    """
+    before, start = score.terms(cluster, policy), score.hottest(cluster, policy)
+    low, high = score.mean_use(cluster, policy), start
+    best = Plan((), f"no plan makes the hottest host cooler: {start:.1%} in use", before, before)
+    for _ in range(HALVINGS):
+        line = (low + high) / 2
+        found = evened(cluster, _below(line, policy), budget)
+        after = words.afterwards(cluster, found.moves)
+        reached = score.hottest(after, policy)
+        if reached < high:
+            why = (
+                f"{len(found.moves)} move{'s' * (len(found.moves) > 1)}: the hottest host {start:.1%} -> {reached:.1%}"
+            )
+            high, best = reached, replace(found, why=why, before=before, after=score.terms(after, policy))
+        low, high = (line, high) if reached > line else (low, min(line, high))
+    return best
+
+
+def _below(line: float, policy: Policy) -> Policy:
+    """What counts when nothing counts but what is above a line; evenness a little, as it shows the way."""
+    nothing = {f"weight_{name}": 0.0 for name in ("promised", "vcpus", "disk", "net", "stall", "groups")}
+    weights: dict[str, Any] = nothing | {"weight_cpu": 0.02, "weight_mem": 0.02, "weight_overload": 10.0}
+    free: dict[str, Any] = {"min_imbalance": 0.0, "min_gain": 0.0, "price_per_move": 0.001, "price_per_minute": 0.0}
+    return replace(policy, **weights, **free, overload_above=line, effort=policy.effort / 4)
 
 
 def curve(cluster: Cluster, policy: Policy) -> Iterator[Plan]:

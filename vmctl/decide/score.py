@@ -116,6 +116,11 @@ def is_counted(host: Host, policy: Policy) -> bool:
     return host.state is HostState.ONLINE and host.load is not None and host.load.age_s <= policy.max_age_s
 
 
+def uses(cluster: Cluster, policy: Policy) -> list[Use]:
+    """What the counted hosts use."""
+    return [use(host, cluster, policy) for host in cluster.hosts if is_counted(host, policy)]
+
+
 def pairs(count: int) -> int:
     """How many pairs there are among so many."""
     return count * (count - 1) // 2
@@ -136,16 +141,27 @@ def broken_wishes(cluster: Cluster) -> int:
 
 def terms(cluster: Cluster, policy: Policy) -> tuple[tuple[str, float], ...]:
     """Each term, weighted, over the hosts that are online and freshly measured."""
-    uses = [use(host, cluster, policy) for host in cluster.hosts if is_counted(host, policy)]
-    if not uses:
+    found = uses(cluster, policy)
+    if not found:
         return (*((name, 0.0) for name, _, _ in METRICS), ("wishes", 0.0))
-    rows = tuple((name, weight(policy) * metric(uses, policy)) for name, weight, metric in METRICS)
-    return (*rows, ("wishes", policy.weight_groups * broken_wishes(cluster) / len(uses)))
+    rows = tuple((name, weight(policy) * metric(found, policy)) for name, weight, metric in METRICS)
+    return (*rows, ("wishes", policy.weight_groups * broken_wishes(cluster) / len(found)))
 
 
 def total(rows: tuple[tuple[str, float], ...]) -> float:
     """The score: the sum of its terms."""
     return fsum(value for _, value in rows)
+
+
+def hottest(cluster: Cluster, policy: Policy) -> float:
+    """The largest share of CPU or memory that any counted host has in use."""
+    return max((max(u.cpu, u.mem) for u in uses(cluster, policy)), default=0.0)
+
+
+def mean_use(cluster: Cluster, policy: Policy) -> float:
+    """The mean share of CPU or of memory in use, whichever is more: no plan leaves the hottest host below it."""
+    found = uses(cluster, policy)
+    return max(fsum(u.cpu for u in found), fsum(u.mem for u in found)) / max(1, len(found))
 
 
 def moved(cluster: Cluster, vm: VM, target: str, policy: Policy) -> Cluster:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 from tests.bench import meter
-from tests.bench.planner import clusters, ganeti_tools, loads, ours, rules
+from tests.bench.planner import clusters, ganeti_tools, growth, loads, ours, rules
 from tests.bench.planner.cache import balanced
 from vmctl.model import VM, Budget, Cluster, Move, Policy, Spec
 
+Size = tuple[int, int]
 Rule = Callable[[loads.Loads], Sequence[Move]]
 RULES: dict[str, Rule] = {
     "ProxLB, memory, 10 %, once": rules.proxlb,
@@ -26,9 +27,10 @@ RULES: dict[str, Rule] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What a run is asked for. Sizes are (hosts, VMs); `solve_s` is the exact solver's limit, seconds of wall time."""
+    """What a run is asked for. Sizes are (hosts, VMs), none: each part's own; `solve_s` is the exact solver's limit,
+    seconds of wall time."""
 
-    sizes: tuple[tuple[int, int], ...] = ((20, 200),)
+    sizes: tuple[Size, ...] = ()
     seeds: tuple[int, ...] = (1, 2, 3)
     rounds: int = 5
     cache: Path | None = None
@@ -62,14 +64,15 @@ def gib(moves: Iterable[Move]) -> float:
     return sum(move.mem_mib for move in moves) / 1024
 
 
-def cases(setting: Setting) -> Iterator[tuple[str, Cluster, Policy, loads.Loads]]:
-    """Every cluster, with its title."""
-    for hosts, vms in setting.sizes:
+def cases(setting: Setting, *sizes: Size) -> Iterator[tuple[str, Cluster, Policy, loads.Loads]]:
+    """Every cluster, with its title; of these sizes where the run was not asked for others."""
+    for hosts, vms in setting.sizes or sizes:
         for seed in setting.seeds:
             cluster, policy = clusters.make(hosts, vms, seed)
             yield f"{hosts} hosts, {vms} VMs, seed {seed}", cluster, policy, loads.of(cluster)
 
 
+FIRST = 60  # moves, of many more that hbal would find in hours
 HEAD = """
 | way                                        | moves |    GiB |   score | hottest |    CPU s |
 |---|---|---|---|---|---|"""
@@ -77,7 +80,7 @@ HEAD = """
 
 def balance(setting: Setting) -> None:
     """Whole plans: hbal's, the simple rules', ours freely and with no more than hbal's moves, and GiB."""
-    for title, cluster, policy, given in cases(setting):
+    for title, cluster, policy, given in cases(setting, (20, 200), (50, 1000)):
         print(f"\n{title}\n{HEAD}")
         print(Row("as it is", 0, 0.0, given.score(), given.hottest(), 0.0))
         peer = balanced(cluster, policy, setting.cache)
@@ -96,9 +99,22 @@ def balance(setting: Setting) -> None:
         _print_bound(given, count)
 
 
+def first(setting: Setting) -> None:
+    """The first 60 moves among many hosts: hbal's, which take it long, and ours, planned for as many."""
+    for title, cluster, policy, given in cases(setting, (100, 2000)):
+        print(f"\n{title}, {FIRST} moves\n{HEAD}")
+        peer = balanced(cluster, policy, setting.cache, FIRST, 7200.0)
+        print(row("hbal" + " (stopped)" * peer.late, given, peer.moves, peer.cpu_s))
+        for effort in (0.01, 1.0):
+            words = f", effort {effort:g}"
+            hasty = replace(policy, effort=effort)
+            print_ours(words, cluster, hasty, given, Budget(moves=FIRST), setting.rounds)
+        _print_bound(given, FIRST)
+
+
 def steps(setting: Setting) -> None:
     """Scores after K moves: hbal's plan cut off, ours planned for K, and the proven bound."""
-    for title, cluster, policy, given in cases(setting):
+    for title, cluster, policy, given in cases(setting, (50, 1000)):
         peer = balanced(cluster, policy, setting.cache)
         for count in sorted({max(1, len(peer.moves) * part // 4) for part in (1, 2, 3, 4)}):
             print(f"\n{title}, {count} moves\n{HEAD}")
@@ -110,7 +126,7 @@ def steps(setting: Setting) -> None:
 
 def reach(setting: Setting) -> None:
     """How few moves reach hbal's last score: ours by halving, and the fewest that the bound allows."""
-    for title, cluster, policy, given in cases(setting):
+    for title, cluster, policy, given in cases(setting, (50, 1000)):
         peer = balanced(cluster, policy, setting.cache)
         goal = given.after(peer.moves).score()
         print(f"\n{title}: score {goal:.4f}, hbal {len(peer.moves)} moves")
@@ -146,13 +162,14 @@ def hot(setting: Setting) -> None:
     """The hottest host, 10 hosts with 100 VMs: hbal, ours, and the optimum of an exact solver."""
     from tests.bench.planner.oracle import coolest
 
-    for title, cluster, policy, given in cases(Setting(((10, 100),), setting.seeds)):
+    for title, cluster, policy, given in cases(setting, (10, 100)):
         print(f"\n{title}\n{HEAD}")
         print(Row("as it is", 0, 0.0, given.score(), given.hottest(), 0.0))
         peer = balanced(cluster, policy, setting.cache)
         print(row("hbal", given, peer.moves, peer.cpu_s))
         for count in (10, 20):
-            print_ours(f", at most {count} moves", cluster, policy, given, Budget(moves=count), setting.rounds)
+            for words, budget in (("", Budget(moves=count)), (", coolest", Budget(moves=count, coolest=True))):
+                print_ours(f"{words}, at most {count} moves", cluster, policy, given, budget, setting.rounds)
             best = coolest(given, count, setting.solve_s)
             words = "the optimum" if best.proven else f"not below {best.least:.4f}"
             print(f"CP-SAT, {count} moves: {best.reached:.4f} ({words}) in {best.cpu_s:.1f} s")
@@ -162,7 +179,7 @@ def placing(setting: Setting) -> None:
     """One new VM of 4 vCPUs and 8 GiB: hail with and without room for the VMs of a dead host, and ours."""
     vm = VM(Spec("new", "new", 4, 8192))
     print("\n| cluster | way | host | CPU s |\n|---|---|---|---|")
-    for title, cluster, policy, _given in cases(setting):
+    for title, cluster, policy, _given in cases(setting, (20, 200), (100, 2000)):
         for words, spare in (("hail", False), ("hail, N+1", True)):
             runs = [ganeti_tools.hail(cluster, policy, vm, spare) for _ in range(1 if spare else 3)]
             host = "(stopped)" if runs[0].late else runs[0].host
@@ -198,7 +215,7 @@ def week(setting: Setting) -> None:
     from tests.bench.planner import week as lived
 
     head = "| way | overload, host-min | stall | moves | GiB | again within the hour | minutes per plan | CPU s |"
-    for title, cluster, _policy, given in cases(setting):
+    for title, cluster, _policy, given in cases(setting, (100, 2000)):
         print(f"\n{title}\n\n{head}\n|---|---|---|---|---|---|---|---|")
         asked = lived.demand(given.demand[:, loads.CPU], lived.ROUNDS, 1)
         for name, planner in lived.planners(cluster).items():
@@ -211,10 +228,12 @@ def week(setting: Setting) -> None:
 
 PARTS: dict[str, Callable[[Setting], None]] = {
     "balance": balance,
+    "first": first,
     "steps": steps,
     "reach": reach,
     "hot": hot,
     "placing": placing,
     "space": space,
+    "growth": growth.table,
     "week": week,
 }

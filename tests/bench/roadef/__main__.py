@@ -6,6 +6,7 @@ FOLDER holds the challenge's public files model_NAME.txt and assignment_NAME.txt
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.bench.roadef.instance import make, read
@@ -18,19 +19,24 @@ S41_60 = {"a1_2": 778166981, "a1_4": 263330189, "a2_2": 762962585, "a2_3": 12193
 
 
 def main() -> None:
-    """A row for each instance."""
+    """The table that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--only", default=",".join(S41_60))
     asked = parser.parse_args()
+    table(asked.folder, asked.seconds, asked.cores, asked.only.split(","))
+
+
+def table(folder: Path, seconds: float = 60.0, cores: int = 2, names: Iterable[str] = tuple(S41_60)) -> None:
+    """A row for each instance."""
     race(make(4, 12, 1), 0.1, 1)  # compiles
     print("| instance | start | found | S41, 60 s | S41, 300 s | (found - S41 at 60 s) / start |")
     print("|---|---|---|---|---|---|")
-    for name in asked.only.split(","):
-        given = read(*((asked.folder / f"{kind}_{name}.txt").read_text() for kind in ("model", "assignment")))
-        at = race(given, asked.seconds, asked.cores)
+    for name in names:
+        given = read(*((folder / f"{kind}_{name}.txt").read_text() for kind in ("model", "assignment")))
+        at = race(given, seconds, cores)
         assert not broken(given, at), broken(given, at)
         start, found, peer = cost(given, given.start), cost(given, at), S41_60.get(name)
         share = f"{(found - peer) / start:+.4f}" if peer else ""
