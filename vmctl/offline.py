@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from vmctl.decide.capacity import capacity, parse
+from vmctl.decide.capacity import capacity
 from vmctl.decide.drain import drain
 from vmctl.decide.place import place
 from vmctl.decide.rebalance import curve, rebalance
@@ -17,6 +17,7 @@ from vmctl.decide.reboots import reboots
 from vmctl.decisions import inputs, placement_json, plan_json
 from vmctl.errors import NotFound, Usage
 from vmctl.model import VM, Budget, Cluster, Host, Policy, Spec
+from vmctl.sizes import parse
 
 CAN = "rebalance --plan|--curve, host drain NAME --plan, why NAME, create NAME --dry-run, capacity, reboot-plan"
 

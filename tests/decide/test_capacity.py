@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.decide.clusters import POLICY, VM_SIZES, cluster, clusters, host, vm
 from vmctl.decide import fit
-from vmctl.decide.capacity import SIZES, Capacity, Size, added, capacity, example, grown, parse, spelt
+from vmctl.decide.capacity import Capacity, Size, added, capacity, example, grown
 from vmctl.decide.problem import build
 from vmctl.decide.search import begin
 from vmctl.decide.spare import anywhere, unsafe
@@ -167,28 +167,6 @@ def test_nothing_at_all() -> None:
     found = asked()
     assert (found.sizes[0].count, found.hosts, found.buy.hosts) == (0, (), 0)
     assert found.why[-1] == "to buy: there is no host that takes VMs, and so none to be like"
-
-
-# -- sizes in words
-
-
-def test_sizes_are_read_as_they_are_written() -> None:
-    assert parse(()) == SIZES
-    assert parse(("2c/4G", "1c/512,1c/1.5GiB", "2C/4096M")) == ((2, 4096), (1, 512), (1, 1536))
-    assert [spelt(*size) for size in ((2, 4096), (1, 512))] == ["2c/4G", "1c/512M"]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "2c", "4G", "2/4G", "0c/4G", "2c/0", "9999c/4G", "2c/4X", "2c/-4G", "1c/999999999T"]
-)
-def test_what_is_no_size_is_named(text: str) -> None:
-    with pytest.raises(ValueError, match="size"):
-        parse((text,))
-
-
-def test_no_more_sizes_than_one_can_want() -> None:
-    with pytest.raises(ValueError, match="21 sizes"):
-        parse(f"1c/{n}G" for n in range(1, 22))
 
 
 # -- of any cluster

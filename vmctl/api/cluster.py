@@ -17,7 +17,7 @@ from vmctl import __version__, snapshot
 from vmctl.act import plans, power
 from vmctl.api import hosts, requests, views, vms
 from vmctl.api.shared import Now, submit
-from vmctl.decide.capacity import capacity, parse
+from vmctl.decide.capacity import capacity
 from vmctl.decide.reboots import reboots
 from vmctl.decisions import plan_json
 from vmctl.errors import Usage
@@ -25,6 +25,7 @@ from vmctl.hosts.history import PERIODS_S
 from vmctl.model import Budget
 from vmctl.observe import observe
 from vmctl.records import HostRecord, Schedule, Task
+from vmctl.sizes import parse
 from vmctl.tasks import as_json
 
 router = APIRouter()

@@ -6,7 +6,6 @@ each other. How many fit so that any one host may still die is found greedily, a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import fsum
@@ -23,9 +22,6 @@ from vmctl.model import VM, Cluster, Host, HostLoad, Policy, Spec
 
 Size = tuple[int, int]  # vCPUs, MiB
 SIZES: tuple[Size, ...] = ((1, 1 << 10), (2, 4 << 10), (4, 16 << 10))
-SIZE = re.compile(r"(\d{1,4})C/(\d{1,9}(?:\.\d{1,9})?)([MGT]?)(?:I?B)?")
-MIB = {"": 1, "M": 1, "G": 1 << 10, "T": 1 << 20}
-MOST_CPUS, MOST_MIB, MOST_SIZES = 1024, 64 << 20, 20
 RACK = "rack"  # the host label that names what dies as one
 MOST_CHECKS = 200  # of whether any one host may die, per size: in a large cluster one takes a tenth of a second
 FIRST_STEP = 64  # VMs that are added before the first of these checks
@@ -97,27 +93,6 @@ def capacity(cluster: Cluster, policy: Policy, sizes: Iterable[Size] = SIZES) ->
     buy = _purchase(cluster, policy, hosts)
     lost = (*_told(hosts, "host", ""), *_told(racks, "rack", "rack "), *_unasked(cluster, policy))
     return Capacity(found, hosts, racks, buy, (*(one.why for one in found), *lost, f"to buy: {buy.why}"))
-
-
-# -- sizes as people write them
-
-
-def parse(texts: Iterable[str]) -> tuple[Size, ...]:
-    """Sizes from texts such as `2c/4G` or `1c/1G,2c/4G`; the usual ones from none. Raises ValueError."""
-    words = [word for text in texts for word in text.split(",")]
-    if len(words) > MOST_SIZES:
-        raise ValueError(f"these are {len(words)} sizes, at most {MOST_SIZES} can be asked for at once")
-    return tuple(dict.fromkeys(_size(word) for word in words)) or SIZES
-
-
-def _size(text: str) -> Size:
-    found = SIZE.fullmatch(text.strip().upper())
-    if found is None:
-        raise ValueError(f"{text!r} is not a size of VMs: write 2c/4G for 2 vCPUs and 4 GiB")
-    cpus, mem_mib = int(found[1]), int(float(found[2]) * MIB[found[3]])
-    if not (1 <= cpus <= MOST_CPUS and 1 <= mem_mib <= MOST_MIB):
-        raise ValueError(f"{text!r} is no size that a VM can have: 1 to {MOST_CPUS} vCPUs, 1M to {MOST_MIB >> 20}T")
-    return cpus, mem_mib
 
 
 def spelt(cpus: int, mem_mib: int) -> str:
