@@ -16,6 +16,7 @@ from vmctl.cli.output import Column
 from vmctl.cli.show import VM_WIDE
 from vmctl.config import Settings
 from vmctl.decide import fit
+from vmctl.decide.problem import costs
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import About, DomainSeen
 from vmctl.model import VM, Cluster, Host, HostState, Policy, PowerState, Refusal, Spec
@@ -158,3 +159,12 @@ async def test_what_is_not_known_is_not_shown_as_nothing(world: World) -> None:
     sample(world, eth0="tap")
     seen, vm = await views_of(world)
     assert cells(seen, HOST_WIDE)["DISK"] == "50%" and cells(seen, HOST_WIDE)["NET"] == "-"
+
+
+async def test_what_a_migration_showed_prices_the_next_one(world: World) -> None:
+    sample(world)
+    assert (found := (await observe(world)).vms[0]).load and found.load.dirty_mib_s == 0.0
+    world.dirty_mib_s["u1"] = 500.0
+    again = (await observe(world)).vms[0]
+    assert again.load and again.load.dirty_mib_s == 500.0
+    assert costs(again, Policy())[2] == pytest.approx(2 * costs(found, Policy())[2])

@@ -70,9 +70,11 @@ def _loads(world: World, link: HostLink) -> dict[str, VMLoad]:
 
 
 def _load(world: World, record: VMRecord, loads: Mapping[str, VMLoad]) -> VMLoad | None:
-    """What its host shows of its QEMU, and what its guest says of itself."""
-    load = loads.get(record.uuid)
-    return None if load is None else replace(load, stall=world.guests.stall(record.uuid))
+    """What its host shows of its QEMU, what its guest says of itself, and what its last migration has shown."""
+    load, uuid = loads.get(record.uuid), record.uuid
+    if load is None:
+        return None
+    return replace(load, stall=world.guests.stall(uuid), dirty_mib_s=world.dirty_mib_s.get(uuid, 0.0))
 
 
 def _power(record: VMRecord, link: HostLink | None) -> PowerState:

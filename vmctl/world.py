@@ -76,6 +76,7 @@ class World:
     links: dict[str, HostLink] = field(default_factory=dict)
     loads: Loads = field(default_factory=Loads)
     moving: dict[str, str] = field(default_factory=dict)  # VM's UUID -> where a migration takes it
+    dirty_mib_s: dict[str, float] = field(default_factory=dict)  # VM's UUID -> as seen in its last live migration
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS_AT_ONCE))
     placing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one placement at a time sees all promises

@@ -230,6 +230,8 @@ class _Watch:
 
     def _show(self, p: JobProgress) -> None:
         left = max(0, p.rate_bps - p.dirty_bps)
+        if p.dirty_bps:
+            self.world.dirty_mib_s[self.vm.uuid] = p.dirty_bps / MIB  # its next move is priced by it
         self.job.show(
             percent=round(100 * (1 - p.remaining / p.total), 1) if p.total else 0.0,
             remaining_mib=round(p.remaining / MIB, 1),
