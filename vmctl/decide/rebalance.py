@@ -56,13 +56,17 @@ def rebalance(cluster: Cluster, policy: Policy, budget: Budget | None = None) ->
     return coolest(cluster, policy, budget) if budget and budget.coolest else evened(cluster, policy, budget)
 
 
+def _held(cluster: Cluster, policy: Policy) -> dict[str, str]:
+    return {vm.name: why for vm in cluster.vms if vm.host and (why := held_back(vm, cluster, policy)) is not None}
+
+
 def evened(cluster: Cluster, policy: Policy, budget: Budget | None = None) -> Plan:
     """The plan that lowers the score most."""
     before = score.terms(cluster, policy)
     spread = score.total(before)
     if spread < policy.min_imbalance:
         return Plan((), f"even enough: score {spread:.3f} is below {policy.min_imbalance:.3f}", before, before)
-    held = {vm.name: why for vm in cluster.vms if vm.host and (why := held_back(vm, cluster, policy)) is not None}
+    held = _held(cluster, policy)
     named = build(cluster, policy, lambda vm: vm.name in held)
     limit = _limit(policy, budget)
     end, moves = _moves(named, _goal(named, policy, limit), limit, policy, spread)
@@ -82,7 +86,8 @@ def coolest(cluster: Cluster, policy: Policy, budget: Budget) -> Plan:
     """
     before, start = score.terms(cluster, policy), score.hottest(cluster, policy)
     low, high = score.mean_use(cluster, policy), start
-    best = Plan((), f"no plan makes the hottest host cooler: {start:.1%} in use", before, before)
+    stays = words.shortened(words.held_back(_held(cluster, policy)))
+    best = Plan((), f"no plan makes the hottest host cooler: {start:.1%} in use", before, before, stays)
     for _ in range(HALVINGS):
         line = (low + high) / 2
         found = evened(cluster, _below(line, policy), budget)
@@ -92,7 +97,8 @@ def coolest(cluster: Cluster, policy: Policy, budget: Budget) -> Plan:
             why = (
                 f"{len(found.moves)} move{'s' * (len(found.moves) > 1)}: the hottest host {start:.1%} -> {reached:.1%}"
             )
-            high, best = reached, replace(found, why=why, before=before, after=score.terms(after, policy))
+            moves = words.priced(found.moves, cluster, policy)
+            high, best = reached, Plan(moves, why, before, score.terms(after, policy), stays)
         low, high = (line, high) if reached > line else (low, min(line, high))
     return best
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from vmctl.decide import score
 from vmctl.decide.order import in_waves
-from vmctl.decide.problem import CPU, SPREADS, Board, Floats, Ints, Named
-from vmctl.decide.search import best_offers, put
+from vmctl.decide.problem import CPU, SPREADS, Board, Floats, Ints, Named, build
+from vmctl.decide.search import NOBODY, begin, best_offers, gain, put, wishes
 from vmctl.model import Cluster, Host, Move, Policy
 
 NAMES = ("CPU", "memory", "promised memory", "vCPUs", "disk time", "network")
@@ -19,22 +21,38 @@ def moves(
 ) -> tuple[Move, ...]:
     """The steps as moves with reasons; the board follows them."""
     found = []
-    for vm, target, gain in zip(vms, targets, gains, strict=True):
+    for vm, target, gained in zip(vms, targets, gains, strict=True):
         piece, source = named.vms[vm], int(b.vms[vm]["at"])
         before = b.hosts[source].copy()
         put(b, vm, target)
-        spread -= gain / max(1, b.whole[0]["count"])
+        spread -= gained / max(1, b.whole[0]["count"])
         host = named.hosts[source]
-        why = reason(host, before, b.hosts[source], policy) if gain > 0 else "makes room for moves that follow"
+        why = reason(host, before, b.hosts[source], policy) if gained > 0 else "makes room for moves that follow"
         minutes = float(b.vms[vm]["cost"][2])
         price = float(named.price[vm])
         found.append(
             Move(
-                piece.name, host.name, named.hosts[target].name, why, float(gain), price, piece.spec.mem_mib, spread,
+                piece.name, host.name, named.hosts[target].name, why, float(gained), price, piece.spec.mem_mib, spread,
                 minutes=minutes,
             )
         )  # fmt: skip
     return in_waves(found)
+
+
+def priced(plan: tuple[Move, ...], cluster: Cluster, policy: Policy) -> tuple[Move, ...]:
+    """Moves that were found under another policy, with what they gain and cost under this one."""
+    named = build(cluster, policy)
+    board, spread = begin(named.board), score.total(score.terms(cluster, policy))
+    vms = {vm.name: row for row, vm in enumerate(named.vms)}
+    hosts = {host.name: row for row, host in enumerate(named.hosts)}
+    found = []
+    for move in plan:
+        vm, target = vms[move.vm], hosts[move.target]
+        gains = gain(board, vm, target, NOBODY) + wishes(board, vm, target, NOBODY)
+        put(board, vm, target)
+        spread -= gains / max(1, board.whole[0]["count"])
+        found.append(replace(move, gain=float(gains), cost=float(named.price[vm]), score=spread))
+    return tuple(found)
 
 
 def reason(host: Host, before: np.void, after: np.void, policy: Policy) -> str:
@@ -62,9 +80,9 @@ def _on(host: Host) -> str:
 
 def stays(named: Named, end: Board, held: dict[str, str], policy: Policy) -> tuple[str, ...]:
     """Why nothing more moves: what holds VMs back, and for each host the best move that is left there."""
-    found = [f"{name} stays: {why}" for name, why in sorted(held.items())]
+    found = []
     offers, vms = best_offers(end, named.price, np.full(3, np.inf)), end.vms
-    for row, host in enumerate(named.hosts):
+    for row, host in sorted(enumerate(named.hosts), key=lambda each: each[1].name):
         here = offers[(vms["at"] == row) & (vms["home"] == row) & vms["movable"]]
         if not here.size:
             continue
@@ -76,6 +94,18 @@ def stays(named: Named, end: Board, held: dict[str, str], policy: Policy) -> tup
         )
         if best < policy.min_gain:
             found.append(f"nothing on {host.name} is worth moving: {text}")
+        else:
+            found.append(f"more on {host.name} would gain {best:.1%}: it is left for another plan")
+    return shortened((*held_back(held), *found))
+
+
+def held_back(held: dict[str, str]) -> tuple[str, ...]:
+    """Which VMs are not to be moved, and why."""
+    return tuple(f"{name} stays: {why}" for name, why in sorted(held.items()))
+
+
+def shortened(found: tuple[str, ...]) -> tuple[str, ...]:
+    """No more sentences than can be read."""
     more = len(found) - MOST_STAYS
     return (*found[:MOST_STAYS], *([f"and {more} more"] if more > 0 else []))
 

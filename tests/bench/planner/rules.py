@@ -7,7 +7,6 @@ VM fits; here a host without room for a VM's memory is no target, in their favou
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,28 +116,27 @@ def proxmox(loads: Loads, threshold: float = 0.3, margin: float = 0.10, link_mib
     The imbalance is the coefficient of variation over hosts of the mean of CPU and memory in use.
     """
     board, seconds = Board(loads), 0.0
-    while _imbalance(board.carried) > threshold:
-        now = _imbalance(board.carried)
-        best = min(_offers(board), default=None)
-        if best is None or best[0] > now * (1 - margin):
+    while (now := _imbalance(board.carried)) > threshold:
+        after = _offers(board)
+        vm, target = np.unravel_index(int(after.argmin()), after.shape)
+        if after[vm, target] > now * (1 - margin):
             break
-        board.move(best[1], best[2], "Proxmox VE")
+        board.move(int(vm), int(target), "Proxmox VE")
         seconds += 30.0 + board.moves[-1].mem_mib / link_mib_s
     return Paced(board.moves, seconds / 60)
 
 
-def _offers(board: Board) -> Iterator[tuple[float, int, int]]:
-    """Every migration that has room, with the imbalance after it."""
+def _offers(board: Board) -> Floats:
+    """The imbalance after each migration, a row per VM and a column per host; infinite where there is no room."""
     use = board.carried[:, [CPU, MEM]].mean(axis=1)
-    shares = board.loads.demand[:, [CPU, MEM]].mean(axis=1)
-    count, total, squares = len(use), use.sum(), (use**2).sum()
-    mean = total / count
-    for vm, share in enumerate(shares):
-        source = board.homes[vm]
-        for target in range(count):
-            if target != source and board.fits(vm, target):
-                after = squares + 2 * share * (use[target] - use[source] + share)
-                yield float(np.sqrt(max(0.0, after / count - mean**2)) / mean), vm, target
+    shares = board.loads.demand[:, [CPU, MEM]].mean(axis=1)[:, None]
+    count, mean, homes = len(use), use.mean(), board.homes
+    squares = (use**2).sum() + 2 * shares * (use[None, :] - use[homes][:, None] + shares)
+    after = np.sqrt(np.maximum(0.0, squares / count - mean**2)) / mean
+    needs = board.loads.demand[:, PROMISED]
+    after[board.carried[None, :, PROMISED] + needs[:, None] > 1.0 + 1e-9] = np.inf
+    after[np.arange(len(homes)), homes] = np.inf
+    return np.asarray(after)
 
 
 def _imbalance(carried: Floats) -> float:
