@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from statistics import median
 
 from tests.bench import meter
 from tests.bench.planner import clusters, ganeti_tools, growth, loads, ours, rules
 from tests.bench.planner.cache import balanced
+from vmctl.decide.rebalance import rebalance
 from vmctl.model import VM, Budget, Cluster, Move, Policy, Spec
 
 Size = tuple[int, int]
@@ -210,6 +212,33 @@ def _print_bound(given: loads.Loads, count: int) -> None:
     print(f"no plan of {count} moves: below {found.least:.4f} (split VMs reach {found.reached:.4f}; {cpu_s:.1f} s)")
 
 
+def pace(setting: Setting) -> None:
+    """Minutes until a plan is done on 10 GbE links: side by side, one at a time, and what no order can beat."""
+    from tests.bench.planner import week as lived
+
+    print("\n| cluster | moves | GiB | side by side | no order below | one at a time | Proxmox VE's pace |")
+    print("|---|---|---|---|---|---|---|")
+    for title, cluster, policy, _given in cases(setting, (20, 200), (50, 1000), (100, 2000)):
+        moves = rebalance(cluster, policy, Budget(moves=3 * len(cluster.hosts))).moves
+        together = max(end for _, end in lived.timed(moves, inf, at_once=1)) / 60
+        wire = [move.mem_mib / lived.LINK_MIB_S / 60 for move in moves]
+        alone = sum(wire) + len(moves) * lived.SWITCH_S / 60
+        pve = sum(wire) + len(moves) * lived.PVE_ROUNDS_S / 60
+        words = f"{together:.1f} | {least_min(moves):.1f} | {alone:.1f} | {pve:.1f}"
+        print(f"| {title} | {len(moves)} | {gib(moves):.0f} | {words} |")
+
+
+def least_min(moves: Sequence[Move]) -> float:
+    """Minutes that the busiest direction of any link needs for its bytes alone."""
+    from tests.bench.planner import week as lived
+
+    bytes_of: dict[tuple[str, str], float] = {}
+    for move in moves:
+        for way in (("from", move.source), ("to", move.target)):
+            bytes_of[way] = bytes_of.get(way, 0.0) + move.mem_mib
+    return max(bytes_of.values()) / lived.LINK_MIB_S / 60
+
+
 def week(setting: Setting) -> None:
     """A simulated week of changing load, planned for every ten minutes: who overloads least, with how few moves."""
     from tests.bench.planner import week as lived
@@ -235,5 +264,6 @@ PARTS: dict[str, Callable[[Setting], None]] = {
     "placing": placing,
     "space": space,
     "growth": growth.table,
+    "pace": pace,
     "week": week,
 }

@@ -23,6 +23,7 @@ ROUNDS = 7 * 1440 // ROUND_MIN
 OVERLOADED, STALLED = 0.90, 1.0
 LINK_MIB_S = 1100.0  # 10 GbE
 AT_ONCE = 2  # migrations per host, as source or target
+PVE_ROUNDS_S = 30.0  # three rounds of its balancer before each of its migrations
 SWITCH_S = 1.0  # of each migration: preparing and handing over
 HOT = 0.45  # share of a host that one VM uses from the second day to the fifth
 NOISY, BURSTING = 0.03, 0.0005  # share of VMs that swing every round; of those that begin a burst in one
@@ -89,16 +90,16 @@ def live(start: Loads, asked: Floats, planner: Planner) -> Tally:
     return tally
 
 
-def timed(moves: Sequence[Move]) -> list[tuple[Move, float]]:
-    """Moves with the seconds after which each has ended; those that do not end within the round are not begun."""
+def timed(moves: Sequence[Move], limit_s: float = ROUND_MIN * 60, at_once: int = AT_ONCE) -> list[tuple[Move, float]]:
+    """Moves with the seconds after which each has ended; those that do not end within the limit are not begun."""
     free: dict[str, list[float]] = {}
     ends: dict[str, float] = {}
     found = []
     for move in moves:
-        slots = [free.setdefault(host, [0.0] * AT_ONCE) for host in (move.source, move.target)]
+        slots = [free.setdefault(host, [0.0] * at_once) for host in (move.source, move.target)]
         begins = max(*(min(one) for one in slots), ends.get(move.target, 0.0))  # the room that an earlier one leaves
         end = begins + SWITCH_S + move.mem_mib / LINK_MIB_S
-        if end >= ROUND_MIN * 60:
+        if end >= limit_s:
             break
         for one in slots:
             one[one.index(min(one))] = end
