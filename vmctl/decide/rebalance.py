@@ -21,7 +21,7 @@ from vmctl.decide.search import anneal, begin, copied, descend, objective
 from vmctl.model import VM, Budget, Cluster, HostState, Move, Plan, Policy, PowerState
 
 PROPOSALS = 350  # of the annealing, per VM and host,
-FEWEST, MOST = 20_000, 10_000_000  # within these bounds: the last takes seconds
+FEWEST, MOST = 20_000, 15_000_000  # within these bounds: the last takes seconds
 HOT, COLD = 0.003, 0.00005  # first and last temperature, as shares of what there is to gain,
 FEW = 200  # where there are no more VMs than this; among more it begins cooler, as each is less of the whole
 SHADOW = 1.0  # what a whole budget is worth while annealing, as a share of what is left uneven and has been gained
