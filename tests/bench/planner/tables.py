@@ -12,6 +12,7 @@ from statistics import median
 from tests.bench import meter
 from tests.bench.planner import clusters, ganeti_tools, growth, loads, ours, rules
 from tests.bench.planner.cache import balanced
+from vmctl import ganeti, snapshot
 from vmctl.decide.rebalance import rebalance
 from vmctl.model import VM, Budget, Cluster, Move, Policy, Spec
 
@@ -29,14 +30,15 @@ RULES: dict[str, Rule] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What a run is asked for. Sizes are (hosts, VMs), none: each part's own; `solve_s` is the exact solver's limit,
-    seconds of wall time."""
+    """What a run is asked for. Sizes are (hosts, VMs), none: each part's own; `recorded` are snapshots of real clusters
+    instead; `solve_s` is the exact solver's limit, seconds of wall time."""
 
     sizes: tuple[Size, ...] = ()
     seeds: tuple[int, ...] = (1, 2, 3)
     rounds: int = 5
     cache: Path | None = None
     solve_s: float = 120.0
+    recorded: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,13 @@ def gib(moves: Iterable[Move]) -> float:
 
 def cases(setting: Setting, *sizes: Size) -> Iterator[tuple[str, Cluster, Policy, loads.Loads]]:
     """Every cluster, with its title; of these sizes where the run was not asked for others."""
+    if setting.recorded:
+        for path in setting.recorded:
+            found, _ = snapshot.load(path.read_text())
+            running = tuple(vm for vm in found.vms if vm.load and vm.host)
+            cluster, policy = replace(found, vms=running), ganeti.policy()
+            yield f"{path.name}: {len(found.hosts)} hosts, {len(running)} VMs", cluster, policy, loads.of(cluster)
+        return
     for hosts, vms in setting.sizes or sizes:
         for seed in setting.seeds:
             cluster, policy = clusters.make(hosts, vms, seed)
