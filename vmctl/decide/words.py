@@ -57,8 +57,8 @@ def priced(plan: tuple[Move, ...], cluster: Cluster, policy: Policy) -> tuple[Mo
 
 def reason(host: Host, before: np.void, after: np.void, policy: Policy) -> str:
     """What a move does for the host that it leaves: the resource that weighs most."""
-    if before["stall"] >= 0.05:
-        now, then = (_stall(row) for row in (before, after))
+    now, then = (_stall(row) for row in (before, after))
+    if now - then >= 0.01:
         return f"{host.name} stalls {now:.0%} on {_on(host)}; after: {then:.0%}"
     weights = [weight(policy) for _, weight, _ in score.METRICS[:SPREADS]]
     drop = [(b - a) * w for b, a, w in zip(before["share"], after["share"], weights, strict=False)]
