@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.decide.clusters import POLICY, after, broken_pairs, cluster, clusters, host, named, refused, vm
 from vmctl.decide import fit
-from vmctl.decide.reboots import Reboots, held, reboots
+from vmctl.decide.drain import cannot_leave
+from vmctl.decide.reboots import Reboots, reboots
 from vmctl.model import VM, Cluster, Host, HostState, Policy, PowerState
 
 PLAIN = Policy(cpu_overcommit=8.0, mem_reserve_mib=0, vm_overhead_mib=0)
@@ -177,4 +178,4 @@ def test_a_host_is_stuck_only_where_no_other_takes_its_only_vm(found: Cluster) -
         return
     others = [other for other in only.hosts if other.name != first.name]
     nowhere = all(fit.refusal(guests[0], other, only, POLICY) for other in others)
-    assert nowhere or first.state is not HostState.ONLINE or held(guests[0], first.name)
+    assert nowhere or first.state is not HostState.ONLINE or cannot_leave(guests[0], first.name, pinned_stay=True)

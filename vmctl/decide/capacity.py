@@ -16,8 +16,8 @@ from vmctl.decide import fit
 from vmctl.decide.compiled import compiled
 from vmctl.decide.problem import Board, Flags, Ints, Named, build
 from vmctl.decide.score import is_counted
-from vmctl.decide.search import NOBODY, begin, by_host, fits, put
-from vmctl.decide.spare import anywhere, homeless, obvious, unsafe
+from vmctl.decide.search import NOBODY, begin, by_host, put
+from vmctl.decide.spare import anywhere, homeless, obvious, roomiest, unsafe
 from vmctl.model import VM, Cluster, Host, HostLoad, Policy, Spec
 
 Size = tuple[int, int]  # vCPUs, MiB
@@ -144,11 +144,7 @@ def _room(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> Room:
 def fill(b: Board, first: int, most: int, closed: Flags) -> int:
     """Put VMs from row `first` on, each where most memory is free; how many found a place."""
     for vm in range(first, first + most):
-        best, target = -np.inf, NOBODY
-        for host in range(b.hosts.size - 1):
-            room = b.hosts[host].room[0] - b.hosts[host].used[0]
-            if not closed[host] and room > best and fits(b, vm, host, NOBODY):
-                best, target = room, host
+        target = roomiest(b, vm, closed)
         if target == NOBODY:
             return vm - first
         put(b, vm, target)

@@ -42,7 +42,7 @@ def _parties(vms: tuple[VM, ...]) -> list[list[VM]]:
 
 def _leave(party: list[VM], host: str, now: Cluster, policy: Policy) -> tuple[list[Move], list[str]]:
     """A move for each VM of a party, all to one host; or why they stay."""
-    stuck = {vm.name: why for vm in party if (why := _cannot_leave(vm, host))}
+    stuck = {vm.name: why for vm in party if (why := cannot_leave(vm, host))}
     if stuck:
         others = f"it must be together with {', '.join(stuck)}"
         return [], [f"{vm.name} stays: {stuck.get(vm.name, others)}" for vm in party]
@@ -69,9 +69,12 @@ def _leave_for(target: str, party: list[VM], now: Cluster, policy: Policy) -> tu
     return moves, ""
 
 
-def _cannot_leave(vm: VM, host: str) -> str:
+def cannot_leave(vm: VM, host: str, pinned_stay: bool = False) -> str:
+    """Why a VM may not leave a host; empty when it may. Pinned VMs may, unless `pinned_stay`."""
     if vm.busy or vm.host != host:
         return "a task holds it"
-    if vm.adopted and vm.spec.pinned:
+    if vm.spec.pinned and vm.adopted:
         return "what was found in its definition cannot migrate"
+    if vm.spec.pinned and pinned_stay:
+        return "it is pinned"
     return "" if vm.power in (PowerState.RUNNING, PowerState.PAUSED) else f"it is {vm.power}"

@@ -12,16 +12,14 @@ import numpy as np
 
 from vmctl.decide.compiled import compiled
 from vmctl.decide.problem import Board, Floats, Ints
-from vmctl.decide.search import NOBODY, SLACK, TINY, fits, gain, may_go, put, wishes
+from vmctl.decide.search import NOBODY, SLACK, TINY, fits, may_go, put, relief
 from vmctl.model import Move
 
 
 @compiled
-def relief(b: Board, vm: int, goal: Ints) -> float:
+def at_once(b: Board, vm: int, goal: Ints) -> float:
     """What a VM's move to its goal gains now; minus infinity where it has to wait."""
-    if not fits(b, vm, goal[vm], NOBODY):
-        return -np.inf
-    return gain(b, vm, goal[vm], NOBODY) + wishes(b, vm, goal[vm], NOBODY)
+    return relief(b, vm, goal[vm]) if fits(b, vm, goal[vm], NOBODY) else -np.inf
 
 
 @compiled
@@ -33,10 +31,10 @@ def best_step(b: Board, left: Ints, goal: Ints, gains: Floats) -> int:
     """
     for place in range(left.size):
         if gains[place] == -np.inf:
-            gains[place] = relief(b, left[place], goal)
+            gains[place] = at_once(b, left[place], goal)
     while left.size:
         place = int(gains[: left.size].argmax())
-        before, gains[place] = gains[place], relief(b, left[place], goal)
+        before, gains[place] = gains[place], at_once(b, left[place], goal)
         if before == -np.inf:
             break
         if gains[place] >= before - (1 - SLACK) * abs(before) - TINY:
@@ -75,7 +73,7 @@ def sequence(b: Board, goal: Ints) -> tuple[Ints, Ints, Floats]:
             if vm == NOBODY:
                 break
             parked[vm] = 1
-        gains[steps] = gain(b, vm, target, NOBODY) + wishes(b, vm, target, NOBODY)
+        gains[steps] = relief(b, vm, target)
         vms[steps], targets[steps] = vm, target
         put(b, vm, target)
         steps += 1

@@ -85,22 +85,21 @@ def coolest(cluster: Cluster, policy: Policy, budget: Budget) -> Plan:
     long as a plan gets every host below it.
     """
     before, start = score.terms(cluster, policy), score.hottest(cluster, policy)
-    low, high = score.mean_use(cluster, policy), start
-    stays = words.shortened(words.held_back(_held(cluster, policy)))
-    best = Plan((), f"no plan makes the hottest host cooler: {start:.1%} in use", before, before, stays)
+    low, high, least = score.mean_use(cluster, policy), start, start
+    moves: tuple[Move, ...] = ()
     for _ in range(HALVINGS):
         line = (low + high) / 2
-        found = evened(cluster, _below(line, policy), budget)
-        after = words.afterwards(cluster, found.moves)
-        reached = score.hottest(after, policy)
+        found = evened(cluster, _below(line, policy), budget).moves
+        reached = score.hottest(words.afterwards(cluster, found), policy)
         if reached < high:
-            why = (
-                f"{len(found.moves)} move{'s' * (len(found.moves) > 1)}: the hottest host {start:.1%} -> {reached:.1%}"
-            )
-            moves = words.priced(found.moves, cluster, policy)
-            high, best = reached, Plan(moves, why, before, score.terms(after, policy), stays)
+            high, moves, least = reached, found, reached
         low, high = (line, high) if reached > line else (low, min(line, high))
-    return best
+    stays = words.shortened(words.held_back(_held(cluster, policy)))
+    if not moves:
+        return Plan((), f"no plan makes the hottest host cooler: {start:.1%} in use", before, before, stays)
+    why = f"{len(moves)} move{'s' * (len(moves) > 1)}: the hottest host {start:.1%} -> {least:.1%}"
+    after = score.terms(words.afterwards(cluster, moves), policy)
+    return Plan(words.priced(moves, cluster, policy), why, before, after, stays)
 
 
 def _below(line: float, policy: Policy) -> Policy:

@@ -15,10 +15,11 @@ import numpy as np
 
 from vmctl.decide import fit, score
 from vmctl.decide.compiled import compiled
+from vmctl.decide.drain import cannot_leave
 from vmctl.decide.order import in_waves
 from vmctl.decide.problem import Board, Flags, Ints, Named, build, costs
 from vmctl.decide.search import begin, may_go, put
-from vmctl.model import VM, Cluster, HostState, Move, Policy, PowerState
+from vmctl.model import Cluster, HostState, Move, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,6 @@ def reboots(cluster: Cluster, policy: Policy) -> Reboots:
         again = _Search.of(cluster, policy, frozenset(early)).run()
         found = min(found, again, key=lambda one: (len(one.stuck), len(one.groups)))
     return found
-
-
-def held(vm: VM, host: str) -> str:
-    """Why a VM may not leave a host; empty when it may."""
-    if vm.busy or vm.host != host:
-        return "a task holds it"
-    if vm.spec.pinned:
-        return "what was found in its definition cannot migrate" if vm.adopted else "it is pinned"
-    return "" if vm.power in (PowerState.RUNNING, PowerState.PAUSED) else f"it is {vm.power}"
 
 
 def _at_once(cluster: Cluster, policy: Policy) -> set[str]:
@@ -139,7 +131,7 @@ class _Search:
         if host.state is not HostState.ONLINE:
             return Stuck(host.name, "", f"the host is {host.state}")
         vms = sorted(self.cluster.on(host.name), key=lambda vm: (-vm.spec.mem_mib, vm.name))
-        reasons = [(vm.name, why) for vm in vms if (why := held(vm, host.name))]
+        reasons = [(vm.name, why) for vm in vms if (why := cannot_leave(vm, host.name, pinned_stay=True))]
         if not reasons:
             return None
         name, why = reasons[0]

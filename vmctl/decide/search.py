@@ -145,6 +145,12 @@ def may_go(b: Board, vm: Row, target: Row) -> bool:
 
 
 @inlined
+def relief(b: Board, vm: Row, target: Row) -> float:
+    """What a move gains, wishes included and its price left out; minus infinity where a group forbids it."""
+    return gain(b, vm, target, NOBODY) + wishes(b, vm, target, NOBODY)
+
+
+@inlined
 def fee(b: Board, vm: Row, target: Row) -> int:
     """1 when the VM leaves the host where it was first, -1 when it returns there, else 0."""
     home = b.vms[vm].home
@@ -217,8 +223,8 @@ def affordable(b: Board, vm: Row, target: Row, other: Row, limit: Floats) -> boo
 
 
 @compiled
-def by_heat(b: Board) -> Ints:
-    """The counted hosts, first those on which more load hurts the score least."""
+def coldest(b: Board) -> Ints:
+    """The counted hosts on which more load hurts the score least, at most TARGETS of them."""
     heat = np.full(b.hosts.size - 1, np.inf)
     for host in range(b.hosts.size - 1):
         if b.hosts[host].counted:
@@ -226,7 +232,7 @@ def by_heat(b: Board) -> Ints:
             for k in range(SPREADS):
                 if b.whole[0].spread[k] > TINY:
                     heat[host] += b.whole[0].weight[k] * b.hosts[host].share[k] / b.whole[0].spread[k]
-    return np.argsort(heat, kind="mergesort")[: b.whole[0].count]
+    return np.argsort(heat, kind="mergesort")[: min(TARGETS, b.whole[0].count)]
 
 
 @compiled
@@ -257,9 +263,9 @@ def best_offer(b: Board, vm: Row, targets: Ints, price: Floats, limit: Floats) -
 
 
 @compiled
-def best_offers(b: Board, price: Floats, limit: Floats) -> Floats:
+def best_offers(b: Board, targets: Ints, price: Floats, limit: Floats) -> Floats:
     """For each VM what its best move would gain beyond its price; minus infinity where it cannot move."""
-    found, targets = np.full(b.vms.size, -np.inf), by_heat(b)[:TARGETS]
+    found = np.full(b.vms.size, -np.inf)
     for vm in range(b.vms.size):
         if b.vms[vm].movable:
             found[vm] = best_offer(b, vm, targets, price, limit)[1]
@@ -274,10 +280,11 @@ def descend(b: Board, price: Floats, limit: Floats) -> int:
     algorithms", 1978): those on both hosts of a move at once, all of them after moves by a quarter of the hosts.
     """
     made, fresh, often, least = 0, False, max(1, b.hosts.size // 4), TINY + CRUMB * objective(b)
-    found, heap, targets = np.zeros(0), [(0.0, 0)], by_heat(b)[:0]
+    found, heap, targets = np.zeros(0), [(0.0, 0)], np.zeros(0, np.int64)
     while True:
         if not fresh and (made % often == 0 or not heap):
-            found, targets, fresh = best_offers(b, price, limit), by_heat(b)[:TARGETS], True
+            targets, fresh = coldest(b), True
+            found = best_offers(b, targets, price, limit)
             heap = [(-found[vm], vm) for vm in range(b.vms.size) if found[vm] > least]
             heapq.heapify(heap)
         if not heap:
@@ -385,5 +392,5 @@ def offers(b: Board, vm: Row) -> Floats:
     found = np.full(b.hosts.size - 1, -np.inf)
     for target in range(b.hosts.size - 1):
         if target != b.vms[vm].at and fits(b, vm, target, NOBODY):
-            found[target] = gain(b, vm, target, NOBODY) + wishes(b, vm, target, NOBODY)
+            found[target] = relief(b, vm, target)
     return found

@@ -44,16 +44,23 @@ def obvious(b: Board, host: int, here: Ints, free: Flags) -> bool:
 
 
 @compiled
+def roomiest(b: Board, vm: int, shut: Flags) -> int:
+    """The host with most free memory that takes a VM, of those that are not shut; -1 where none does."""
+    best, target = -np.inf, NOBODY
+    for host in range(b.hosts.size - 1):
+        room = b.hosts[host].room[0] - b.hosts[host].used[0]
+        if not shut[host] and room > best and may_go(b, vm, host):
+            best, target = room, host
+    return target
+
+
+@compiled
 def homeless(b: Board, dead: Flags, here: Ints) -> Ints:
     """The VMs of dead hosts that find no other place; the board is as before afterwards."""
     lost, moved = np.zeros(here.size, np.int64), 0
     homes = np.array([b.vms[vm].at for vm in here], np.int64)
     for vm in here:
-        best, target = -np.inf, NOBODY
-        for other in range(b.hosts.size - 1):
-            room = b.hosts[other].room[0] - b.hosts[other].used[0]
-            if not dead[other] and room > best and may_go(b, vm, other):
-                best, target = room, other
+        target = roomiest(b, vm, dead)
         if target == NOBODY:
             lost[moved] = vm
             moved += 1

@@ -9,7 +9,7 @@ import numpy as np
 from vmctl.decide import score
 from vmctl.decide.order import in_waves
 from vmctl.decide.problem import CPU, SPREADS, Board, Floats, Ints, Named, build
-from vmctl.decide.search import NOBODY, begin, best_offers, gain, put, wishes
+from vmctl.decide.search import begin, best_offers, coldest, put, relief
 from vmctl.model import Cluster, Host, Move, Policy
 
 NAMES = ("CPU", "memory", "promised memory", "vCPUs", "disk time", "network")
@@ -48,7 +48,7 @@ def priced(plan: tuple[Move, ...], cluster: Cluster, policy: Policy) -> tuple[Mo
     found = []
     for move in plan:
         vm, target = vms[move.vm], hosts[move.target]
-        gains = gain(board, vm, target, NOBODY) + wishes(board, vm, target, NOBODY)
+        gains = relief(board, vm, target)
         put(board, vm, target)
         spread -= gains / max(1, board.whole[0]["count"])
         found.append(replace(move, gain=float(gains), cost=float(named.price[vm]), score=spread))
@@ -81,7 +81,7 @@ def _on(host: Host) -> str:
 def stays(named: Named, end: Board, held: dict[str, str], policy: Policy) -> tuple[str, ...]:
     """Why nothing more moves: what holds VMs back, and for each host the best move that is left there."""
     found = []
-    offers, vms = best_offers(end, named.price, np.full(3, np.inf)), end.vms
+    offers, vms = best_offers(end, coldest(end), named.price, np.full(3, np.inf)), end.vms
     for row, host in sorted(enumerate(named.hosts), key=lambda each: each[1].name):
         here = offers[(vms["at"] == row) & (vms["home"] == row) & vms["movable"]]
         if not here.size:

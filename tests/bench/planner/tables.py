@@ -11,6 +11,7 @@ from statistics import median
 
 from tests.bench import meter
 from tests.bench.planner import clusters, ganeti_tools, growth, loads, ours, rules
+from tests.bench.planner import week as lived
 from tests.bench.planner.cache import balanced
 from vmctl import ganeti, snapshot
 from vmctl.decide.rebalance import rebalance
@@ -223,8 +224,6 @@ def _print_bound(given: loads.Loads, count: int) -> None:
 
 def pace(setting: Setting) -> None:
     """Minutes until a plan is done on 10 GbE links: side by side, one at a time, and what no order can beat."""
-    from tests.bench.planner import week as lived
-
     print("\n| cluster | moves | GiB | side by side | no order below | one at a time | Proxmox VE's pace |")
     print("|---|---|---|---|---|---|---|")
     for title, cluster, policy, _given in cases(setting, (20, 200), (50, 1000), (100, 2000)):
@@ -239,8 +238,6 @@ def pace(setting: Setting) -> None:
 
 def least_min(moves: Sequence[Move]) -> float:
     """Minutes that the busiest direction of any link needs for its bytes alone."""
-    from tests.bench.planner import week as lived
-
     bytes_of: dict[tuple[str, str], float] = {}
     for move in moves:
         for way in (("from", move.source), ("to", move.target)):
@@ -250,8 +247,6 @@ def least_min(moves: Sequence[Move]) -> float:
 
 def week(setting: Setting) -> None:
     """A simulated week of changing load, planned for every ten minutes: who overloads least, with how few moves."""
-    from tests.bench.planner import week as lived
-
     head = "| way | overload, host-min | stall | moves | GiB | again within the hour | minutes per plan | CPU s |"
     for title, cluster, _policy, given in cases(setting, (100, 2000)):
         print(f"\n{title}\n\n{head}\n|---|---|---|---|---|---|---|---|")
