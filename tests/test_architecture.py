@@ -18,7 +18,7 @@ PACKAGE = ROOT / "vmctl"
 # From the bottom up. A module imports only rooms further down, or its own room.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("vmctl.__init__", "vmctl.model", "vmctl.errors", "vmctl.paths", "vmctl.identity"),
-    ("vmctl.config", "vmctl.records", "vmctl.specjson", "vmctl.decisions"),
+    ("vmctl.config", "vmctl.records", "vmctl.specjson", "vmctl.decisions", "vmctl.walls"),
     ("vmctl.decide", "vmctl.ledger", "vmctl.lab", "vmctl.snapshot", "vmctl.ganeti"),
     ("vmctl.sizes",),
     ("vmctl.offline",),
@@ -111,7 +111,7 @@ PURE = (
     "vmctl.hosts.processes",
 )
 # Where a broad handler may end an error: the edges of a task, of the API, and of the program; a thread's, handed on.
-EDGES = ("vmctl.guests.followers", "vmctl.tasks", "vmctl.api.app", "vmctl.cli.main", "vmctl.cli.follow")
+EDGES = ("vmctl.walls", "vmctl.guests.followers", "vmctl.tasks", "vmctl.api.app", "vmctl.cli.main", "vmctl.cli.follow")
 MOST_LINES_OF_A_FUNCTION = 50
 MOST_CODE_LINES_OF_A_FILE = 350
 

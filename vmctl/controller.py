@@ -50,6 +50,8 @@ RESUMABLE = (
     "host check",
     "drain",
     "renew lease",
+    "image add",
+    "image remove",
 )
 
 

@@ -10,7 +10,8 @@
     ├── PartlyFailed                 7    you: some of it was done, some not
     ├── HostError                    8    the host's admin
     │   ├── Unreachable              8    the network or the host is down
-    │   ├── NoAnswer                 8    libvirt did not answer in time; it may still do what was asked
+    │   ├── NoAnswer                 8    libvirt did not answer; it may still do what was asked
+    │   ├── NotSent                  8    the link was lost before libvirt was asked: surely not done, can be repeated
     │   ├── HostKeyChanged           8    somebody reinstalled the host, or sits in between
     │   ├── CommandFailed            1    a command or a libvirt call on the host failed
     │   └── LibvirtError             1    libvirt or QEMU said no
@@ -93,6 +94,10 @@ class Unreachable(HostError):
 
 class NoAnswer(HostError):
     """libvirt did not answer in time. Never an abort: what was asked may still happen, so look before the next step."""
+
+
+class NotSent(HostError):
+    """The link to the host was lost before libvirt was asked: it was surely not done, and can be asked for again."""
 
 
 class HostKeyChanged(HostError):

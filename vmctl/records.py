@@ -24,6 +24,13 @@ class HostRecord:
     draining: bool = False
     labels: dict[str, str] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+    boot_id: str = ""  # of the boot that it was last seen in
+    lost_at: float | None = None  # since when it has not answered, as far as it was told
+
+    @property
+    def machine(self) -> str:
+        """Which machine answers to this name: libvirt's host UUID; empty where it was never told."""
+        return str(self.about.get("host_uuid") or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,19 @@ class VMRecord:
     definition: str = ""
     moved_at: float | None = None
     heal: str = "off"  # how far it may be treated when its guest is sick: off, reboot, reset
+    # Hosts that may run it, each with its machine (libvirt's host UUID): it was there, and neither that machine nor an
+    # admin has said since that it is gone. One that is STOPPED has none.
+    may_run_on: dict[str, str] = field(default_factory=dict)
+    wanted: str = ""  # "running" or "stopped", as the last command or its own guest said; empty: nobody said
+    autostart: bool = True  # started again after its host came back from a reboot
+    restarts: list[float] = field(default_factory=list)  # when it was started again by itself, newest first
+    moving_to: str = ""  # a place is promised to it there by the task that holds it
+    copying: bool = False  # it migrates live just now, and takes one of its hosts' slots
+    heals: list[float] = field(default_factory=list)  # when it was treated, newest first
+    sick_since: float | None = None
+    dirty_mib_s: float = 0.0  # memory that it rewrote in its last live migration
+    transient: bool = False  # an adopted one whose host keeps no definition of it
+    drift: list[str] = field(default_factory=list)  # in what the running VM was seen to differ from `spec`, in words
 
     @property
     def uuid(self) -> str:
@@ -82,6 +102,11 @@ class VMRecord:
     def name(self) -> str:
         """The VM's name."""
         return self.spec.name
+
+    @property
+    def last_host(self) -> str:
+        """A host that may still run it; empty when it is known to run nowhere."""
+        return self.host or next(iter(self.may_run_on), "")
 
 
 class TaskState(StrEnum):
@@ -118,6 +143,7 @@ class Task:
     who: str = ""
     started_at: float | None = None
     ended_at: float | None = None
+    cancel_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +169,7 @@ class Event:
     text: str
     at: float
     id: int | None = None
+    who: str = ""  # who asked for it; empty: nobody did, it happened
 
 
 @dataclass(frozen=True, slots=True)

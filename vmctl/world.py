@@ -117,6 +117,18 @@ class World:
             raise NotFound("there are no hosts yet", hint="vmctl host add NAME...")
         raise Unreachable("no host answers", hint="vmctl host list")
 
-    async def tell(self, kind: str, subject: str, text: str) -> None:
-        """Record an event."""
-        await self.store.add(Event(kind, subject, text, time.time()))
+    async def wait_any_online(self, hosts: list[str], limit_s: float = 15.0) -> HostLink:
+        """Some host that answers, of those named; waited for a little, for who comes just after a start."""
+        links = [self.links[name] for name in hosts if name in self.links]
+        if not any(link.online for link in links):
+            waits = [asyncio.create_task(link.wait_online(limit_s)) for link in links]
+            for wait in asyncio.as_completed(waits):
+                if await wait:
+                    break
+            for task in waits:
+                task.cancel()
+        return self.any_online(hosts)
+
+    async def tell(self, kind: str, subject: str, text: str, who: str = "") -> None:
+        """Record an event, and who asked for it."""
+        await self.store.add(Event(kind, subject, text, time.time(), who=who))

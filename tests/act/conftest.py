@@ -18,7 +18,11 @@ from vmctl.world import World
 
 @pytest.fixture
 async def world(registry: Store, tmp_path: Path) -> World:
-    await registry.add_vm(VMRecord(Spec(UUID, "web1", 1, 512), 1.0, host="kvm1", power=PowerState.RUNNING))
+    for name in ("kvm1", "kvm2"):
+        await registry.put(FakeHost(name).record)
+    there = {"kvm1": "machine-kvm1"}
+    vm = VMRecord(Spec(UUID, "web1", 1, 512), 1.0, host="kvm1", power=PowerState.RUNNING, may_run_on=there)
+    await registry.add_vm(vm)
     return World(registry, Settings(), tmp_path, ())
 
 
@@ -33,6 +37,7 @@ def kvm2(world: World) -> FakeHost:
 
 
 def _host(world: World, name: str) -> FakeHost:
-    made = FakeHost(name)
+    others = cast(list[FakeHost], list(world.links.values()))
+    made = FakeHost(name, files=others[0].files if others else None)
     world.links[name] = cast(HostLink, made)
     return made

@@ -7,10 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.errors import HostError, LibvirtError, Unreachable
+from vmctl.hosts import domainxml
 from vmctl.hosts.virt import DomainSeen, JobProgress
 from vmctl.model import PowerState
+from vmctl.records import HostRecord
 
 UUID = "11111111-2222-3333-4444-555555555555"
+Files = dict[str, bytes]
 
 
 def domain(power: PowerState, **more: Any) -> DomainSeen:
@@ -19,10 +22,14 @@ def domain(power: PowerState, **more: Any) -> DomainSeen:
 
 
 class FakeHost:
-    """Link and libvirt of one host at once."""
+    """Link and libvirt of one host at once. `files` is the shared storage, the same for all hosts: path -> bytes."""
 
-    def __init__(self, name: str, *domains: DomainSeen) -> None:
+    def __init__(self, name: str, *domains: DomainSeen, files: Files | None = None) -> None:
         self.name, self.online, self.why = name, True, ""
+        self.record = HostRecord(name, name, "key", "fingerprint", 1.0, about={"host_uuid": f"machine-{name}"})
+        self.files: Files = {} if files is None else files
+        self.rebooted, self.about, self.ssh = False, None, self
+        self.started: list[str] = []  # XML of domains
         self.domains_at: float | None = 0.0
         self.domains = {found.uuid: found for found in domains}
         self.xmls: dict[str, str] = {}
@@ -36,7 +43,8 @@ class FakeHost:
 
     def shows(self, power: PowerState | None, **more: Any) -> None:
         """From now on the host shows web1 like that; None: not at all."""
-        self.domains = {} if power is None else {UUID: domain(power, **more)}
+        self.domains = {uuid: found for uuid, found in self.domains.items() if uuid != UUID}
+        self.domains |= {} if power is None else {UUID: domain(power, **more)}
 
     def silent(self) -> None:
         """The host answers no more."""
@@ -49,6 +57,67 @@ class FakeHost:
         if self.fails:
             raise self.fails.pop(0)
         self.shows(power)
+
+    # -- files
+
+    def _answers(self, what: str) -> None:
+        self.done.append(what)
+        if not self.online:
+            raise Unreachable(f"{self.name} is gone")
+        if what in self.failing:
+            raise self.failing.pop(what)
+
+    async def ensure_pool(self, name: str, path: str) -> None:
+        self._answers("ensure_pool")
+
+    async def drop_pool(self, name: str) -> None:
+        self._answers("drop_pool")
+
+    async def create_volume(self, pool_path: str, xml: str) -> str:
+        name = domainxml.parse(xml).findtext("name", "")
+        self._answers("create_volume")
+        path = f"{pool_path}/{name}"
+        if path in self.files:
+            raise LibvirtError(f"storage volume '{name}' exists already")
+        self.files[path] = b""
+        if "created" in self.failing:  # it was made, and the reply was lost
+            raise self.failing.pop("created")
+        return path
+
+    async def copy_volume(self, pool_path: str, xml: str, source: str) -> str:
+        return await self.create_volume(pool_path, xml)
+
+    async def resize_volume(self, pool_path: str, name: str, capacity_bytes: int) -> None:
+        self._answers("resize_volume")
+
+    async def has_volume(self, pool_path: str, name: str) -> bool:
+        self._answers("has_volume")
+        return f"{pool_path}/{name}" in self.files
+
+    async def delete_volume(self, pool_path: str, name: str) -> None:
+        self._answers("delete_volume")
+        self.files.pop(f"{pool_path}/{name}", None)
+
+    async def upload(self, pool_path: str, name: str, chunks: Iterable[bytes]) -> None:
+        self._answers("upload")
+        self.files[f"{pool_path}/{name}"] = b"".join(chunks)
+
+    async def download(self, pool_path: str, name: str, most: int) -> bytes:
+        self._answers("download")
+        return self.files[f"{pool_path}/{name}"][:most]
+
+    # -- domains
+
+    async def create(self, xml: str) -> None:
+        self.started.append(xml)
+        found = domainxml.read(xml)
+        self.done.append("create")
+        if "create" in self.failing:
+            raise self.failing.pop("create")
+        self.domains[found.uuid] = DomainSeen(found.uuid, found.name, PowerState.RUNNING)
+
+    async def shutdown(self, uuid: str) -> None:
+        self._act("shutdown", None)
 
     async def domain(self, uuid: str) -> DomainSeen | None:
         if not self.online:
@@ -66,6 +135,12 @@ class FakeHost:
 
     async def suspend(self, uuid: str) -> None:
         self._act("suspend", PowerState.PAUSED)
+
+    async def reset(self, uuid: str) -> None:
+        self._act("reset", PowerState.RUNNING)
+
+    async def close(self) -> None:
+        self.done.append("close")
 
     async def power(self, uuid: str) -> tuple[PowerState, str]:
         found = self.domains[uuid]

@@ -71,7 +71,7 @@ async def test_a_vm_that_is_gone_is_stopped(world: World, kvm1: FakeHost, kvm2: 
     await look(world, kvm1)
     await look(world, kvm1)
     assert await at(world) == ("", STOPPED)
-    assert await told(world) == ["web1 is no longer on kvm1: stopped"]
+    assert await told(world) == ["web1 is no longer on kvm1: stopped; it ended by itself, or somebody ended it"]
 
 
 async def test_a_vm_that_came_since_the_list_was_read_is_not_gone(world: World, kvm1: FakeHost) -> None:

@@ -47,6 +47,7 @@ def test_the_exit_codes_are_the_promised_ones() -> None:
         "HostError": 8,
         "Unreachable": 8,
         "NoAnswer": 8,
+        "NotSent": 8,
         "HostKeyChanged": 8,
         "CommandFailed": 1,
         "LibvirtError": 1,

@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.act import disks, power
-from vmctl.errors import HostError, Refused, Usage, VmctlError
+from vmctl.act.made import Made
+from vmctl.decide.outcome import Sight
+from vmctl.errors import Refused, Usage, VmctlError
 from vmctl.model import GROUPS, VM, Boot, Disk, PowerState, Spec, bad_name
 from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
 from vmctl.tasks import Job
@@ -52,11 +54,14 @@ def common_machine(world: World, family: str = "pc-q35-") -> str:
 
 
 async def make_spec(world: World, args: dict[str, Any]) -> tuple[Spec, Image, Storage]:
-    """The specification of a new VM. Raises Usage, NotFound."""
+    """The specification of a new VM. Raises Usage, NotFound, and Refused when its name is taken."""
     problem = bad_name(args["name"])
     if problem:
         raise Usage(problem)
+    if await world.store.find_vm(args["name"]) is not None:
+        raise Refused(f"there is already a VM {args['name']!r}", hint=f"vmctl show {args['name']}")
     image = await world.store.get(Image, args["image"])
+    disks.check_size(image, int(args.get("disk_bytes") or 0))
     storage = await world.store.get(Storage, image.storage)
     cpus, mem_mib = int(args.get("cpus", 1)), int(args["mem_mib"])
     if cpus < 1 or mem_mib < 16:
@@ -76,8 +81,9 @@ async def make_spec(world: World, args: dict[str, Any]) -> tuple[Spec, Image, St
         agent_port=args.get("agent_port") or "virtio",
         one_numa_node=bool(args.get("one_numa_node")),
         labels=args.get("labels") or {},
-        disks=(Disk(storage.name, f"{storage.path}/{args['name']}.qcow2"),),
     )
+    disk = Disk(storage.name, f"{storage.path.rstrip('/')}/{disks.disk_name(spec.name, spec.uuid)}")
+    spec = replace(spec, disks=(disk,))
     words: dict[str, Any] = {key: args.get(key) or "" for key in (*GROUPS, "apart_by", "load_class")}
     spec = replace(spec, **words)
     return spec, image, storage
@@ -89,6 +95,8 @@ async def create(world: World, job: Job) -> dict[str, Any]:
         return await _finish(world, job)
     args = job.args
     spec, image, storage = await make_spec(world, args)
+    # Its UUID first: whoever takes over then knows what to look for, however little of it was made.
+    await job.note("placing", uuid=spec.uuid, storage=storage.name)
     starts = not args.get("no_start")
     async with world.placing:
         host, why = "", "not started, as asked"
@@ -97,59 +105,66 @@ async def create(world: World, job: Job) -> dict[str, Any]:
             host, why = found.host, found.why
             job.say(f"placed on {why}")
         state = PowerState.STARTING if starts else PowerState.STOPPED
-        vm = VMRecord(spec, time.time(), host=host, power=state, task=job.id)
-        await world.store.add_vm(vm)
-    await job.note("making the disk", uuid=spec.uuid, storage=storage.name, host=host)
+        record = VMRecord(spec, time.time(), host=host, power=state, task=job.id, autostart=args.get("autostart", True))
+        await world.store.add_vm(record, made=True)
+    made = Made(job, storage)
     try:
         link = world.online(host) if host else world.any_online(storage.hosts)
-        await disks.ensure(link, storage)  # our pools are transient: a host that was restarted has none
-        if await link.virt.has_volume(storage.path, f"{spec.name}.qcow2"):
-            raise Refused(f"{storage.path}/{spec.name}.qcow2 is there already, and may be somebody's disk")
-        await job.note("making the disk", disk=True)
         job.show(text=f"making the disk on {image.name}")
         disk = await disks.make(
-            link, storage, image, spec.name, int(args.get("disk_bytes") or 0), bool(args.get("full"))
+            link, storage, image, spec, int(args.get("disk_bytes") or 0), bool(args.get("full")), made
         )
         spec = replace(spec, disks=(disk,))
         await world.store.change(VMRecord, spec.uuid, spec=spec)
-        await disks.write_files(link, storage, spec)
-        vm = await world.store.vm(spec.uuid)
+        await disks.write_files(link, storage, spec, made)
         if starts:
-            vm = await power.launch(world, job, vm, host)
+            await power.launch(world, job, await world.store.vm(spec.uuid), host)
     except VmctlError as err:
-        await _undo(world, job, spec, storage, err)
+        await _undo(world, job, await world.store.vm(spec.uuid), storage, err)
         raise
-    await world.tell("created", spec.name, f"{spec.name} was created; " + (f"runs on {why}" if host else why))
+    await world.tell(
+        "created", spec.name, f"{spec.name} was created; " + (f"runs on {why}" if host else why), job.task.who
+    )
     return {"vm": spec.name, "uuid": spec.uuid, "host": host, "why": why}
 
 
-async def _undo(world: World, job: Job, spec: Spec, storage: Storage, err: VmctlError) -> None:
-    """Take away what a failed create made, unless its start is uncertain: then the VM stays registered."""
-    vm = await world.store.vm(spec.uuid)
+async def _undo(world: World, job: Job, vm: VMRecord, storage: Storage, err: VmctlError) -> None:
+    """Take away what a failed create made. A VM that may run, or whose files cannot be reached, stays registered."""
     if vm.power is PowerState.UNKNOWN:
         return
-    if job.journal.get("disk"):
-        try:
-            await disks.remove(world.any_online(storage.hosts), storage, spec)
-        except HostError as left:
-            job.say(f"its files on {storage.name} could not be removed: {left.message}")
-    await world.store.remove(VMRecord, spec.uuid)
+    try:
+        if made := Made(job, storage).names:
+            link = world.any_online(storage.hosts)
+            await disks.ensure(link, storage)
+            await Made(job, storage).undo(link)
+            if disks.beside(vm.spec) in made:
+                await disks.remove_key(link, storage, vm.uuid)
+    except VmctlError as left:
+        await world.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=f"half made: {err.message}")
+        job.say(f"its files on {storage.name} could not be removed: {left.message}; later: vmctl delete {vm.name}")
+        return
+    await world.store.remove(VMRecord, vm.uuid)
     job.say(f"undone: {err.message}")
 
 
 async def _finish(world: World, job: Job) -> dict[str, Any]:
     """A controller died in a create: a VM that runs is done, anything else is undone."""
-    vm = await world.store.vm(job.journal["uuid"])
-    host = job.journal.get("host", "")
-    link = world.links.get(host)
-    if link is not None and await link.wait_online(power.LOOK_FOR_S) and await link.virt.domain(vm.uuid) is not None:
-        await world.store.lease(vm, host, PowerState.RUNNING)
-        return {"vm": vm.name, "uuid": vm.uuid, "host": host, "why": "found running after the controller's restart"}
-    if link is not None and not link.online:
-        await world.store.lease(vm, host, PowerState.UNKNOWN)
-        raise Refused(
-            f"{vm.name}: its creation was interrupted and {host} does not answer", hint=f"vmctl show {vm.name}"
-        )
-    interrupted = Refused(f"{vm.name} was not created: the controller ended first", hint="vmctl create again")
-    await _undo(world, job, vm.spec, await world.store.get(Storage, job.journal["storage"]), interrupted)
+    vm = await world.store.find_vm(job.journal["uuid"])
+    interrupted = Refused(
+        f"{job.task.subject} was not created: the controller ended first", hint="give the command again"
+    )
+    if vm is None:
+        raise interrupted  # it was not registered yet, so nothing was made
+    if vm.host:
+        answer = await power.outcome(world, vm, vm.host)
+        if answer.sight is not Sight.GONE:
+            await world.store.lease(vm, vm.host, PowerState.RUNNING, wanted="running")
+            return {
+                "vm": vm.name,
+                "uuid": vm.uuid,
+                "host": vm.host,
+                "why": "found running after the controller's restart",
+            }
+        vm = await world.store.lease(vm, "", PowerState.STOPPED, gone=(vm.host,))
+    await _undo(world, job, vm, await world.store.get(Storage, job.journal["storage"]), interrupted)
     raise interrupted

@@ -1,23 +1,42 @@
 """A VM's files on shared storage: its disk, its specification beside it, its key in the lock manager's lockspace.
 
-Everything goes through libvirt's storage pools, so that no shell and no rights beyond libvirt's are needed.
+Everything goes through libvirt's storage pools, so that no shell and no rights beyond libvirt's are needed. The names
+hold what was drawn at random (the VM's UUID, an image's token), so VMs, images and strangers never share one, and
+nothing lies in wait under it.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+from pathlib import PurePosixPath
+
 from vmctl import specjson
-from vmctl.errors import LibvirtError, Refused
+from vmctl.act.made import Made
+from vmctl.errors import HostError, Refused
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
 from vmctl.model import Disk, Spec
 from vmctl.records import Image, Storage
 
-GIB = 1 << 30
+log = logging.getLogger("vmctl.disks")
+MIB = 1 << 20
+MOST_SPEC = 1 << 20  # bytes of a specification's file that are looked at
 
 
 def pool_name(storage: Storage) -> str:
     """The transient pool that we make where the host has none over that directory."""
     return f"vmctl-{storage.name}"
+
+
+def disk_name(name: str, uuid: str) -> str:
+    """The file of a new VM's disk."""
+    return f"vm-{name}-{uuid}.qcow2"
+
+
+def beside(spec: Spec) -> str:
+    """The file of its specification, beside its first disk; empty for a VM without disks."""
+    return PurePosixPath(spec.disks[0].path).stem + ".json" if spec.disks else ""
 
 
 async def ensure(link: HostLink, storage: Storage) -> None:
@@ -33,36 +52,40 @@ async def forget(link: HostLink, storage: Storage) -> None:
     await link.virt.drop_pool(f"{pool_name(storage)}-lockspace")
 
 
-async def make(link: HostLink, storage: Storage, image: Image, name: str, size_bytes: int, full: bool) -> Disk:
-    """A disk on the image: copy-on-write, or a full copy. Refused when it would be smaller than the image."""
-    await ensure(link, storage)
+def check_size(image: Image, size_bytes: int) -> None:
+    """A disk may not be smaller than its image. Raises Refused."""
     if size_bytes and size_bytes < image.size_bytes:
-        smallest = f"{image.size_bytes / GIB:.2f}"
-        raise Refused(f"a disk of {size_bytes / GIB:.2f} GiB is smaller than its image ({smallest} GiB)")
+        smallest = f"its image {image.name} ({image.size_bytes / MIB:.0f} MiB)"
+        hint = f"--disk {-(-image.size_bytes // MIB)}M, or leave --disk out"
+        raise Refused(f"a disk of {size_bytes / MIB:.0f} MiB is smaller than {smallest}", hint=hint)
+
+
+async def make(
+    link: HostLink, storage: Storage, image: Image, spec: Spec, size_bytes: int, full: bool, made: Made
+) -> Disk:
+    """The VM's disk on the image: copy-on-write, or a full copy. Refused when it would be smaller than the image."""
+    await ensure(link, storage)
+    check_size(image, size_bytes)
     size = size_bytes or image.size_bytes
-    volume = f"{name}.qcow2"
-    if full:
-        xml = domainxml.volume(volume, "qcow2", image.size_bytes)
-        path = await link.virt.copy_volume(storage.path, xml, image.path)
-        if size > image.size_bytes:
-            await link.virt.resize_volume(storage.path, volume, size)
-    else:
-        xml = domainxml.volume(volume, "qcow2", size, (image.path, image.format))
-        path = await link.virt.create_volume(storage.path, xml)
+    volume = disk_name(spec.name, spec.uuid)
+    async with made.making("making the disk", volume):
+        if full:
+            xml = domainxml.volume(volume, "qcow2", image.size_bytes)
+            path = await link.virt.copy_volume(storage.path, xml, image.path)
+        else:
+            xml = domainxml.volume(volume, "qcow2", size, (image.path, image.format))
+            path = await link.virt.create_volume(storage.path, xml)
+    if full and size > image.size_bytes:
+        await link.virt.resize_volume(storage.path, volume, size)
     return Disk(storage.name, path)
 
 
-async def write_files(link: HostLink, storage: Storage, spec: Spec) -> None:
+async def write_files(link: HostLink, storage: Storage, spec: Spec, made: Made) -> None:
     """Keep the specification beside the disk, and make the VM's key in the lockspace."""
-    await ensure(link, storage)
-    text = specjson.dump(spec).encode()
-    volume = domainxml.volume(f"{spec.name}.json", "raw", len(text))
-    try:
-        await link.virt.create_volume(storage.path, volume)
-    except LibvirtError:  # somebody left one
-        await link.virt.delete_volume(storage.path, f"{spec.name}.json")
-        await link.virt.create_volume(storage.path, volume)
-    await link.virt.upload(storage.path, f"{spec.name}.json", [text])
+    text, name = specjson.dump(spec).encode(), beside(spec)
+    async with made.making("writing its specification", name):
+        await link.virt.create_volume(storage.path, domainxml.volume(name, "raw", len(text)))
+    await link.virt.upload(storage.path, name, [text])
     await make_key(link, storage, spec.uuid)
 
 
@@ -72,11 +95,39 @@ async def make_key(link: HostLink, storage: Storage, uuid: str) -> None:
         await link.virt.create_volume(storage.lockspace, domainxml.volume(uuid, "raw", 0))
 
 
-async def remove(link: HostLink, storage: Storage, spec: Spec) -> None:
-    """Delete what `make` and `write_files` made."""
-    await ensure(link, storage)
-    for disk in spec.disks:
-        await link.virt.delete_volume(storage.path, disk.path.rsplit("/", 1)[-1])
-    await link.virt.delete_volume(storage.path, f"{spec.name}.json")
+async def remove_key(link: HostLink, storage: Storage, uuid: str) -> None:
+    """Take the VM's key out of the lockspace; its name is the VM's UUID, so it is nobody else's."""
     if storage.lockspace:
-        await link.virt.delete_volume(storage.lockspace, spec.uuid)
+        await link.virt.delete_volume(storage.lockspace, uuid)
+
+
+async def remove(link: HostLink, storage: Storage, spec: Spec) -> list[str]:
+    """Delete the VM's disks, its specification and its key; what of it lies elsewhere or is not its own is left.
+
+    Returns the paths that were left.
+    """
+    await ensure(link, storage)
+    left = []
+    for disk in spec.disks:
+        path = PurePosixPath(disk.path)
+        if disk.storage == storage.name and str(path.parent) == storage.path:
+            await link.virt.delete_volume(storage.path, path.name)
+        else:
+            left.append(disk.path)
+    name = beside(spec)
+    if name and (spec.uuid in name or await _is_its_own(link, storage, name, spec.uuid)):
+        await link.virt.delete_volume(storage.path, name)
+    await remove_key(link, storage, spec.uuid)
+    return left
+
+
+async def _is_its_own(link: HostLink, storage: Storage, name: str, uuid: str) -> bool:
+    """Whether the file is this VM's specification: earlier versions gave it a name that others may have, too."""
+    try:
+        if not await link.virt.has_volume(storage.path, name):
+            return False
+        text = await link.virt.download(storage.path, name, MOST_SPEC)
+        return bool(json.loads(text).get("uuid") == uuid)
+    except (HostError, ValueError, AttributeError) as err:
+        log.info("%s/%s is left: %s", storage.path, name, err)
+        return False

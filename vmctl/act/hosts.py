@@ -228,30 +228,32 @@ class Hosts:
         return candidate.checks
 
     async def remove(self, job: Job) -> dict[str, Any]:
-        """Task: let a host go, as it was found. Refused while it runs a VM of ours, unless `force`."""
+        """Task: let a host go, as it was found. Refused while it runs a VM of ours, unless `force`.
+
+        A VM that ran there then may still run there, and its record says so: nobody starts it elsewhere or deletes its
+        disks before that machine is back, or an admin signs that it is off. Adopted ones are forgotten.
+        """
         world, name = self._world, job.args["host"]
         link = world.link(name)
-        here = [vm for vm in await world.store.all(VMRecord) if vm.host == name]
+        here = [vm for vm in await world.store.all(VMRecord) if name in (vm.host, vm.moving_to)]
+        held = [f"{vm.name} (task {vm.task})" for vm in here if vm.task is not None]
+        if held:
+            raise Refused(f"tasks hold VMs of {name}: {', '.join(held[:5])}", hint="vmctl task list")
         ours = [vm.name for vm in here if not vm.adopted and vm.power is not PowerState.STOPPED]
         if ours and not job.args.get("force"):
             raise Refused(f"{name} runs {', '.join(ours[:5])}", hint=f"vmctl host drain {name}")
         if link.online:
             for kept in await world.store.all(Storage):
                 await disks.forget(link, kept)
-        for vm in here:
-            if vm.adopted:
-                await world.store.remove(VMRecord, vm.uuid)
-            else:
-                await world.store.lease(vm, "", PowerState.UNKNOWN, why=f"was on {name} when it was removed")
-        for kept in await world.store.all(Storage):
-            if name in kept.hosts:
-                await world.store.put(replace(kept, hosts=[h for h in kept.hosts if h != name]))
-        await world.store.remove(HostRecord, name)
+        forgotten, kept_on = await world.store.remove_host(name)
         await world.links.pop(name).close()
         world.loads.forget(name)
         world.incarnations.host_removed(link)
-        await world.tell("host", name, f"{name} left the pool")
-        return {"host": name, "forgotten": [vm.name for vm in here if vm.adopted]}
+        words = [f"{name} left the pool"]
+        words += [f"forgotten, as they were adopted: {', '.join(forgotten)}"] * bool(forgotten)
+        words += [f"may still run there: {', '.join(kept_on)}"] * bool(kept_on)
+        await world.tell("host", name, "; ".join(words), job.task.who)
+        return {"host": name, "forgotten": forgotten, "may_still_run": kept_on}
 
 
 async def _first_look(link: HostLink) -> None:

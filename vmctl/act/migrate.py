@@ -90,7 +90,7 @@ async def _live(world: World, job: Job, vm: VMRecord, source: HostLink, target: 
     address = target.record.migration_address or target.record.address
     socket = f"/tmp/vmctl-{secrets.token_hex(8)}.sock"
     await job.note("preparing", source=source.name, target=target.name, socket=socket)
-    vm = await world.store.lease(vm, source.name, PowerState.MIGRATING)
+    vm = await world.store.lease(vm, source.name, PowerState.MIGRATING, also=(target.name,))
     problem: VmctlError | None = None
     began = time.monotonic()
     async with contextlib.AsyncExitStack() as stack:
@@ -253,17 +253,18 @@ async def _conclude(
     """Read both hosts until they show one outcome, and make the registry say the same."""
     act, answers = await _settle(world, job, vm, source, target)
     lines = tuple(str(answer) for answer in answers)
+    gone = [answer.host for answer in answers if answer.sight is Sight.GONE]
     if act is Act.ON_TARGET:
-        await world.store.lease(vm, target, PowerState.RUNNING, moved_at=time.time())
+        await world.store.lease(vm, target, PowerState.RUNNING, gone=gone, moved_at=time.time())
         return await _moved(world, job, vm, source, target, took_s, lines)
     if act is Act.ON_SOURCE:
-        await world.store.lease(vm, source, PowerState.RUNNING)
+        await world.store.lease(vm, source, PowerState.RUNNING, gone=gone)
         if isinstance(problem, Cancelled):
             raise Cancelled(f"{problem.message}; {vm.name} runs on {source}", lines=lines)
         why = problem.message if problem else "libvirt reported no error"
         raise MigrationFailed(f"{vm.name} was not migrated and runs on {source}: {why}", lines=lines)
     if act is Act.NOWHERE:
-        await world.store.lease(vm, source if vm.adopted else "", PowerState.STOPPED)
+        await world.store.lease(vm, source if vm.adopted else "", PowerState.STOPPED, gone=gone)
         await world.tell("lost", vm.name, f"{vm.name} runs nowhere after its migration {source} -> {target} broke")
         why = problem.message if problem else "it ended meanwhile"
         raise MigrationFailed(f"{vm.name} runs nowhere: {why}", lines=lines, hint=f"vmctl start {vm.name}")
@@ -353,7 +354,7 @@ async def _take_over(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
         link = world.links.get(name)
         if link is not None:
             await link.wait_online(QUIET_S)
-    vm = await world.store.lease(vm, source, PowerState.MIGRATING)
+    vm = await world.store.lease(vm, source, PowerState.MIGRATING, also=(target,))
     interrupted = MigrationFailed("the controller ended while it ran")
     return await _conclude(world, job, vm, source, target, interrupted, time.time() - job.task.created_at)
 

@@ -8,10 +8,20 @@ import time
 from typing import Any
 
 from vmctl.act import disks, record
-from vmctl.act.whereabouts import Answer, ask, home, refuse_if_elsewhere
+from vmctl.act.whereabouts import Answer, ask, check_signature, home, prove_off
 from vmctl.decide.outcome import Sight
 from vmctl.decide.place import place
-from vmctl.errors import HostError, LibvirtError, NoAnswer, NoHostFits, Refused, TimedOut, Uncertain, VmctlError
+from vmctl.errors import (
+    HostError,
+    LibvirtError,
+    NoAnswer,
+    NoHostFits,
+    NotSent,
+    Refused,
+    TimedOut,
+    Uncertain,
+    VmctlError,
+)
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
 from vmctl.model import VM, Cluster, HostState, NoPlace, Placement, PowerState
@@ -20,9 +30,11 @@ from vmctl.records import Storage, VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
 
-PRESS_EVERY_S = 15.0  # a guest that still boots misses the first press of its power button
+PRESS_AFTER_S = (0.0, 2.0, 4.0, 8.0)  # a guest that still boots misses the first press of its power button
+PRESS_EVERY_S = 15.0  # and then
 FIRST_LOAD_S = 4.0
 LOOK_FOR_S = 60.0  # how long an unknown outcome is looked after
+LOOK_AGAIN_S = 3.0  # a call that a dead controller left behind may still begin: "not there" is believed after two looks
 
 
 def no_host(found: NoPlace) -> NoHostFits:
@@ -31,13 +43,17 @@ def no_host(found: NoPlace) -> NoHostFits:
     return NoHostFits(found.why, lines=lines, hint="vmctl top")
 
 
-async def choose(world: World, vm: VM, host: str, kind: str, who: str) -> Placement:
-    """Place a VM and record why. The caller holds `world.placing`. Raises NoHostFits."""
+async def choose(world: World, vm: VM, host: str, kind: str, who: str, why: str = "") -> Placement:
+    """Place a VM and record why. The caller holds `world.placing`. Raises NoHostFits.
+
+    The VM is judged as the same snapshot shows it, where it is in it. `why`: the reason that a plan gave.
+    """
     if host:
         world.link(host)
     cluster = await measured(world)
-    found = place(vm, cluster, world.policy, only=host)
-    await record.placement(world, kind, found, cluster, who)
+    seen = next((one for one in cluster.vms if one.spec.uuid == vm.spec.uuid), None)
+    found = place(seen if seen is not None and kind == "migrate" else vm, cluster, world.policy, only=host)
+    await record.placement(world, kind, vm.spec.uuid, found, cluster, who, why)
     if isinstance(found, NoPlace):
         raise no_host(found)
     return found
@@ -69,6 +85,11 @@ def xml_for(vm: VMRecord, link: HostLink, storage: Storage | None) -> str:
     return domainxml.build(vm.spec, domainxml.Site(accel, storage.lockspace if storage else ""))
 
 
+def off_at(vm: VMRecord) -> str:
+    """The host of a VM that is stopped: none, but an adopted one has its definition there."""
+    return vm.host if vm.adopted else ""
+
+
 async def launch(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:
     """Start a VM on the host its lease names, and read back that it runs. Returns the VM with its new lease.
 
@@ -77,30 +98,29 @@ async def launch(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:
     try:
         link = world.online(host)
         xml = await _prepare(world, vm, link)
-        await job.note("starting", host=host, uuid=vm.uuid)
-    except VmctlError:
-        await world.store.lease(vm, vm.host if vm.adopted else "", PowerState.STOPPED)
+        await job.note("starting", starting=host)
+    except VmctlError:  # nothing was sent
+        await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
         raise
     try:
-        if vm.adopted and await link.virt.domain(vm.uuid) is not None:
+        if vm.adopted and not vm.transient:
             await link.virt.start(vm.uuid)
         else:
             await link.virt.create(xml)
     except HostError as err:
         answer = await look_after(world, vm, host, wait_for_it=isinstance(err, NoAnswer))
         if answer.sight is Sight.GONE:
-            await world.store.lease(vm, vm.host if vm.adopted else "", PowerState.STOPPED)
+            await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
             raise explain_start(vm, host, err) from err
-    return await world.store.lease(vm, host, PowerState.RUNNING)
+    return await world.store.lease(vm, host, PowerState.RUNNING, wanted="running")
 
 
 async def _prepare(world: World, vm: VMRecord, link: HostLink) -> str:
     """What a start needs on the host; the XML to start with."""
     storage = await storage_of(world, vm)
-    if storage is not None:
+    if storage is not None and not vm.adopted:
         await disks.ensure(link, storage)
-        if not vm.adopted:
-            await disks.make_key(link, storage, vm.uuid)
+        await disks.make_key(link, storage, vm.uuid)
     return xml_for(vm, link, storage)
 
 
@@ -128,58 +148,113 @@ async def look_after(world: World, vm: VMRecord, host: str, *, wait_for_it: bool
         if answer.sight in (Sight.RUNNING, Sight.PAUSED) or (answer.sight is Sight.GONE and (over or not wait_for_it)):
             return answer
         if over:
-            await world.store.lease(vm, host, PowerState.UNKNOWN)
-            raise Uncertain(f"whether {vm.name} was started on {host} is not known", lines=(str(answer),))
+            await _not_known(world, vm, host, answer)
         await asyncio.sleep(1.0)
+
+
+async def outcome(world: World, vm: VMRecord, host: str) -> Answer:
+    """What became of a start whose controller died. Raises Uncertain when the host stays silent."""
+    link = world.links.get(host)
+    if link is not None:
+        await link.wait_online(LOOK_FOR_S)
+    answer = await ask(world, host, vm.uuid)
+    if answer.sight is Sight.GONE:
+        await asyncio.sleep(LOOK_AGAIN_S)
+        answer = await ask(world, host, vm.uuid)
+    if answer.sight is Sight.SILENT:
+        await _not_known(world, vm, host, answer)
+    return answer
+
+
+async def _not_known(world: World, vm: VMRecord, host: str, answer: Answer) -> None:
+    await world.store.lease(vm, host, PowerState.UNKNOWN, why=str(answer))
+    raise Uncertain(
+        f"whether {vm.name} was started on {host} is not known", lines=(str(answer),), hint=f"vmctl show {vm.name}"
+    )
 
 
 async def start(world: World, job: Job) -> dict[str, Any]:
     """Task: start a VM where placement says, or on `host`."""
     vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
-    if job.journal.get("uuid"):
+    if job.journal.get("starting"):
         return await _finish_start(world, vm, job)
-    await refuse_if_elsewhere(world, vm)
+    vm = await prove_off(world, vm, "start", job.args.get("i_know_it_is_off", ""), job.task.who)
     async with world.placing:
-        wanted = vm.host if vm.adopted else job.args.get("host", "")
+        wanted = _only(vm, job.args.get("host", ""))
         seen = VM(vm.spec, power=PowerState.STARTING, adopted=vm.adopted)
         found = await choose(world, seen, wanted, "start", job.task.who)
         vm = await world.store.lease(vm, found.host, PowerState.STARTING)
     job.say(f"placed on {found.why}")
     vm = await launch(world, job, vm, found.host)
-    await world.tell("started", vm.name, f"{vm.name} runs on {found.why}")
+    await world.tell("started", vm.name, f"{vm.name} runs on {found.why}", job.task.who)
     return {"vm": vm.name, "host": vm.host, "why": found.why}
 
 
+def _only(vm: VMRecord, asked: str) -> str:
+    """The one host that a start may use; empty: placement chooses. An adopted VM starts where its definition is."""
+    if vm.adopted and not vm.transient:
+        if asked and asked != vm.host:
+            raise Refused(
+                f"{vm.name} is defined on {vm.host} and was adopted: it cannot start on {asked}",
+                hint=f"vmctl migrate {vm.name} --cold --to {asked}",
+            )
+        return vm.host
+    return asked
+
+
 async def _finish_start(world: World, vm: VMRecord, job: Job) -> dict[str, Any]:
-    """A controller died in a start: whatever the host shows is the outcome."""
-    host = job.journal["host"]
-    link = world.links.get(host)
-    if link is not None:
-        await link.wait_online(LOOK_FOR_S)
-    answer = await ask(world, host, vm.uuid)
-    if answer.sight is Sight.SILENT:
-        raise Uncertain(f"whether {vm.name} was started on {host} is not known", lines=(str(answer),))
-    runs = answer.sight is not Sight.GONE
-    await world.store.lease(vm, host if runs or vm.adopted else "", PowerState.RUNNING if runs else PowerState.STOPPED)
-    if not runs:
-        raise Refused(f"{vm.name} was not started: the controller ended first", hint=f"vmctl start {vm.name}")
+    """A controller died in a start: one that runs is done, one that does not is started again there."""
+    host = job.journal["starting"]
+    answer = await outcome(world, vm, host)
+    if answer.sight is Sight.GONE:
+        vm = await world.store.lease(vm, host, PowerState.STARTING)
+        vm = await launch(world, job, vm, host)
+        return {"vm": vm.name, "host": host, "why": "started after the controller's restart"}
+    await world.store.lease(vm, host, PowerState.RUNNING, wanted="running")
     return {"vm": vm.name, "host": host, "why": "found running after the controller's restart"}
 
 
 async def stop(world: World, job: Job) -> dict[str, Any]:
-    """Task: shut a VM down through its guest, or with `force` pull the plug; done when its host shows it gone."""
+    """Task: shut a VM down through its guest, or with `force` pull the plug; done when its host shows it gone.
+
+    A VM whose host is silent or was removed is taken for stopped only on an admin's signed word.
+    """
     vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
-    if vm.host and not world.link(vm.host).online:
-        await world.link(vm.host).wait_online(5.0)
-    if vm.power is PowerState.STOPPED or not vm.host:
+    signed = job.args.get("i_know_it_is_off", "")
+    check_signature(vm, signed)
+    link = world.links.get(vm.host)
+    if link is not None and not link.online:
+        await link.wait_online(5.0)
+    if vm.power is PowerState.STOPPED:
+        await world.store.change(VMRecord, vm.uuid, wanted="stopped")
         return {"vm": vm.name, "host": vm.host, "why": "it was stopped already"}
-    link = world.online(vm.host)
+    if link is None or (signed and not link.online):
+        vm = await prove_off(world, vm, "stop --force", signed, job.task.who)
+        await world.store.change(VMRecord, vm.uuid, wanted="stopped")
+        return {"vm": vm.name, "host": vm.host, "why": f"{job.task.who} signed for it" if signed else "it is not there"}
+    link = _answering(world, vm)
+    if await link.virt.domain(vm.uuid) is None:  # it ended by itself, or runs where nobody knows of
+        await prove_off(world, vm, "stop", signed, job.task.who)
+        await world.store.change(VMRecord, vm.uuid, wanted="stopped")
+        return {"vm": vm.name, "host": vm.host, "why": "it had ended by itself"}
     await job.note("stopping", host=vm.host)
     limit = float(job.args.get("timeout_s") or world.settings.timeouts.shutdown_s)
+    await world.store.change(
+        VMRecord, vm.uuid, wanted="stopped"
+    )  # from now on, an end of its guest is what was asked for
     await halt(link, vm, job, force=bool(job.args.get("force")), limit_s=limit)
-    await world.store.lease(vm, vm.host if vm.adopted else "", PowerState.STOPPED)
-    await world.tell("stopped", vm.name, f"{vm.name} was stopped on {link.name}")
+    await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,))
+    await world.tell("stopped", vm.name, f"{vm.name} was stopped on {link.name}", job.task.who)
     return {"vm": vm.name, "host": link.name}
+
+
+def _answering(world: World, vm: VMRecord) -> HostLink:
+    """The VM's host; where it is silent, the error has the ways out. Raises Unreachable."""
+    try:
+        return world.online(vm.host)
+    except HostError as err:
+        err.lines = (f"if you know that {vm.name} is off: vmctl stop {vm.name} --i-know-it-is-off",)
+        raise
 
 
 async def halt(link: HostLink, vm: VMRecord, job: Job, *, force: bool, limit_s: float) -> None:
@@ -187,7 +262,7 @@ async def halt(link: HostLink, vm: VMRecord, job: Job, *, force: bool, limit_s: 
     if force:
         await link.virt.destroy(vm.uuid)
     began = time.monotonic()
-    pressed = -PRESS_EVERY_S
+    presses = 0
     while (seen := await link.virt.domain(vm.uuid)) is not None and seen.power is not PowerState.STOPPED:
         job.check_cancelled()
         waited = time.monotonic() - began
@@ -196,12 +271,26 @@ async def halt(link: HostLink, vm: VMRecord, job: Job, *, force: bool, limit_s: 
                 f"{vm.name} did not shut down within {limit_s:.0f} s; it still runs on {link.name}",
                 hint=f"vmctl stop --force {vm.name}",
             )
-        if not force and waited - pressed >= PRESS_EVERY_S:
-            pressed = waited
+        if seen.power in (PowerState.PAUSED, PowerState.CRASHED) and not force:
+            raise _cannot_hear(vm, seen.power, seen.why)
+        if not force and waited >= _press_at(presses):
+            presses += 1
             with contextlib.suppress(LibvirtError):  # it may go just now
                 await link.virt.shutdown(vm.uuid)
         job.show(text=f"waiting for the guest to shut down, {waited:.0f} s of {limit_s:.0f} s")
         await asyncio.sleep(0.2)
+
+
+def _press_at(presses: int) -> float:
+    """When the power button is pressed for the next time, in seconds."""
+    last = len(PRESS_AFTER_S) - 1
+    return PRESS_AFTER_S[presses] if presses <= last else PRESS_AFTER_S[last] + PRESS_EVERY_S * (presses - last)
+
+
+def _cannot_hear(vm: VMRecord, power: PowerState, why: str) -> Refused:
+    text = f"{vm.name} is {power}{f' ({why})' if why else ''}: its guest cannot hear its power button"
+    hint = f"vmctl stop --force {vm.name}"
+    return Refused(text, hint=hint if power is PowerState.CRASHED else f"vmctl resume {vm.name}, or {hint}")
 
 
 async def reboot(world: World, job: Job) -> dict[str, Any]:
@@ -211,7 +300,7 @@ async def reboot(world: World, job: Job) -> dict[str, Any]:
     (seen with libvirt 9.0: a control-error event, then "shutting down").
     """
     vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
-    if job.journal.get("uuid"):
+    if job.journal.get("starting"):
         return await _finish_start(world, vm, job)
     if not job.journal.get("host"):
         await home(world, vm)
@@ -221,8 +310,16 @@ async def reboot(world: World, job: Job) -> dict[str, Any]:
     await halt(link, vm, job, force=False, limit_s=limit)
     vm = await world.store.lease(vm, link.name, PowerState.STARTING)
     vm = await launch(world, job, vm, link.name)
-    await world.tell("reboot", vm.name, f"{vm.name} was restarted on {link.name}")
+    await world.tell("reboot", vm.name, f"{vm.name} was restarted on {link.name}", job.task.who)
     return {"vm": vm.name, "host": link.name}
+
+
+# verb -> the states in which it makes sense, and the one that shows that it was done; None: it cannot be seen
+POKES: dict[str, tuple[tuple[PowerState, ...], PowerState | None]] = {
+    "reset": ((PowerState.RUNNING, PowerState.PAUSED), None),
+    "pause": ((PowerState.RUNNING,), PowerState.PAUSED),
+    "resume": ((PowerState.PAUSED,), PowerState.RUNNING),
+}
 
 
 async def poke(world: World, job: Job) -> dict[str, Any]:
@@ -230,33 +327,73 @@ async def poke(world: World, job: Job) -> dict[str, Any]:
     verb = job.task.kind
     vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
     link = await home(world, vm)
+    fitting, done = POKES[verb]
+    seen = await link.virt.domain(vm.uuid)
+    if seen is not None and seen.power is done:
+        return {"vm": vm.name, "host": vm.host, "why": f"it is {done} already"}
+    if seen is None or seen.power not in fitting:
+        raise Refused(f"{vm.name} is {seen.power if seen else 'not there'}: it cannot {verb}", hint="vmctl list")
     await job.note(verb, host=vm.host)
-    action = {
-        "reset": link.virt.reset,
-        "pause": link.virt.suspend,
-        "resume": link.virt.resume,
-    }[verb]
-    await action(vm.uuid)
-    seen = (await link.refresh_domains()).get(vm.uuid)
-    if seen is not None:
-        await world.store.lease(vm, vm.host, seen.power)
-    await world.tell(verb, vm.name, f"{vm.name} on {vm.host}: {verb}")
+    action = {"reset": link.virt.reset, "pause": link.virt.suspend, "resume": link.virt.resume}[verb]
+    try:
+        await action(vm.uuid)
+    except (NoAnswer, NotSent) as err:
+        await _was_poked(world, vm, verb, done, err)
+    shown = (await link.refresh_domains()).get(vm.uuid)
+    if shown is not None:
+        await world.store.lease(vm, vm.host, shown.power, why=shown.why)
+    await world.tell(verb, vm.name, f"{vm.name} on {vm.host}: {verb}", job.task.who)
     return {"vm": vm.name, "host": vm.host}
+
+
+async def _was_poked(world: World, vm: VMRecord, verb: str, done: PowerState | None, err: HostError) -> None:
+    """See whether it was done although nobody said so. Raises Uncertain where that cannot be seen."""
+    if isinstance(err, NotSent):
+        raise err
+    await world.link(vm.host).wait_online(LOOK_FOR_S)
+    answer = await ask(world, vm.host, vm.uuid)
+    if done is None or answer.domain is None or answer.domain.power is not done:
+        text = f"whether {vm.name} was {verb} on {vm.host} is not known: {err.message}"
+        raise Uncertain(text.replace("pause on", "paused on").replace("resume on", "resumed on"), lines=(str(answer),))
 
 
 async def delete(world: World, job: Job) -> dict[str, Any]:
     """Task: delete a stopped VM and its disks. Refused while it runs or may run anywhere."""
-    vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
-    await refuse_if_elsewhere(world, vm)
-    if vm.adopted:
+    vm = await _claimed_or_gone(world, job)
+    if vm is None:
+        return {"vm": job.task.subject}
+    if vm.adopted and not vm.transient:
         raise Refused(
             f"{vm.name} was adopted: its disks are not ours to delete",
             hint=f"on {vm.host}: virsh undefine {vm.name}; then vmctl forgets it by itself",
         )
-    storage = await storage_of(world, vm)
-    if storage is not None:
-        await job.note("deleting disks")
-        await disks.remove(world.any_online(storage.hosts), storage, vm.spec)
+    vm = await prove_off(world, vm, "delete", job.args.get("i_know_it_is_off", ""), job.task.who)
+    left: list[str] = []
+    if not vm.adopted:
+        await _refuse_if_shared(world, vm)
+        storage = await storage_of(world, vm)
+        await job.note("deleting disks", deleting=vm.uuid)
+        if storage is not None:
+            left = await disks.remove(await world.wait_any_online(storage.hosts), storage, vm.spec)
     await world.store.remove(VMRecord, vm.uuid)
-    await world.tell("deleted", vm.name, f"{vm.name} and its disks were deleted")
-    return {"vm": vm.name}
+    kept = f"; left where they are: {', '.join(left)}" if left else ""
+    what = "was forgotten; its disks stay" if vm.adopted else f"and its disks were deleted{kept}"
+    await world.tell("deleted", vm.name, f"{vm.name} {what}", job.task.who)
+    return {"vm": vm.name, "left": left}
+
+
+async def _claimed_or_gone(world: World, job: Job) -> VMRecord | None:
+    """The VM to delete; None when an earlier controller came as far as forgetting it."""
+    vm = await world.store.find_vm(job.args["vm"])
+    if vm is None and job.journal.get("deleting"):
+        return None
+    return await world.store.claim(vm or await world.store.vm(job.args["vm"]), job.id)
+
+
+async def _refuse_if_shared(world: World, vm: VMRecord) -> None:
+    """A disk that another VM has, too, is not deleted with this one."""
+    own = {disk.path for disk in vm.spec.disks}
+    for other in await world.store.all(VMRecord):
+        both = own & {disk.path for disk in other.spec.disks}
+        if both and other.uuid != vm.uuid:
+            raise Refused(f"{other.name} has {both.pop()}, too: it is not deleted", hint=f"vmctl show {other.name}")

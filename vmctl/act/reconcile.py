@@ -6,10 +6,12 @@ Runs after every reading of a host's domains, and leaves alone every VM that a t
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from dataclasses import replace
+from typing import Any
 
-from vmctl.act.whereabouts import ALIVE, Answer, ask
+from vmctl.act.whereabouts import Answer, alive, ask, known_as
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
@@ -17,41 +19,71 @@ from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import LEFT_OVER, DomainSeen
 from vmctl.model import Disk, PowerState, Spec
 from vmctl.records import Storage, VMRecord
+from vmctl.walls import wall
 from vmctl.world import World
 
+log = logging.getLogger("vmctl.reconcile")
 TWO_COPIES = "two copies:"
 
 
 async def reconcile(world: World, link: HostLink) -> None:
-    """Bring the registry in line with what this host shows."""
+    """Bring the registry in line with what this host shows. One VM that cannot be read stops no other."""
     if not link.online or link.domains_at is None:
         return
     known = {vm.uuid: vm for vm in await world.store.all(VMRecord)}
-    for domain in link.domains.values():
+    for domain in list(link.domains.values()):
         vm = known.get(domain.uuid)
-        if vm is None:
-            await _adopt(world, link, domain)
-        elif vm.task is None and domain.uuid not in world.moving:
-            await _follow(world, link, vm, domain)
+        with wall(log, f"{link.name}: {domain.name}"):
+            if vm is None:
+                await _adopt(world, link, domain)
+            elif vm.task is None:
+                await _follow(world, link, vm, domain)
     for vm in known.values():
-        if vm.host == link.name and vm.task is None and vm.uuid not in link.domains:
-            await _gone(world, link, vm)
-        if vm.why.startswith(TWO_COPIES) and vm.uuid not in link.domains and link.name in vm.why:
-            await world.store.change(VMRecord, vm.uuid, why="")  # a human has ended one: the next alarm is a new one
+        if vm.task is None and vm.uuid not in link.domains:
+            with wall(log, f"{link.name}: {vm.name}"):
+                await _absent(world, link, vm)
     with contextlib.suppress(HostError):  # where libvirt cannot compare CPUs, the names of its models must do
         await link.learn_cpus(vm.spec.cpu_xml for vm in known.values())
 
 
 async def _follow(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
-    try:
-        if vm.host == link.name:
-            if domain.power is not vm.power:
-                await world.store.lease(vm, link.name, domain.power, why=domain.why)
-                await world.tell("changed", vm.name, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")
-        elif domain.power in ALIVE:
-            await _elsewhere(world, link, vm, domain)
-    except (Refused, HostError):
-        return  # a task took it meanwhile, or a host said no: the next reading will do
+    if vm.host == link.name:
+        if domain.power is not vm.power:
+            await _changed(world, link, vm, domain)
+    elif alive(domain):
+        await _elsewhere(world, link, vm, domain)
+
+
+async def _changed(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
+    """It does something else than it did: its guest, or somebody on the host, has changed it."""
+    more: dict[str, Any] = {}
+    if domain.power is PowerState.STOPPED:
+        more = {"gone": (link.name,), "wanted": _still_wanted(vm, link)}
+    await world.store.lease(vm, link.name, domain.power, why=domain.why, **more)
+    await world.tell("changed", vm.name, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")
+
+
+def _still_wanted(vm: VMRecord, link: HostLink) -> str:
+    """What is wanted of a VM that ended by itself: a reboot of its host changes nothing, all else is an answer."""
+    return vm.wanted if link.rebooted else "stopped"
+
+
+async def _absent(world: World, link: HostLink, vm: VMRecord) -> None:
+    """What follows from a host that answers and does not show this VM."""
+    if vm.why.startswith(TWO_COPIES) and link.name in vm.why:
+        await world.store.change(VMRecord, vm.uuid, why="")  # a human has ended one: the next alarm is a new one
+    if vm.host == link.name:
+        await _gone(world, link, vm)
+    elif (name := known_as(vm, link.record)) is not None and await _surely_gone(world, link, vm):
+        power = PowerState.STOPPED if vm.power is PowerState.UNKNOWN else vm.power
+        told = await world.store.lease(vm, vm.host, power, gone=(name,))
+        if told.power is PowerState.STOPPED:
+            await world.tell("ended", vm.name, f"{vm.name} is not on {link.name} any more: stopped")
+
+
+async def _surely_gone(world: World, link: HostLink, vm: VMRecord) -> bool:
+    """Ask again: the list may be older than its start."""
+    return (await ask(world, link.name, vm.uuid)).sight is Sight.GONE
 
 
 async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
@@ -76,7 +108,10 @@ async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainS
         return
     elif home.sight is Sight.SILENT and here.sight is not Sight.RUNNING:
         return
-    await world.store.lease(vm, link.name, domain.power, why=domain.why, moved_at=time.time())
+    left = (vm.host,) if home.sight is Sight.GONE else ()
+    await world.store.lease(
+        vm, link.name, domain.power, gone=left, why=domain.why, moved_at=time.time(), wanted="running"
+    )
     was = f"not on {vm.host}" if vm.host else "started by somebody else"
     await world.tell("found", vm.name, f"{vm.name} runs on {link.name}, {was}")
 
@@ -90,17 +125,16 @@ async def _alarm(world: World, link: HostLink, vm: VMRecord) -> None:
 
 async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
     """Its host answers and does not have it: it ended by itself, or somebody else ended it."""
-    if vm.power is PowerState.STOPPED and not vm.adopted:
-        return
-    try:
-        if vm.adopted and vm.power is PowerState.STOPPED:
+    if vm.power is PowerState.STOPPED:
+        if vm.adopted and not vm.transient:
             await world.store.remove(VMRecord, vm.uuid)
             await world.tell("forgotten", vm.name, f"{vm.name} was undefined on {link.name} and is forgotten")
-        elif (await ask(world, link.name, vm.uuid)).sight is Sight.GONE:  # the list may be older than its start
-            await world.store.lease(vm, vm.host if vm.adopted else "", PowerState.STOPPED)
-            await world.tell("ended", vm.name, f"{vm.name} is no longer on {link.name}: stopped")
-    except Refused:
-        return
+    elif await _surely_gone(world, link, vm):
+        wanted = _still_wanted(vm, link)
+        host = vm.host if vm.adopted else ""
+        await world.store.lease(vm, host, PowerState.STOPPED, gone=(link.name,), wanted=wanted)
+        why = f"{link.name} was rebooted" if link.rebooted else "it ended by itself, or somebody ended it"
+        await world.tell("ended", vm.name, f"{vm.name} is no longer on {link.name}: stopped; {why}")
 
 
 async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
@@ -114,8 +148,17 @@ async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
         return  # it ended meanwhile, or the next reading will do
     ours = seen.spec is not None and seen.spec.uuid == domain.uuid
     spec = seen.spec if ours and seen.spec else await _spec_of(world, link, seen)
+    runs = alive(domain)
     record = VMRecord(
-        spec, time.time(), host=link.name, power=domain.power, adopted=not ours, definition="" if ours else xml
+        spec,
+        time.time(),
+        host=link.name,
+        power=domain.power,
+        adopted=not ours,
+        definition="" if ours else xml,
+        transient=not ours and not domain.persistent,
+        may_run_on={link.name: link.record.machine} if runs else {},
+        wanted="running" if runs else "",
     )
     try:
         await world.store.add_vm(record)

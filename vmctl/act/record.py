@@ -10,15 +10,17 @@ from vmctl.records import DecisionRecord
 from vmctl.world import World
 
 
-async def placement(world: World, kind: str, found: Placement | NoPlace, cluster: Cluster, who: str) -> None:
-    """Keep a placement, taken or refused."""
+async def placement(
+    world: World, kind: str, uuid: str, found: Placement | NoPlace, cluster: Cluster, who: str, why: str = ""
+) -> None:
+    """Keep a placement, taken or refused, under the VM's UUID; `why`: the reason that a plan gave for it."""
     detail = placement_json(found) | {"inputs": inputs(cluster)}
     host = found.host if isinstance(found, Placement) else ""
-    await world.store.add(DecisionRecord(kind, found.vm, found.why, time.time(), None, host, detail, who))
+    await world.store.add(DecisionRecord(kind, uuid, why or found.why, time.time(), None, host, detail, who))
 
 
 async def plan(world: World, kind: str, subject: str, made: Plan, cluster: Cluster, who: str) -> None:
-    """Keep a plan, and for each of its moves a decision about the VM that moves."""
+    """Keep a plan; each of its moves is a decision of its own once it is made, with the plan's reason."""
     now = time.time()
     detail = plan_json(made) | {"inputs": inputs(cluster)}
     await world.store.add(DecisionRecord(kind, subject, made.why, now, None, "", detail, who))

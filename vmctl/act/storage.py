@@ -6,12 +6,13 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from vmctl.act import disks
-from vmctl.errors import NotFound, Refused, Usage, VmctlError
+from vmctl.act.made import Made
+from vmctl.errors import HostError, NotFound, Refused, Usage, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
 from vmctl.model import bad_name
@@ -130,6 +131,8 @@ def read_chunks(path: Path, job: Job) -> Iterator[bytes]:
 async def image_add(world: World, job: Job) -> dict[str, Any]:
     """Task: upload a disk image (and a kernel and initrd, where the guest is booted directly) to a storage."""
     name = job.args["name"]
+    if job.journal.get("storage"):
+        return await _finish_image(world, job)
     if (problem := bad_name(name)) is not None:
         raise Usage(problem)
     if await world.store.find(Image, name) is not None:
@@ -138,32 +141,59 @@ async def image_add(world: World, job: Job) -> dict[str, Any]:
     link = world.any_online(storage.hosts)
     await disks.ensure(link, storage)
     format_, size = await asyncio.to_thread(inspect, Path(job.args["file"]))
-    files = {"disk": (job.args["file"], f"image-{name}.{format_}")}
-    for part in ("kernel", "initrd"):
-        if job.args.get(part):
-            files[part] = (job.args[part], f"image-{name}.{part}")
-    paths = {}
+    token = secrets.token_hex(8)
+    await job.note("uploading", storage=storage.name)
+    made, paths = Made(job, storage), {}
     try:
-        for part, (source, volume) in files.items():
-            await job.note(f"uploading {part}")
-            paths[part] = await _upload(link, storage, Path(source), volume, job)
-    except BaseException:
-        for _, volume in files.values():
-            await link.virt.delete_volume(storage.path, volume)
+        for part, suffix in (("file", format_), ("kernel", "kernel"), ("initrd", "initrd")):
+            if source := job.args.get(part):
+                paths[part] = await _upload(link, storage, Path(source), f"image-{name}-{token}.{suffix}", job, made)
+        image = Image(
+            name,
+            storage.name,
+            paths["file"],
+            time.time(),
+            format_,
+            size,
+            paths.get("kernel", ""),
+            paths.get("initrd", ""),
+            job.args.get("cmdline") or "",
+        )
+        await world.store.insert(image)
+    except VmctlError:
+        await _undo_image(world, job, storage)
         raise
-    image = Image(
-        name,
-        storage.name,
-        paths["disk"],
-        time.time(),
-        format_,
-        size,
-        paths.get("kernel", ""),
-        paths.get("initrd", ""),
-        job.args.get("cmdline") or "",
-    )
-    await world.store.put(image)
-    return {"image": name, "path": image.path, "format": format_, "size_bytes": size}
+    await world.tell("image", name, f"image {name} was added to {storage.name}", job.task.who)
+    return _added(image)
+
+
+def _added(image: Image) -> dict[str, Any]:
+    return {"image": image.name, "path": image.path, "format": image.format, "size_bytes": image.size_bytes}
+
+
+async def _undo_image(world: World, job: Job, storage: Storage) -> None:
+    """Take away what was uploaded, and nothing else."""
+    made = Made(job, storage)
+    if not made.names:
+        return
+    try:
+        link = world.any_online(storage.hosts)
+        await disks.ensure(link, storage)
+        await made.undo(link)
+    except VmctlError as left:
+        names = ", ".join(f"{storage.path}/{name}" for name in made.names)
+        job.say(f"left on {storage.name}: {names}: {left.message}")
+
+
+async def _finish_image(world: World, job: Job) -> dict[str, Any]:
+    """A controller died in an upload: an image that is registered is done, anything else is undone."""
+    storage = await world.store.get(Storage, job.journal["storage"])
+    image = await world.store.find(Image, job.args["name"])
+    if image is not None and image.path.rpartition("/")[2] in Made(job, storage).names:
+        return _added(image)
+    await world.wait_any_online(storage.hosts)
+    await _undo_image(world, job, storage)
+    raise Refused(f"image {job.args['name']} was not added: the controller ended first", hint="give the command again")
 
 
 async def _storage(world: World, name: str) -> Storage:
@@ -177,9 +207,10 @@ async def _storage(world: World, name: str) -> Storage:
     raise Usage("there are several storages: say which", hint=f"--storage {'|'.join(s.name for s in found)}")
 
 
-async def _upload(link: HostLink, storage: Storage, source: Path, volume: str, job: Job) -> str:
+async def _upload(link: HostLink, storage: Storage, source: Path, volume: str, job: Job, made: Made) -> str:
     size = (await asyncio.to_thread(source.stat)).st_size
-    path = await link.virt.create_volume(storage.path, domainxml.volume(volume, "raw", size))
+    async with made.making(f"uploading {source.name}", volume):
+        path = await link.virt.create_volume(storage.path, domainxml.volume(volume, "raw", size))
     await link.virt.upload(storage.path, volume, read_chunks(source, job))
     return path
 
@@ -200,18 +231,24 @@ def inspect(path: Path) -> tuple[str, int]:
 
 
 async def image_remove(world: World, job: Job) -> dict[str, Any]:
-    """Task: delete an image that no VM's disk is built on."""
-    image = await world.store.get(Image, job.args["name"])
-    users = [vm.name for vm in await world.store.all(VMRecord) if vm.spec.image == image.name]
-    if users:
-        raise Refused(
-            f"disks of {', '.join(users[:5])} are built on image {image.name}", hint="vmctl delete them first"
-        )
-    storage = await world.store.get(Storage, image.storage)
-    link = world.any_online(storage.hosts)
-    await disks.ensure(link, storage)
-    for path in (image.path, image.kernel, image.initrd):
-        if path:
+    """Task: delete an image that no VM's disk is built on.
+
+    It is forgotten first, in one step with looking for its users: no VM can be made from it any more. What it was is in
+    the journal for whoever takes over, and it is registered again where its files cannot be deleted.
+    """
+    kept: dict[str, Any] = job.journal.get("image") or {}
+    image = Image(**kept) if kept else await world.store.get(Image, job.args["name"])
+    await job.note("forgetting it", image=asdict(image))
+    if await world.store.find(Image, image.name) == image:
+        await world.store.take_image(image.name)
+    try:
+        storage = await world.store.get(Storage, image.storage)
+        link = await world.wait_any_online(storage.hosts)
+        await disks.ensure(link, storage)
+        for path in filter(None, (image.path, image.kernel, image.initrd)):
             await link.virt.delete_volume(storage.path, path.rsplit("/", 1)[-1])
-    await world.store.remove(Image, image.name)
+    except HostError:
+        await world.store.insert(image)
+        raise
+    await world.tell("image", image.name, f"image {image.name} was deleted", job.task.who)
     return {"image": image.name}

@@ -1,4 +1,9 @@
-"""Where a VM really is: every host that may hold it is asked; a host that does not answer is an answer too."""
+"""Where a VM really is: every host that may hold it is asked; a host that does not answer is an answer too.
+
+What nobody has seen to be gone may still run. A lock that is free proves nothing: the server of a network file system
+frees the lock of a host that was cut off, and the VM there runs on (tried with GlusterFS: both copies wrote). So only
+the host's own word counts, or an admin's, who signs for it by the VM's name.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,12 @@ import asyncio
 from dataclasses import dataclass
 
 from vmctl.decide.outcome import Sight
-from vmctl.errors import HostError, NotFound, Refused
+from vmctl.errors import HostError, NotFound, Refused, Usage
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import DomainSeen
 from vmctl.model import PowerState
-from vmctl.records import VMRecord
+from vmctl.records import HostRecord, VMRecord
 from vmctl.world import World
-
-ALIVE = (PowerState.RUNNING, PowerState.PAUSED, PowerState.STOPPING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ async def ask(world: World, host: str, uuid: str) -> Answer:
     """Read the VM's domain on one host, now."""
     link = world.links.get(host)
     if link is None or not link.online:
-        return Answer(host, Sight.SILENT, why=link.why if link else "not registered")
+        return Answer(host, Sight.SILENT, why=link.why if link else "it is not registered")
     try:
         return sight_of(host, await link.virt.domain(uuid))
     except HostError as err:
@@ -44,34 +47,98 @@ async def ask(world: World, host: str, uuid: str) -> Answer:
 
 
 def sight_of(host: str, domain: DomainSeen | None) -> Answer:
-    """A domain as the outcome table sees it."""
-    if domain is None or domain.power not in ALIVE:
+    """A domain as the outcome table sees it. Only one that is off is gone: a crashed one may keep its QEMU."""
+    if domain is None or domain.power is PowerState.STOPPED:
         return Answer(host, Sight.GONE, domain)
-    paused = domain.power is PowerState.PAUSED
-    return Answer(host, Sight.PAUSED if paused else Sight.RUNNING, domain)
+    runs = domain.power in (PowerState.RUNNING, PowerState.STOPPING)
+    return Answer(host, Sight.RUNNING if runs else Sight.PAUSED, domain)
 
 
-async def refuse_if_elsewhere(world: World, vm: VMRecord) -> None:
-    """Refuse a start while the VM runs anywhere, whoever started it, or may still run on a host that is silent."""
+def alive(domain: DomainSeen | None) -> bool:
+    """Whether a host shows a QEMU for it, whatever that does."""
+    return sight_of("", domain).sight is not Sight.GONE
+
+
+def known_as(vm: VMRecord, host: HostRecord) -> str | None:
+    """The name under which the VM was on this machine, if it may still run there.
+
+    A host that was added again may have another name, and another machine may have its old one.
+    """
+    for name, machine in vm.may_run_on.items():
+        if machine == host.machine if machine and host.machine else name == host.name:
+            return name
+    return None
+
+
+async def unproven(world: World, vm: VMRecord) -> tuple[str, ...]:
+    """Why the VM may still run, a sentence per host; empty when it surely runs nowhere.
+
+    Every host is asked. Refused when one shows it.
+    """
     answers = await asyncio.gather(*(ask(world, host, vm.uuid) for host in world.links))
+    gone: set[str] = set()
+    silent: dict[str, str] = {}
     for answer in answers:
         if answer.sight in (Sight.RUNNING, Sight.PAUSED):
-            raise Refused(f"{vm.name} already runs on {answer.host} ({answer.sight})", hint=f"vmctl show {vm.name}")
-        if answer.sight is Sight.SILENT and answer.host == vm.host:
-            raise Refused(
-                f"{vm.name} may still run on {answer.host}, which does not answer: {answer.why}",
-                hint=f"vmctl host check {answer.host}",
-            )
+            raise Refused(f"{vm.name} already runs on {answer.host} ({answer.sight})", hint=f"vmctl stop {vm.name}")
+        name = known_as(vm, world.links[answer.host].record)
+        if name is not None and answer.sight is Sight.GONE:
+            gone.add(name)
+        elif name is not None:
+            silent[name] = f"{name}, which does not answer: {answer.why}"
+    if vm.power is PowerState.STOPPED:
+        return ()
+    if not vm.may_run_on:
+        return (f"{vm.name} may still run: where it was last is not known",) if vm.power is PowerState.UNKNOWN else ()
+    left = [name for name in vm.may_run_on if name not in gone]
+    return tuple(f"{vm.name} may still run on {silent.get(name) or f'{name}, which was removed'}" for name in left)
+
+
+async def prove_off(world: World, vm: VMRecord, verb: str, signed: str, who: str) -> VMRecord:
+    """See that the VM runs nowhere, or take an admin's word for it; the VM, known to be stopped.
+
+    `signed` is the VM's name where the admin says: I know that it is off. Refused names what must be true.
+    """
+    check_signature(vm, signed)
+    doubts = await unproven(world, vm)
+    if doubts and not signed:
+        raise Refused(
+            doubts[0],
+            lines=doubts[1:],
+            hint=f"vmctl host list; if you know that it is off there: vmctl {verb} {vm.name} --i-know-it-is-off",
+        )
+    if doubts:
+        await world.tell(
+            "signed", vm.name, f"{who or 'somebody'} signed that {vm.name} is off; {'; '.join(doubts)}", who
+        )
+    if vm.power is PowerState.STOPPED:
+        return vm
+    home = vm.host if vm.adopted else ""
+    return await world.store.lease(vm, home, PowerState.STOPPED, gone=vm.may_run_on)
+
+
+def check_signature(vm: VMRecord, signed: str) -> None:
+    """Who signs that a VM is off writes its name. Raises Usage."""
+    if signed and signed != vm.name:
+        raise Usage(f"the name that was typed is {signed!r}, not {vm.name!r}: nothing was done")
 
 
 async def home(world: World, vm: VMRecord) -> HostLink:
     """The link to the host where the VM runs. Refused when it does not run."""
-    if not vm.host or vm.power in (PowerState.STOPPED, PowerState.CRASHED):
-        raise Refused(f"{vm.name} does not run", hint=f"vmctl start {vm.name}")
+    if not vm.host or vm.power is PowerState.STOPPED:
+        raise _does_not_run(vm, "")
     link = world.online(vm.host)
     try:
         if await link.virt.domain(vm.uuid) is None:
             raise NotFound(f"{vm.host} does not have {vm.name} any more")
     except NotFound as err:
-        raise Refused(f"{vm.name} does not run: {err.message}", hint=f"vmctl start {vm.name}") from err
+        raise _does_not_run(vm, f": {err.message}") from err
     return link
+
+
+def _does_not_run(vm: VMRecord, why: str) -> Refused:
+    if not vm.host and vm.power is PowerState.UNKNOWN:
+        return Refused(
+            f"where {vm.name} runs is not known: {vm.why or 'nobody shows it'}", hint=f"vmctl show {vm.name}"
+        )
+    return Refused(f"{vm.name} does not run{why}", hint=f"vmctl start {vm.name}")

@@ -81,16 +81,18 @@ class Create(Request):
 
 
 class Start(Request):
-    """Empty host: placement chooses."""
+    """Empty host: placement chooses. `i_know_it_is_off`: the VM's name, by whoever signs that it runs nowhere."""
 
     host: str = ""
+    i_know_it_is_off: str = ""
 
 
 class Stop(Request):
-    """`force` pulls the plug; 0 s means the default time."""
+    """`force` pulls the plug; 0 s means the default time. `i_know_it_is_off`: as in Start."""
 
     force: bool = False
     timeout_s: float = Field(0.0, ge=0)
+    i_know_it_is_off: str = ""
 
 
 class Migrate(Request):

@@ -54,6 +54,8 @@ def vm(world: World, record: VMRecord, seen: VM) -> dict[str, Any]:
         "health": world.guests.word(record.uuid),
         "heal": record.heal,
         "host": record.host,
+        "last_host": record.last_host,
+        "may_run_on": sorted(record.may_run_on),
         "moving_to": seen.moving_to,
         "why": record.why,
         "cpus": spec.cpus,

@@ -7,13 +7,14 @@ from typing import Any
 from fastapi import APIRouter
 
 from vmctl.act import checks, create, power
+from vmctl.act.whereabouts import check_signature
 from vmctl.api import requests, views
 from vmctl.api.shared import Now, submit
 from vmctl.controller import Controller
 from vmctl.decide.place import place
 from vmctl.decisions import inputs, placement_json
 from vmctl.errors import NotFound, Usage
-from vmctl.model import VM
+from vmctl.model import VM, PowerState
 from vmctl.observe import observe
 from vmctl.records import VMRecord
 
@@ -63,7 +64,8 @@ async def _dry_run(controller: Controller, vm: VM, host: str) -> dict[str, Any]:
 async def start_vm(controller: Now, name: str, asked: requests.Start) -> dict[str, Any]:
     """Start it."""
     vm = await controller.world.store.vm(name)
-    return await submit(controller, "start", vm.name, vm=vm.uuid, host=asked.host)
+    check_signature(vm, asked.i_know_it_is_off)
+    return await submit(controller, "start", vm.name, vm=vm.uuid, **asked.model_dump())
 
 
 @router.post("/vms/{name}/start/dry-run")
@@ -76,6 +78,7 @@ async def start_dry_run(controller: Now, name: str, asked: requests.Start) -> di
 async def stop_vm(controller: Now, name: str, asked: requests.Stop) -> dict[str, Any]:
     """Shut it down."""
     vm = await controller.world.store.vm(name)
+    check_signature(vm, asked.i_know_it_is_off)
     return await submit(controller, "stop", vm.name, vm=vm.uuid, **asked.model_dump())
 
 
@@ -98,10 +101,21 @@ async def check_migration(controller: Now, name: str) -> dict[str, Any]:
 async def why_vm(controller: Now, name: str, at: float | None = None) -> dict[str, Any]:
     """The newest decision about it, or the one in force at a time."""
     vm = await controller.world.store.vm(name)
-    found = await controller.world.store.decisions(vm.name, before=at)
+    found = await controller.world.store.decisions(vm.uuid, before=at)
     if not found:
-        raise NotFound(f"nothing was decided about {vm.name}: it was found running, or that time is too early")
+        found = await controller.world.store.decisions(vm.name, before=at)  # as earlier versions kept them
+    found = [one for one in found if one.made_at >= vm.created_at - 1]  # not of an earlier VM of this name
+    if not found:
+        raise NotFound(f"nothing was decided about {vm.name}: {_never_placed(vm, at)}", hint=f"vmctl show {vm.name}")
     return views.decision(found[0]) | {"now_on": vm.host}
+
+
+def _never_placed(vm: VMRecord, at: float | None) -> str:
+    if at is not None:
+        return "not until then"
+    if vm.adopted:
+        return f"it was found on {vm.host or 'a host'}, and adopted"
+    return "it was made, and never started" if vm.power is PowerState.STOPPED else "it was found running"
 
 
 @router.post("/vms/{name}/{verb}", status_code=202)
@@ -114,7 +128,8 @@ async def poke_vm(controller: Now, name: str, verb: str) -> dict[str, Any]:
 
 
 @router.delete("/vms/{name}", status_code=202)
-async def delete_vm(controller: Now, name: str) -> dict[str, Any]:
+async def delete_vm(controller: Now, name: str, i_know_it_is_off: str = "") -> dict[str, Any]:
     """Delete it and its disks."""
     vm = await controller.world.store.vm(name)
-    return await submit(controller, "delete", vm.name, vm=vm.uuid)
+    check_signature(vm, i_know_it_is_off)
+    return await submit(controller, "delete", vm.name, vm=vm.uuid, i_know_it_is_off=i_know_it_is_off)

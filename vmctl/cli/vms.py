@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,32 @@ from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
 from vmctl.cli.why import print_placement
 
+SIGNED = click.option(
+    "--i-know-it-is-off",
+    "signed",
+    is_flag=True,
+    help="Sign that the VM runs nowhere, where its host cannot say so. Asks for the VM's name.",
+)
 NAMES = click.argument("names", nargs=-1, required=True, shell_complete=complete.vms, metavar="NAME...")
+
+
+def _sign(names: tuple[str, ...], signed: bool) -> dict[str, str]:
+    """VM -> its name as it was typed by who signs that it is off; empty where nobody signs."""
+    if not signed:
+        return {}
+    typed = {}
+    for name in names:
+        found = Client().get("vms", name)
+        where = ", ".join(found["may_run_on"]) or "the host it was on"
+        print(
+            f"{name}: its QEMU must have ended on {where}: the machine is powered off, was rebooted, or has no such "
+            "process.\nIf it still runs there, two copies will write one disk, or its disk is deleted below it.",
+            file=sys.stderr,
+        )
+        typed[name] = click.prompt(f"type the VM's name to sign for {name}", default="", show_default=False, err=True)
+        if typed[name] != found["name"]:
+            raise errors.Refused(f"{typed[name]!r} is not {found['name']!r}: nothing was done")
+    return typed
 
 
 def _each(
@@ -50,9 +76,12 @@ def _each(
 @NAMES
 @click.option("--host", default="", shell_complete=complete.hosts, help="Leave placement no choice.")
 @click.option("--dry-run", is_flag=True, help="Show the best three hosts, and why.")
+@SIGNED
 @output.option
 @follow.options
-def start(names: tuple[str, ...], host: str, dry_run: bool, form: str, detach: bool, timeout: float) -> None:
+def start(
+    names: tuple[str, ...], host: str, dry_run: bool, signed: bool, form: str, detach: bool, timeout: float
+) -> None:
     """Start VMs where placement says.
 
     Example: vmctl start web1 web2
@@ -62,8 +91,10 @@ def start(names: tuple[str, ...], host: str, dry_run: bool, form: str, detach: b
             print_placement(Client().post("vms", name, "start", "dry-run", body={"host": host}), form)
         return
 
+    typed = _sign(names, signed)
+
     def call(client: Client, name: str) -> Any:
-        return client.post("vms", name, "start", body={"host": host})
+        return client.post("vms", name, "start", body={"host": host, "i_know_it_is_off": typed.get(name, "")})
 
     _each(
         names,
@@ -79,16 +110,28 @@ def start(names: tuple[str, ...], host: str, dry_run: bool, form: str, detach: b
 @NAMES
 @click.option("--force", is_flag=True, help="Pull the plug instead of asking the guest.")
 @click.option("--shutdown-timeout", type=float, default=0.0, help="How long the guest may take, in seconds (120).")
+@SIGNED
 @output.option
 @follow.options
-def stop(names: tuple[str, ...], force: bool, shutdown_timeout: float, form: str, detach: bool, timeout: float) -> None:
+def stop(
+    names: tuple[str, ...],
+    force: bool,
+    shutdown_timeout: float,
+    signed: bool,
+    form: str,
+    detach: bool,
+    timeout: float,
+) -> None:
     """Shut VMs down through their guests, and wait.
 
     Example: vmctl stop web1
     """
 
+    typed = _sign(names, signed)
+
     def call(client: Client, name: str) -> Any:
-        return client.post("vms", name, "stop", body={"force": force, "timeout_s": shutdown_timeout})
+        body = {"force": force, "timeout_s": shutdown_timeout, "i_know_it_is_off": typed.get(name, "")}
+        return client.post("vms", name, "stop", body=body)
 
     _each(names, form, call, lambda t: f"{t['subject']} is stopped", detach, timeout)
 
@@ -115,17 +158,25 @@ resume = _poke("resume", "Let paused VMs go on.", "runs again")
 @click.command()
 @NAMES
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@SIGNED
 @output.option
 @follow.options
-def delete(names: tuple[str, ...], yes: bool, form: str, detach: bool, timeout: float) -> None:
+def delete(names: tuple[str, ...], yes: bool, signed: bool, form: str, detach: bool, timeout: float) -> None:
     """Delete stopped VMs and their disks; running ones are refused.
 
     Example: vmctl delete web1
     """
-    for name in names:  # look first: nobody should confirm what is then refused
-        found = Client().get("vms", name)
-        if found["power"] != "stopped":
-            raise errors.Refused(f"{name} is {found['power']} on {found['host']}", hint=f"vmctl stop {name}")
-    if not yes and not click.confirm(f"delete {', '.join(names)} and their disks for good?", err=True):
-        raise errors.Refused("nothing was deleted")
-    _each(names, form, lambda c, name: c.delete("vms", name), lambda t: f"{t['subject']} is deleted", detach, timeout)
+    typed = _sign(names, signed)
+    if not typed and not yes:
+        for name in names:  # look first: nobody should confirm what is then refused
+            found = Client().get("vms", name)
+            if found["power"] != "stopped":
+                where = f" on {found['host']}" if found["host"] else ""
+                raise errors.Refused(f"{name} is {found['power']}{where}", hint=f"vmctl stop {name}")
+        if not click.confirm(f"delete {', '.join(names)} and their disks for good?", err=True):
+            raise errors.Refused("nothing was deleted")
+
+    def call(client: Client, name: str) -> Any:
+        return client.delete("vms", name, i_know_it_is_off=typed.get(name))
+
+    _each(names, form, call, lambda t: f"{t['subject']} is deleted", detach, timeout)

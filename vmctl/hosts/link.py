@@ -45,6 +45,8 @@ class HostLink:
         self.cpus: dict[str, bool] = {}  # guests' <cpu> elements, and whether this host can give them
         self.domains: dict[str, DomainSeen] = {}
         self.domains_at: float | None = None  # monotonic
+        self.boot_id = ""  # of the boot that it is in, once it was heard
+        self.rebooted = False  # it is in another boot than the registry knows of: what ran there has ended with that
         self.on_sample: OnSample = lambda _link, _sample: None
         self.on_domains: OnDomains = lambda _link: None
         target = Target(record.name, record.address, record.port, record.ssh_user, record.host_key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -125,22 +126,53 @@ class Store:
         async with database.session(self._engine) as db:
             await db.execute(delete(TABLES[kind]).where(column == key))
 
+    async def insert(self, record: Any) -> None:
+        """Add a record with a key of its own; Refused when there is one with that key."""
+        kind = type(record)
+        row = database.to_row(TABLES[kind], record)
+        async with database.session(self._engine) as db:
+            key = next(iter(TABLES[kind].__table__.primary_key)).name  # type: ignore[attr-defined]
+            if await db.get(TABLES[kind], getattr(row, key)) is not None:
+                what = WORDS.get(kind, kind.__name__)
+                raise Refused(f"there is already a {what} {getattr(row, key)!r}".replace("a image", "an image"))
+            db.add(row)
+
+    # -- images
+
+    async def take_image(self, name: str) -> None:
+        """Forget an image that no VM is made from; Refused names those that are."""
+        async with database.session(self._engine) as db:
+            vms = await _read_all(db, VMRecord)
+            users = [vm.name for vm in vms if vm.spec.image == name]
+            if users:
+                some = ", ".join(users[:5])
+                raise Refused(f"disks of {some} are built on image {name}", hint=f"vmctl delete {' '.join(users[:5])}")
+            await db.execute(delete(ImageRow).where(col(ImageRow.name) == name))
+
     # -- VMs
 
-    async def vm(self, name: str) -> VMRecord:
-        """The VM of that name or UUID."""
+    async def find_vm(self, name: str) -> VMRecord | None:
+        """The VM of that name or UUID, if there is one."""
         found = await self.all(VMRecord, (col(VMRow.name) == name) | (col(VMRow.uuid) == name))
-        if not found:
-            raise missing("VM", name)
-        return found[0]
+        return found[0] if found else None
 
-    async def add_vm(self, record: VMRecord) -> None:
-        """Register a new VM; Refused when the name is taken."""
+    async def vm(self, name: str) -> VMRecord:
+        """The VM of that name or UUID. Raises NotFound."""
+        found = await self.find_vm(name)
+        if found is None:
+            raise missing("VM", name)
+        return found
+
+    async def add_vm(self, record: VMRecord, *, made: bool = False) -> None:
+        """Register a VM; Refused when the name is taken. One that is just `made` needs its image to be still there."""
         async with database.session(self._engine) as db:
             same = (col(VMRow.name) == record.name) | (col(VMRow.uuid) == record.uuid)
             taken = (await db.execute(select(VMRow).where(same))).first()
             if taken is not None:
                 raise Refused(f"there is already a VM {record.name!r}", hint=f"vmctl show {record.name}")
+            image = record.spec.image
+            if made and image and await db.get(ImageRow, image) is None:
+                raise missing("image", image)
             db.add(database.to_row(VMRow, record))
 
     async def claim(self, vm: VMRecord, task: int) -> VMRecord:
@@ -159,22 +191,69 @@ class Store:
             raise Refused(f"{vm.name} is busy: {what} holds it", hint=f"vmctl task attach {row.task}")
 
     async def end_task(self, task: int, **values: Any) -> None:
-        """Write a task's end, and let go of every VM that it holds."""
+        """Write a task's end, and let go of every VM that it holds and of what was promised to it."""
         async with database.session(self._engine) as db:
-            await db.execute(update(VMRow).where(col(VMRow.task) == task).values(task=None))
+            freed = {"task": None, "moving_to": "", "copying": False}
+            await db.execute(update(VMRow).where(col(VMRow.task) == task).values(**freed))
             await db.execute(update(TaskRow).where(col(TaskRow.id) == task).values(**database.columns(values)))
 
-    async def lease(self, vm: VMRecord, host: str, power: PowerState, **more: Any) -> VMRecord:
-        """Write where a VM is: takes a new epoch, and is refused when somebody else took one since `vm` was read."""
+    async def lease(
+        self,
+        vm: VMRecord,
+        host: str,
+        power: PowerState,
+        *,
+        gone: Iterable[str] = (),
+        also: Iterable[str] = (),
+        **more: Any,
+    ) -> VMRecord:
+        """Write where a VM is: takes a new epoch, and is refused when somebody else took one since `vm` was read.
+
+        `gone`: hosts that were seen not to have it, or for which an admin signed; `also`: further ones where it may run
+        from now on. A VM that may still run somewhere is not stopped, whatever `power` says: it is UNKNOWN.
+        """
         async with database.session(self._engine) as db:
+            may = {name: machine for name, machine in vm.may_run_on.items() if name not in set(gone)}
+            for name in {*also, host} - {""} if power is not PowerState.STOPPED else ():
+                kept = await db.get(HostRow, name)
+                may[name] = str(kept.about.get("host_uuid") or "") if kept is not None else ""
+            if power is PowerState.STOPPED and may:
+                power, more = PowerState.UNKNOWN, {"why": f"may still run on {', '.join(may)}"} | more
             same = (col(VMRow.uuid) == vm.uuid) & (col(VMRow.epoch) == vm.epoch)
-            values = database.columns({"host": host, "power": power, "why": "", **more})
+            values = database.columns({"host": host, "power": power, "why": "", "may_run_on": may, **more})
             done = await db.execute(update(VMRow).where(same).values(epoch=vm.epoch + 1, **values))
             if done.rowcount != 1:  # type: ignore[attr-defined]
                 raise Refused(f"{vm.name} was changed by somebody else meanwhile", hint=f"vmctl show {vm.name}")
             row = await db.get(VMRow, vm.uuid, populate_existing=True)
             assert row is not None
             return database.to_record(VMRecord, row)
+
+    # -- hosts
+
+    async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
+        """Forget a host, in one step with what is known of its VMs: (adopted VMs forgotten, VMs that may still run).
+
+        Refused while a task holds one of them.
+        """
+        async with database.session(self._engine) as db:
+            vms = [vm for vm in await _read_all(db, VMRecord) if name in (vm.host, vm.moving_to)]
+            if any(vm.task is not None for vm in vms):
+                raise Refused(f"tasks hold VMs of {name}", hint="vmctl task list")
+            forgotten = [vm for vm in vms if vm.adopted]
+            kept = [vm for vm in vms if not vm.adopted and vm.power is not PowerState.STOPPED]
+            await db.execute(delete(VMRow).where(col(VMRow.uuid).in_([vm.uuid for vm in forgotten])))
+            host = await db.get(HostRow, name)
+            machine = str(host.about.get("host_uuid") or "") if host is not None else ""
+            for vm in kept:
+                why, may = f"was on {name} when that was removed", {name: machine} | vm.may_run_on
+                values = database.columns({"host": "", "power": PowerState.UNKNOWN, "why": why, "may_run_on": may})
+                held = update(VMRow).where(col(VMRow.uuid) == vm.uuid)
+                await db.execute(held.values(epoch=vm.epoch + 1, **values))
+            for storage in await _read_all(db, Storage):
+                hosts = [host for host in storage.hosts if host != name]
+                await db.execute(update(StorageRow).where(col(StorageRow.name) == storage.name).values(hosts=hosts))
+            await db.execute(delete(HostRow).where(col(HostRow.name) == name))
+            return [vm.name for vm in forgotten], [vm.name for vm in kept]
 
     # -- tasks, decisions, events
 

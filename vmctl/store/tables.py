@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, MetaData, text
+from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, MetaData, false, text, true
 from sqlmodel import Field, SQLModel
 
 NAMING = {
@@ -22,6 +23,11 @@ class Base(SQLModel):
     metadata = MetaData(naming_convention=NAMING)
 
 
+def _json(default: str, factory: Callable[[], Any]) -> Any:
+    """A column of JSON that rows from before it have, too."""
+    return Field(default_factory=factory, sa_column=Column(JSON, nullable=False, server_default=default))
+
+
 class HostRow(Base, table=True):
     """A registered host."""
 
@@ -36,6 +42,8 @@ class HostRow(Base, table=True):
     draining: bool = False
     labels: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     about: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    boot_id: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    lost_at: float | None = None
     added_at: float
 
 
@@ -81,6 +89,17 @@ class VMRow(Base, table=True):
     definition: str = ""  # an adopted VM's own XML
     moved_at: float | None = None
     heal: str = Field(default="off", sa_column_kwargs={"server_default": "off"})
+    may_run_on: dict[str, str] = _json("{}", dict)
+    wanted: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    autostart: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
+    restarts: list[float] = _json("[]", list)
+    moving_to: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    copying: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    heals: list[float] = _json("[]", list)
+    sick_since: float | None = None
+    dirty_mib_s: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
+    transient: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    drift: list[str] = _json("[]", list)
     created_at: float
 
 
@@ -102,6 +121,7 @@ class TaskRow(Base, table=True):
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
+    cancel_asked: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     __table_args__ = (Index("ix_task_state", "state"), Index("ix_task_subject", "subject"))
 
 
@@ -129,6 +149,7 @@ class EventRow(Base, table=True):
     subject: str
     text: str
     at: float = Field(index=True)
+    who: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class MeanRow(Base, table=True):

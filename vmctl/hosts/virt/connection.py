@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from vmctl.errors import HostError, LibvirtError, NoAnswer, NotFound
+from vmctl.errors import HostError, LibvirtError, NoAnswer, NotFound, NotSent
 
 T = TypeVar("T")
 THREADS = 4
+# How libvirt's client says that its connection broke while it waited for a reply, which then is not known.
+LOST = ("client socket is closed", "End of file while reading data", "Cannot write data", "Cannot recv data")
 LIFECYCLE = {
     libvirt.VIR_DOMAIN_EVENT_STARTED: "started",
     libvirt.VIR_DOMAIN_EVENT_SUSPENDED: "suspended",
@@ -76,7 +78,7 @@ class Connection:
         self._on_event: Callable[[DomainEvent], None] | None = None
 
     async def open(self, socket: Path, on_event: Callable[[DomainEvent], None]) -> None:
-        """Connect, with keepalive and lifecycle events. Raises LibvirtError, NoAnswer."""
+        """Connect, with keepalive and lifecycle events. Raises LibvirtError, NoAnswer, NotSent."""
         start_event_thread()
         loop = asyncio.get_running_loop()
         self._on_event = lambda event: _deliver(loop, on_event, event)
@@ -86,7 +88,10 @@ class Connection:
     def _open(self) -> Any:
         if not self._uri:
             raise self._no_connection()
-        conn = libvirt.open(self._uri)
+        try:
+            conn = libvirt.open(self._uri)
+        except libvirt.libvirtError as err:
+            raise NotSent(f"libvirt on {self.host} cannot be reached: {err.get_error_message()}") from None
         self._opened.append(conn)
         conn.setKeepAlive(self._keepalive_s, 3)
         return conn
@@ -128,7 +133,7 @@ class Connection:
             return False
         try:
             return bool(await self._run(self._events.isAlive, timeout_s=5.0))
-        except (LibvirtError, NoAnswer):
+        except HostError:
             return False
 
     async def _run(self, call: Callable[..., T], *args: Any, timeout_s: float | None = None) -> T:
@@ -142,11 +147,14 @@ class Connection:
             return await asyncio.wait_for(asyncio.shield(future), limit)
         except TimeoutError:
             future.add_done_callback(_forget)
-            name = getattr(call, "__name__", "call")
-            raise NoAnswer(f"libvirt on {self.host} did not answer {name.strip('_')} within {limit:g} s") from None
+            raise NoAnswer(f"libvirt on {self.host} did not answer within {limit:g} s") from None
+        except asyncio.CancelledError:
+            if future.cancelled() and not _being_cancelled():  # the reaper took it out of the queue
+                raise NotSent(f"the connection to libvirt on {self.host} was lost before it was asked") from None
+            raise
 
-    def _no_connection(self) -> LibvirtError:
-        return LibvirtError(f"no libvirt connection to {self.host}", hint=f"vmctl host check {self.host}")
+    def _no_connection(self) -> NotSent:
+        return NotSent(f"no libvirt connection to {self.host}", hint=f"vmctl host check {self.host}")
 
     def _connected(self) -> Any:
         """This thread's own connection, opened when it is first needed or was lost."""
@@ -176,6 +184,12 @@ def _deliver(loop: asyncio.AbstractEventLoop, receive: Callable[[DomainEvent], N
         loop.call_soon_threadsafe(receive, event)
 
 
+def _being_cancelled() -> bool:
+    """Whether somebody cancels the task that runs now, rather than what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def _forget(future: asyncio.Future[Any]) -> None:
     if not future.cancelled():
         future.exception()  # read it, or asyncio complains
@@ -199,4 +213,6 @@ def _explained(host: str, err: libvirt.libvirtError) -> HostError | NotFound:
     text = (err.get_error_message() or str(err)).strip()
     if code == libvirt.VIR_ERR_NO_DOMAIN:
         return NotFound(f"{host} has no such domain: {text}")
+    if err.get_error_domain() == libvirt.VIR_FROM_RPC or text.startswith(LOST):
+        return NoAnswer(f"the connection to libvirt on {host} was lost: {text}")
     return LibvirtError(f"libvirt on {host}: {text}", code_number=code)

@@ -1,0 +1,90 @@
+"""A controller that dies: before or after any write to the registry and any call to a host, at every step in turn."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.act.hosts import FakeHost
+from vmctl.errors import VmctlError
+from vmctl.records import Task, TaskState
+from vmctl.store.store import Store
+from vmctl.tasks import Job
+from vmctl.world import World
+
+WRITES = ("add", "add_vm", "change", "claim", "insert", "lease", "put", "remove", "take_image", "end_task", "promise")
+CALLS = ("create_volume", "upload", "delete_volume", "create", "define", "undefine", "destroy", "shutdown", "start")
+Handler = Callable[[World, Job], Awaitable[dict[str, Any]]]
+
+
+class Died(BaseException):
+    """The controller is gone: no handler of ours may catch it."""
+
+
+class Life:
+    """Counts steps, and ends at one of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left: int | None = None
+        for owner, names in ((Store, WRITES), (FakeHost, CALLS)):
+            for name in names:
+                if hasattr(owner, name):
+                    monkeypatch.setattr(owner, name, self._mortal(getattr(owner, name)))
+
+    def _mortal(self, real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        @functools.wraps(real)
+        async def call(*args: Any, **more: Any) -> Any:
+            self._tick()
+            result = await real(*args, **more)
+            self._tick()
+            return result
+
+        return call
+
+    def _tick(self) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise Died
+
+
+async def new_job(world: World, kind: str, subject: str, **args: Any) -> Job:
+    """A task that was just accepted."""
+    number = await world.store.add(Task(0, kind, subject, 1.0, args=args, who="me"))
+    return Job(await world.store.get(Task, number), world.store)
+
+
+async def to_its_end(world: World, handler: Handler, job: Job) -> str:
+    """Run a task and write its end, as the task engine does; its outcome: done, or the error's sentence."""
+    try:
+        await handler(world, job)
+    except VmctlError as err:
+        await world.store.end_task(job.id, state=TaskState.FAILED)
+        return err.message
+    await world.store.end_task(job.id, state=TaskState.DONE)
+    return "done"
+
+
+async def deaths(
+    life: Life, world: World, handler: Handler, begin: Callable[[], Awaitable[Job]]
+) -> AsyncIterator[tuple[int, str]]:
+    """Let the controller die at step 0, 1, 2, ... of a task, and the next one finish it: (step, outcome) of each.
+
+    `begin` makes everything ready and gives the task. Ends when a task comes to its end without dying.
+    """
+    for step in range(200):
+        job = await begin()
+        life.left = step
+        try:
+            await to_its_end(world, handler, job)
+        except Died:
+            life.left = None
+        else:
+            life.left = None
+            return
+        again = Job(await world.store.get(Task, job.id), world.store)
+        yield step, ("done" if again.task.state.ended else await to_its_end(world, handler, again))
+    raise AssertionError("it never comes to its end")

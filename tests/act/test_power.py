@@ -1,0 +1,291 @@
+"""Start, stop, delete: what nobody has seen to be off is not started, not deleted, and not called stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+
+from tests.act.crash import Life, deaths, new_job, to_its_end
+from tests.act.hosts import UUID, FakeHost
+from vmctl.act import power
+from vmctl.act.hosts import Hosts
+from vmctl.act.reconcile import reconcile
+from vmctl.errors import LibvirtError, NoAnswer, NotSent, Unreachable
+from vmctl.hosts.link import HostLink
+from vmctl.model import Disk, Placement, PowerState, Spec
+from vmctl.records import HostRecord, Storage, TaskState, VMRecord
+from vmctl.tasks import Job
+from vmctl.world import World
+
+RUNNING, PAUSED, STOPPED, UNKNOWN = PowerState.RUNNING, PowerState.PAUSED, PowerState.STOPPED, PowerState.UNKNOWN
+Verb = Callable[[World, Job], Awaitable[dict[str, Any]]]
+VERBS: list[tuple[str, Verb]] = [("start", power.start), ("stop", power.stop), ("delete", power.delete)]
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(power, "LOOK_FOR_S", 0.0)
+
+    async def kvm2(*_: Any) -> Placement:
+        return Placement("web1", "kvm2", (), "kvm2: told so")
+
+    monkeypatch.setattr(power, "choose", kvm2)
+
+
+@pytest.fixture
+async def disk(world: World, kvm1: FakeHost, kvm2: FakeHost) -> FakeHost:
+    """web1 runs on kvm1, with a disk."""
+    spec = Spec(UUID, "web1", 1, 512, (Disk("main", "/s/web1.qcow2"),))
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    await world.store.change(VMRecord, UUID, spec=spec)
+    kvm1.files["/s/web1.qcow2"] = b"disk"
+    kvm1.shows(RUNNING)
+    return kvm1
+
+
+async def run(world: World, kind: str, verb: Verb, **args: Any) -> str:
+    return await to_its_end(world, verb, await new_job(world, kind, "web1", vm=UUID, **args))
+
+
+async def web1(world: World) -> VMRecord:
+    return await world.store.vm(UUID)
+
+
+async def removed(world: World, host: FakeHost) -> None:
+    """The host is cut off, and then taken out of the pool by force."""
+    host.silent()
+    hosts = Hosts(world, lambda _record: cast(HostLink, host))
+    job = await new_job(world, "host remove", host.name, host=host.name, force=True)
+    await hosts.remove(job)
+    await world.store.end_task(job.id, state=TaskState.DONE)
+
+
+@pytest.mark.parametrize(("kind", "verb"), VERBS)
+async def test_a_vm_of_a_silent_host_is_left_alone(world: World, disk: FakeHost, kind: str, verb: Verb) -> None:
+    disk.silent()
+    said = await run(world, kind, verb)
+    assert "does not answer" in said
+    vm = await web1(world)
+    assert vm.power is not STOPPED and vm.last_host == "kvm1"
+    assert "/s/web1.qcow2" in disk.files
+
+
+@pytest.mark.parametrize(("kind", "verb"), VERBS)
+async def test_a_vm_of_a_removed_host_is_left_alone(world: World, disk: FakeHost, kind: str, verb: Verb) -> None:
+    await removed(world, disk)
+    for _ in range(2):  # a refusal changes nothing: the second try is refused, too
+        assert "web1 may still run on kvm1, which was removed" in await run(world, kind, verb)
+    vm = await web1(world)
+    assert (vm.power, vm.may_run_on) == (UNKNOWN, {"kvm1": "machine-kvm1"})
+    assert "/s/web1.qcow2" in disk.files
+
+
+@pytest.mark.parametrize(("kind", "verb"), VERBS)
+async def test_an_admin_signs_with_the_vms_name(world: World, disk: FakeHost, kind: str, verb: Verb) -> None:
+    await removed(world, disk)
+    assert "is 'web2', not 'web1'" in await run(world, kind, verb, i_know_it_is_off="web2")
+    assert (await web1(world)).power is UNKNOWN
+    assert await run(world, kind, verb, i_know_it_is_off="web1") == "done"
+    [event] = [event for event in await world.store.events() if event.kind == "signed"]
+    assert event.who == "me" and "may still run on kvm1" in event.text
+    vm = await world.store.find_vm(UUID)
+    assert (vm.power if vm else "gone") == {"start": RUNNING, "stop": STOPPED, "delete": "gone"}[kind]
+
+
+async def test_a_signature_does_not_help_where_it_is_seen_running(world: World, disk: FakeHost) -> None:
+    assert "already runs on kvm1" in await run(world, "delete", power.delete, i_know_it_is_off="web1")
+    assert "/s/web1.qcow2" in disk.files
+
+
+async def test_a_running_vm_is_not_deleted(world: World, disk: FakeHost) -> None:
+    """Also by who does not look first, as the command line does."""
+    assert "already runs on kvm1" in await run(world, "delete", power.delete)
+    assert "/s/web1.qcow2" in disk.files
+
+
+@pytest.mark.parametrize("error", [LibvirtError("the lock is held by another process"), LibvirtError("no")])
+async def test_a_refused_start_stops_nothing(world: World, disk: FakeHost, kvm2: FakeHost, error: LibvirtError) -> None:
+    """The admin was wrong, and the lock says so: the VM may still run where it was."""
+    await removed(world, disk)
+    kvm2.failing["create"] = error
+    await run(world, "start", power.start)
+    assert (await web1(world)).power is UNKNOWN
+
+
+async def test_another_machine_of_the_same_name_says_nothing(world: World, disk: FakeHost) -> None:
+    await removed(world, disk)
+    newcomer = FakeHost("kvm1", files=disk.files)
+    newcomer.record = HostRecord("kvm1", "kvm1", "k", "f", 1.0, about={"host_uuid": "another machine"})
+    world.links["kvm1"] = cast(HostLink, newcomer)
+    await world.store.put(newcomer.record)
+    await reconcile(world, cast(HostLink, newcomer))
+    assert (await web1(world)).power is UNKNOWN
+    assert "may still run" in await run(world, "delete", power.delete)
+
+
+@pytest.mark.parametrize("name", ["kvm1", "kvm7"])
+async def test_the_machine_itself_says_that_it_is_off(world: World, disk: FakeHost, name: str) -> None:
+    """It was added again, perhaps under another name, and does not have it."""
+    await removed(world, disk)
+    again = FakeHost(name, files=disk.files)
+    again.record = HostRecord(name, name, "k", "f", 1.0, about={"host_uuid": "machine-kvm1"})
+    world.links[name] = cast(HostLink, again)
+    await reconcile(world, cast(HostLink, again))
+    vm = await web1(world)
+    assert (vm.power, vm.may_run_on) == (STOPPED, {})
+    assert await run(world, "delete", power.delete) == "done"
+    assert "/s/web1.qcow2" not in disk.files
+
+
+async def test_a_machine_that_comes_back_with_it_is_its_host_again(world: World, disk: FakeHost) -> None:
+    await removed(world, disk)
+    disk.online = True
+    world.links["kvm1"] = cast(HostLink, disk)
+    await reconcile(world, cast(HostLink, disk))
+    vm = await web1(world)
+    assert (vm.host, vm.power) == ("kvm1", RUNNING)
+
+
+async def test_a_stop_waits_for_the_hosts_word(world: World, disk: FakeHost) -> None:
+    assert await run(world, "stop", power.stop) == "done"
+    vm = await web1(world)
+    assert (vm.power, vm.host, vm.may_run_on, vm.wanted) == (STOPPED, "", {}, "stopped")
+
+
+async def test_a_paused_guest_cannot_hear_its_button(world: World, disk: FakeHost) -> None:
+    disk.shows(PAUSED, why="by request")
+    assert await run(world, "stop", power.stop) == "web1 is paused (by request): its guest cannot hear its power button"
+    assert await run(world, "stop", power.stop, force=True) == "done"
+
+
+async def test_a_disk_that_two_vms_have_is_not_deleted_with_one(world: World, disk: FakeHost) -> None:
+    twin = Spec("2", "twin", 1, 512, (Disk("main", "/s/web1.qcow2"),))
+    await world.store.add_vm(VMRecord(twin, 1.0))
+    await run(world, "stop", power.stop)
+    assert await run(world, "delete", power.delete) == "twin has /s/web1.qcow2, too: it is not deleted"
+    assert "/s/web1.qcow2" in disk.files
+
+
+async def test_what_lies_outside_the_storage_is_left(world: World, disk: FakeHost) -> None:
+    spec = Spec(UUID, "web1", 1, 512, (Disk("main", "/s/web1.qcow2"), Disk("kvm1's own", "/elsewhere/web1.qcow2")))
+    await world.store.change(VMRecord, UUID, spec=spec)
+    disk.files["/elsewhere/web1.qcow2"] = b"data"
+    await run(world, "stop", power.stop)
+    assert await run(world, "delete", power.delete) == "done"
+    assert list(disk.files) == ["/elsewhere/web1.qcow2"]
+    assert "left where they are: /elsewhere/web1.qcow2" in (await world.store.events())[-1].text
+
+
+# -- replies that are lost
+
+
+@pytest.mark.parametrize(("kind", "after"), [("pause", PAUSED), ("resume", RUNNING)])
+async def test_a_lost_reply_is_looked_after(world: World, kvm1: FakeHost, kind: str, after: PowerState) -> None:
+    kvm1.shows(PAUSED if kind == "resume" else RUNNING)
+    act = {"pause": "suspend"}.get(kind, kind)
+
+    async def lost(_uuid: str) -> None:
+        kvm1.shows(after)
+        raise NoAnswer("no word")
+
+    setattr(kvm1, act, lost)
+    assert await run(world, kind, power.poke) == "done"
+    assert (await web1(world)).power is after
+
+
+async def test_what_was_not_sent_was_not_done(world: World, kvm1: FakeHost) -> None:
+    kvm1.shows(RUNNING)
+    kvm1.failing["suspend"] = NotSent("the link was lost")
+    assert await run(world, "pause", power.poke) == "the link was lost"
+
+
+async def test_what_cannot_be_seen_is_not_known(world: World, kvm1: FakeHost) -> None:
+    kvm1.shows(RUNNING)
+    kvm1.failing["suspend"] = NoAnswer("no word")
+    assert await run(world, "pause", power.poke) == "whether web1 was paused on kvm1 is not known: no word"
+
+
+@pytest.mark.parametrize(("kind", "state", "said"), [
+    ("pause", PAUSED, "done"),
+    ("resume", RUNNING, "done"),
+    ("reset", None, "web1 does not run: kvm1 does not have web1 any more"),
+])  # fmt: skip
+async def test_verbs_keep_one_rule(
+    world: World, kvm1: FakeHost, kind: str, state: PowerState | None, said: str
+) -> None:
+    kvm1.shows(state)
+    assert await run(world, kind, power.poke) == said
+
+
+# -- controllers that die
+
+
+async def test_a_controller_that_dies_in_a_start(
+    world: World, disk: FakeHost, kvm2: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = Life(monkeypatch)
+
+    async def begin() -> Job:
+        disk.shows(None)
+        kvm2.shows(None)
+        await world.store.change(VMRecord, UUID, power=STOPPED, host="", may_run_on={}, wanted="stopped")
+        return await new_job(world, "start", "web1", vm=UUID)
+
+    async for step, said in deaths(life, world, power.start, begin):
+        assert said == "done", step
+        vm = await web1(world)
+        assert (vm.power, vm.host, vm.task) == (RUNNING, "kvm2", None), step
+        assert UUID in kvm2.domains, step
+
+
+async def test_a_controller_that_dies_in_a_stop(world: World, disk: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    life = Life(monkeypatch)
+
+    async def begin() -> Job:
+        disk.shows(RUNNING)
+        there = {"kvm1": "machine-kvm1"}
+        await world.store.change(VMRecord, UUID, power=RUNNING, host="kvm1", may_run_on=there, wanted="running")
+        return await new_job(world, "stop", "web1", vm=UUID)
+
+    async for step, said in deaths(life, world, power.stop, begin):
+        assert said == "done", step
+        vm = await web1(world)
+        assert (vm.power, vm.host, vm.wanted, vm.may_run_on) == (STOPPED, "", "stopped", {}), step
+
+
+async def test_a_controller_that_dies_in_a_reboot(
+    world: World, disk: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = Life(monkeypatch)
+
+    async def begin() -> Job:
+        disk.shows(RUNNING)
+        there = {"kvm1": "machine-kvm1"}
+        await world.store.change(VMRecord, UUID, power=RUNNING, host="kvm1", may_run_on=there, wanted="running")
+        return await new_job(world, "reboot", "web1", vm=UUID)
+
+    async for step, said in deaths(life, world, power.reboot, begin):
+        assert said == "done", step
+        vm = await web1(world)
+        assert (vm.power, vm.host) == (RUNNING, "kvm1") and UUID in disk.domains, step
+
+
+async def test_a_host_whose_vms_a_task_holds_stays(world: World, disk: FakeHost) -> None:
+    job = await new_job(world, "migrate", "web1", vm=UUID)
+    await world.store.claim(await web1(world), job.id)
+    hosts = Hosts(world, lambda _record: cast(HostLink, disk))
+    said = await to_its_end(
+        world, lambda _world, j: hosts.remove(j), await new_job(world, "r", "kvm1", host="kvm1", force=True)
+    )
+    assert said == f"tasks hold VMs of kvm1: web1 (task {job.id})"
+    assert await world.store.find(HostRecord, "kvm1") is not None
+
+
+async def test_an_unreachable_host_keeps_its_exit_code(world: World, disk: FakeHost) -> None:
+    disk.silent()
+    with pytest.raises(Unreachable) as caught:
+        await power.stop(world, await new_job(world, "stop", "web1", vm=UUID))
+    assert "--i-know-it-is-off" in caught.value.lines[0]

@@ -1,0 +1,45 @@
+"""The files that a task makes on a storage, and taking away just those.
+
+A task draws their names at random and journals each before it is made, so a file of such a name is this task's own
+also where the reply was lost or the controller died in between. What a host refused to make, for whatever reason, is
+not: it may be somebody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from vmctl.errors import LibvirtError
+from vmctl.hosts.link import HostLink
+from vmctl.records import Storage
+from vmctl.tasks import Job
+
+
+class Made:
+    """What one task made on one storage."""
+
+    def __init__(self, job: Job, storage: Storage) -> None:
+        self._job = job
+        self._storage = storage
+
+    @property
+    def names(self) -> list[str]:
+        """Volumes that are this task's own."""
+        return list(self._job.journal.get("made", ()))
+
+    @asynccontextmanager
+    async def making(self, step: str, volume: str) -> AsyncIterator[None]:
+        """Make a volume of that name inside: journalled before; no longer ours if a host says no."""
+        await self._job.note(step, made=[*self.names, volume])
+        try:
+            yield
+        except LibvirtError:
+            self._job.journal["made"] = [name for name in self.names if name != volume]
+            raise
+
+    async def undo(self, link: HostLink) -> None:
+        """Take away what was made. Raises HostError; gone already is done."""
+        for volume in self.names:
+            await link.virt.delete_volume(self._storage.path, volume)
+            self._job.journal["made"] = [name for name in self.names if name != volume]
