@@ -4,8 +4,8 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$top/.venv
 
 # what the program and its tests need, without a lab
-base_packages="busybox-static ganeti-htools gcc libc6-dev libvirt-clients libvirt-daemon-system libvirt-dev openssh-client openssh-server pkg-config
-python3 python3-dev python3-venv"
+base_packages="busybox-static fish ganeti-htools gcc libc6-dev libvirt-clients libvirt-daemon-system libvirt-dev openssh-client openssh-server pkg-config
+python3 python3-dev python3-venv tcsh"
 # what the lab needs besides
 lab_packages="ca-certificates cpio dnsmasq-base dropbear-bin e2fsprogs iproute2 iptables iputils-ping
 libvirt-daemon-driver-qemu lxcfs mmdebstrap mount procps qemu-system-x86 qemu-utils tini util-linux"

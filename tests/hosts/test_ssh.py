@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,12 +13,16 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.hosts.conftest import TIMEOUTS, Dial
 from tests.hosts.sshd import PrivateSshd, free_port, public_of
 from vmctl.config import Timeouts
 from vmctl.errors import CommandFailed, HostKeyChanged, NotAllowed, Refused, Unreachable, Usage
+from vmctl.hosts.collect import Collector
 from vmctl.hosts.ssh import HostSSH, Reader, Target, Writer, backoff, ensure_key, read_host_key
+from vmctl.hosts.ssh.script import Marked
 
 
 @asynccontextmanager
@@ -251,15 +256,62 @@ async def test_a_socket_is_opened_as_a_stream(shared_sshd: PrivateSshd, dial: Di
         assert await says(*await host.open_unix(str(tmp_path / "serial")), b"line") == b"line"
 
 
-async def test_a_terminal(shared_sshd: PrivateSshd, dial: Dial) -> None:
+SHELLS = ["bash", "dash", "fish", "tcsh", "busybox sh"]
+
+
+@asynccontextmanager
+async def with_shell(directory: Path, shell: str, dial: Dial) -> AsyncIterator[HostSSH]:
+    """A host whose login shell is that one, and prints before it runs a command."""
+    if not shutil.which(shell.split()[0]):
+        pytest.skip(f"no {shell}")
+    sshd = PrivateSshd(directory, extra=f'ForceCommand exec {shell} -c "$SSH_ORIGINAL_COMMAND"')
+    (sshd.home / ".config/fish").mkdir(parents=True)
+    for name in (".bashrc", ".config/fish/config.fish", ".tcshrc"):
+        (sshd.home / name).write_text("echo NOTICE: authorised use only; uptime\n")
+    try:
+        yield await dial(sshd.start())
+    finally:
+        sshd.stop()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_any_login_shell_will_do_and_may_talk(shell: str, tmp_path: Path, dial: Dial) -> None:
+    """Words, input, output and status go past it, whatever its own language is."""
+    words = ["a b", "", "'", '"', "\\", "\n", "!x", "$HOME", "*", "é", "#", "\\'; exit"]
+    async with with_shell(tmp_path / "sshd", shell, dial) as host:
+        ran = await host.run(
+            ["sh", "-c", 'cat; printf "%s|" "$@" >&2; exit 3', "sh", *words], stdin=b"i\0n", check=False
+        )
+        assert (ran.status, ran.out, ran.err) == (3, "i\0n", "".join(f"{word}|" for word in words))
+        assert (await host.run(["cat"])).out == ""
+        assert (await Collector(host).sample(5)).cpus
+
+
+async def test_long_input_reaches_the_command_and_no_shell(shared_sshd: PrivateSshd, dial: Dial) -> None:
     host = await dial(shared_sshd)
-    terminal = await host.open_pty(["sh", "-c", "stty size; read -r line; stty size; exit 4"], "xterm", (90, 30))
-    assert await asyncio.wait_for(terminal.reader.readline(), 5) == b"30 90\r\n"
-    terminal.resize(100, 40)
-    terminal.writer.write(b"\n")
-    assert await asyncio.wait_for(terminal.wait(), 5) == 4
-    terminal.close()
-    terminal.close()
+    data = b"touch /nowhere/at/all\n" * 100_000
+    assert (await host.run(["wc", "-c"], stdin=data)).out.strip() == str(len(data))
+
+
+@pytest.mark.parametrize("forced", ["/bin/true", "echo This account is currently not available."])
+async def test_a_forced_command_is_named(forced: str, tmp_path: Path, dial: Dial) -> None:
+    sshd = PrivateSshd(tmp_path / "sshd", extra=f"ForceCommand {forced}").start()
+    try:
+        host = await dial(sshd)
+        for attempt in (host.run(["true"]), Collector(host).sample(5)):
+            with pytest.raises(CommandFailed, match="runs something else than our commands") as caught:
+                await attempt
+            assert "ForceCommand" in caught.value.hint
+            assert "currently not available" in caught.value.message or forced == "/bin/true"
+    finally:
+        sshd.stop()
+
+
+@given(st.binary(max_size=50), st.binary(max_size=50), st.integers(1, 20))
+def test_what_follows_the_mark_is_told_from_what_precedes_it(noise: bytes, own: bytes, step: int) -> None:
+    marked, stream = Marked("M4RK"), noise + b"M4RK" + own
+    found = b"".join(marked.feed(stream[at : at + step]) for at in range(0, len(stream), step))
+    assert found == own and marked.begun and marked.noise == noise
 
 
 def test_our_key_is_made_once_and_closed_to_others(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Load collection: one long-lived channel per host, on which a small program answers each request with one frame.
 
 The rule: a host may be slow, silent, garbled or hostile, and it costs a limited time, a limited memory and its own
-samples only. An answer belongs to its request by number; whatever precedes the first frame is noise of the login
-shell; whatever is not a frame afterwards closes the channel, and the next request opens another.
+samples only. An answer belongs to its request by number; whatever is not a frame closes the channel, and the next
+request opens another.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vmctl.hosts.facts import RawSample, Unreadable, parse_sample
 from vmctl.hosts.programs import command
 from vmctl.hosts.ssh import HostSSH, Process
 
-MOST_BYTES = 1 << 20  # of one frame, and of noise before the first
+MOST_BYTES = 1 << 20  # of one frame
 MOST_HUNG = 4  # programs left hanging on one connection: each may still hold one of sshd's ten sessions
 HEADER = re.compile(rb" (\d{1,18}) (\d{1,9}) (\d{1,9})\n")
 LONGEST_HEADER = 64
@@ -38,7 +38,6 @@ class Frames:
         self._marker = b"\x1e" + token.encode()
         self._most = most_bytes
         self._rest = b""
-        self._noise_left: int | None = most_bytes  # None: a frame has come, nothing but frames may follow
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that these bytes complete."""
@@ -60,19 +59,10 @@ class Frames:
         return found
 
     def _at_marker(self) -> bool:
-        """Whether the bytes at hand begin with a whole marker; noise before the first one is dropped."""
-        if self._noise_left is None and not self._marker.startswith(self._rest[: len(self._marker)]):
+        """Whether the bytes at hand begin with a whole marker."""
+        if not self._marker.startswith(self._rest[: len(self._marker)]):
             raise Unreadable("bytes that are no frame")
-        at = self._rest.find(self._marker)
-        if at >= 0:
-            self._noise_left, self._rest = None, self._rest[at:]
-        elif self._noise_left is not None:
-            kept = self._rest[-len(self._marker) + 1 :]
-            self._noise_left -= len(self._rest) - len(kept)
-            self._rest = kept
-            if self._noise_left < 0:
-                raise Unreadable("too much noise from its login shell")
-        return at >= 0
+        return len(self._rest) >= len(self._marker)
 
 
 class Collector:

@@ -193,8 +193,8 @@ done
 def command(token: str, only: str = "", instead_of: tuple[int, str] | None = None) -> str:
     """The command line that becomes the best program this host can run; `only` forces "perl", "awk" or "sh".
 
-    A shell reads it (whatever its rc files print before) and is gone: `exec`. `instead_of` is the process id and the
-    token of a program that hung: it is ended, if it is still that one.
+    /bin/sh reads it and is gone: `exec`. `instead_of` is the process id and the token of a program that hung: it is
+    ended, if it is still that one.
     """
     before = ""
     if instead_of:

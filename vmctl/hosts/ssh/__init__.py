@@ -6,11 +6,12 @@ wrong leaves as an error of `vmctl.errors` that names the host. When to connect 
 
     keys.py        our key, the hosts' keys
     login.py       from an address to a connection that may be trusted
-    channels.py    what runs inside: a command, a program, a terminal, a stream, a forwarded socket
+    script.py      how a command reaches a host whose login shell may be any
+    channels.py    what runs inside: a command, a program, a stream, a forwarded socket
     connection.py  HostSSH, which ties them together
 """
 
-from vmctl.hosts.ssh.channels import Listener, Process, Ran, Reader, Terminal, Writer
+from vmctl.hosts.ssh.channels import Listener, Process, Ran, Reader, Writer
 from vmctl.hosts.ssh.connection import HostSSH, backoff
 from vmctl.hosts.ssh.keys import HostKey, ensure_key, read_host_key
 from vmctl.hosts.ssh.login import Target
@@ -23,7 +24,6 @@ __all__ = [
     "Ran",
     "Reader",
     "Target",
-    "Terminal",
     "Writer",
     "backoff",
     "ensure_key",

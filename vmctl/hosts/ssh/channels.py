@@ -1,4 +1,4 @@
-"""What runs inside a connection: a command, a program, a terminal, a stream, a forwarded socket."""
+"""What runs inside a connection: a command, a program, a stream, a forwarded socket."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import asyncssh
 
+from vmctl.hosts.ssh.script import Marked
 from vmctl.hosts.ssh.words import plain
 
 
@@ -41,21 +42,40 @@ class Writer(Protocol):
 
 
 class Output(asyncssh.SSHClientSession[bytes]):
-    """Gathers what a command prints, up to a limit."""
+    """Gathers what a script prints after its mark, up to a limit."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, mark: str, max_bytes: int) -> None:
         self.parts = (bytearray(), bytearray())
         self.left = max_bytes
         self.status: int | None = None
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.begun: asyncio.Future[None] = loop.create_future()  # done at the end, too
+        self._streams = (Marked(mark), Marked(mark))
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
-        """asyncssh: it printed, on standard error when there is a data type."""
+        """asyncssh: something was printed, on standard error when there is a data type."""
+        try:
+            data = self._streams[datatype is not None].feed(data)
+        except ValueError:  # noise without end
+            self.left = 0
+        if self._streams[0].begun and not self.begun.done():
+            self.begun.set_result(None)
         self.left -= len(data)
         if self.left >= 0:
             self.parts[datatype is not None].extend(data)
         else:
             self._finish()
+
+    @property
+    def ran(self) -> bool:
+        """Whether the script began at all."""
+        return self._streams[0].begun
+
+    @property
+    def noise(self) -> str:
+        """What was printed instead of the script's own output, in part."""
+        return plain(b" ".join(stream.noise for stream in self._streams).decode(errors="replace").strip())
 
     def exit_status_received(self, status: int) -> None:
         """asyncssh: it ended."""
@@ -70,17 +90,21 @@ class Output(asyncssh.SSHClientSession[bytes]):
         self._finish()
 
     def _finish(self) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
+        for waited in (self.begun, self.ended):
+            if not waited.done():
+                waited.set_result(None)
 
 
 class Process(asyncssh.SSHClientSession[bytes]):
     """A long-lived program on a host. Its standard error is kept in part (`complaint`), never delivered."""
 
-    def __init__(self, receive: Callable[[bytes], None], ended: Callable[[str], None]) -> None:
+    def __init__(self, mark: str, receive: Callable[[bytes], None], ended: Callable[[str], None]) -> None:
         self._receive = receive
         self._ended = ended
+        self._out = Marked(mark)
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self._at_end: list[Callable[[], None]] = []
+        self.begun: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # empty, or why it never began
         self.complaint = ""
 
     def write(self, data: bytes) -> None:
@@ -92,9 +116,14 @@ class Process(asyncssh.SSHClientSession[bytes]):
     def close(self) -> None:
         """Close the channel at once; neither callback is called any more."""
         self._receive, self._ended = _ignore, _ignore
-        if self._channel is not None:
-            self._channel.abort()
-            self._channel = None
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.abort()
+        self._leave("closed")
+
+    def at_end(self, action: Callable[[], None]) -> None:
+        """Call this once when it is over, however that comes."""
+        self._at_end.append(action)
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         """asyncssh: the channel is open."""
@@ -102,45 +131,40 @@ class Process(asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         """asyncssh: the program printed."""
-        if datatype is None:
-            self._receive(data)
-        else:
+        if datatype is not None:
             self.complaint = plain((self.complaint + data.decode(errors="replace"))[-300:])
+            return
+        try:
+            data = self._out.feed(data)
+        except ValueError as err:
+            self._leave(str(err))
+            return
+        if self._out.begun and not self.begun.done():
+            self.complaint = ""  # what its login shell said
+            self.begun.set_result("")
+        if data:
+            self._receive(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncssh: the channel is closed."""
         self._channel = None
-        self._ended(plain(str(exc)) if exc else self.complaint or "it ended")
+        said = self.complaint or plain(self._out.noise.decode(errors="replace").strip())
+        why = plain(str(exc)) if exc else said or "it ended"
+        began = self._out.begun
+        self._leave(why)
+        if began:
+            self._ended(why)
+
+    def _leave(self, why: str) -> None:
+        if not self.begun.done():
+            self.begun.set_result(why or "it ended")
+        actions, self._at_end = self._at_end, []
+        for action in actions:
+            action()
 
 
 def _ignore(_: object) -> None:
     """Nobody listens any more."""
-
-
-class Terminal:
-    """A command on a terminal: bytes in, bytes out, a size, an end."""
-
-    def __init__(self, process: asyncssh.SSHClientProcess[bytes], release: Callable[[], None]) -> None:
-        self._process = process
-        self._release = release
-        self.reader: Reader = process.stdout
-        self.writer: Writer = process.stdin
-
-    def resize(self, columns: int, rows: int) -> None:
-        """Tell the command that its terminal has another size."""
-        self._process.change_terminal_size(columns, rows)
-
-    async def wait(self) -> int:
-        """Wait for its end; its status, -1 for a signal or a lost connection."""
-        await self._process.wait_closed()
-        status = self._process.exit_status
-        return -1 if status is None else status
-
-    def close(self) -> None:
-        """Hang up. Safe to call twice."""
-        self._process.close()
-        release, self._release = self._release, lambda: None
-        release()
 
 
 class Listener:

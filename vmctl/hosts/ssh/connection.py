@@ -13,9 +13,10 @@ import asyncssh
 
 from vmctl.config import Timeouts
 from vmctl.errors import CommandFailed, NotAllowed, Refused, Unreachable
-from vmctl.hosts.ssh.channels import Listener, Output, Process, Ran, Reader, Terminal, Writer
+from vmctl.hosts.ssh.channels import Listener, Output, Process, Ran, Reader, Writer
 from vmctl.hosts.ssh.keys import import_pinned
 from vmctl.hosts.ssh.login import Owner, Target, login
+from vmctl.hosts.ssh.script import LINE, new_mark, script
 from vmctl.hosts.ssh.words import check_length, check_private, plain, quoted
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class HostSSH:
         check: bool = True,
         max_bytes: int = 4 << 20,
     ) -> Ran:
-        """Run a command to its end: every word reaches it as it is, no shell reads them.
+        """Run a command to its end: every word reaches it as it is, whatever the login shell there is.
 
         At most `max_bytes` of output are kept, then the channel is closed. Raises `CommandFailed` for that, for a
         death by signal and, with `check`, for a status other than 0; `Unreachable` when it takes over `timeout_s`.
@@ -104,11 +105,24 @@ class HostSSH:
     ) -> Process:
         """Start a long-lived program; `receive` gets its output as it comes, `ended` is called once, with a reason.
 
-        `command` goes to the login shell as it is: the caller quotes. The channel has its own session at sshd.
+        `command` is read by /bin/sh: one whole command that ends in an `exec`. The channel has its own session at
+        sshd. Raises `CommandFailed` when the program does not begin.
         """
-        process = Process(receive, ended)
+        mark = new_mark()
+        text, process = script(command, mark), Process(mark, receive, ended)
         with self._explained("starting a program there", NO_SESSION):
-            await self._start(lambda: process, command)
+            await self._start(lambda: process)
+            try:
+                process.write(text)
+                async with asyncio.timeout(self._timeouts.command_s):
+                    why = await process.begun
+            except BaseException:
+                process.close()
+                raise
+        if why:
+            process.close()
+            self._live()
+            raise self._never_began(why)
         return process
 
     async def open_unix(self, path: str, *, window: int = 2 << 20) -> tuple[Reader, Writer]:
@@ -131,21 +145,6 @@ class HostSSH:
             return "refused" if "refused" in err.message.lower() else err.message
         writer.close()
         return "open"
-
-    async def open_pty(self, argv: Sequence[str], term: str, size: tuple[int, int]) -> Terminal:
-        """Start a command on a terminal of `size` (columns, rows); holds one of the command slots until closed."""
-        with self._explained("waiting for a free session", NO_SESSION):
-            async with asyncio.timeout(self._timeouts.command_s):
-                await self._slots.acquire()
-        try:
-            with self._explained(f"starting `{plain(quoted(argv), 80)}`", NO_SESSION):
-                opening = self._live().create_process(
-                    quoted(argv), term_type=term, term_size=size, encoding=None, request_pty="force"
-                )
-                return Terminal(await self._opened(opening, lambda process: process.close()), self._slots.release)
-        except BaseException:
-            self._slots.release()
-            raise
 
     async def forward_to_local(self, remote_path: str, local_path: Path) -> Listener:
         """Make a unix socket of the host appear here as `local_path`, in a directory only we can enter.
@@ -219,17 +218,15 @@ class HostSSH:
             task.add_done_callback(close_late)
             raise
 
-    async def _start(
-        self, session: Callable[[], asyncssh.SSHClientSession[bytes]], command: str
-    ) -> asyncssh.SSHClientChannel[bytes]:
-        """Open a session and start `command` in it.
+    async def _start(self, session: Callable[[], asyncssh.SSHClientSession[bytes]]) -> asyncssh.SSHClientChannel[bytes]:
+        """Open a session and start a shell in it that reads its script from us.
 
         sshd counts a closed session until its next round, so it may say "too many" for a moment though there are
         not: ask again, nothing has been started yet.
         """
         pauses = iter((0.02, 0.1, 0.5))
         while True:
-            opening = self._live().create_session(session, command, encoding=None)
+            opening = self._live().create_session(session, LINE, encoding=None)
             try:
                 channel, _ = await self._opened(opening, lambda pair: pair[0].abort())
                 return channel
@@ -240,11 +237,15 @@ class HostSSH:
                 await asyncio.sleep(pause_s)
 
     async def _collect(self, command: str, stdin: bytes, max_bytes: int) -> Output:
-        output = Output(max_bytes)
-        channel = await self._start(lambda: output, command)
+        mark = new_mark()
+        text, output = script(f"exec {command}", mark), Output(mark, max_bytes)
+        channel = await self._start(lambda: output)
         try:
             with contextlib.suppress(BrokenPipeError):  # it may have ended already, without reading
-                channel.write(stdin)
+                channel.write(text)
+                if stdin:
+                    await output.begun  # the shell may read ahead: what comes after its script is not for it
+                    channel.write(stdin)
                 channel.write_eof()
             await output.ended
         finally:
@@ -256,6 +257,8 @@ class HostSSH:
         out, err = (bytes(part).decode(errors="replace") for part in output.parts)
         if output.left < 0:
             raise CommandFailed(f"{name}: `{words}` printed too much, its channel was closed")
+        if not output.ran and output.status is not None:
+            raise self._never_began(output.noise)
         if output.status is None:
             why = self._owner.why or "its channel was closed"
             raise Unreachable(f"{name}: lost while `{words}` ran ({why})", hint="it may have been done all the same")
@@ -265,6 +268,16 @@ class HostSSH:
             said = plain((err.strip() or out.strip()).rpartition("\n")[2]) or "and said nothing"
             raise CommandFailed(f"{name}: `{words}` exited {output.status}: {said}")
         return Ran(output.status, out, err)
+
+    def _never_began(self, said: str) -> CommandFailed:
+        """The login shell did something else than what it was told: a ForceCommand is the likeliest cause."""
+        user, name = self.target.user, self.target.name
+        return CommandFailed(
+            f"{name}: sshd or {user}'s login shell runs something else than our commands"
+            + (f": {said}" if said else ""),
+            hint=f"on {name}: no ForceCommand in sshd_config, no command= in {user}'s authorized_keys, and a login "
+            f"shell in which `{LINE}` works",
+        )
 
     async def _listen_there(self, remote_path: str, local_path: Path) -> asyncssh.SSHListener:
         connection = self._live()
