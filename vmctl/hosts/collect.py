@@ -97,6 +97,7 @@ class Collector:
                     hint="" if self._running else "does a login there hang? see the rc files of the shell",
                 ) from err
             self._running, self._hung = (frame.pid, self._token), 0
+            self._rest()
         return parse_sample(frame.text.decode(errors="replace"))
 
     def close(self) -> None:
@@ -105,12 +106,20 @@ class Collector:
             self._process.close()
             self._process = None
 
+    def _rest(self) -> None:
+        """Between samples the program waits; where sshd has a single session, others need it meanwhile."""
+        if self._ssh.in_turns:
+            self.close()
+        elif self._process is not None:
+            self._process.busy = False
+
     async def _ask(self) -> Frame:
         if self._process is None:
             await self._open()
         self._number += 1
         self._answer = asyncio.get_running_loop().create_future()
         assert self._process is not None
+        self._process.busy = True
         try:
             self._process.write(b"%d\n" % self._number)
         except BrokenPipeError as err:

@@ -106,6 +106,7 @@ class Process(asyncssh.SSHClientSession[bytes]):
         self._at_end: list[Callable[[], None]] = []
         self.begun: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # empty, or why it never began
         self.complaint = ""
+        self.busy = True  # somebody waits for what it prints
 
     def write(self, data: bytes) -> None:
         """Send to its standard input. Raises BrokenPipeError when it is gone."""
@@ -120,6 +121,12 @@ class Process(asyncssh.SSHClientSession[bytes]):
         if channel is not None:
             channel.abort()
         self._leave("closed")
+
+    def give_up(self, why: str) -> None:
+        """Close the channel and say so to `ended`."""
+        ended = self._ended
+        self.close()
+        ended(why)
 
     def at_end(self, action: Callable[[], None]) -> None:
         """Call this once when it is over, however that comes."""

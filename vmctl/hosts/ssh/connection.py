@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,9 @@ from vmctl.hosts.ssh.script import LINE, new_mark, script
 from vmctl.hosts.ssh.words import check_length, check_private, plain, quoted
 
 T = TypeVar("T")
+log = logging.getLogger("vmctl.ssh")
 NO_SESSION = "sshd may have no session left (MaxSessions): a command that hangs there keeps its own"
+PAUSES = (0.02, 0.1, 0.5)
 COMMANDS_AT_ONCE = 8  # sshd allows 10 sessions per connection; the collecting channel and a console need one each
 
 
@@ -44,6 +47,9 @@ class HostSSH:
         self._keys = tuple(keys)
         self._timeouts = timeouts
         self._slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
+        self._wanted = 0  # commands that have a session, or want one
+        self._programs: set[Process] = set()  # that have one
+        self.in_turns = False  # sshd has too few sessions: one command or program at a time
         self._connection: asyncssh.SSHClientConnection | None = None
         self.logins = 0  # tells one connection from the next
         self._owner = Owner()
@@ -62,6 +68,7 @@ class HostSSH:
     async def connect(self) -> None:
         """Log in. Raises `Unreachable`, `NotAllowed` or `HostKeyChanged` (then nothing was sent, not even a name)."""
         await self.close()
+        self.in_turns, self._slots = False, asyncio.Semaphore(COMMANDS_AT_ONCE)
         self._connection, self._owner = await login(self.target, self._pinned, self._keys, self._timeouts)
         self.logins += 1
 
@@ -97,7 +104,11 @@ class HostSSH:
         limit = self._timeouts.command_s if timeout_s is None else timeout_s
         with self._explained(f"`{plain(command, 80)}` within {limit:g} s", NO_SESSION):
             async with asyncio.timeout(limit), self._slots:
-                output = await self._collect(command, stdin, max_bytes)
+                self._wanted += 1
+                try:
+                    output = await self._collect(command, stdin, max_bytes)
+                finally:
+                    self._wanted -= 1
         return self._judged(command, output, check)
 
     async def open_process(
@@ -110,15 +121,21 @@ class HostSSH:
         """
         mark = new_mark()
         text, process = script(command, mark), Process(mark, receive, ended)
-        with self._explained("starting a program there", NO_SESSION):
-            await self._start(lambda: process)
-            try:
-                process.write(text)
+        if self.in_turns:
+            await self._slots.acquire()
+            process.at_end(self._slots.release)
+        try:
+            with self._explained("starting a program there", NO_SESSION):
+                await self._start(lambda: process)
+                self._programs.add(process)
+                process.at_end(lambda: self._programs.discard(process))
+                with contextlib.suppress(BrokenPipeError):  # `begun` tells why it is gone
+                    process.write(text)
                 async with asyncio.timeout(self._timeouts.command_s):
                     why = await process.begun
-            except BaseException:
-                process.close()
-                raise
+        except BaseException:
+            process.close()
+            raise
         if why:
             process.close()
             self._live()
@@ -181,6 +198,17 @@ class HostSSH:
 
     # -- inside
 
+    def _take_turns(self) -> None:
+        """Make do with one session at a time from now on; a program that nobody waits for gives its own up."""
+        if not self.in_turns:
+            log.warning(
+                "%s: sshd has too few sessions (MaxSessions): commands and samples take turns", self.target.name
+            )
+            self.in_turns, self._slots = True, asyncio.Semaphore(1)
+        for process in list(self._programs):
+            if not process.busy:
+                process.give_up("a command needed its session")
+
     def _live(self) -> asyncssh.SSHClientConnection:
         if self._connection is None or self._owner.lost.is_set():
             raise Unreachable(f"{self.target.name}: not connected ({self._owner.why or 'not yet'})")
@@ -222,19 +250,26 @@ class HostSSH:
         """Open a session and start a shell in it that reads its script from us.
 
         sshd counts a closed session until its next round, so it may say "too many" for a moment though there are
-        not: ask again, nothing has been started yet.
+        not: ask again, nothing has been started yet. If it goes on saying so, there are fewer than we want: from then
+        on one waits for the other, for as long as the caller has time.
         """
-        pauses = iter((0.02, 0.1, 0.5))
+        pauses = iter(PAUSES)
         while True:
             opening = self._live().create_session(session, LINE, encoding=None)
             try:
                 channel, _ = await self._opened(opening, lambda pair: pair[0].abort())
                 return channel
             except asyncssh.ChannelOpenError as err:
-                pause_s = next(pauses, None)
-                if pause_s is None or err.code != asyncssh.OPEN_CONNECT_FAILED or not self.connected:
+                if err.code != asyncssh.OPEN_CONNECT_FAILED or not self.connected:
                     raise
-                await asyncio.sleep(pause_s)
+                pause_s = next(pauses, None)
+                if pause_s is not None:
+                    await asyncio.sleep(pause_s)
+                elif self.in_turns and self._wanted <= 1 and not self._programs:
+                    raise  # nobody of ours has one
+                else:
+                    self._take_turns()
+                    pauses = iter(PAUSES)
 
     async def _collect(self, command: str, stdin: bytes, max_bytes: int) -> Output:
         mark = new_mark()
