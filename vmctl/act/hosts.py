@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -66,14 +66,18 @@ class Hosts:
         for (name, _, _), outcome in zip(wanted, met, strict=True):
             if isinstance(outcome, Candidate):
                 candidates.append(outcome)
-            elif isinstance(outcome, VmctlError):
-                report[name] = {"added": False, "checks": [], "problem": outcome.message, "fix": outcome.hint}
+            elif isinstance(outcome, Exception):
+                report[name] = _not_added(name, outcome)
             else:
                 raise outcome
         try:
             await self._between(job, candidates)
             for candidate in candidates:
-                report[candidate.record.name] = await self._register(job, candidate)
+                name = candidate.record.name
+                try:
+                    report[name] = await self._register(job, candidate)
+                except VmctlError as err:
+                    report[name] = _not_added(name, err, candidate.checks)
         finally:
             await asyncio.gather(*(candidate.link.close() for candidate in candidates))
         return await self._welcome(job, report)
@@ -116,12 +120,26 @@ class Hosts:
         if given:
             found, check = given, Check("lock manager", doctor.OK, f"lockspace {given}, as given")
         else:
-            found, check = await doctor.lockspace(candidate.link)
+            found, check = await self._lockspace(candidate.link)
         candidate.checks.append(check)
-        about = candidate.link.about
+        about, size = candidate.link.about, candidate.link.size
         assert about is not None
         facts = {"libvirt": about.libvirt, "qemu": about.qemu, "accel": about.accel, "host_uuid": about.host_uuid}
-        candidate.record = replace(candidate.record, about=facts | {"lockspace": found})
+        candidate.record = replace(candidate.record, about=facts | _size(size) | {"lockspace": found})
+
+    async def _lockspace(self, link: HostLink) -> tuple[str, Check]:
+        """The doctor's answer, or the line that says why there is none."""
+        try:
+            return await doctor.lockspace(link)
+        except VmctlError as err:
+            return "", Check("lock manager", doctor.FAIL, err.message, err.hint)
+
+    async def _remember_size(self, link: HostLink) -> None:
+        """A host's size outlives the controller: one not reached since the next start keeps its own."""
+        record = await self._world.store.get(HostRecord, link.name)
+        known = record.about | _size(link.size)
+        if known != record.about:
+            await self._world.store.change(HostRecord, link.name, about=known)
 
     async def _between(self, job: Job, candidates: list[Candidate]) -> None:
         """What must hold between hosts: one lock for all, networks, and the same shared storage."""
@@ -132,11 +150,11 @@ class Hosts:
         for candidate in sound:
             assert anchor is not None
             space = str(candidate.record.about["lockspace"])
-            candidate.checks.append(await doctor.prove_lock(space, anchor, candidate.link))
+            candidate.checks.append(await doctor.guard("lock", doctor.prove_lock(space, anchor, candidate.link)))
         job.show(text="trying the network between all hosts")
         links = inside + [c.link for c in sound]
         for candidate in sound:
-            await self._network(candidate, [link for link in links if link is not candidate.link])
+            candidate.checks += await self._network(candidate, [link for link in links if link is not candidate.link])
         for kept in await self._world.store.all(Storage):
             verdict = await storage.prove(kept, links)
             for candidate in sound:
@@ -144,15 +162,15 @@ class Hosts:
                 check = Check(f"storage {kept.name}", doctor.WARN if wrong else doctor.OK, wrong or "shared, proven")
                 candidate.checks.append(check)
 
-    async def _network(self, candidate: Candidate, others: list[HostLink]) -> None:
+    async def _network(self, candidate: Candidate, others: list[HostLink]) -> list[Check]:
         """Every host must reach every other host's migration ports, both ways; one line when they do."""
         pairs = [(candidate.link, other) for other in others] + [(other, candidate.link) for other in others]
-        found = await asyncio.gather(*(doctor.reach(source, target) for source, target in pairs))
+        found = await asyncio.gather(*(doctor.guard("network", doctor.reach(*pair)) for pair in pairs))
         bad = [check for check in found if check.verdict != doctor.OK]
         if others and not bad:
             text = f"migration ports open to and from {len(others)} other host{'s' * (len(others) > 1)}"
             bad = [Check("network", doctor.OK, text)]
-        candidate.checks += bad
+        return bad
 
     async def _register(self, job: Job, candidate: Candidate) -> dict[str, Any]:
         name = candidate.record.name
@@ -202,10 +220,17 @@ class Hosts:
     async def check(self, job: Job) -> dict[str, Any]:
         """Task: the doctor again, on registered hosts."""
         names = job.args.get("hosts") or sorted(self._world.links)
+        for name in names:
+            self._world.link(name)  # a name that nobody knows is refused before anybody is asked
         report: dict[str, Any] = {}
         for name in names:
             job.show(text=f"checking {name}")
-            report[name] = {"checks": doctor.as_json(await self._examine(name))}
+            (found,) = await asyncio.gather(self._examine(name), return_exceptions=True)  # it stops no other host
+            if isinstance(found, Exception):
+                found = [doctor.failed("host check", found)]
+            elif isinstance(found, BaseException):
+                raise found
+            report[name] = {"checks": doctor.as_json(found)}
         return {"hosts": report}
 
     async def _examine(self, name: str) -> list[Check]:
@@ -215,12 +240,14 @@ class Hosts:
             return [Check("SSH", doctor.FAIL, link.why, f"ssh {link.record.ssh_user}@{link.record.address}")]
         candidate = Candidate(link.record, link)
         candidate.checks = [Check("SSH", doctor.OK, f"key {link.record.fingerprint}"), *await doctor.examine(link)]
-        space, check = await doctor.lockspace(link)
+        space, check = await self._lockspace(link)
         candidate.checks.append(check)
         others = [other for _, other in sorted(self._world.links.items()) if other.online and other is not link]
         if space:
-            candidate.checks.append(await doctor.prove_lock(space, (others or [link])[0], link))
-        await self._network(candidate, others)
+            proof = doctor.prove_lock(space, (others or [link])[0], link)
+            candidate.checks.append(await doctor.guard("lock", proof))
+        candidate.checks += await self._network(candidate, others)
+        await self._remember_size(link)
         for kept in await self._world.store.all(Storage):
             wrong = (await storage.prove(kept, [*others[:1], link]))[name]
             text = wrong or f"{kept.path} shared, proven"
@@ -254,6 +281,16 @@ class Hosts:
         words += [f"may still run there: {', '.join(kept_on)}"] * bool(kept_on)
         await world.tell("host", name, "; ".join(words), job.task.who)
         return {"host": name, "forgotten": forgotten, "may_still_run": kept_on}
+
+
+def _size(size: tuple[int, int] | None) -> dict[str, Any]:
+    return {"cpus": size[0], "mem_mib": size[1]} if size is not None else {}
+
+
+def _not_added(name: str, err: Exception, checks: Sequence[Check] = ()) -> dict[str, Any]:
+    """The report's row for a host that stumbled: it stops no other."""
+    check = doctor.failed(f"host add {name}", err)
+    return {"added": False, "checks": doctor.as_json(list(checks)), "problem": check.text, "fix": check.fix}
 
 
 async def _first_look(link: HostLink) -> None:

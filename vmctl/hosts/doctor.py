@@ -7,22 +7,24 @@ host reaches every other) is proven by doing it, not by reading configuration.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from vmctl.errors import CommandFailed, HostError, VmctlError
 from vmctl.hosts import domainxml, facts
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.lockd import LOCK_CONFIG
 
-T = TypeVar("T")
+log = logging.getLogger("vmctl.doctor")
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 OLDEST_LIBVIRT, OLDEST_QEMU = (8, 0, 0), (5, 2, 0)
 FIRST_PORT, LAST_PORT = 49152, 49215
 CLOCK_WARN_S, CLOCK_FAIL_S = 0.5, 5.0
+SAMPLE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +49,27 @@ async def examine(link: HostLink) -> list[Check]:
         ("KVM", _accelerator),
         ("CPU", _cpu),
         ("memory", _memory),
+        ("load", _load),
         ("clock", _clock),
         ("sshd", _sshd),
     ]
-    return list(await asyncio.gather(*(_guard(name, check(link)) for name, check in checks)))
+    return list(await asyncio.gather(*(guard(name, check(link)) for name, check in checks)))
 
 
-async def _guard(name: str, check: Awaitable[Check]) -> Check:
+async def guard(name: str, check: Awaitable[Check]) -> Check:
+    """A wall around one check: whatever it raises is its own FAIL, and stops no other."""
     try:
         return await check
-    except VmctlError as err:
+    except Exception as err:
+        return failed(name, err)
+
+
+def failed(name: str, err: Exception) -> Check:
+    """The line for what went wrong in a check, also where nobody had thought of it."""
+    if isinstance(err, VmctlError):
         return Check(name, FAIL, err.message, err.hint)
+    log.error("the check %r broke", name, exc_info=err)
+    return Check(name, FAIL, f"this check broke: {type(err).__name__}: {err}", "the controller's log has it in full")
 
 
 async def _versions(link: HostLink) -> Check:
@@ -68,10 +80,6 @@ async def _versions(link: HostLink) -> Check:
     if old:
         return Check("libvirt", FAIL, f"{text}: too old", "upgrade to libvirt 8 and QEMU 5.2 or newer")
     return Check("libvirt", OK, text)
-
-
-async def _ask(link: HostLink, fact: facts.Fact[T]) -> T:
-    return fact.parse((await link.ssh.run(fact.command)).out)
 
 
 def number(version: str) -> tuple[int, ...]:
@@ -88,13 +96,13 @@ async def _accelerator(link: HostLink) -> Check:
 
 async def _cpu(link: HostLink) -> Check:
     assert link.about is not None
-    info = await _ask(link, facts.CpuInfoFact)
+    info = await link.ask(facts.CpuInfoFact)
     model = domainxml.cpu_name(link.about.cpu_xml) or "no model known to libvirt"
     return Check("CPU", OK, f"{info.model}, {info.cpus} CPUs; guests can have {model}")
 
 
 async def _memory(link: HostLink) -> Check:
-    total, available = await _ask(link, MEMORY)
+    total, available = await link.ask(MEMORY)
     verdict = OK if available >= 512 else WARN
     return Check("memory", verdict, f"{total} MiB, {available} MiB available")
 
@@ -107,9 +115,16 @@ def _parse_memory(text: str) -> tuple[int, int]:
 MEMORY = facts.Fact(("cat", "/proc/meminfo"), _parse_memory)
 
 
+async def _load(link: HostLink) -> Check:
+    """Without load a host is never chosen: what the load loop will do is done once, here."""
+    sample = await link.measure(SAMPLE_S)
+    link.size = (sample.cpus, sample.mem_total_kib >> 10)
+    return Check("load", OK, f"a sample was taken: {sample.cpus} CPUs, {len(sample.vms)} VMs")
+
+
 async def _clock(link: HostLink) -> Check:
     before = time.time()
-    theirs = await _ask(link, facts.Clock)
+    theirs = await link.ask(facts.Clock)
     after = time.time()
     offset = max(0.0, abs(theirs - (before + after) / 2) - (after - before) / 2)
     text = f"{offset:.1f} s off" if offset else f"right to {(after - before) / 2 * 1000:.0f} ms"
@@ -118,7 +133,7 @@ async def _clock(link: HostLink) -> Check:
 
 
 async def _sshd(link: HostLink) -> Check:
-    limits = await _ask(link, facts.SshdLimitsFact)
+    limits = await link.ask(facts.SshdLimitsFact)
     if limits.max_sessions is None or limits.max_startups is None:
         return Check("sshd", OK, "its limits are not readable as this user; we need 10 sessions")
     text = f"MaxSessions {limits.max_sessions}, MaxStartups {':'.join(map(str, limits.max_startups))}"
@@ -133,7 +148,7 @@ async def _sshd(link: HostLink) -> Check:
 async def lockspace(link: HostLink) -> tuple[str, Check]:
     """Where the host's lock manager keeps its leases, from its configuration where we may read it."""
     try:
-        found = await _ask(link, LOCK_CONFIG)
+        found = await link.ask(LOCK_CONFIG)
     except CommandFailed as err:
         given = "give the directory with --lockspace DIR, or read it as root"
         return "", Check("lock manager", FAIL, f"its configuration is not readable: {err.message}", given)

@@ -39,6 +39,16 @@ class Fact(Generic[T]):
     command: tuple[str, ...]
     parse: Callable[[str], T]
 
+    def read(self, text: str, host: str) -> T:
+        """The value; `Unreadable`, and nothing else, where a host printed something that its command does not."""
+        try:
+            return self.parse(text)
+        except Unreadable as err:
+            raise Unreadable(f"{host}: {err.message}") from err
+        except (ValueError, LookupError, TypeError, AttributeError) as err:
+            asked = self.command[0] if self.command else "the collecting program"
+            raise Unreadable(f"{host}: what {asked} prints there cannot be read: {text[:60]!r}") from err
+
 
 # The records of a sample are named tuples: thousands are made per minute, and a frozen dataclass takes 4 times longer.
 

@@ -11,16 +11,18 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from vmctl.config import Settings
 from vmctl.errors import CommandFailed, HostError, HostKeyChanged, LibvirtError, NotAllowed, Unreachable, VmctlError
 from vmctl.hosts.collect import Collector
-from vmctl.hosts.facts import RawSample
+from vmctl.hosts.facts import Fact, RawSample
 from vmctl.hosts.ssh import HostSSH, Target, backoff
 from vmctl.hosts.virt import About, DomainEvent, DomainSeen, Virt
 from vmctl.model import HostState
 from vmctl.records import HostRecord
 
+T = TypeVar("T")
 log = logging.getLogger("vmctl.link")
 LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
 FIRST_PERIOD_S = 1.0
@@ -43,6 +45,7 @@ class HostLink:
         self.since = time.time()
         self.about: About | None = None
         self.cpus: dict[str, bool] = {}  # guests' <cpu> elements, and whether this host can give them
+        self.size: tuple[int, int] | None = None  # CPUs and MiB of memory, as the doctor measured them
         self.domains: dict[str, DomainSeen] = {}
         self.domains_at: float | None = None  # monotonic
         self.boot_id = ""  # of the boot that it is in, once it was heard
@@ -93,6 +96,18 @@ class HostLink:
             hint=f"on {self.name}: systemctl enable --now libvirtd"
             + ("" if user == "root" else f" && adduser {user} libvirt && adduser {user} libvirt-qemu"),
         )
+
+    async def ask(self, fact: Fact[T]) -> T:
+        """What the host tells of itself. Raises HostError, also for an answer that cannot be read."""
+        return fact.read((await self.ssh.run(fact.command)).out, self.name)
+
+    async def measure(self, timeout_s: float) -> RawSample:
+        """One sample through a channel of its own, as the load loop takes them. Raises HostError."""
+        collector = Collector(self.ssh)
+        try:
+            return await collector.sample(timeout_s)
+        finally:
+            collector.close()
 
     def start(self) -> None:
         """Keep the link up, in the background."""
