@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.hosts.sshd import PrivateSshd
 from vmctl.config import Settings
-from vmctl.errors import LibvirtError
+from vmctl.errors import LibvirtError, NotAllowed
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import About
 from vmctl.records import HostRecord
@@ -52,3 +53,29 @@ async def test_what_could_not_be_answered_is_asked_again(link: HostLink, monkeyp
         await link.learn_cpus(["<cpu/>"])
     await link.learn_cpus(["<cpu/>"])
     assert link.cpus == {"<cpu/>": True} and answers == []
+
+
+@pytest.mark.parametrize("setting", ["AllowTcpForwarding no", "DisableForwarding yes", "AllowStreamLocalForwarding no"])
+async def test_forbidden_forwarding_is_told_from_a_libvirtd_that_does_not_run(
+    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "libvirt-sock"
+    monkeypatch.setattr("vmctl.hosts.link.LIBVIRT_SOCKETS", (str(there),))
+    sshd = PrivateSshd(tmp_path / "sshd", extra=setting).start()
+    record = HostRecord("kvm1", "127.0.0.1", sshd.host_key, "f", 1.0, port=sshd.port, ssh_user=sshd.target().user)
+    link = HostLink(record, (sshd.key,), tmp_path / "run", Settings(), asyncio.Semaphore())
+    try:
+        with pytest.raises(NotAllowed, match="libvirtd does not run there") as caught:
+            await link.connect()
+        assert "systemctl enable --now libvirtd" in caught.value.hint
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(there))
+            with pytest.raises(NotAllowed, match="libvirtd does not run there"):  # a file that nobody listens on
+                await link.connect()
+            server.listen()
+            with pytest.raises(NotAllowed, match="sshd forbids forwarding") as caught:
+                await link.connect()
+        assert "AllowStreamLocalForwarding yes" in caught.value.hint
+    finally:
+        await link.close()
+        sshd.stop()

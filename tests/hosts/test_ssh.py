@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -21,8 +22,9 @@ from tests.hosts.sshd import PrivateSshd, free_port, public_of
 from vmctl.config import Timeouts
 from vmctl.errors import CommandFailed, HostKeyChanged, NotAllowed, Refused, Unreachable, Usage
 from vmctl.hosts.collect import Collector
-from vmctl.hosts.ssh import HostSSH, Reader, Target, Writer, backoff, ensure_key, read_host_key
+from vmctl.hosts.ssh import HostSSH, Reader, Target, Writer, backoff, ensure_key, explain, read_host_key
 from vmctl.hosts.ssh.script import Marked
+from vmctl.hosts.ssh.words import network_error
 
 
 @asynccontextmanager
@@ -312,6 +314,35 @@ def test_what_follows_the_mark_is_told_from_what_precedes_it(noise: bytes, own: 
     marked, stream = Marked("M4RK"), noise + b"M4RK" + own
     found = b"".join(marked.feed(stream[at : at + step]) for at in range(0, len(stream), step))
     assert found == own and marked.begun and marked.noise == noise
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.EHOSTUNREACH, "no route to 10.0.0.9"), (errno.ECONNREFUSED, "nothing listens there")],
+)
+def test_why_an_address_is_not_reached_is_told_in_words(number: int, words: str) -> None:
+    assert network_error(OSError(number, "Connect call failed ('10.0.0.9', 22)"), "10.0.0.9") == words
+    several = OSError(f"Multiple exceptions: [Errno {number}] Connect call failed ('::1', 22), [Errno {number}] ...")
+    assert network_error(several, "10.0.0.9") == words
+    assert network_error(socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "x") == "no such name"
+    assert network_error(OSError("odd"), "x") == "odd"
+
+
+def test_a_name_of_ssh_config_is_explained(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "Host pve-east\n HostName 10.0.0.14\n User admin\n Port 2222\n"
+        "Host pve-v6\n HostName fd00::14\nHost pve-west\n HostName 10.1.0.5\n ProxyJump gate.example.org\n"
+    )
+    err = Unreachable("pve-east port 22 cannot be reached: no such name", hint="?")
+    found = explain(err, "pve-east", "pve-east", config)
+    assert "which vmctl does not read" in found.message and "no such name" in found.message
+    assert found.hint == "vmctl host add pve-east=10.0.0.14:2222 --user admin"
+    assert explain(err, "p", "pve-v6", config).hint.startswith("vmctl host add p=fd00::14")
+    jumping = explain(err, "pve-west", "pve-west", config)
+    assert "through gate.example.org" in jumping.message and "10.1.0.5 port 22" in jumping.hint
+    assert explain(err, "other", "other", config) is err
+    assert explain(err, "odd", "-oProxyCommand=touch /nowhere", config) is err
 
 
 def test_our_key_is_made_once_and_closed_to_others(tmp_path: Path) -> None:

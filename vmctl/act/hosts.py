@@ -9,28 +9,17 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.act import disks, storage
-from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Usage, VmctlError
-from vmctl.hosts import doctor
+from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable, VmctlError
+from vmctl.hosts import address, doctor
 from vmctl.hosts.doctor import Check
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.ssh import read_host_key
-from vmctl.model import PowerState, bad_name
+from vmctl.hosts.ssh import HostKey, explain, read_host_key
+from vmctl.model import PowerState
 from vmctl.records import HostRecord, Setting, Storage, VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
 
 Attach = Callable[[HostRecord], HostLink]
-
-
-def split_name(text: str) -> tuple[str, str, int]:
-    """NAME, NAME=ADDRESS or NAME=ADDRESS:PORT. Raises Usage."""
-    name, _, address = text.partition("=")
-    if (problem := bad_name(name)) is not None:
-        raise Usage(problem)
-    address, colon, port = (address or name).rpartition(":") if address.count(":") == 1 else (address or name, "", "")
-    if colon and not port.isdigit():
-        raise Usage(f"{text!r}: the port is not a number", hint="NAME=ADDRESS:PORT")
-    return name, address, int(port) if port else 22
 
 
 class Candidate:
@@ -58,16 +47,16 @@ class Hosts:
 
     async def add(self, job: Job) -> dict[str, Any]:
         """Task: bring hosts into the pool, side by side; one that fails is not registered and stops no other."""
-        wanted = [split_name(text) for text in job.args["hosts"]]
+        wanted = list({host.name: host for host in map(address.wanted, job.args["hosts"])}.values())
         report: dict[str, Any] = {}
-        tries = [self._meet(job, name, address, port) for name, address, port in wanted]
+        tries = [self._meet(job, host) for host in wanted]
         met = await asyncio.gather(*tries, return_exceptions=True)
         candidates: list[Candidate] = []
-        for (name, _, _), outcome in zip(wanted, met, strict=True):
+        for host, outcome in zip(wanted, met, strict=True):
             if isinstance(outcome, Candidate):
                 candidates.append(outcome)
             elif isinstance(outcome, Exception):
-                report[name] = _not_added(name, outcome)
+                report[host.name] = _not_added(host.name, outcome)
             else:
                 raise outcome
         try:
@@ -82,22 +71,22 @@ class Hosts:
             await asyncio.gather(*(candidate.link.close() for candidate in candidates))
         return await self._welcome(job, report)
 
-    async def _meet(self, job: Job, name: str, address: str, port: int) -> Candidate:
+    async def _meet(self, job: Job, host: address.Wanted) -> Candidate:
+        name = host.name
         if await self._world.store.find(HostRecord, name) is not None:
             raise Refused(f"{name} is registered already", hint=f"vmctl host check {name}")
-        limit = self._world.settings.timeouts.ssh_connect_s
-        key = await read_host_key(address, port, limit)
+        key = await self._show_key(host)
         job.say(f"{name}: SSH host key {key.fingerprint}")
-        user = job.args.get("user") or self._world.settings.ssh_user
+        user = host.user or job.args.get("user") or self._world.settings.ssh_user
         record = HostRecord(
             name=name,
-            address=address,
+            address=host.address,
             host_key=key.public,
             fingerprint=key.fingerprint,
             added_at=time.time(),
-            port=port,
+            port=host.port,
             ssh_user=user,
-            migration_address=job.args.get("migration_address") or "",
+            migration_address=address.bare(given) if (given := job.args.get("migration_address")) else "",
             labels=job.args.get("labels") or {},
         )
         wanted = job.args.get("fingerprint")
@@ -108,13 +97,19 @@ class Hosts:
         try:
             await link.connect()
             candidate = Candidate(record, link)
-            candidate.checks = [Check("SSH", doctor.OK, f"{user}@{address}, key {key.fingerprint}")]
+            candidate.checks = [Check("SSH", doctor.OK, f"{user}@{host.address}, key {key.fingerprint}")]
             candidate.checks += await doctor.examine(link)
             await self._find_lockspace(candidate, job.args.get("lockspace") or "")
             return candidate
         except BaseException:
             await link.close()
             raise
+
+    async def _show_key(self, host: address.Wanted) -> HostKey:
+        try:
+            return await read_host_key(host.address, host.port, self._world.settings.timeouts.ssh_connect_s)
+        except Unreachable as err:
+            raise await asyncio.to_thread(explain, err, host.name, host.address) from err
 
     async def _find_lockspace(self, candidate: Candidate, given: str) -> None:
         if given:

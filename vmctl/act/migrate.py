@@ -21,6 +21,7 @@ from vmctl.decide import migrate as ladder
 from vmctl.decide.fit import refusal
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, LibvirtError, MigrationFailed, NotFound, Refused, Uncertain, VmctlError
+from vmctl.hosts.address import tcp_uri
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.ssh import Listener
 from vmctl.hosts.virt import LEFT_OVER, JobProgress
@@ -99,7 +100,7 @@ async def _live(world: World, job: Job, vm: VMRecord, source: HostLink, target: 
             offered = await source.ssh.offer(socket, target.socket)
             stack.push_async_callback(_withdraw, offered)  # when all is read: nobody waits for it
             job.stage("copying")
-            await _copy(world, job, vm, source, socket, f"tcp://{address}", unsafe=storage is not None)
+            await _copy(world, job, vm, source, socket, tcp_uri(address), unsafe=storage is not None)
         except (VmctlError, Cancelled) as err:
             problem = err
             job.say(f"libvirt ended it: {err.message}")

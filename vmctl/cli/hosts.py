@@ -62,7 +62,7 @@ def host() -> None:
 
 
 @host.command("add")
-@click.argument("names", nargs=-1, required=True, metavar="NAME[=ADDRESS[:PORT]]...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME[=[USER@]ADDRESS[:PORT]]...")
 @click.option("--user", default="", help="Log in as this user (root).")
 @click.option("--fingerprint", default="", help="Refuse a host that shows another SSH key.")
 @click.option("--migration-address", default="", help="Where guests' memory is sent to (the host's address).")

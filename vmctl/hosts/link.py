@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from vmctl.config import Settings
 from vmctl.errors import CommandFailed, HostError, HostKeyChanged, LibvirtError, NotAllowed, Unreachable, VmctlError
+from vmctl.hosts import sockets
 from vmctl.hosts.collect import Collector
 from vmctl.hosts.facts import Fact, RawSample
 from vmctl.hosts.ssh import HostSSH, Target, backoff
@@ -90,11 +91,24 @@ class HostLink:
                 return
             except (CommandFailed, NotAllowed) as err:
                 problem = problem or err
-        user = self.record.ssh_user
-        raise NotAllowed(
-            f"{self.name}: {user} cannot open libvirt's socket there: {problem}",
-            hint=f"on {self.name}: systemctl enable --now libvirtd"
-            + ("" if user == "root" else f" && adduser {user} libvirt && adduser {user} libvirt-qemu"),
+        raise self._no_libvirt(await self.ask(sockets.look(LIBVIRT_SOCKETS)), problem)
+
+    def _no_libvirt(self, state: str, problem: VmctlError | None) -> NotAllowed:
+        """Why its socket could not be forwarded, by what a session sees of it."""
+        name, user = self.name, self.record.ssh_user
+        if state == sockets.OPEN:
+            return NotAllowed(
+                f"{name}: libvirt's socket is there, but sshd forbids forwarding it",
+                hint=f"on {name}: set AllowTcpForwarding yes and AllowStreamLocalForwarding yes in sshd_config, and no "
+                "DisableForwarding (sshd -T | grep -i forwarding)",
+            )
+        if state == sockets.CLOSED:
+            return NotAllowed(
+                f"{name}: {user} may not open libvirt's socket there",
+                hint=f"on {name}: adduser {user} libvirt && adduser {user} libvirt-qemu",
+            )
+        return NotAllowed(
+            f"{name}: libvirtd does not run there: {problem}", hint=f"on {name}: systemctl enable --now libvirtd"
         )
 
     async def ask(self, fact: Fact[T]) -> T:

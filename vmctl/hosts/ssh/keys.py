@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncssh
 
 from vmctl.errors import NotAllowed, Unreachable, Usage
-from vmctl.hosts.ssh.words import plain
+from vmctl.hosts.ssh.words import network_error
 
 HOST_KEY_ALGORITHMS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")  # one key type, two signatures; SHA-1 is not among them
@@ -59,7 +59,7 @@ async def read_host_key(address: str, port: int, timeout_s: float) -> HostKey:
 def unreachable(name: str, err: Exception, limit_s: float, address: str, port: int) -> Unreachable:
     """The error for an address that could not be spoken to."""
     timed_out = isinstance(err, TimeoutError) and not err.errno
-    cause = f"no answer within {limit_s:g} s" if timed_out else plain(str(err)) or type(err).__name__
+    cause = f"no answer within {limit_s:g} s" if timed_out else network_error(err, address)
     return Unreachable(f"{name} cannot be reached: {cause}", hint=f"does `ssh -p {port} {address}` get through?")
 
 

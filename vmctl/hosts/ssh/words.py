@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shlex
+import socket
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +27,30 @@ def plain(text: str, limit: int = 300) -> str:
     """A host's words made safe to show: one line, no control characters, not endless."""
     line = "".join(char if char.isprintable() else " " for char in text[: limit + 1])
     return line if len(line) <= limit else line[:limit] + "..."
+
+
+NETWORK_ERRORS = {
+    errno.EHOSTUNREACH: "no route to {0}",
+    errno.ENETUNREACH: "no network leads to {0}",
+    errno.ECONNREFUSED: "nothing listens there",
+    errno.ETIMEDOUT: "no answer",
+    errno.ECONNRESET: "it closes the connection",
+    errno.EADDRNOTAVAIL: "{0} is no address that can be reached from here",
+}
+
+
+def network_error(err: Exception, address: str) -> str:
+    """Why an address cannot be reached, in plain words where the cause is a common one."""
+    if isinstance(err, socket.gaierror):
+        return (
+            "no such name" if err.errno in (socket.EAI_NONAME, socket.EAI_NODATA) else plain(err.strerror or str(err))
+        )
+    number = getattr(err, "errno", None)
+    if number is None:  # several addresses were tried, and asyncio puts all into one sentence
+        listed = re.search(r"\[Errno (\d+)\]", str(err))
+        number = int(listed[1]) if listed else None
+    known = NETWORK_ERRORS.get(number) if number is not None else None
+    return known.format(address) if known else plain(str(err)) or type(err).__name__
 
 
 def check_length(path: str) -> None:
