@@ -38,8 +38,7 @@ async def missing(world: World, link: HostLink, vms: list[VMRecord]) -> list[VMR
             spaces[storage.lockspace].append(vm)
     without: list[VMRecord] = []
     for lockspace, here in spaces.items():
-        fact = leases.held(lockspace, [vm.uuid for vm in here])
-        held = fact.parse((await link.ssh.run(fact.command)).out)
+        held = await link.ask(leases.held(lockspace, [vm.uuid for vm in here]))
         without += [vm for vm in here if vm.uuid not in held]
     return without
 
