@@ -7,7 +7,7 @@ venv=$top/.venv
 base_packages="busybox-static fish ganeti-htools gcc libc6-dev libvirt-clients libvirt-daemon-system libvirt-dev openssh-client openssh-server pkg-config
 python3 python3-dev python3-venv tcsh"
 # what the lab needs besides
-lab_packages="ca-certificates cpio dnsmasq-base dropbear-bin e2fsprogs iproute2 iptables iputils-ping
+lab_packages="ca-certificates cpio dnsmasq-base dropbear-bin e2fsprogs glusterfs-client glusterfs-server iproute2 iptables iputils-ping
 libvirt-daemon-driver-qemu lxcfs mmdebstrap mount procps qemu-system-x86 qemu-utils tini util-linux"
 
 say() { printf '\033[1m%s\033[0m\n' "$*"; }

@@ -34,14 +34,15 @@ def lab() -> None:
 @click.option("--hosts", type=click.IntRange(1, 16), help="How many hosts: 3 at first, later as many as there are.")
 @click.option("--memory", default=3.0, show_default=True, type=click.FloatRange(0.5), help="GiB per host.")
 @click.option("--image", multiple=True, help="Also build this guest image (debian-12); tiny always is.")
-def up(hosts: int | None, memory: float, image: tuple[str, ...]) -> None:
+@click.option("--storage", type=click.Choice(["directory", "glusterfs"]), help="What /shared is: directory at first.")
+def up(hosts: int | None, memory: float, image: tuple[str, ...], storage: str | None) -> None:
     """Start the lab, or what is missing of it.
 
     Example: vmctl lab up --hosts 3
     """
     from vmctl.lab import lab as room
 
-    _table(room.up(hosts, _report, int(memory * room.GIB), image))
+    _table(room.up(hosts, _report, int(memory * room.GIB), image, storage or ""))
 
 
 @lab.command()

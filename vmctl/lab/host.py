@@ -48,7 +48,6 @@ dynamic_ownership = 0
 remember_owner = 0
 namespaces = []
 cgroup_controllers = []
-migration_address = "{address}"
 migration_host = "{address}"
 lock_manager = "lockd"
 stdio_handler = "file"
@@ -69,6 +68,7 @@ class Settings:
     network: str
     memory_bytes: int
     kvm: bool
+    gluster: str = ""  # what is mounted as /shared; empty: a directory of this machine
 
 
 def write_files(host: Host, settings: Settings) -> None:
@@ -117,6 +117,7 @@ def _environment(host: Host, settings: Settings, groups: list[Path]) -> dict[str
         "HOST_NAME": host.name,
         "HOST_DIR": str(host.directory),
         "HOST_SHARED": str(host.lab.shared),
+        "HOST_GLUSTER": settings.gluster,
         "HOST_LXCFS": str(host.lab.directory / "lxcfs"),
         "HOST_ADDRESS": host.address(settings.network),
         "HOST_MAC": host.mac,

@@ -3,7 +3,7 @@
 #   host.sh enter GROUP...   joins its control groups, then makes its namespaces
 #   host.sh boot             its own root, /dev, /proc, network; then becomes PID 1 (tini, which reaps)
 #   host.sh run              its services; one that dies is started again, as systemd would (not while /run/hold exists)
-# Environment: HOST_SCRIPT HOST_NAME HOST_DIR HOST_SHARED HOST_LXCFS HOST_ADDRESS HOST_MAC HOST_KVM HOST_PRESSURE
+# Environment: HOST_SCRIPT HOST_NAME HOST_DIR HOST_SHARED HOST_GLUSTER HOST_LXCFS HOST_ADDRESS HOST_MAC HOST_KVM HOST_PRESSURE
 set -eu
 
 enter() {
@@ -22,10 +22,18 @@ make_root() {
         fi
     done
     mkdir -p "$root/proc" "$root/sys" "$root/dev" "$root/run" "$root/tmp" "$root/root" "$root/shared" "$root/.old"
-    mount --bind "$HOST_SHARED" "$root/shared"
+    [ -n "$HOST_GLUSTER" ] || mount --bind "$HOST_SHARED" "$root/shared"
     mount --bind "$HOST_DIR/root" "$root/root"
     for place in etc/libvirt etc/ssh var/lib/libvirt var/log/libvirt var/cache/libvirt; do
         mount --bind "$HOST_DIR/$(echo $place | tr / -)" "$root/$place"
+    done
+    # a virtual TPM's keys and logs; where swtpm is installed, libvirt would make these folders itself
+    ! command -v swtpm >/dev/null || for place in var/lib/swtpm-localca var/log/swtpm; do
+        own="$HOST_DIR/$(echo $place | tr / -)"
+        mkdir -p "/$place" "$own"
+        chown --reference="/$place" "$own"
+        chmod --reference="/$place" "$own"
+        mount --bind "$own" "$root/$place"
     done
     for file in machine-id hosts hostname; do mount --bind "$HOST_DIR/$file" "$root/etc/$file"; done
     mount -t tmpfs -o mode=755 run "$root/run"
@@ -79,6 +87,13 @@ make_network() {
     ip address add "$HOST_ADDRESS/24" dev br0
 }
 
+# Over the network, where the lab's storage is there. Without direct-io-mode the kernel would go on showing what a file
+# held before another host wrote it.
+mount_shared() {
+    [ -z "$HOST_GLUSTER" ] || mount -t glusterfs \
+        -o "direct-io-mode=enable,log-file=/var/log/libvirt/gluster.log" "$HOST_GLUSTER" /shared
+}
+
 boot() {
     root="$HOST_DIR/rootfs"
     hostname "$HOST_NAME"
@@ -91,6 +106,7 @@ boot() {
     umount -l /.old
     rmdir /.old
     make_network
+    mount_shared
     exec tini -- /run/host.sh run
 }
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmctl.errors import Refused, Usage, VmctlError
-from vmctl.lab import accelerator, cgroups, clean, host, hostnames, images, keys, network
+from vmctl.lab import accelerator, cgroups, clean, gluster, host, hostnames, images, keys, network
 from vmctl.lab.names import MOST_HOSTS, Host, Lab, current
 from vmctl.lab.system import Report, locked, marked, require_programs, require_root, run, wait
 
 GIB = 1024**3
+STORAGES = ("directory", "glusterfs")  # what /shared is: a directory of this machine, or a network file system
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +52,23 @@ def _quiet(line: str) -> None:
 
 
 def up(
-    hosts: int | None = None, report: Report = _quiet, memory_bytes: int = 3 * GIB, also: tuple[str, ...] = ()
+    hosts: int | None = None,
+    report: Report = _quiet,
+    memory_bytes: int = 3 * GIB,
+    also: tuple[str, ...] = (),
+    storage: str = "",
 ) -> LabStatus:
-    """Start the lab, or what is missing of it. `hosts`: that many (3 at first, later as many as there are)."""
+    """Start the lab, or what is missing of it. `hosts`: that many (3 at first, later as many as there are).
+
+    `storage`: one of STORAGES; "directory" at first, later what there is.
+    """
     require_root("up")
     require_programs()
     if hosts is not None and not 1 <= hosts <= MOST_HOSTS:
         raise Usage(f"a lab has 1 to {MOST_HOSTS} hosts, not {hosts}")
     lab = current()
     with locked(lab):
+        networked = _networked(lab, storage)
         lab.directory.mkdir(parents=True, exist_ok=True)
         tiny = images.ensure("tiny", report)
         for name in also:
@@ -75,7 +84,11 @@ def up(
             said.append(f"{subnet}.0/24 on {lab.bridge}")
         with _step(report, "services") as said:
             said.append(_ensure_services(lab, subnet))
-        _start_hosts(lab, hosts, host.Settings(subnet, memory_bytes, found.kvm), report)
+        source = ""
+        if networked:
+            with _step(report, "GlusterFS") as said:
+                said.append(source := gluster.ensure(lab, subnet))
+        _start_hosts(lab, hosts, host.Settings(subnet, memory_bytes, found.kvm, source), report)
         return _status(lab)
 
 
@@ -133,7 +146,7 @@ def boot(name: str, report: Report = _quiet) -> None:
             raise Refused(f"lab {lab.name!r} is down", hint="vmctl lab up")
         host.stop(one)
         with _step(report, one.name):
-            host.start(one, host.Settings(subnet, memory, found.kvm))
+            host.start(one, host.Settings(subnet, memory, found.kvm, gluster.source(lab, subnet)))
 
 
 @contextmanager
@@ -142,6 +155,16 @@ def _step(report: Report, name: str) -> Iterator[list[str]]:
     began, said = time.monotonic(), list[str]()
     yield said
     report(": ".join([name, *said]) + f" [{time.monotonic() - began:.2f} s]")
+
+
+def _networked(lab: Lab, storage: str) -> bool:
+    """Whether its storage is to be GlusterFS. `Refused` where the lab that runs has another one."""
+    if storage not in ("", *STORAGES):
+        raise Usage(f"there is no storage {storage!r}", hint=f"one of {', '.join(STORAGES)}")
+    before = gluster.used(lab)
+    if storage and _existing(lab) and before != (storage == "glusterfs"):
+        raise Refused(f"lab {lab.name!r} runs on {STORAGES[before]}", hint="vmctl lab down, then up again")
+    return before or storage == "glusterfs"
 
 
 def _prepare_shared(lab: Lab) -> None:
