@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from vmctl import errors
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vmctl"
 
@@ -297,6 +299,18 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     while leaves := {name for name, needs in graph.items() if not needs}:
         graph = {name: needs - leaves for name, needs in graph.items() if name not in leaves}
     assert graph == {}, "these import each other while they load"
+
+
+def test_the_tree_of_errors_is_closed() -> None:
+    tree = set(errors.TREE)
+    strays = [
+        f"{name}:{node.lineno} {node.name}"
+        for name, module in modules().items()
+        for node in ast.walk(module)
+        if isinstance(node, ast.ClassDef) and name != "vmctl.errors"
+        if any(getattr(base, "attr", getattr(base, "id", "")) in tree for base in node.bases)
+    ]
+    assert strays == [], "a client would not know them"
 
 
 # -- sizes and handlers

@@ -3,6 +3,7 @@
     VmctlError                      exit  who acts
     ├── Usage                        2    you: the command is malformed
     ├── Refused                      3    you: what you ask for is impossible or unsafe now
+    │   ├── AlreadyRuns              3    you: another controller holds the registry
     │   └── NoHostFits               3    you: no host can take it; one line per host says why
     ├── NotFound                     4    you: no such thing
     ├── NotAllowed                   5    you: the controller or a host does not let you
@@ -14,15 +15,22 @@
     │   ├── NotSent                  8    the link was lost before libvirt was asked: surely not done, can be repeated
     │   ├── HostKeyChanged           8    somebody reinstalled the host, or sits in between
     │   ├── CommandFailed            1    a command or a libvirt call on the host failed
-    │   └── LibvirtError             1    libvirt or QEMU said no
+    │   ├── LibvirtError             1    libvirt or QEMU said no
+    │   ├── MissingLease             1    a VM runs without its lease
+    │   └── Unreadable               8    what a host sent is not what was asked for
     ├── ControllerUnreachable        8    no controller answers
     ├── MigrationFailed              1    the VM runs on, on the host it names
-    └── Uncertain                    1    an outcome is not known; both hosts and their answers are named
+    ├── Uncertain                    1    an outcome is not known; both hosts and their answers are named
+    └── Cancelled                  130    you asked for it; nothing is half done
 
-Each error carries the sentence that names the cause and, where there is one, the next command (`hint`).
+Each error carries the sentence that names the cause and, where there is one, the next command (`hint`). The tree is
+closed: all of it is in this file, as its names go over the wire.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class VmctlError(Exception):
@@ -52,6 +60,10 @@ class Refused(VmctlError):
     """What was asked for is impossible or unsafe now."""
 
     exit_code = 3
+
+
+class AlreadyRuns(Refused):
+    """Another controller holds the registry."""
 
 
 class NoHostFits(Refused):
@@ -126,6 +138,10 @@ class MissingLease(HostError):
     exit_code = 1
 
 
+class Unreadable(HostError):
+    """A host's answer is not what its command prints."""
+
+
 class ControllerUnreachable(VmctlError):
     """No controller answers where the context points."""
 
@@ -140,13 +156,43 @@ class Uncertain(VmctlError):
     """An outcome could not be established; `lines` has what each host answered. Nothing more is done to the VM."""
 
 
+class Cancelled(VmctlError):
+    """The task stopped because somebody asked for it; nothing is half done."""
+
+    exit_code = 130
+
+
+TREE: Mapping[str, type[VmctlError]] = {
+    kind.__name__: kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, VmctlError)
+}
+
+
 def by_code(code: str) -> type[VmctlError]:
     """The class of that name, so that a client raises what the controller raised; the root when unknown."""
+    return TREE.get(code, VmctlError)
 
-    def walk(cls: type[VmctlError]) -> dict[str, type[VmctlError]]:
-        found = {cls.__name__: cls}
-        for child in cls.__subclasses__():
-            found |= walk(child)
-        return found
 
-    return walk(VmctlError).get(code, VmctlError)
+def made(kind: type[VmctlError], message: str, hint: str = "", lines: tuple[str, ...] = ()) -> VmctlError:
+    """An error of a class of the tree, whatever else that class is told where it is raised at first."""
+    err = kind.__new__(kind)
+    VmctlError.__init__(err, message, hint=hint, lines=lines)
+    return err
+
+
+def error_to_json(err: VmctlError) -> dict[str, Any]:
+    """An error for the wire and the registry; `error_from_json` makes the same class of it again."""
+    return {
+        "code": err.code,
+        "exit_code": err.exit_code,
+        "message": err.message,
+        "hint": err.hint,
+        "lines": list(err.lines),
+    }
+
+
+def error_from_json(raw: Mapping[str, Any]) -> VmctlError:
+    """The error that was sent, of the same class; one that is not known here keeps its words and its exit code."""
+    kind = by_code(raw["code"])
+    err = made(kind, raw["message"], raw.get("hint", ""), tuple(raw.get("lines", ())))
+    err.exit_code = raw.get("exit_code", kind.exit_code)
+    return err

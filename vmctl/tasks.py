@@ -13,7 +13,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from vmctl.errors import Cancelled as Cancelled
 from vmctl.errors import Refused, VmctlError
+from vmctl.errors import error_to_json as error_to_json
 from vmctl.records import Task, TaskState
 from vmctl.store.store import Store
 
@@ -66,12 +68,6 @@ class Job:
         """Stop here, between two steps, when cancelling was asked for."""
         if self.cancel_asked.is_set():
             raise Cancelled(f"task {self.id} was cancelled")
-
-
-class Cancelled(VmctlError):
-    """The task stopped because somebody asked for it; nothing is half done."""
-
-    exit_code = 130
 
 
 Handler = Callable[[Job], Awaitable[dict[str, Any]]]
@@ -200,15 +196,4 @@ def as_json(task: Task, job: Job | None) -> dict[str, Any]:
         "created_at": task.created_at,
         "started_at": task.started_at,
         "ended_at": task.ended_at,
-    }
-
-
-def error_to_json(err: VmctlError) -> dict[str, Any]:
-    """An error for the wire and the registry; the client raises the same class again."""
-    return {
-        "code": err.code,
-        "exit_code": err.exit_code,
-        "message": err.message,
-        "hint": err.hint,
-        "lines": list(err.lines),
     }

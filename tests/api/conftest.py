@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from vmctl.api.app import make_app
-from vmctl.cli.client import rebuild
 from vmctl.config import Settings
 from vmctl.controller import Controller
+from vmctl.errors import error_from_json
 
 
 class Server:
@@ -27,7 +27,7 @@ class Server:
         known = {key: value for key, value in query.items() if value is not None}
         answer = await self._http.get("/api/v1/" + "/".join(parts), params=known)
         if answer.status_code >= 400:
-            raise rebuild(answer.json()["error"])
+            raise error_from_json(answer.json()["error"])
         return answer.json()
 
 

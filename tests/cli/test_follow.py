@@ -8,7 +8,7 @@ import pytest
 
 from vmctl import errors
 from vmctl.cli import follow
-from vmctl.tasks import error_to_json
+from vmctl.errors import error_to_json
 
 
 def state(**more: Any) -> dict[str, Any]:
@@ -77,6 +77,7 @@ def test_one_task_raises_its_own_error() -> None:
         ((errors.Refused("no"), None), errors.PartlyFailed, 7),
         ((errors.Refused("no"), errors.Refused("nor this")), errors.Refused, 3),
         ((errors.Refused("no"), errors.NotFound("what?")), errors.PartlyFailed, 7),
+        ((errors.Cancelled("as asked"), errors.Cancelled("as asked")), errors.Cancelled, 130),
     ],
 )
 def test_several_tasks_are_summed_up(

@@ -13,23 +13,22 @@ from click.testing import CliRunner
 
 from vmctl import errors
 from vmctl.cli import main as program
-from vmctl.cli.client import rebuild
 from vmctl.cli.main import COMMANDS, cli
-from vmctl.tasks import Cancelled, error_to_json
+from vmctl.errors import Cancelled, error_from_json, error_to_json
 
 
 def every_error() -> list[type[errors.VmctlError]]:
     found: list[type[errors.VmctlError]] = [errors.VmctlError]
     for kind in found:
         found += kind.__subclasses__()
-    return [kind for kind in found if kind.__module__ == errors.__name__]
+    return found
 
 
 @pytest.mark.parametrize("kind", every_error())
 def test_an_error_comes_over_the_wire_as_it_was(kind: type[errors.VmctlError]) -> None:
     sent = kind("it is so", hint="do that")
     sent.lines = ("kvm1: this", "kvm2: that")
-    got = rebuild(error_to_json(sent))
+    got = error_from_json(error_to_json(sent))
     assert type(got) is kind
     assert (got.message, got.hint, got.lines, got.exit_code) == (sent.message, sent.hint, sent.lines, sent.exit_code)
 
@@ -39,6 +38,7 @@ def test_the_exit_codes_are_the_promised_ones() -> None:
         "VmctlError": 1,
         "Usage": 2,
         "Refused": 3,
+        "AlreadyRuns": 3,
         "NoHostFits": 3,
         "NotFound": 4,
         "NotAllowed": 5,
@@ -52,19 +52,21 @@ def test_the_exit_codes_are_the_promised_ones() -> None:
         "CommandFailed": 1,
         "LibvirtError": 1,
         "MissingLease": 1,
+        "Unreadable": 8,
         "ControllerUnreachable": 8,
         "MigrationFailed": 1,
         "Uncertain": 1,
+        "Cancelled": 130,
     }
 
 
 def test_an_error_that_the_client_does_not_know_keeps_its_words_and_its_code() -> None:
-    got = rebuild({"code": "FromTheFuture", "exit_code": 42, "message": "what?"})
+    got = error_from_json({"code": "FromTheFuture", "exit_code": 42, "message": "what?"})
     assert (type(got), got.message, got.exit_code, got.hint, got.lines) == (errors.VmctlError, "what?", 42, "", ())
 
 
 def test_a_cancelled_task_ends_like_an_interrupted_command() -> None:
-    assert rebuild(error_to_json(Cancelled("as asked"))).exit_code == 130
+    assert error_from_json(error_to_json(Cancelled("as asked"))).exit_code == 130
 
 
 # -- the edge of the program

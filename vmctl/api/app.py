@@ -19,8 +19,7 @@ from fastapi.responses import JSONResponse
 from vmctl import __version__, config
 from vmctl.api import cluster, console, health, hosts, processes, vms
 from vmctl.controller import Controller
-from vmctl.errors import NotAllowed, NotFound, Refused, Unreachable, Usage, VmctlError
-from vmctl.tasks import error_to_json
+from vmctl.errors import NotAllowed, NotFound, Refused, Unreachable, Usage, VmctlError, error_to_json
 
 log = logging.getLogger("vmctl.api")
 STATUS: tuple[tuple[type[VmctlError], int], ...] = (

@@ -161,15 +161,6 @@ def _answers(path: Path) -> bool:
 def _error(response: http.client.HTTPResponse) -> errors.VmctlError:
     text = response.read()
     try:
-        return rebuild(json.loads(text)["error"])
+        return errors.error_from_json(json.loads(text)["error"])
     except (ValueError, KeyError):
         return errors.VmctlError(f"the controller answered {response.status}: {text[:200]!r}")
-
-
-def rebuild(raw: dict[str, Any]) -> errors.VmctlError:
-    """The error that the controller raised, as the same class."""
-    kind = errors.by_code(raw["code"])
-    err = errors.VmctlError.__new__(kind)
-    errors.VmctlError.__init__(err, raw["message"], hint=raw.get("hint", ""), lines=tuple(raw.get("lines", ())))
-    err.exit_code = raw.get("exit_code", kind.exit_code)
-    return err

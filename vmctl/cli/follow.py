@@ -17,7 +17,7 @@ import click
 
 from vmctl import errors
 from vmctl.cli import output
-from vmctl.cli.client import Client, rebuild
+from vmctl.cli.client import Client
 
 BAR = 20
 ENDS = ("done", "failed", "cancelled")
@@ -60,16 +60,14 @@ def _raise(ended: list[State]) -> None:
     if not bad:
         return
     if len(ended) == 1:
-        raise rebuild(bad[0]["error"])
+        raise errors.error_from_json(bad[0]["error"])
     codes = {task["error"]["code"] for task in bad}
     if len(bad) == len(ended) and len(codes) == 1:
         kind: type[errors.VmctlError] = errors.by_code(codes.pop())
     else:
         kind = errors.PartlyFailed
-    summed = errors.VmctlError.__new__(kind)
     lines = tuple(f"{task['subject']}: {task['error']['message']}" for task in bad)
-    errors.VmctlError.__init__(summed, f"{len(bad)} of {len(ended)} failed", lines=lines)
-    raise summed
+    raise errors.made(kind, f"{len(bad)} of {len(ended)} failed", lines=lines)
 
 
 class _Follower:

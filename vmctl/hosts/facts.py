@@ -15,7 +15,7 @@ from itertools import islice, pairwise
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from vmctl.errors import HostError
+from vmctl.errors import Unreadable as Unreadable
 
 T = TypeVar("T")
 USER_HZ = 100  # ticks per second in /proc, on every architecture that has KVM
@@ -26,10 +26,6 @@ SECTOR = 512  # bytes, in /proc/diskstats whatever the disk's own are
 INTERFACE = re.compile(r"^(\S{1,15}) (\d{1,20}) (\d{1,20}) (\S{1,10}) (?:(\d{1,9})|\S+)$", re.MULTILINE)
 DISK_LINE = re.compile(r"^(\S{1,32}) (\d{1,20}) (\d{1,20}) (\d{1,20})$", re.MULTILINE)
 NAME_ARGUMENT = re.compile(r"(?:guest=)?((?:[^,]|,,)*)")
-
-
-class Unreadable(HostError):
-    """A host's answer is not what its command prints."""
 
 
 @dataclass(frozen=True, slots=True)
