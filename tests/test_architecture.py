@@ -19,8 +19,8 @@ PACKAGE = ROOT / "vmctl"
 
 # From the bottom up. A module imports only rooms further down, or its own room.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("vmctl.__init__", "vmctl.model", "vmctl.errors", "vmctl.paths", "vmctl.identity"),
-    ("vmctl.config", "vmctl.records", "vmctl.specjson", "vmctl.decisions", "vmctl.walls"),
+    ("vmctl.__init__", "vmctl.model", "vmctl.errors", "vmctl.paths", "vmctl.identity", "vmctl.logs"),
+    ("vmctl.config", "vmctl.lock", "vmctl.records", "vmctl.specjson", "vmctl.decisions", "vmctl.walls"),
     ("vmctl.decide", "vmctl.ledger", "vmctl.lab", "vmctl.snapshot", "vmctl.ganeti"),
     ("vmctl.sizes",),
     ("vmctl.offline",),
@@ -41,6 +41,8 @@ ONLY: dict[str, tuple[str, ...]] = {
     "vmctl.model": (),
     "vmctl.errors": (),
     "vmctl.paths": (),
+    "vmctl.logs": (),
+    "vmctl.lock": ("vmctl.errors",),
     "vmctl.config": ("vmctl.model", "vmctl.errors", "vmctl.paths"),
     "vmctl.records": ("vmctl.model",),
     "vmctl.specjson": ("vmctl.model",),
@@ -65,11 +67,12 @@ ONLY: dict[str, tuple[str, ...]] = {
 }
 # The command line is a client: it knows errors, settings and the lab, the server only where it starts it, and what
 # is decided only where there is a snapshot instead of a server.
-CLI_MAY = ("vmctl.__init__", "vmctl.errors", "vmctl.paths", "vmctl.cli")
+CLI_MAY = ("vmctl.__init__", "vmctl.errors", "vmctl.paths", "vmctl.logs", "vmctl.cli")
 CLI_ALSO = {
+    "vmctl.cli.client": ("vmctl.lock",),
     "vmctl.cli.lab": ("vmctl.lab",),
     "vmctl.cli.offline": ("vmctl.model", "vmctl.config", "vmctl.snapshot", "vmctl.offline"),
-    "vmctl.cli.serve": ("vmctl.api.app", "vmctl.config"),
+    "vmctl.cli.serve": ("vmctl.api.server", "vmctl.config", "vmctl.lock"),
     "vmctl.cli.snapshots": ("vmctl.model", "vmctl.snapshot", "vmctl.ganeti"),
 }
 # Not part of the room it lies in: `python -m vmctl.lab` is the command `vmctl lab`
@@ -87,7 +90,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "pydantic": ("vmctl.api", "vmctl.guests", "vmctl.snapshot"),
     "typing_extensions": ("vmctl.guests.report",),
     "guest_agent": ("vmctl.guests",),
-    "uvicorn": ("vmctl.api", "vmctl.cli.serve"),
+    "uvicorn": ("vmctl.api",),
     "apscheduler": ("vmctl.schedules",),
     "click": ("vmctl.cli",),
     "rich": ("vmctl.cli",),

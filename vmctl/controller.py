@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import time
@@ -17,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vmctl import config, paths
+from vmctl import config, lock, paths
 from vmctl.act import create, hosts, leases, migrate, plans, power, storage
 from vmctl.act.health import Healths
 from vmctl.act.reconcile import reconcile
@@ -59,7 +58,7 @@ class Controller:
     """Open with `start`, end with `close`."""
 
     def __init__(self, settings: config.Settings, data: Path, runtime: Path) -> None:
-        self._lock = _only_one(data / "controller.lock")
+        self._lock = lock.take(data / "controller.lock")
         store = Store.open(data / "registry.db")
         own = paths.ssh_key_path()
         ensure_key(own)
@@ -191,20 +190,6 @@ class Controller:
         await self.world.incarnations.flush()
         await self.world.store.close()
         os.close(self._lock)
-
-
-def _only_one(path: Path) -> int:
-    """Two controllers on one registry would both think they decide. Refused names the other."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        other = os.read(fd, 32).decode().strip()
-        os.close(fd)
-        raise Refused(f"a controller already runs here (process {other})", hint="vmctl serve --stop") from None
-    os.ftruncate(fd, 0)
-    os.write(fd, str(os.getpid()).encode())
-    return fd
 
 
 async def _interrupted(job: Job) -> dict[str, Any]:

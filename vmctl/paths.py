@@ -37,9 +37,15 @@ def runtime_dir() -> Path:
     return _private(Path(base) / "vmctl" if base.startswith("/") else state_dir() / "run")
 
 
+def lock_path() -> Path:
+    """What the one controller of this registry holds."""
+    return data_dir() / "controller.lock"
+
+
 def _private(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    path.chmod(0o700)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o7777 != 0o700:  # looked at first: on a read-only file system it may well be right
+        path.chmod(0o700)
     return path
 
 

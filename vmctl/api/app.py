@@ -32,11 +32,11 @@ STATUS: tuple[tuple[type[VmctlError], int], ...] = (
 
 
 def make_app(settings: config.Settings, data: Path, runtime: Path) -> FastAPI:
-    """The application; its controller lives as long as it is served."""
+    """The application; its controller lives as long as it is served. Raises AlreadyRuns if another one does."""
+    controller = Controller(settings, data, runtime)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        controller = Controller(settings, data, runtime)
         app.state.controller = controller
         await controller.start()
         yield

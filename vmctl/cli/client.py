@@ -19,27 +19,33 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from vmctl import errors
+from vmctl import errors, lock, paths
 from vmctl.cli import offline
 
 START_LIMIT_S = 30.0
+LOOK_EVERY_S = 0.05
 
 
 def socket_path() -> Path:
     """The controller's socket: VMCTL_SOCKET, or the local one."""
-    from vmctl import paths
-
     given = os.environ.get("VMCTL_SOCKET", "")
     return Path(given) if given else paths.runtime_dir() / "controller.sock"
 
 
+def log_path() -> Path:
+    """Where a controller in the background writes its log."""
+    return paths.state_dir() / "controller.log"
+
+
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost")
+    def __init__(self, path: Path, patience_s: float | None = None) -> None:
+        super().__init__("localhost", timeout=patience_s)
         self._path = path
+        self._patience_s = patience_s
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self._patience_s)
         try:
             self.sock.connect(str(self._path))
         except OSError:
@@ -50,8 +56,9 @@ class _UnixConnection(http.client.HTTPConnection):
 class Client:
     """Speaks to the controller; errors come out as the classes of `vmctl.errors`."""
 
-    def __init__(self, *, autostart: bool = True) -> None:
+    def __init__(self, *, autostart: bool = True, patience_s: float | None = None) -> None:
         self._path = socket_path()
+        self._patience_s = patience_s
         self._offline = offline.attached()
         self._autostart = autostart and "VMCTL_SOCKET" not in os.environ
 
@@ -107,7 +114,7 @@ class Client:
         return response
 
     def _connect(self) -> _UnixConnection:
-        connection = _UnixConnection(self._path)
+        connection = _UnixConnection(self._path, self._patience_s)
         try:
             connection.connect()
         except (FileNotFoundError, ConnectionRefusedError) as err:
@@ -122,32 +129,52 @@ class Client:
 
 
 def start_controller(path: Path) -> None:
-    """Start a local controller in the background and wait until it answers. Raises ControllerUnreachable."""
-    from vmctl import paths
+    """Start a local controller in the background and wait until it answers. Raises ControllerUnreachable, or why not.
 
-    log = paths.state_dir() / "controller.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "vmctl.cli.main", "serve"],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            cwd="/",
-            start_new_session=True,
-        )
+    Several commands may do so at once: one controller gets the registry's lock, all commands wait for its socket, and
+    only the one that started it says so.
+    """
+    process: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
-        if process.poll() is not None and not _answers(path):
-            break
+        running = lock.holder(paths.lock_path())
         if _answers(path):
-            print(f"started a local controller (process {process.pid}, log {log})", file=sys.stderr)
+            if process is not None and running == process.pid:
+                print(f"started a local controller (process {process.pid}, log {log_path()})", file=sys.stderr)
             return
-        time.sleep(0.05)
-    tail = log.read_text(errors="replace").strip().splitlines()[-1:]
-    raise errors.ControllerUnreachable(
-        f"the local controller did not start: {' '.join(tail)}", hint=f"see {log}, or run: vmctl serve"
+        if process is not None and process.poll() is not None:
+            _raise_reason(process)
+            process = None  # another one was there first; it may have been about to end
+        if process is None and running is None:
+            process = _spawn()
+        time.sleep(LOOK_EVERY_S)
+    who = lock.holder(paths.lock_path())
+    what = f"the controller (process {who}) does not answer at {path}" if who else "the local controller did not start"
+    raise errors.ControllerUnreachable(f"{what} within {START_LIMIT_S:g} s", hint=f"see {log_path()}")
+
+
+def _spawn() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "vmctl.cli.main", "serve", "--background"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
     )
+
+
+def _raise_reason(process: subprocess.Popen[bytes]) -> None:
+    """Why a controller ended that was just started; not if another one was there first."""
+    assert process.stdout is not None
+    told = process.stdout.read()
+    process.stdout.close()
+    try:
+        problem = errors.error_from_json(json.loads(told))
+    except (ValueError, KeyError):
+        problem = errors.ControllerUnreachable("the local controller did not start", hint=f"see {log_path()}")
+    if not isinstance(problem, errors.AlreadyRuns):
+        raise problem
 
 
 def _answers(path: Path) -> bool:

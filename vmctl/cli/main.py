@@ -116,6 +116,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    except OSError as err:
+        _no_file(err)
+        raise SystemExit(1) from None
     except Exception as err:
         _unexpected(err)
         raise SystemExit(1) from None
@@ -136,13 +139,22 @@ def _unexpected(err: Exception) -> None:
     """A bug: the log has the traceback, the user gets a sentence."""
     import traceback
 
-    from vmctl import paths
+    from vmctl import logs, paths
+    from vmctl.cli.output import clean
 
     log = paths.state_dir() / "cli.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
-        file.write(f"{sys.argv}\n{''.join(traceback.format_exception(err))}\n")
-    print(f"error: {type(err).__name__}: {err}\ntry: the details are in {log}", file=sys.stderr)
+    kept = logs.append(log, f"{sys.argv}\n{''.join(traceback.format_exception(err))}\n")
+    print(f"error: {clean(f'{type(err).__name__}: {err}')}", file=sys.stderr)
+    if kept:
+        print(f"try: the details are in {log}", file=sys.stderr)
+
+
+def _no_file(err: OSError) -> None:
+    """The machine says no: a file or folder cannot be read or written."""
+    from vmctl.cli.output import clean
+
+    where = f"{err.filename}: " if err.filename else ""
+    print(f"error: {clean(where)}{err.strerror or err}", file=sys.stderr)
 
 
 if __name__ == "__main__":

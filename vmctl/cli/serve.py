@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import time
-from pathlib import Path
+from typing import Any
 
 import click
 
-from vmctl import config, errors, paths
-from vmctl.cli.client import socket_path
+from vmctl import config, errors, lock, paths
+from vmctl.cli.client import Client, log_path, socket_path
 
 STOP_LIMIT_S = 30.0
 
@@ -19,44 +20,53 @@ STOP_LIMIT_S = 30.0
 @click.command()
 @click.option("--stop", is_flag=True, help="End the running controller. Hosts and VMs go on without it.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
-def serve(stop: bool, verbose: bool) -> None:
+@click.option("--background", is_flag=True, hidden=True)  # as other commands start it: nobody looks at its outputs
+def serve(stop: bool, verbose: bool, background: bool) -> None:
     """Run the controller in the foreground.
 
     Other commands start one in the background when none runs. Example: vmctl serve --stop
     """
     if stop:
         _stop()
-        return
-    _serve(verbose)
+    elif background:
+        _serve_unseen(verbose)
+    else:
+        _serve(verbose, background=False)
 
 
-def _serve(verbose: bool) -> None:
+def _serve(verbose: bool, *, background: bool) -> None:
+    from vmctl.api.server import serve as serve_api
+
+    serve_api(config.load(), paths.data_dir(), socket_path(), lambda: _log_to(verbose, background=background))
+
+
+def _log_to(verbose: bool, *, background: bool) -> None:
+    """Log to the terminal, or to the file, which is written by whoever holds the lock and by nobody else."""
     import logging
 
-    import uvicorn
+    from vmctl.logs import Rotating
 
-    from vmctl.api.app import make_app
-
+    # in the background, what a library or a dying interpreter prints goes to the same bounded file
+    to = Rotating(log_path(), outputs=(1, 2)) if background else logging.StreamHandler(sys.stderr)
     level = logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[to])
     for noisy in ("asyncssh", "alembic", "apscheduler", "aiosqlite", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    path = socket_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    app = make_app(config.load(), paths.data_dir(), path.parent)
-    os.umask(0o077)
-    uvicorn.run(app, uds=str(path), log_config=None, access_log=False, timeout_graceful_shutdown=3, lifespan="on")
+
+
+def _serve_unseen(verbose: bool) -> None:
+    """Why it could not start is told on standard output, a pipe to the command that started it."""
+    report = os.dup(1)
+    try:
+        _serve(verbose, background=True)
+    except errors.VmctlError as err:
+        os.write(report, json.dumps(errors.error_to_json(err)).encode())
+        raise
 
 
 def running() -> int | None:
     """The process id of this user's controller, if one runs."""
-    lock = paths.data_dir() / "controller.lock"
-    try:
-        number = int(lock.read_text() or 0)
-        command = Path(f"/proc/{number}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return None
-    return number if b"serve" in command else None
+    return lock.holder(paths.lock_path())
 
 
 def _stop() -> None:
@@ -64,10 +74,23 @@ def _stop() -> None:
     if number is None:
         print("no controller runs")
         return
+    broken = _open_tasks()
     os.kill(number, signal.SIGTERM)
+    if broken:
+        what = ", ".join(f"{task['kind']} {task['subject']} ({task['id']})" for task in broken)
+        print(f"{len(broken)} task{' breaks' if len(broken) == 1 else 's break'} off: {what}")
     deadline = time.monotonic() + STOP_LIMIT_S
     while running() == number and time.monotonic() < deadline:
         time.sleep(0.05)
     if running() == number:
         raise errors.TimedOut(f"the controller (process {number}) does not end", hint=f"kill -9 {number}")
     print(f"the controller (process {number}) has ended; hosts and VMs go on")
+
+
+def _open_tasks() -> list[dict[str, Any]]:
+    """What is under way; nothing is known of it where the controller does not answer."""
+    try:
+        found: list[dict[str, Any]] = Client(autostart=False, patience_s=5.0).get("tasks", most=500)
+    except errors.VmctlError:
+        return []
+    return [task for task in found if task["state"] in ("queued", "running")]

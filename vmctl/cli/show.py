@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from vmctl import errors
 from vmctl.cli import complete, output
 from vmctl.cli.client import Client
 from vmctl.cli.output import mib, rate, share
@@ -90,20 +91,31 @@ def top(once: bool, every: float, form: str) -> None:
     elif once or not sys.stdout.isatty():
         _print_top(client.get("top"), form)
     else:
-        _watch(client, every, form)
+        client.get("about")  # starts a controller where none runs; once
+        _watch(every, form)
 
 
-def _watch(client: Client, every: float, form: str) -> None:
+def _page(client: Client, form: str) -> str:
+    """What is to be seen now. A controller that was stopped is left stopped."""
+    try:
+        found = client.get("top")
+    except errors.ControllerUnreachable as err:
+        return f"{err.message}\n\nIt is not started from here: any other command does. Ctrl-C leaves\n"
+    page = io.StringIO()
+    with contextlib.redirect_stdout(page):
+        _print_top(found, form)
+        print("\nCtrl-C leaves")
+    return page.getvalue()
+
+
+def _watch(every: float, form: str) -> None:
     from rich.live import Live
     from rich.text import Text
 
+    client = Client(autostart=False)
     with contextlib.suppress(KeyboardInterrupt), Live(screen=True, auto_refresh=False) as live:
         while True:
-            page = io.StringIO()
-            with contextlib.redirect_stdout(page):
-                _print_top(client.get("top"), form)
-                print("\nCtrl-C leaves")
-            live.update(Text(page.getvalue(), no_wrap=True), refresh=True)
+            live.update(Text(_page(client, form), no_wrap=True), refresh=True)
             time.sleep(every)
 
 

@@ -1,0 +1,185 @@
+"""One controller per registry, whoever starts it and however many try; its socket is its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vmctl import lock
+from vmctl.api.server import listening, private
+from vmctl.cli import show
+from vmctl.cli.client import Client
+from vmctl.errors import AlreadyRuns, Refused, Usage
+
+
+class Home:
+    """A user's folders of their own, and commands in them."""
+
+    def __init__(self, top: Path) -> None:
+        top.chmod(0o700)
+        self.data, self.log = top / "data" / "vmctl", top / "state" / "vmctl" / "controller.log"
+        self.socket = top / "run" / "vmctl" / "controller.sock"
+        (top / "run").mkdir()
+        folders = {f"XDG_{kind.upper()}_HOME": str(top / kind) for kind in ("data", "state", "config")}
+        kept = {key: value for key, value in os.environ.items() if key != "VMCTL_SOCKET"}
+        self.environ = kept | folders | {"XDG_RUNTIME_DIR": str(top / "run")}
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "vmctl.cli.main", *words]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=self.environ)
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        began = self.begin(*words)
+        out, err = began.communicate(timeout=60)
+        return began.returncode, out, err
+
+    @property
+    def controller(self) -> int | None:
+        return lock.holder(self.data / "controller.lock")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    found = Home(tmp_path)
+    yield found
+    found.run("serve", "--stop")
+    assert found.controller is None
+
+
+def test_of_several_first_commands_one_starts_a_controller_and_all_are_answered(home: Home) -> None:
+    first = [home.begin("host", "list") for _ in range(4)]
+    ended = [(command.communicate(timeout=60), command.returncode) for command in first]
+    assert [code for _, code in ended] == [0] * 4, ended
+    told = [err for (_, err), _ in ended if "started a local controller" in err]
+    assert len(told) == 1, ended
+    assert f"(process {home.controller}," in told[0]
+    log = home.log.read_text()
+    assert log.count("serving at") == 1 and "already runs" not in log, "who lost the lock wrote nothing"
+
+
+def test_a_second_controller_leaves_the_first_one_its_socket(home: Home) -> None:
+    assert home.run("host", "list")[0] == 0
+    before, number = home.socket.stat(), home.controller
+    code, _, err = home.run("serve")
+    assert (code, f"already runs here (process {number})" in err) == (3, True), err
+    assert os.path.samestat(before, home.socket.stat()) and home.socket.stat().st_mode & 0o777 == 0o600
+    assert home.run("host", "list") == (0, "", "no hosts yet: vmctl host add NAME...\n")
+
+
+def test_a_controller_that_was_killed_has_a_successor(home: Home) -> None:
+    assert home.run("list")[0] == 0
+    number = home.controller
+    assert number is not None
+    os.kill(number, 9)
+    while home.controller is not None:
+        time.sleep(0.01)
+    assert home.socket.exists(), "nobody took it away"
+    code, _, err = home.run("list")
+    assert code == 0 and "started a local controller" in err
+
+
+def test_stopping_takes_the_socket_away_and_says_so(home: Home) -> None:
+    assert home.run("list")[0] == 0
+    number = home.controller
+    home.data.chmod(0o500)
+    code, out, _ = home.run("serve", "--stop")
+    home.data.chmod(0o700)
+    assert (code, out) == (0, f"the controller (process {number}) has ended; hosts and VMs go on\n")
+    assert not home.socket.exists()
+    assert home.run("serve", "--stop") == (0, "no controller runs\n", "")
+
+
+def test_stopping_says_what_breaks_off(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"kvm1=127.0.0.1:{silent.getsockname()[1]}"
+        assert home.run("host", "add", where, "--detach")[0] == 0
+        code, out, _ = home.run("serve", "--stop")
+    assert (code, out.splitlines()[0]) == (0, f"1 task breaks off: host add {where} (1)")
+
+
+def test_an_open_top_leaves_a_stopped_controller_stopped(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in home.environ.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.delenv("VMCTL_SOCKET", raising=False)
+    assert "no controller answers" in show._page(Client(autostart=False), "table")
+    assert home.controller is None
+
+
+def test_why_a_controller_does_not_start_reaches_the_command_that_started_it(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "config" / "vmctl").mkdir(parents=True)
+    (tmp_path / "config" / "vmctl" / "vmctl.toml").write_text("nonsense = 1\n")
+    code, out, err = home.run("list")
+    assert (code, out) == (2, "")
+    assert "unknown setting 'nonsense'" in err and "Traceback" not in err
+
+
+# -- the lock and the socket by themselves
+
+
+def test_the_lock_is_held_once(tmp_path: Path) -> None:
+    held = lock.take(tmp_path / "lock")
+    with pytest.raises(AlreadyRuns, match=f"process {os.getpid()}"):
+        lock.take(tmp_path / "lock")
+    assert (tmp_path / "lock").read_text() == str(os.getpid()), "the loser wrote nothing"
+    os.close(held)
+    os.close(lock.take(tmp_path / "lock"))
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "99999999", "1", "2"])
+def test_a_number_that_is_no_controllers_is_nobody(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lock").write_text(text)
+    assert lock.holder(tmp_path / "lock") is None
+
+
+def test_a_socket_is_private_and_goes_with_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    with listening(path) as sock:
+        assert path.stat().st_mode & 0o777 == 0o600
+        sock.listen()
+        with pytest.raises(Refused, match="another controller answers"), listening(path):
+            raise AssertionError
+    assert not path.exists()
+
+
+def test_the_socket_of_another_is_left_alone_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    with listening(path):
+        path.unlink()
+        other = socket.socket(socket.AF_UNIX)
+        other.bind(str(path))
+    assert path.exists()
+    other.close()
+
+
+def test_what_is_no_socket_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "sock").write_text("mine")
+    with pytest.raises(Usage, match="Address already in use"), listening(tmp_path / "sock"):
+        raise AssertionError
+    assert (tmp_path / "sock").read_text() == "mine"
+    with pytest.raises(Usage, match="too long"), listening(tmp_path / ("x" * 120)):
+        raise AssertionError
+
+
+def test_a_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
+    assert private(tmp_path / "new" / "one").stat().st_mode & 0o777 == 0o700
+    for mode in (0o755, 0o770, 0o701):
+        (tmp_path / "new").chmod(mode)
+        with pytest.raises(Refused, match=f"open to other users .mode {mode:04o}") as caught:
+            private(tmp_path / "new")
+        assert f"chmod 700 {tmp_path}/new" in caught.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    os.chown(tmp_path / "theirs", 65534, 65534)
+    with pytest.raises(Refused, match="belongs to another user"):
+        private(tmp_path / "theirs")
