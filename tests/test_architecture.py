@@ -42,7 +42,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "vmctl.errors": (),
     "vmctl.paths": (),
     "vmctl.logs": (),
-    "vmctl.lock": ("vmctl.errors",),
+    "vmctl.lock": ("vmctl.errors", "vmctl.paths"),
     "vmctl.config": ("vmctl.model", "vmctl.errors", "vmctl.paths"),
     "vmctl.records": ("vmctl.model",),
     "vmctl.specjson": ("vmctl.model",),
@@ -58,6 +58,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "vmctl.store": (
         "vmctl.model",
         "vmctl.errors",
+        "vmctl.paths",
         "vmctl.records",
         "vmctl.specjson",
         "vmctl.identity",

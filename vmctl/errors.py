@@ -19,6 +19,7 @@
     │   ├── MissingLease             1    a VM runs without its lease
     │   └── Unreadable               8    what a host sent is not what was asked for
     ├── ControllerUnreachable        8    no controller answers
+    ├── RegistryUnusable             1    the controller's admin: its file is damaged, newer, full or read-only
     ├── MigrationFailed              1    the VM runs on, on the host it names
     ├── Uncertain                    1    an outcome is not known; both hosts and their answers are named
     └── Cancelled                  130    you asked for it; nothing is half done
@@ -146,6 +147,10 @@ class ControllerUnreachable(VmctlError):
     """No controller answers where the context points."""
 
     exit_code = 8
+
+
+class RegistryUnusable(VmctlError):
+    """The registry cannot be read or written: its file, what is wrong with it, and the way out."""
 
 
 class MigrationFailed(VmctlError):

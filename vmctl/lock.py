@@ -6,7 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from vmctl.errors import AlreadyRuns, Refused
+from vmctl import paths
+from vmctl.errors import AlreadyRuns, RegistryUnusable
 
 
 def take(path: Path) -> int:
@@ -14,9 +15,7 @@ def take(path: Path) -> int:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as err:
-        raise Refused(
-            f"{path} cannot be written: {err.strerror}", hint=f"df {path.parent}; ls -ld {path.parent}"
-        ) from err
+        raise _unwritable(path, err) from err
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -29,8 +28,14 @@ def take(path: Path) -> int:
         os.write(fd, str(os.getpid()).encode())
     except OSError as err:
         os.close(fd)
-        raise Refused(f"{path} cannot be written: {err.strerror}", hint=f"df {path.parent}") from err
+        raise _unwritable(path, err) from err
     return fd
+
+
+def _unwritable(path: Path, err: OSError) -> RegistryUnusable:
+    where = paths.mount_of(path)
+    message = f"the registry's folder {path.parent} cannot be written: {err.strerror} (file system {where})"
+    return RegistryUnusable(message, hint=f"df {where}")
 
 
 def holder(path: Path) -> int | None:

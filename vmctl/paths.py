@@ -42,6 +42,14 @@ def lock_path() -> Path:
     return data_dir() / "controller.lock"
 
 
+def mount_of(path: Path) -> Path:
+    """Where the file system of a path is mounted."""
+    found = path.absolute()
+    while not found.is_mount() and found != found.parent:
+        found = found.parent
+    return found
+
+
 def _private(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.stat().st_mode & 0o7777 != 0o700:  # looked at first: on a read-only file system it may well be right

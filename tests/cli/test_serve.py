@@ -121,6 +121,19 @@ def test_why_a_controller_does_not_start_reaches_the_command_that_started_it(hom
     assert "unknown setting 'nonsense'" in err and "Traceback" not in err
 
 
+def test_a_registry_that_is_none_is_told_by_whatever_command_meets_it(home: Home) -> None:
+    home.data.mkdir(parents=True)
+    (home.data / "registry.db").write_text("garbage")
+    for words in (("host", "list"), ("serve",)):
+        code, _, err = home.run(*words)
+        first, then, mend = err.splitlines()
+        assert (code, first) == (1, f"error: the registry {home.data}/registry.db is damaged (file is not a database)")
+        assert (
+            "read back from their hosts" in then
+            and mend == f"try: mv {home.data}/registry.db {home.data}/registry.db.damaged"
+        )
+
+
 # -- the lock and the socket by themselves
 
 

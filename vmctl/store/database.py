@@ -15,24 +15,30 @@ from typing import Any, TypeVar
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import event
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
 from vmctl import specjson
 from vmctl.model import PowerState
 from vmctl.records import TaskState, VMRecord
+from vmctl.store import trouble
 from vmctl.store.tables import VMRow
 
 Record = TypeVar("Record")
 
 
 def upgrade(path: Path) -> None:
-    """Create the database or bring it to the newest schema. Blocking."""
+    """Create the database or bring it to the newest schema. Blocking. Raises RegistryUnusable."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.set_main_option("sqlalchemy.url", f"sqlite:///{path}")
-    command.upgrade(config, "head")
-    path.chmod(0o600)
+    config.set_main_option("sqlalchemy.url", f"sqlite:///{path}".replace("%", "%%"))
+    try:
+        command.upgrade(config, "head")
+        if path.stat().st_mode & 0o777 != 0o600:
+            path.chmod(0o600)
+    except trouble.TROUBLE as err:
+        raise trouble.explain(path, err) from err
 
 
 def open_engine(path: Path) -> AsyncEngine:
@@ -55,11 +61,17 @@ def open_engine(path: Path) -> AsyncEngine:
 
 @asynccontextmanager
 async def session(engine: AsyncEngine, *, reading: bool = False) -> AsyncIterator[AsyncSession]:
-    """One transaction: committed at the end, rolled back on any error. One that only reads waits for no writer."""
+    """One transaction: committed at the end, rolled back on any error. One that only reads waits for no writer.
+
+    Raises RegistryUnusable where the file cannot be read or written.
+    """
     if reading:
         engine = engine.execution_options(reading=True)
-    async with AsyncSession(engine, expire_on_commit=False) as opened, opened.begin():
-        yield opened
+    try:
+        async with AsyncSession(engine, expire_on_commit=False) as opened, opened.begin():
+            yield opened
+    except DatabaseError as err:
+        raise trouble.explain(Path(engine.url.database or ""), err) from err
 
 
 def to_record(kind: type[Record], row: SQLModel) -> Record:
