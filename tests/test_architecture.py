@@ -64,7 +64,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         "vmctl.identity",
         "vmctl.ledger",
     ),
-    "vmctl.lab": ("vmctl.errors", "vmctl.paths"),
+    "vmctl.lab": ("vmctl.errors", "vmctl.logs", "vmctl.paths"),
 }
 # The command line is a client: it knows errors, settings and the lab, the server only where it starts it, and what
 # is decided only where there is a snapshot instead of a server.

@@ -39,3 +39,11 @@ def test_what_is_written_now_and_then_is_bounded_too(tmp_path: Path) -> None:
         assert logs.append(tmp_path / "y" / "x.log", f"line {number}\n", most_bytes=100)
     assert set(sizes(tmp_path / "y")) == {"x.log", "x.log.1"} and max(sizes(tmp_path / "y").values()) <= 100
     assert not logs.append(tmp_path / "y" / "x.log" / "z", "where no file can be")
+
+
+def test_a_log_of_each_run(tmp_path: Path) -> None:
+    for number in range(3):
+        with logs.anew(tmp_path / "x.log") as file:
+            file.write(f"run {number}")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"x.log": "run 2", "x.log.1": "run 1"}
+    assert (tmp_path / "x.log").stat().st_mode & 0o777 == 0o600

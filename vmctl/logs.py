@@ -34,6 +34,13 @@ def open_private(path: Path) -> io.TextIOWrapper:
     return io.TextIOWrapper(os.fdopen(fd, "ab"), encoding="utf-8", errors="backslashreplace")
 
 
+def anew(path: Path) -> io.TextIOWrapper:
+    """A log of one run of a program; that of the run before is kept as NAME.1."""
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(path.with_name(f"{path.name}.1"))
+    return open_private(path)
+
+
 def append(path: Path, text: str, most_bytes: int = MOST_BYTES) -> bool:
     """Add to a log that is written now and then; an earlier one is kept as NAME.1. False if it cannot be written."""
     try:

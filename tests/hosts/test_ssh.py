@@ -356,6 +356,31 @@ def test_our_key_is_made_once_and_closed_to_others(tmp_path: Path) -> None:
         ensure_key(tmp_path / "bad")
 
 
+@pytest.mark.parametrize(
+    ("held", "words"), [(b"", "is empty"), (b"\0" * 399, "is empty"), (b"-----BEGIN OPENSSH PRIV", "no whole key")]
+)
+def test_a_key_that_a_power_cut_broke_is_told_and_left(tmp_path: Path, held: bytes, words: str) -> None:
+    (tmp_path / "id").write_bytes(held)
+    with pytest.raises(NotAllowed, match=words) as caught:
+        ensure_key(tmp_path / "id")
+    assert caught.value.hint == f"mv {tmp_path}/id {tmp_path}/id.broken"
+    assert (tmp_path / "id").read_bytes() == held and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_key_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+
+    def fsync(number: int) -> None:
+        synced.append(
+            str(Path(f"/proc/self/fd/{number}").readlink()) + (" named" if (tmp_path / "id").exists() else "")
+        )
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    ensure_key(tmp_path / "id")
+    assert synced == [f"{tmp_path}/id.{os.getpid()}", f"{tmp_path} named"]
+    assert {path.name for path in tmp_path.iterdir()} == {"id", "id.pub"}
+
+
 def test_a_pinned_key_must_be_a_good_one() -> None:
     for key in ("", "rubbish", "ssh-ed25519 AAAA"):
         with pytest.raises(Usage):

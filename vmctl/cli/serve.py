@@ -59,8 +59,9 @@ def _serve_unseen(verbose: bool) -> None:
     report = os.dup(1)
     try:
         _serve(verbose, background=True)
-    except errors.VmctlError as err:
-        os.write(report, json.dumps(errors.error_to_json(err)).encode())
+    except (errors.VmctlError, OSError) as err:
+        told = err if isinstance(err, errors.VmctlError) else errors.VmctlError(f"{err.filename}: {err.strerror}")
+        os.write(report, json.dumps(errors.error_to_json(told)).encode())
         raise
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmctl import logs
 from vmctl.errors import HostError
 from vmctl.lab import cgroups, keys, network
 from vmctl.lab.names import Host
@@ -128,7 +129,7 @@ def _environment(host: Host, settings: Settings, groups: list[Path]) -> dict[str
 
 def detach(command: list[str], environment: Mapping[str, str], log: Path) -> None:
     """Start it as nobody's child, so that it outlives us and holds none of our files open."""
-    with log.open("ab") as file:
+    with logs.anew(log) as file:
         words = ["setsid", "--fork", *command]
         subprocess.run(words, env=environment, check=True, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
 

@@ -27,19 +27,58 @@ class HostKey:
 
 
 def ensure_key(path: Path) -> str:
-    """The public line of our own key; the key (ed25519, mode 0600, no passphrase) is made when missing."""
+    """The public line of our own key; the key (ed25519, mode 0600, no passphrase) is made when missing.
+
+    Raises NotAllowed for a file that holds no whole key: hosts may know the one that it held, so none is made in its
+    place.
+    """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = asyncssh.generate_private_key("ssh-ed25519", comment=f"vmctl@{socket.gethostname()}")
-        fresh = path.with_name(f"{path.name}.{os.getpid()}")
+        _keep(path, key.export_private_key())
+    try:
+        own = import_private(path)
+    except NotAllowed as err:
+        raise _no_key(path) or err from err
+    public = own.export_public_key().decode().strip()
+    beside = path.with_name(path.name + ".pub")
+    if not beside.exists() or beside.read_text() != public + "\n":
+        beside.write_text(public + "\n")
+    return public
+
+
+def _keep(path: Path, private: bytes) -> None:
+    """Write a new key so that a power cut leaves all of it or nothing: on the disk first, then under its name."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(key.export_private_key())
+            file.write(private)
+            file.flush()
+            os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):  # another process made one meanwhile: theirs counts
             os.link(fresh, path)
-        fresh.unlink()
-    public = import_private(path).export_public_key().decode().strip()
-    path.with_name(path.name + ".pub").write_text(public + "\n")
-    return public
+    finally:
+        fresh.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _no_key(path: Path) -> NotAllowed | None:
+    """What to say of a file that holds no key, or a part of one; None if it cannot be read, or may hold a whole one."""
+    try:
+        held = path.read_bytes()
+    except OSError:
+        return None
+    if held.startswith(b"-----BEGIN ") and b"-----END " in held:
+        return None
+    what = "is empty" if not held.strip(b"\0 \n") else "holds no whole key"
+    message = (
+        f"the SSH key {path} {what}, as after a power cut: put it back, or make a new one and authorise it on hosts"
+    )
+    return NotAllowed(message, hint=f"mv {path} {path}.broken")
 
 
 async def read_host_key(address: str, port: int, timeout_s: float) -> HostKey:
