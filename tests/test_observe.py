@@ -164,7 +164,7 @@ async def test_what_is_not_known_is_not_shown_as_nothing(world: World) -> None:
 async def test_what_a_migration_showed_prices_the_next_one(world: World) -> None:
     sample(world)
     assert (found := (await observe(world)).vms[0]).load and found.load.dirty_mib_s == 0.0
-    world.dirty_mib_s["u1"] = 500.0
+    await world.store.change(VMRecord, "u1", dirty_mib_s=500.0)
     again = (await observe(world)).vms[0]
     assert again.load and again.load.dirty_mib_s == 500.0
     assert costs(again, Policy())[2] == pytest.approx(2 * costs(found, Policy())[2])

@@ -7,7 +7,6 @@ is scheduled. Losing it changes nothing on hosts; the next one finds its open ta
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -17,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from vmctl import config, lock, paths
-from vmctl.act import create, hosts, leases, migrate, plans, power, storage
+from vmctl.act import create, delete, hosts, leases, migrate, plans, poke, power, storage
 from vmctl.act.health import Healths
+from vmctl.act.presence import follow_host, keep_boot
 from vmctl.act.reconcile import reconcile
+from vmctl.act.restart import Restarts
 from vmctl.decide.warm import warm
-from vmctl.errors import Refused, VmctlError
+from vmctl.errors import Refused
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.ssh import ensure_key
@@ -29,6 +30,7 @@ from vmctl.records import HostRecord, TaskState
 from vmctl.schedules import Scheduler
 from vmctl.store.store import Store
 from vmctl.tasks import Handler, Job, Tasks
+from vmctl.walls import wall
 from vmctl.world import World
 
 log = logging.getLogger("vmctl.controller")
@@ -37,20 +39,24 @@ FIRST_LOOK_S = 2.0
 KEEP_MEANS_EVERY_S = 60.0
 KEEP_LEDGER_EVERY_S = 3.0
 GUESTS_EVERY_S = 1.0
+KEEP_LOGS_EVERY_S = 1.0
+RESTARTS_EVERY_S = 5.0
 # These find in their journal what happened, or do no harm when done again; others are reported as interrupted.
-RESUMABLE = (
-    "create",
-    "start",
-    "stop",
-    "reboot",
-    "migrate",
-    "delete",
-    "storage check",
-    "host check",
-    "drain",
-    "renew lease",
-    "image add",
-    "image remove",
+RESUMABLE = frozenset(
+    (
+        "create",
+        "start",
+        "stop",
+        "reboot",
+        "migrate",
+        "delete",
+        "storage check",
+        "host check",
+        "drain",
+        "renew lease",
+        "image add",
+        "image remove",
+    )
 )
 
 
@@ -67,10 +73,12 @@ class Controller:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.world = World(store, settings, runtime / "hosts", keys)
         self.tasks = Tasks(store)
+        self.tasks.resumable = RESUMABLE
         self.plans = plans.Plans(self.world, self.tasks)
         self.hosts = hosts.Hosts(self.world, self.attach)
         self.guard = leases.Guard(self.world, self.tasks)
         self.healths = Healths(self.world, self.tasks)
+        self.restarts = Restarts(self.world, self.tasks)
         self.scheduler = Scheduler(self.world, self.tasks)
         self._settling: dict[str, asyncio.Lock] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -83,10 +91,10 @@ class Controller:
             "start": power.start,
             "stop": power.stop,
             "reboot": power.reboot,
-            "reset": power.poke,
-            "pause": power.poke,
-            "resume": power.poke,
-            "delete": power.delete,
+            "reset": poke.poke,
+            "pause": poke.poke,
+            "resume": poke.poke,
+            "delete": delete.delete,
             "migrate": migrate.migrate,
             "renew lease": leases.renew,
             "storage add": storage.add,
@@ -117,6 +125,8 @@ class Controller:
             (KEEP_MEANS_EVERY_S, self._keep_means, "keep means"),
             (KEEP_LEDGER_EVERY_S, self.world.incarnations.flush, "write the ledger"),
             (GUESTS_EVERY_S, self.healths.look, "look after guests"),
+            (KEEP_LOGS_EVERY_S, self.tasks.flush, "write the tasks' logs"),
+            (RESTARTS_EVERY_S, self.restarts.look, "start again what its host's reboot ended"),
         )
         for seconds, work, name in regularly:
             self._spawn(self._every(seconds, work, name), name)
@@ -133,6 +143,9 @@ class Controller:
         return link
 
     def _sampled(self, link: HostLink, sample: RawSample) -> None:
+        if link.boot_id != sample.boot_id:
+            link.boot_id = sample.boot_id
+            self._domains_changed(link)  # what is not there any more can be judged now
         self.world.loads.add(link, sample)
         self.world.incarnations.host_sample(link, sample)
 
@@ -140,11 +153,10 @@ class Controller:
         """Tasks of a controller that died: those that can be looked after go on, the rest are reported failed."""
         for task in await self.world.store.open_tasks():
             log.info("task %s (%s %s) was left open in step %r", task.id, task.kind, task.subject, task.step)
-            target = task.journal.get("target")
-            if task.kind == "migrate" and target:
-                self.world.moving[(await self.world.store.vm(task.args["vm"])).uuid] = target
-            again = task.state is TaskState.QUEUED or task.kind in RESUMABLE
-            self.tasks.resume(task, self.tasks.handlers[task.kind] if again else _interrupted)
+            with wall(log, f"task {task.id}"):
+                again = task.state is TaskState.QUEUED or task.kind in RESUMABLE
+                handler = self.tasks.handlers.get(task.kind) if again else None
+                self.tasks.resume(task, handler or _interrupted)
 
     def _domains_changed(self, link: HostLink) -> None:
         self._spawn(self._settle(link), f"reconcile {link.name}")
@@ -154,8 +166,11 @@ class Controller:
         if lock.locked():
             return  # the next reading follows within seconds
         async with lock:
-            with contextlib.suppress(VmctlError):
+            with wall(log, link.name):
+                await follow_host(self.world, link)
                 await reconcile(self.world, link)
+                await keep_boot(self.world, link)
+            with wall(log, f"the leases on {link.name}"):
                 await self.guard.look(link)
 
     async def _keep_means(self) -> None:

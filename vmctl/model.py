@@ -68,6 +68,7 @@ class Spec:
     disks: tuple[Disk, ...] = ()
     mac: str = ""
     bridge: str = "br0"
+    more_bridges: tuple[str, ...] = ()  # of an adopted VM's further network cards
     boot: Boot = Boot()
     image: str = ""
     cpu: str = "baseline"  # "baseline" (runs on every host) or "host" (this host's own, may not migrate)
@@ -110,6 +111,8 @@ class VM:
     moved_s_ago: float | None = None  # seconds since its last move; None: never moved
     busy: bool = False  # a task holds it
     adopted: bool = False  # ran on a host before vmctl knew it; its XML is not ours
+    stuck: tuple[str, ...] = ()  # what was seen to keep it on its host, in words
+    defined_on: str = ""  # a stopped one whose definition a host keeps: that host
 
     @property
     def name(self) -> str:

@@ -30,7 +30,7 @@ def _host(world: World, record: HostRecord, storages: list[Storage]) -> Host:
     load = world.loads.host(record.name)
     size = world.loads.size(record.name)
     about = link.about if link else None
-    cpus, mem_mib = size or ((about.cpus, about.mem_mib) if about else (1, 0))
+    cpus, mem_mib = size or ((about.cpus, about.mem_mib) if about else _last_size(record))
     return Host(
         name=record.name,
         state=link.state if link else HostState.UNKNOWN,
@@ -48,6 +48,14 @@ def _host(world: World, record: HostRecord, storages: list[Storage]) -> Host:
     )
 
 
+def _last_size(record: HostRecord) -> tuple[int, int]:
+    """What the host was when it answered last; (0, 0) where that is not known: no VM fits there."""
+    try:
+        return int(record.about.get("cpus") or 0), int(record.about.get("mem_mib") or 0)
+    except (TypeError, ValueError):
+        return 0, 0
+
+
 def _vm(world: World, record: VMRecord, loads: Mapping[str, VMLoad], now: float) -> VM:
     link = world.links.get(record.host)
     power = _power(record, link)
@@ -55,12 +63,14 @@ def _vm(world: World, record: VMRecord, loads: Mapping[str, VMLoad], now: float)
         spec=record.spec,
         # an adopted VM that is stopped has its definition on a host, but no place is promised to it there
         host="" if power is PowerState.STOPPED else record.host,
-        moving_to=world.moving.get(record.uuid, ""),
+        moving_to=record.moving_to,
         power=power,
         load=_load(world, record, loads),
         moved_s_ago=now - record.moved_at if record.moved_at is not None else None,
         busy=record.task is not None,
         adopted=record.adopted,
+        stuck=tuple(record.stuck_cold if power is PowerState.STOPPED else record.stuck),
+        defined_on=record.host if record.adopted and not record.transient and power is PowerState.STOPPED else "",
     )
 
 
@@ -74,7 +84,7 @@ def _load(world: World, record: VMRecord, loads: Mapping[str, VMLoad]) -> VMLoad
     load, uuid = loads.get(record.uuid), record.uuid
     if load is None:
         return None
-    return replace(load, stall=world.guests.stall(uuid), dirty_mib_s=world.dirty_mib_s.get(uuid, 0.0))
+    return replace(load, stall=world.guests.stall(uuid), dirty_mib_s=record.dirty_mib_s)
 
 
 def _power(record: VMRecord, link: HostLink | None) -> PowerState:

@@ -86,7 +86,10 @@ class VMRecord:
     sick_since: float | None = None
     dirty_mib_s: float = 0.0  # memory that it rewrote in its last live migration
     transient: bool = False  # an adopted one whose host keeps no definition of it
-    drift: list[str] = field(default_factory=list)  # in what the running VM was seen to differ from `spec`, in words
+    # In what it was last seen to differ from what it would be started as: {"what": both values, "mend": the command}.
+    drift: list[dict[str, str]] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)  # what keeps it from leaving its host live, in words
+    stuck_cold: list[str] = field(default_factory=list)  # and stopped
 
     @property
     def uuid(self) -> str:

@@ -11,7 +11,10 @@ from vmctl.model import Boot, Disk, Spec
 
 def dump(spec: Spec) -> str:
     """Sorted, so that equal specifications are equal text."""
-    return json.dumps(dataclasses.asdict(spec), sort_keys=True, separators=(",", ":"))
+    raw = dataclasses.asdict(spec)
+    if not spec.more_bridges:  # only adopted VMs have any: the rest reads as it always did
+        del raw["more_bridges"]
+    return json.dumps(raw, sort_keys=True, separators=(",", ":"))
 
 
 def load(text: str) -> Spec:
@@ -20,5 +23,6 @@ def load(text: str) -> Spec:
     known = {f.name for f in dataclasses.fields(Spec)}
     values = {key: value for key, value in raw.items() if key in known}
     values["disks"] = tuple(Disk(**disk) for disk in values.get("disks", ()))
+    values["more_bridges"] = tuple(values.get("more_bridges", ()))
     values["boot"] = Boot(**values.get("boot", {}))
     return Spec(**values)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,53 +15,35 @@ from vmctl.hosts.link import HostLink
 from vmctl.hosts.loads import Loads
 from vmctl.incarnations import Incarnations
 from vmctl.model import Policy
-from vmctl.records import Event
+from vmctl.records import Event, VMRecord
 from vmctl.store.store import Store, missing
 
 LOGINS_AT_ONCE = 32
+SLOT_LOOK_S = 0.3
 
 
 class Slots:
-    """At most so many live migrations at once, out of and into each host; the rest wait in the order they came."""
+    """At most so many live migrations at once, out of and into each host; the rest wait.
 
-    def __init__(self, policy: Policy) -> None:
+    A slot is what the registry says: a VM that copies. It is free when the task that holds the VM ends, however.
+    """
+
+    def __init__(self, store: Store, policy: Policy) -> None:
+        self._store = store
         self._policy = policy
-        self._held: list[tuple[int, str, str]] = []
-        self._freed = asyncio.Condition()
 
-    def blocker(self, source: str, target: str) -> str | None:
-        """Why this migration must wait, in words."""
-        out = [task for task, host, _ in self._held if host == source]
-        into = [task for task, _, host in self._held if host == target]
-        if len(out) >= self._policy.max_outgoing:
-            return f"{source} already sends {len(out)} (task {out[0]})"
-        if len(into) >= self._policy.max_incoming:
-            return f"{target} already receives {len(into)} (task {into[0]})"
-        return None
-
-    @asynccontextmanager
     async def take(
-        self, task: int, source: str, target: str, waiting: Callable[[str], None], cancelled: Callable[[], None]
-    ) -> AsyncIterator[bool]:
-        """Hold a slot, and say whether it was waited for; `waiting` hears why, `cancelled` may raise to give up."""
+        self, vm: VMRecord, target: str, waiting: Callable[[str], None], cancelled: Callable[[], None]
+    ) -> bool:
+        """Take a slot, and say whether it was waited for; `waiting` hears why, `cancelled` may raise to give up."""
         waited = False
-        async with self._freed:
-            while (why := self.blocker(source, target)) is not None:
-                waited = True
-                waiting(why)
-                cancelled()
-                try:
-                    async with asyncio.timeout(1.0):
-                        await self._freed.wait()
-                except TimeoutError:
-                    continue
-            self._held.append((task, source, target))
-        try:
-            yield waited
-        finally:
-            self._held.remove((task, source, target))
-            async with self._freed:
-                self._freed.notify_all()
+        limits = self._policy.max_outgoing, self._policy.max_incoming
+        while (why := await self._store.take_slot(vm, target, *limits)) is not None:
+            waited = True
+            waiting(why)
+            cancelled()
+            await asyncio.sleep(SLOT_LOOK_S)
+        return waited
 
 
 @dataclass(slots=True)
@@ -75,8 +56,6 @@ class World:
     keys: tuple[Path, ...]
     links: dict[str, HostLink] = field(default_factory=dict)
     loads: Loads = field(default_factory=Loads)
-    moving: dict[str, str] = field(default_factory=dict)  # VM's UUID -> where a migration takes it
-    dirty_mib_s: dict[str, float] = field(default_factory=dict)  # VM's UUID -> as seen in its last live migration
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS_AT_ONCE))
     placing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one placement at a time sees all promises
@@ -85,7 +64,7 @@ class World:
     guests: Guests = field(init=False)
 
     def __post_init__(self) -> None:
-        self.slots = Slots(self.settings.policy)
+        self.slots = Slots(self.store, self.settings.policy)
         self.incarnations = Incarnations(self.store, self.settings.ledger)
         self.guests = Guests(self.links, self.incarnations)
 

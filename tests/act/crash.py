@@ -62,7 +62,7 @@ async def to_its_end(world: World, handler: Handler, job: Job) -> str:
     try:
         await handler(world, job)
     except VmctlError as err:
-        await world.store.end_task(job.id, state=TaskState.FAILED)
+        await world.store.end_task(job.id, state=TaskState.FAILED, error={"message": err.message})
         return err.message
     await world.store.end_task(job.id, state=TaskState.DONE)
     return "done"
@@ -86,5 +86,6 @@ async def deaths(
             life.left = None
             return
         again = Job(await world.store.get(Task, job.id), world.store)
-        yield step, ("done" if again.task.state.ended else await to_its_end(world, handler, again))
+        ended = again.task.state.ended
+        yield step, (again.task.error.get("message", "done") if ended else await to_its_end(world, handler, again))
     raise AssertionError("it never comes to its end")

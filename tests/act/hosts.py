@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vmctl.errors import HostError, LibvirtError, Unreachable
+from vmctl.errors import HostError, LibvirtError, NotFound, Unreachable
 from vmctl.hosts import domainxml
-from vmctl.hosts.virt import DomainSeen, JobProgress
-from vmctl.model import PowerState
+from vmctl.hosts.ssh import Ran
+from vmctl.hosts.virt import DomainSeen, JobProgress, Shown
+from vmctl.model import PowerState, Spec
 from vmctl.records import HostRecord
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -28,7 +29,13 @@ class FakeHost:
         self.name, self.online, self.why = name, True, ""
         self.record = HostRecord(name, name, "key", "fingerprint", 1.0, about={"host_uuid": f"machine-{name}"})
         self.files: Files = {} if files is None else files
-        self.rebooted, self.about, self.ssh = False, None, self
+        self.rebooted, self.tried, self.about, self.ssh = False, True, None, self
+        self.boot_id, self.since = "boot-1", 0.0
+        self.changed: set[str] = set()
+        self.read_at: dict[str, float] = {}
+        self.spec = Spec(UUID, "web1", 1, 512)  # as which web1 runs there
+        self.kept: dict[str, Shown] = {}  # what is shown of domains besides their state
+        self.lost: set[str] = set()  # files that are not there
         self.started: list[str] = []  # XML of domains
         self.domains_at: float | None = 0.0
         self.domains = {found.uuid: found for found in domains}
@@ -106,7 +113,53 @@ class FakeHost:
         self._answers("download")
         return self.files[f"{pool_path}/{name}"][:most]
 
+    async def run(self, argv: Sequence[str]) -> Ran:
+        """Which of the files is not there; all else is done."""
+        return Ran(0, "".join(f"{word}\n" for word in argv if word in self.lost), "")
+
     # -- domains
+
+    async def shown(self, uuid: str) -> Shown:
+        if uuid not in self.domains:
+            raise NotFound(f"{self.name} has no such domain")
+        if uuid in self.kept:
+            return self.kept[uuid]
+        xml = self.xmls.get(uuid) or domainxml.build(replace(self.spec, uuid=uuid), domainxml.Site("kvm"))
+        runs = self.domains[uuid].power is not PowerState.STOPPED
+        kept = self.domains[uuid].persistent or uuid in self.xmls
+        return Shown(live=xml if runs else "", kept=xml if kept else "")
+
+    async def networks(self) -> frozenset[str]:
+        return frozenset()
+
+    async def volume_path(self, pool: str, volume: str) -> str:
+        return f"/pools/{pool}/{volume}"
+
+    async def define(self, xml: str) -> None:
+        self.done.append("define")
+        if "define" in self.failing:
+            raise self.failing.pop("define")
+        found = domainxml.read(xml)
+        self.kept[found.uuid] = Shown(kept=xml)
+        self.domains.setdefault(found.uuid, DomainSeen(found.uuid, found.name, PowerState.STOPPED, persistent=True))
+
+    async def undefine(self, uuid: str) -> None:
+        self.done.append("undefine")
+        self.kept.pop(uuid, None)
+        found = self.domains.get(uuid)
+        if found is not None and found.power is PowerState.STOPPED:
+            del self.domains[uuid]
+
+    async def start(self, uuid: str) -> None:
+        self.done.append("start")
+        if "start" in self.failing:
+            raise self.failing.pop("start")
+        if self.domains[uuid].power is PowerState.RUNNING:
+            raise LibvirtError("domain is already running")
+        self.domains[uuid] = replace(self.domains[uuid], power=PowerState.RUNNING)
+
+    async def set_autostart(self, uuid: str, on: bool) -> None:
+        self.done.append(f"autostart {on}")
 
     async def create(self, xml: str) -> None:
         self.started.append(xml)
@@ -114,10 +167,13 @@ class FakeHost:
         self.done.append("create")
         if "create" in self.failing:
             raise self.failing.pop("create")
+        if found.uuid in self.domains:
+            raise LibvirtError(f"domain '{found.name}' already exists")
         self.domains[found.uuid] = DomainSeen(found.uuid, found.name, PowerState.RUNNING)
 
     async def shutdown(self, uuid: str) -> None:
-        self._act("shutdown", None)
+        """The guest obeys at once; of a domain that is defined, the definition stays."""
+        self._act("shutdown", PowerState.STOPPED if uuid in self.kept and self.kept[uuid].kept else None)
 
     async def domain(self, uuid: str) -> DomainSeen | None:
         if not self.online:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.act.crash import Life, deaths, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
-from vmctl.act import create, power, storage
+from vmctl.act import create, delete, power, storage
 from vmctl.errors import LibvirtError, NoAnswer, NotFound, Refused, Unreachable
 from vmctl.model import Disk, Placement, PowerState
 from vmctl.records import Image, Storage, VMRecord
@@ -126,7 +126,7 @@ async def test_what_cannot_be_taken_away_stays_registered(world: World, shared: 
     vm = await world.store.vm("book")
     assert (vm.power, vm.why) == (PowerState.STOPPED, "half made: no")
     assert "vmctl delete book" in str(job.log)
-    assert await to_its_end(world, power.delete, await new_job(world, "delete", "book", vm=vm.uuid)) == "done"
+    assert await to_its_end(world, delete.delete, await new_job(world, "delete", "book", vm=vm.uuid)) == "done"
     await agree(world, shared)
 
 
@@ -141,7 +141,7 @@ async def test_a_controller_that_dies_in_a_create(world: World, shared: FakeHost
     async def begin() -> Job:
         if await world.store.find_vm("book") is not None:
             shared.domains.clear()
-            await to_its_end(world, power.delete, await new_job(world, "delete", "book", vm="book"))
+            await to_its_end(world, delete.delete, await new_job(world, "delete", "book", vm="book"))
         return await book(world, no_start=no_start)
 
     async for step, said in deaths(life, world, create.create, begin):
@@ -161,7 +161,7 @@ async def test_a_controller_that_dies_in_a_delete(world: World, shared: FakeHost
             await to_its_end(world, create.create, await book(world, no_start=True))
         return await new_job(world, "delete", "book", vm=(await world.store.vm("book")).uuid)
 
-    async for step, said in deaths(life, world, power.delete, begin):
+    async for step, said in deaths(life, world, delete.delete, begin):
         assert said == "done", step
         assert await world.store.find_vm("book") is None, step
         await agree(world, shared)
@@ -260,5 +260,5 @@ async def test_a_strangers_file_that_has_an_older_disks_name_is_left(world: Worl
     spec = vm.spec.__class__(UUID, "book", 1, 128, (Disk("main", "/s/mine.qcow2"),))
     shared.files |= {"/s/mine.qcow2": b"disk", "/s/mine.json": b'{"uuid": "another"}'}
     await world.store.change(VMRecord, UUID, spec=spec, power=PowerState.STOPPED, host="", may_run_on={})
-    assert await to_its_end(world, power.delete, await new_job(world, "delete", "book", vm=UUID)) == "done"
+    assert await to_its_end(world, delete.delete, await new_job(world, "delete", "book", vm=UUID)) == "done"
     assert "/s/mine.qcow2" not in shared.files and "/s/mine.json" in shared.files

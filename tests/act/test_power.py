@@ -9,7 +9,7 @@ import pytest
 
 from tests.act.crash import Life, deaths, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
-from vmctl.act import power
+from vmctl.act import delete, poke, power
 from vmctl.act.hosts import Hosts
 from vmctl.act.reconcile import reconcile
 from vmctl.errors import LibvirtError, NoAnswer, NotSent, Unreachable
@@ -21,13 +21,14 @@ from vmctl.world import World
 
 RUNNING, PAUSED, STOPPED, UNKNOWN = PowerState.RUNNING, PowerState.PAUSED, PowerState.STOPPED, PowerState.UNKNOWN
 Verb = Callable[[World, Job], Awaitable[dict[str, Any]]]
-VERBS: list[tuple[str, Verb]] = [("start", power.start), ("stop", power.stop), ("delete", power.delete)]
+VERBS: list[tuple[str, Verb]] = [("start", power.start), ("stop", power.stop), ("delete", delete.delete)]
 
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power, "LOOK_AGAIN_S", 0.0)
     monkeypatch.setattr(power, "LOOK_FOR_S", 0.0)
+    monkeypatch.setattr(poke, "LOOK_FOR_S", 0.0)
 
     async def kvm2(*_: Any) -> Placement:
         return Placement("web1", "kvm2", (), "kvm2: told so")
@@ -41,6 +42,7 @@ async def disk(world: World, kvm1: FakeHost, kvm2: FakeHost) -> FakeHost:
     spec = Spec(UUID, "web1", 1, 512, (Disk("main", "/s/web1.qcow2"),))
     await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
     await world.store.change(VMRecord, UUID, spec=spec)
+    kvm1.spec = spec
     kvm1.files["/s/web1.qcow2"] = b"disk"
     kvm1.shows(RUNNING)
     return kvm1
@@ -96,13 +98,13 @@ async def test_an_admin_signs_with_the_vms_name(world: World, disk: FakeHost, ki
 
 
 async def test_a_signature_does_not_help_where_it_is_seen_running(world: World, disk: FakeHost) -> None:
-    assert "already runs on kvm1" in await run(world, "delete", power.delete, i_know_it_is_off="web1")
+    assert "already runs on kvm1" in await run(world, "delete", delete.delete, i_know_it_is_off="web1")
     assert "/s/web1.qcow2" in disk.files
 
 
 async def test_a_running_vm_is_not_deleted(world: World, disk: FakeHost) -> None:
     """Also by who does not look first, as the command line does."""
-    assert "already runs on kvm1" in await run(world, "delete", power.delete)
+    assert "already runs on kvm1" in await run(world, "delete", delete.delete)
     assert "/s/web1.qcow2" in disk.files
 
 
@@ -123,7 +125,7 @@ async def test_another_machine_of_the_same_name_says_nothing(world: World, disk:
     await world.store.put(newcomer.record)
     await reconcile(world, cast(HostLink, newcomer))
     assert (await web1(world)).power is UNKNOWN
-    assert "may still run" in await run(world, "delete", power.delete)
+    assert "may still run" in await run(world, "delete", delete.delete)
 
 
 @pytest.mark.parametrize("name", ["kvm1", "kvm7"])
@@ -136,7 +138,7 @@ async def test_the_machine_itself_says_that_it_is_off(world: World, disk: FakeHo
     await reconcile(world, cast(HostLink, again))
     vm = await web1(world)
     assert (vm.power, vm.may_run_on) == (STOPPED, {})
-    assert await run(world, "delete", power.delete) == "done"
+    assert await run(world, "delete", delete.delete) == "done"
     assert "/s/web1.qcow2" not in disk.files
 
 
@@ -165,7 +167,7 @@ async def test_a_disk_that_two_vms_have_is_not_deleted_with_one(world: World, di
     twin = Spec("2", "twin", 1, 512, (Disk("main", "/s/web1.qcow2"),))
     await world.store.add_vm(VMRecord(twin, 1.0))
     await run(world, "stop", power.stop)
-    assert await run(world, "delete", power.delete) == "twin has /s/web1.qcow2, too: it is not deleted"
+    assert await run(world, "delete", delete.delete) == "twin has /s/web1.qcow2, too: it is not deleted"
     assert "/s/web1.qcow2" in disk.files
 
 
@@ -174,7 +176,7 @@ async def test_what_lies_outside_the_storage_is_left(world: World, disk: FakeHos
     await world.store.change(VMRecord, UUID, spec=spec)
     disk.files["/elsewhere/web1.qcow2"] = b"data"
     await run(world, "stop", power.stop)
-    assert await run(world, "delete", power.delete) == "done"
+    assert await run(world, "delete", delete.delete) == "done"
     assert list(disk.files) == ["/elsewhere/web1.qcow2"]
     assert "left where they are: /elsewhere/web1.qcow2" in (await world.store.events())[-1].text
 
@@ -192,20 +194,20 @@ async def test_a_lost_reply_is_looked_after(world: World, kvm1: FakeHost, kind: 
         raise NoAnswer("no word")
 
     setattr(kvm1, act, lost)
-    assert await run(world, kind, power.poke) == "done"
+    assert await run(world, kind, poke.poke) == "done"
     assert (await web1(world)).power is after
 
 
 async def test_what_was_not_sent_was_not_done(world: World, kvm1: FakeHost) -> None:
     kvm1.shows(RUNNING)
     kvm1.failing["suspend"] = NotSent("the link was lost")
-    assert await run(world, "pause", power.poke) == "the link was lost"
+    assert await run(world, "pause", poke.poke) == "the link was lost"
 
 
 async def test_what_cannot_be_seen_is_not_known(world: World, kvm1: FakeHost) -> None:
     kvm1.shows(RUNNING)
     kvm1.failing["suspend"] = NoAnswer("no word")
-    assert await run(world, "pause", power.poke) == "whether web1 was paused on kvm1 is not known: no word"
+    assert await run(world, "pause", poke.poke) == "whether web1 was paused on kvm1 is not known: no word"
 
 
 @pytest.mark.parametrize(("kind", "state", "said"), [
@@ -217,7 +219,7 @@ async def test_verbs_keep_one_rule(
     world: World, kvm1: FakeHost, kind: str, state: PowerState | None, said: str
 ) -> None:
     kvm1.shows(state)
-    assert await run(world, kind, power.poke) == said
+    assert await run(world, kind, poke.poke) == said
 
 
 # -- controllers that die

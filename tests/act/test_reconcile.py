@@ -192,7 +192,7 @@ async def test_a_vm_that_a_task_holds_is_left_alone(world: World, kvm1: FakeHost
 
 
 async def test_a_vm_that_moves_is_left_alone(world: World, kvm2: FakeHost) -> None:
-    world.moving[UUID] = "kvm2"
+    await world.store.change(VMRecord, UUID, moving_to="kvm2", task=7)
     kvm2.shows(PAUSED)
     await look(world, kvm2)
     assert await at(world) == ("kvm1", RUNNING)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.act.hosts import UUID, FakeHost
+from tests.act.hosts import FakeHost
+from vmctl.act import conclude as ending
 from vmctl.act import migrate
 from vmctl.errors import LibvirtError, MigrationFailed, NoAnswer, Uncertain, VmctlError
 from vmctl.model import PowerState
@@ -19,20 +20,20 @@ PROBLEM = MigrationFailed("libvirt said no")
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture gets no time to become clear by itself, where a test does not say so."""
-    monkeypatch.setattr(migrate, "QUIET_S", 0.0)
+    monkeypatch.setattr(ending, "QUIET_S", 0.0)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets all the time it needs."""
-    monkeypatch.setattr(migrate, "QUIET_S", 600.0)
-    monkeypatch.setattr(migrate, "SETTLE_FOR_S", 600.0)
+    monkeypatch.setattr(ending, "QUIET_S", 600.0)
+    monkeypatch.setattr(ending, "SETTLE_FOR_S", 600.0)
 
 
 @pytest.fixture
 def hopeless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting ends at once."""
-    monkeypatch.setattr(migrate, "SETTLE_FOR_S", 0.0)
+    monkeypatch.setattr(ending, "SETTLE_FOR_S", 0.0)
 
 
 async def job_of(world: World, **journal: str) -> Job:
@@ -45,7 +46,7 @@ async def conclude(world: World, problem: VmctlError | None = PROBLEM) -> dict[s
     """The end of a migration from kvm1 to kvm2."""
     job = await job_of(world)
     vm = await world.store.lease(await world.store.vm("web1"), "kvm1", PowerState.MIGRATING)
-    return await migrate._conclude(world, job, vm, "kvm1", "kvm2", problem, 1.5)
+    return await ending.conclude(world, job, vm, "kvm1", "kvm2", problem, 1.5)
 
 
 async def told(world: World) -> list[str]:
@@ -218,8 +219,10 @@ async def test_what_becomes_clear_at_the_last_moment_is_still_finished(
 async def test_the_next_controller_finishes_what_it_finds(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
     kvm1.shows(PAUSED)
     kvm2.shows(RUNNING)
-    job = await job_of(world, source="kvm1", target="kvm2")
+    job = await job_of(world, source="kvm1", target="kvm2", socket="/tmp/vmctl-x.sock")
     assert (await migrate.migrate(world, job))["host"] == "kvm2"
     assert await at(world) == ("kvm2", RUNNING)
     assert (await world.store.vm("web1")).task == job.id
-    assert UUID not in world.moving
+    await world.store.end_task(job.id, state="done")
+    vm = await world.store.vm("web1")
+    assert (vm.task, vm.moving_to, vm.copying) == (None, "", False)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from vmctl.act import definitions
+from vmctl.act.needs import lacking_or_why
 from vmctl.act.whereabouts import Answer, ask
 from vmctl.decide import fit
 from vmctl.decide.outcome import Sight
 from vmctl.errors import VmctlError
 from vmctl.hosts import doctor, domainxml
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.virt import Shown
 from vmctl.model import VM, Cluster, Host, PowerState
 from vmctl.observe import observe
 from vmctl.records import VMRecord
@@ -18,73 +21,85 @@ from vmctl.world import World
 
 
 async def check_migration(world: World, vm: VMRecord) -> dict[str, Any]:
-    """For every other host: what speaks against moving the VM there, empty when nothing does."""
-    cluster = await observe(world)
-    seen = next(v for v in cluster.vms if v.spec.uuid == vm.uuid)
-    general = _in_general(seen)
-    source = world.links.get(vm.host)
-    live = None
+    """For every other host: what speaks against moving the VM there live, and cold; empty when nothing does.
+
+    `differs`: in what the VM is not what it would be started as, which a cold move or a reboot would lose.
+    """
+    source, shown = world.links.get(vm.host), Shown()
+    general: list[str] = []
     if source is not None and source.online:
         try:
-            live = domainxml.read(await source.virt.xml(vm.uuid))
-            general += list(live.unmovable)
-            if not live.lease and not vm.adopted:
-                general.append("it holds no lease of its own in the lock manager")
+            shown = await source.virt.shown(vm.uuid)
+            vm = await definitions.keep(world, source, vm, shown)
         except VmctlError as err:
             general.append(err.message)
+    cluster = await observe(world)
+    seen = next(v for v in cluster.vms if v.spec.uuid == vm.uuid)
+    general += _in_general(seen, vm, shown)
     hosts = [host for host in cluster.hosts if host.name != vm.host]
-    found = await asyncio.gather(*(_blockers(world, seen, host, cluster, source, live) for host in hosts))
-    rows = [{"host": host.name, "blockers": general + list(more)} for host, more in zip(hosts, found, strict=True)]
-    return {"vm": vm.name, "source": vm.host, "hosts": rows, "movable": any(not row["blockers"] for row in rows)}
+    found = await asyncio.gather(*(_blockers(world, seen, host, cluster, source, shown) for host in hosts))
+    differs = [one["what"] for one in vm.drift]
+    alone = [*vm.stuck_cold, *differs]
+    rows = [
+        {"host": host.name, "blockers": [*general, *vm.stuck, *both, *live], "cold_blockers": [*alone, *general, *both]}
+        for host, (both, live) in zip(hosts, found, strict=True)
+    ]
+    return {
+        "vm": vm.name,
+        "source": vm.host,
+        "hosts": rows,
+        "movable": any(not row["blockers"] for row in rows),
+        "cold_movable": any(not row["cold_blockers"] for row in rows),
+        "cold": list(vm.stuck_cold),
+        "differs": vm.drift,
+    }
 
 
-def _in_general(vm: VM) -> list[str]:
-    if vm.power is PowerState.STOPPED:
-        return ["it is stopped: it will be placed when it starts"]
+def _in_general(seen: VM, vm: VMRecord, shown: Shown) -> list[str]:
+    if seen.power is PowerState.STOPPED:
+        return [] if vm.adopted and not vm.transient else ["it is stopped: it will be placed when it starts"]
     found = []
-    if vm.power is not PowerState.RUNNING:
-        found.append(f"it is {vm.power}")
-    if vm.busy:
+    if seen.power is not PowerState.RUNNING:
+        found.append(f"it is {seen.power}")
+    if seen.busy:
         found.append("a task holds it")
-    if vm.spec.cpu == "host":
+    if seen.spec.cpu == "host":
         found.append("it has its host's own CPU (--cpu host), which others may lack")
+    if shown.live and not vm.adopted and not domainxml.read(shown.live).lease:
+        found.append("it holds no lease of its own in the lock manager")
     return found
 
 
 async def _blockers(
-    world: World, vm: VM, host: Host, cluster: Cluster, source: HostLink | None, live: domainxml.Seen | None
-) -> list[str]:
+    world: World, vm: VM, host: Host, cluster: Cluster, source: HostLink | None, shown: Shown
+) -> tuple[list[str], list[str]]:
+    """What the host has against it however it comes, and what besides against a live migration."""
     found = [why for _, rule in fit.RULES if (why := rule(vm, host, cluster, world.policy)) is not None]
     link = world.links.get(host.name)
     if link is None or not link.online or link.about is None:
-        return found
+        return found, []
+    live: list[str] = []
     try:
-        found += await _hypervisor(vm, link, source, live)
         there: Answer = await ask(world, host.name, vm.spec.uuid)
         if there.sight is not Sight.GONE:
             found.append(f"{host.name} shows a copy of it already ({there.sight})")
-        if source is not None and source.online:
-            network = await doctor.reach(source, link)
-            if network.verdict != doctor.OK:
-                found.append(network.text)
+        for xml in filter(None, (shown.live, shown.kept)):
+            found += await lacking_or_why(world, link, domainxml.read(xml).definition, vm.spec.uuid)
+        live = await _live_only(vm, link, source)
     except VmctlError as err:
         found.append(err.message)
-    return found
+    return list(dict.fromkeys(found)), live
 
 
-async def _hypervisor(vm: VM, link: HostLink, source: HostLink | None, live: domainxml.Seen | None) -> list[str]:
-    assert link.about is not None
+async def _live_only(vm: VM, link: HostLink, source: HostLink | None) -> list[str]:
+    """What only a live migration needs: the same CPU, no older QEMU, a way for its memory."""
     found = []
+    assert link.about is not None
     if vm.spec.cpu_xml and not await link.virt.cpu_fits(link.about.accel, vm.spec.cpu_xml):
         found.append(f"CPU: {domainxml.cpu_name(vm.spec.cpu_xml)} with its flags is not to be had there")
-    if live is not None and live.machine and live.machine not in link.about.machines:
-        found.append(f"machine type {live.machine} is not known to QEMU {link.about.qemu} there")
-    if live is not None and live.accel != link.about.accel:
-        found.append(f"it runs under {live.accel}, the host offers {link.about.accel}")
-    if (
-        source is not None
-        and source.about is not None
-        and doctor.number(link.about.qemu) < doctor.number(source.about.qemu)
-    ):
+    if source is None or not source.online or source.about is None:
+        return found
+    if doctor.number(link.about.qemu) < doctor.number(source.about.qemu):
         found.append(f"QEMU {link.about.qemu} there is older than {source.about.qemu} here")
-    return found
+    network = await doctor.reach(source, link)
+    return found if network.verdict == doctor.OK else [*found, network.text]

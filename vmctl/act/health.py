@@ -5,9 +5,10 @@ What a guest says becomes at most so many events; what follows from it is its ow
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vmctl.decide import heal
@@ -16,13 +17,16 @@ from vmctl.guests import Follower
 from vmctl.model import PowerState
 from vmctl.records import DecisionRecord, VMRecord
 from vmctl.tasks import Tasks
+from vmctl.walls import wall
 from vmctl.world import World
 
+log = logging.getLogger("vmctl.health")
 RECORDS_EVERY_S = 5.0
 EVENTS_IN, EVENTS_WINDOW_S = 30, 600.0  # that one guest may have told
 UNKNOWN = Health(Word.UNKNOWN, "")
 LOOP_LIVES, LOOP_WINDOW_S = 4, 600.0  # so many ends of one service in this time are a crash loop
 MOST_UNITS = 64
+MOST_HEALS = 32
 BEGINS_ANEW = ("reboot", "reset", "stop", "start")  # after these nothing has been heard of the guest yet
 FREEZING = {  # what a task does to a VM while its silence means nothing
     "migrate": "being migrated",
@@ -44,7 +48,7 @@ class Kept:
     since: float = 0.0
     said: Word = Word.WELL  # the last word that was told; to be well from the first is no news
     waits: str = ""  # why nothing is done to it, where something could be
-    taken: deque[float] = field(default_factory=lambda: deque(maxlen=32))  # steps, newest first
+    first: bool = True  # it has not turned since this controller follows it
     told: deque[float] = field(default_factory=lambda: deque(maxlen=EVENTS_IN))
     ends: dict[str, deque[float]] = field(default_factory=dict)  # service -> when it ended
 
@@ -77,7 +81,7 @@ class Healths:
         """Follow what runs, and see how each of them is."""
         world, now = self._world, time.monotonic()
         if world.settings.read_guests:
-            world.guests.look(world.moving)
+            world.guests.look([uuid for uuid, vm in self._records.items() if vm.moving_to])
         followers = world.guests.followers
         if now - self._read_at >= RECORDS_EVERY_S or followers.keys() - self._records.keys():
             self._records = {vm.uuid: vm for vm in await world.store.all(VMRecord)}
@@ -90,7 +94,8 @@ class Healths:
                 continue
             if anew & {vm.uuid, vm.name}:
                 follower.guest.heard_at = None
-            await self._see(vm, follower, self._kept[uuid], held)
+            with wall(log, f"the health of {vm.name}"):
+                await self._see(vm, follower, self._kept[uuid], held)
 
     def _held(self) -> tuple[dict[str, str], set[str]]:
         """VM (name or UUID) -> what a task does to it just now; those whose guests begin anew by that."""
@@ -106,18 +111,27 @@ class Healths:
             self._world.guests.count(follower)
         before, kept.health, follower.word = kept.health, found, str(found.word)
         if found.word is not before.word:
-            kept.since = now
+            await self._turned(vm, kept, now, sick=found.word in heal.SICK)
         if found.word not in (kept.said, Word.UNKNOWN):
             kept.said = found.word
             await self._world.tell("health", vm.name, f"{vm.name} is {found.word}: {found.why}")
         await self._tell_events(vm, follower, kept, now)
         await self._treat(vm, kept, now, frozen=bool(seen.frozen))
 
+    async def _turned(self, vm: VMRecord, kept: Kept, now: float, *, sick: bool) -> None:
+        """It is in another state than before. Since when it is sick outlives this controller."""
+        kept.since = now
+        since = vm.sick_since
+        if sick and since is not None and kept.first:
+            kept.since = now - max(0.0, time.time() - since)  # an earlier controller saw it fall ill
+        elif sick or since is not None:
+            await self._world.store.change(VMRecord, vm.uuid, sick_since=time.time() if sick else None)
+            self._read_at = -RECORDS_EVERY_S
+        kept.first = False
+
     def _frozen(self, vm: VMRecord, follower: Follower, held: dict[str, str]) -> str:
         link = self._world.links.get(follower.host)
         domain = link.domains.get(vm.uuid) if link is not None else None
-        if vm.uuid in self._world.moving:
-            return FREEZING["migrate"]
         if (doing := held.get(vm.uuid) or held.get(vm.name)) is not None:
             return doing
         return "paused" if domain is not None and domain.power is PowerState.PAUSED else ""
@@ -155,15 +169,18 @@ class Healths:
             return
         sick_s = now - kept.since
         step = heal.next_step(
-            vm.heal, kept.health, sick_s, [now - at for at in kept.taken], self._world.settings.health
+            vm.heal, kept.health, sick_s, [time.time() - at for at in vm.heals], self._world.settings.health
         )
         kept.waits = step.why if isinstance(step, heal.Wait) else ""
         if isinstance(step, heal.Wait):
             return
-        kept.taken.appendleft(now)
+        # Counted before it is done: a controller that is restarted grants no more than the budget.
+        heals = [time.time(), *vm.heals][:MOST_HEALS]
+        await self._world.store.change(VMRecord, vm.uuid, heals=heals)
+        self._records[vm.uuid] = replace(vm, heals=heals)
         why = f"{step.verb}: {step.why}"
-        detail = {"level": vm.heal, "word": str(kept.health.word), "sick_s": round(sick_s), "steps": len(kept.taken)}
-        await self._world.store.add(DecisionRecord("heal", vm.name, why, time.time(), None, vm.host, detail, "health"))
+        detail = {"level": vm.heal, "word": str(kept.health.word), "sick_s": round(sick_s), "steps": len(heals)}
+        await self._world.store.add(DecisionRecord("heal", vm.uuid, why, time.time(), None, vm.host, detail, "health"))
         await self._world.tell("heal", vm.name, f"{vm.name}: {why}")
         await self._tasks.submit(step.verb, vm.name, "health", vm=vm.name)
 

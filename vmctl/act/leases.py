@@ -71,7 +71,7 @@ class Guard:
     async def _running(self, link: HostLink) -> list[VMRecord]:
         """VMs of ours that run there and that no task holds."""
         here = [vm for vm in await self._world.store.all(VMRecord) if vm.host == link.name and vm.task is None]
-        here = [vm for vm in here if vm.uuid in link.domains and vm.uuid not in self._world.moving]
+        here = [vm for vm in here if vm.uuid in link.domains]
         return [vm for vm in here if link.domains[vm.uuid].power is PowerState.RUNNING]
 
     async def _certainly_missing(self, link: HostLink) -> list[VMRecord]:

@@ -11,7 +11,7 @@ from vmctl.decide.drain import drain
 from vmctl.decide.rebalance import curve, rebalance
 from vmctl.errors import PartlyFailed, Refused
 from vmctl.model import Budget, Plan
-from vmctl.records import HostRecord, Task, TaskState
+from vmctl.records import HostRecord, Task, TaskState, VMRecord
 from vmctl.tasks import Job, Tasks
 from vmctl.world import World
 
@@ -54,14 +54,33 @@ class Plans:
 
     async def drain(self, job: Job) -> dict[str, Any]:
         """Task: take no more VMs on a host, and move those there away. The mark stays until undrain."""
-        host = job.args["host"]
-        await self._world.store.change(HostRecord, host, draining=True)
-        plan = await plan_drain(self._world, host, job.task.who)
+        world, host = self._world, job.args["host"]
+        await world.store.change(HostRecord, host, draining=True)
+        if not job.journal.get("begun"):
+            await world.tell("drain", host, f"{host} is being drained", job.task.who)
+        await job.note("waiting for what moves there already", begun=True)
+        await self._wait_for_holders(job, host)
+        plan = await plan_drain(world, host, job.task.who)
         result = await self._carry_out(job, plan)
         if plan.stays:
             moved = f"{result['moved']} VMs left {host}" if result["moved"] else f"no VM could leave {host}"
+            await world.tell("drain", host, f"{moved}, {len(plan.stays)} stay", job.task.who)
             raise PartlyFailed(f"{moved}, {len(plan.stays)} stay", lines=plan.stays, hint=f"vmctl host undrain {host}")
+        await world.tell("drained", host, f"{host} is drained: {result['moved']} VMs left it", job.task.who)
         return result
+
+    async def _wait_for_holders(self, job: Job, host: str) -> None:
+        """Tasks that hold VMs of the host end first: moves of an earlier controller's drain, or somebody's."""
+        for vm in await self._world.store.all(VMRecord):
+            if vm.task is None or vm.task == job.id or host not in (vm.host, vm.moving_to):
+                continue
+            job.show(text=f"waiting for task {vm.task}, which holds {vm.name}")
+            ended = asyncio.create_task(self._tasks.wait(vm.task))
+            cancelled = asyncio.create_task(job.cancel_asked.wait())
+            await asyncio.wait({ended, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+            for waiting in (ended, cancelled):
+                waiting.cancel()
+            job.check_cancelled()
 
     async def _carry_out(self, job: Job, plan: Plan) -> dict[str, Any]:
         total = len(plan.moves)

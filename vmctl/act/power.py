@@ -8,6 +8,8 @@ import time
 from typing import Any
 
 from vmctl.act import disks, record
+from vmctl.act.definitions import learn, refuse_drift
+from vmctl.act.needs import refuse_lacking
 from vmctl.act.whereabouts import Answer, ask, check_signature, home, prove_off
 from vmctl.decide.outcome import Sight
 from vmctl.decide.place import place
@@ -16,7 +18,6 @@ from vmctl.errors import (
     LibvirtError,
     NoAnswer,
     NoHostFits,
-    NotSent,
     Refused,
     TimedOut,
     Uncertain,
@@ -24,6 +25,7 @@ from vmctl.errors import (
 )
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.virt import DomainSeen
 from vmctl.model import VM, Cluster, HostState, NoPlace, Placement, PowerState
 from vmctl.observe import observe
 from vmctl.records import Storage, VMRecord
@@ -112,7 +114,7 @@ async def launch(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:
         if answer.sight is Sight.GONE:
             await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
             raise explain_start(vm, host, err) from err
-    return await world.store.lease(vm, host, PowerState.RUNNING, wanted="running")
+    return await world.store.lease(vm, host, PowerState.RUNNING, wanted="running", drift=[])
 
 
 async def _prepare(world: World, vm: VMRecord, link: HostLink) -> str:
@@ -121,7 +123,9 @@ async def _prepare(world: World, vm: VMRecord, link: HostLink) -> str:
     if storage is not None and not vm.adopted:
         await disks.ensure(link, storage)
         await disks.make_key(link, storage, vm.uuid)
-    return xml_for(vm, link, storage)
+    xml = xml_for(vm, link, storage)
+    await refuse_lacking(world, link, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not started")
+    return xml
 
 
 def explain_start(vm: VMRecord, host: str, err: HostError) -> HostError | Refused:
@@ -178,6 +182,8 @@ async def start(world: World, job: Job) -> dict[str, Any]:
     vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
     if job.journal.get("starting"):
         return await _finish_start(world, vm, job)
+    if not job.args.get("as_registered"):
+        refuse_drift(vm, "started")
     vm = await prove_off(world, vm, "start", job.args.get("i_know_it_is_off", ""), job.task.who)
     async with world.placing:
         wanted = _only(vm, job.args.get("host", ""))
@@ -237,6 +243,9 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
         await prove_off(world, vm, "stop", signed, job.task.who)
         await world.store.change(VMRecord, vm.uuid, wanted="stopped")
         return {"vm": vm.name, "host": vm.host, "why": "it had ended by itself"}
+    vm = await learn(world, link, vm)  # what it is now, for its next start
+    for one in vm.drift:
+        job.say(f"{vm.name} is not as it is written down, and will not start like this again: {one['what']}")
     await job.note("stopping", host=vm.host)
     limit = float(job.args.get("timeout_s") or world.settings.timeouts.shutdown_s)
     await world.store.change(
@@ -258,27 +267,43 @@ def _answering(world: World, vm: VMRecord) -> HostLink:
 
 
 async def halt(link: HostLink, vm: VMRecord, job: Job, *, force: bool, limit_s: float) -> None:
-    """Bring a VM to a stop and see it gone. Raises TimedOut when its guest does not obey."""
+    """Bring a VM to a stop and see it gone. Raises TimedOut when its guest does not obey.
+
+    A host that is lost meanwhile is waited for: what it was asked for goes on there.
+    """
     if force:
         await link.virt.destroy(vm.uuid)
     began = time.monotonic()
     presses = 0
-    while (seen := await link.virt.domain(vm.uuid)) is not None and seen.power is not PowerState.STOPPED:
+    while True:
         job.check_cancelled()
         waited = time.monotonic() - began
+        try:
+            seen = await link.virt.domain(vm.uuid)
+            if seen is None or seen.power is PowerState.STOPPED:
+                return
+            if not force and waited >= _press_at(presses):
+                presses += 1
+                await _press(link, vm, seen)
+        except HostError as err:
+            if waited > limit_s:
+                raise
+            job.show(text=f"waiting for {link.name}: {err.message}")
         if waited > limit_s:
             raise TimedOut(
                 f"{vm.name} did not shut down within {limit_s:.0f} s; it still runs on {link.name}",
                 hint=f"vmctl stop --force {vm.name}",
             )
-        if seen.power in (PowerState.PAUSED, PowerState.CRASHED) and not force:
-            raise _cannot_hear(vm, seen.power, seen.why)
-        if not force and waited >= _press_at(presses):
-            presses += 1
-            with contextlib.suppress(LibvirtError):  # it may go just now
-                await link.virt.shutdown(vm.uuid)
         job.show(text=f"waiting for the guest to shut down, {waited:.0f} s of {limit_s:.0f} s")
         await asyncio.sleep(0.2)
+
+
+async def _press(link: HostLink, vm: VMRecord, seen: DomainSeen) -> None:
+    """Press its power button. Raises Refused where its guest cannot hear it."""
+    if seen.power in (PowerState.PAUSED, PowerState.CRASHED):
+        raise _cannot_hear(vm, seen.power, seen.why)
+    with contextlib.suppress(LibvirtError):  # it may go just now
+        await link.virt.shutdown(vm.uuid)
 
 
 def _press_at(presses: int) -> float:
@@ -303,97 +328,16 @@ async def reboot(world: World, job: Job) -> dict[str, Any]:
     if job.journal.get("starting"):
         return await _finish_start(world, vm, job)
     if not job.journal.get("host"):
-        await home(world, vm)
+        found = await home(world, vm)
+        vm = await learn(world, found, vm)
+        refuse_drift(vm, "rebooted")
+        xml = xml_for(vm, found, None)
+        await refuse_lacking(world, found, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
         await job.note("stopping", host=vm.host)
     link = world.online(job.journal["host"])
     limit = float(job.args.get("timeout_s") or world.settings.timeouts.shutdown_s)
     await halt(link, vm, job, force=False, limit_s=limit)
-    vm = await world.store.lease(vm, link.name, PowerState.STARTING)
+    vm = await world.store.lease(vm, link.name, PowerState.STARTING, gone=(link.name,))
     vm = await launch(world, job, vm, link.name)
     await world.tell("reboot", vm.name, f"{vm.name} was restarted on {link.name}", job.task.who)
     return {"vm": vm.name, "host": link.name}
-
-
-# verb -> the states in which it makes sense, and the one that shows that it was done; None: it cannot be seen
-POKES: dict[str, tuple[tuple[PowerState, ...], PowerState | None]] = {
-    "reset": ((PowerState.RUNNING, PowerState.PAUSED), None),
-    "pause": ((PowerState.RUNNING,), PowerState.PAUSED),
-    "resume": ((PowerState.PAUSED,), PowerState.RUNNING),
-}
-
-
-async def poke(world: World, job: Job) -> dict[str, Any]:
-    """Task: reset, pause or resume a VM that runs."""
-    verb = job.task.kind
-    vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
-    link = await home(world, vm)
-    fitting, done = POKES[verb]
-    seen = await link.virt.domain(vm.uuid)
-    if seen is not None and seen.power is done:
-        return {"vm": vm.name, "host": vm.host, "why": f"it is {done} already"}
-    if seen is None or seen.power not in fitting:
-        raise Refused(f"{vm.name} is {seen.power if seen else 'not there'}: it cannot {verb}", hint="vmctl list")
-    await job.note(verb, host=vm.host)
-    action = {"reset": link.virt.reset, "pause": link.virt.suspend, "resume": link.virt.resume}[verb]
-    try:
-        await action(vm.uuid)
-    except (NoAnswer, NotSent) as err:
-        await _was_poked(world, vm, verb, done, err)
-    shown = (await link.refresh_domains()).get(vm.uuid)
-    if shown is not None:
-        await world.store.lease(vm, vm.host, shown.power, why=shown.why)
-    await world.tell(verb, vm.name, f"{vm.name} on {vm.host}: {verb}", job.task.who)
-    return {"vm": vm.name, "host": vm.host}
-
-
-async def _was_poked(world: World, vm: VMRecord, verb: str, done: PowerState | None, err: HostError) -> None:
-    """See whether it was done although nobody said so. Raises Uncertain where that cannot be seen."""
-    if isinstance(err, NotSent):
-        raise err
-    await world.link(vm.host).wait_online(LOOK_FOR_S)
-    answer = await ask(world, vm.host, vm.uuid)
-    if done is None or answer.domain is None or answer.domain.power is not done:
-        text = f"whether {vm.name} was {verb} on {vm.host} is not known: {err.message}"
-        raise Uncertain(text.replace("pause on", "paused on").replace("resume on", "resumed on"), lines=(str(answer),))
-
-
-async def delete(world: World, job: Job) -> dict[str, Any]:
-    """Task: delete a stopped VM and its disks. Refused while it runs or may run anywhere."""
-    vm = await _claimed_or_gone(world, job)
-    if vm is None:
-        return {"vm": job.task.subject}
-    if vm.adopted and not vm.transient:
-        raise Refused(
-            f"{vm.name} was adopted: its disks are not ours to delete",
-            hint=f"on {vm.host}: virsh undefine {vm.name}; then vmctl forgets it by itself",
-        )
-    vm = await prove_off(world, vm, "delete", job.args.get("i_know_it_is_off", ""), job.task.who)
-    left: list[str] = []
-    if not vm.adopted:
-        await _refuse_if_shared(world, vm)
-        storage = await storage_of(world, vm)
-        await job.note("deleting disks", deleting=vm.uuid)
-        if storage is not None:
-            left = await disks.remove(await world.wait_any_online(storage.hosts), storage, vm.spec)
-    await world.store.remove(VMRecord, vm.uuid)
-    kept = f"; left where they are: {', '.join(left)}" if left else ""
-    what = "was forgotten; its disks stay" if vm.adopted else f"and its disks were deleted{kept}"
-    await world.tell("deleted", vm.name, f"{vm.name} {what}", job.task.who)
-    return {"vm": vm.name, "left": left}
-
-
-async def _claimed_or_gone(world: World, job: Job) -> VMRecord | None:
-    """The VM to delete; None when an earlier controller came as far as forgetting it."""
-    vm = await world.store.find_vm(job.args["vm"])
-    if vm is None and job.journal.get("deleting"):
-        return None
-    return await world.store.claim(vm or await world.store.vm(job.args["vm"]), job.id)
-
-
-async def _refuse_if_shared(world: World, vm: VMRecord) -> None:
-    """A disk that another VM has, too, is not deleted with this one."""
-    own = {disk.path for disk in vm.spec.disks}
-    for other in await world.store.all(VMRecord):
-        both = own & {disk.path for disk in other.spec.disks}
-        if both and other.uuid != vm.uuid:
-            raise Refused(f"{other.name} has {both.pop()}, too: it is not deleted", hint=f"vmctl show {other.name}")

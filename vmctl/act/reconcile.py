@@ -11,18 +11,20 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from vmctl.act.definitions import due, learn, resolved, spec_of
 from vmctl.act.whereabouts import Answer, alive, ask, known_as
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import LEFT_OVER, DomainSeen
-from vmctl.model import Disk, PowerState, Spec
+from vmctl.model import PowerState
 from vmctl.records import Storage, VMRecord
 from vmctl.walls import wall
 from vmctl.world import World
 
 log = logging.getLogger("vmctl.reconcile")
+WAIT_FOR_BOOT_S = 30.0
 TWO_COPIES = "two copies:"
 
 
@@ -38,6 +40,11 @@ async def reconcile(world: World, link: HostLink) -> None:
                 await _adopt(world, link, domain)
             elif vm.task is None:
                 await _follow(world, link, vm, domain)
+    running = {uuid for uuid, domain in link.domains.items() if alive(domain)}
+    for uuid in due(link, {uuid for uuid, vm in known.items() if vm.host == link.name and vm.task is None}):
+        if uuid in running or known[uuid].adopted:
+            with wall(log, f"{link.name}: {known[uuid].name}"):
+                await learn(world, link, await world.store.vm(uuid))
     for vm in known.values():
         if vm.task is None and vm.uuid not in link.domains:
             with wall(log, f"{link.name}: {vm.name}"):
@@ -65,7 +72,7 @@ async def _changed(world: World, link: HostLink, vm: VMRecord, domain: DomainSee
 
 def _still_wanted(vm: VMRecord, link: HostLink) -> str:
     """What is wanted of a VM that ended by itself: a reboot of its host changes nothing, all else is an answer."""
-    return vm.wanted if link.rebooted else "stopped"
+    return vm.wanted if link.rebooted or not link.boot_id else "stopped"
 
 
 async def _absent(world: World, link: HostLink, vm: VMRecord) -> None:
@@ -79,6 +86,11 @@ async def _absent(world: World, link: HostLink, vm: VMRecord) -> None:
         told = await world.store.lease(vm, vm.host, power, gone=(name,))
         if told.power is PowerState.STOPPED:
             await world.tell("ended", vm.name, f"{vm.name} is not on {link.name} any more: stopped")
+
+
+def _boot_is_known(link: HostLink) -> bool:
+    """Whether a reboot of the host can be told from the end of a guest; one that tells no load is not waited for."""
+    return bool(link.boot_id) or time.time() - link.since > WAIT_FOR_BOOT_S
 
 
 async def _surely_gone(world: World, link: HostLink, vm: VMRecord) -> bool:
@@ -129,7 +141,7 @@ async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
         if vm.adopted and not vm.transient:
             await world.store.remove(VMRecord, vm.uuid)
             await world.tell("forgotten", vm.name, f"{vm.name} was undefined on {link.name} and is forgotten")
-    elif await _surely_gone(world, link, vm):
+    elif _boot_is_known(link) and await _surely_gone(world, link, vm):
         wanted = _still_wanted(vm, link)
         host = vm.host if vm.adopted else ""
         await world.store.lease(vm, host, PowerState.STOPPED, gone=(link.name,), wanted=wanted)
@@ -142,12 +154,15 @@ async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
     if domain.name.startswith("vmctl-probe-"):
         return
     try:
-        xml = await link.virt.xml(domain.uuid, migratable=True)
-        seen = domainxml.read(xml)
+        shown = await link.virt.shown(domain.uuid)
+        xml = shown.kept or shown.again or shown.live
+        seen = domainxml.read(shown.live or xml)
     except VmctlError:
         return  # it ended meanwhile, or the next reading will do
     ours = seen.spec is not None and seen.spec.uuid == domain.uuid
-    spec = seen.spec if ours and seen.spec else await _spec_of(world, link, seen)
+    storages = await world.store.all(Storage)
+    disks = await resolved(link, seen.definition)
+    spec = seen.spec if ours and seen.spec else spec_of(link, seen, disks, storages)
     runs = alive(domain)
     record = VMRecord(
         spec,
@@ -156,7 +171,7 @@ async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
         power=domain.power,
         adopted=not ours,
         definition="" if ours else xml,
-        transient=not ours and not domain.persistent,
+        transient=not ours and not shown.kept,
         may_run_on={link.name: link.record.machine} if runs else {},
         wanted="running" if runs else "",
     )
@@ -168,27 +183,4 @@ async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
             await world.store.add_vm(replace(record, spec=spec))
     await world.tell(
         "adopted", spec.name, f"{spec.name} was found on {link.name} ({domain.power}) and adopted as it is"
-    )
-
-
-async def _spec_of(world: World, link: HostLink, seen: domainxml.Seen) -> Spec:
-    """The specification of a domain that somebody else made, as far as its XML tells."""
-    storages = await world.store.all(Storage)
-
-    def storage_at(path: str) -> str:
-        at = next((s.name for s in storages if path.startswith(s.path.rstrip("/") + "/")), "")
-        return at or f"{link.name}'s own"
-
-    return Spec(
-        uuid=seen.uuid,
-        name=seen.name,
-        cpus=seen.cpus,
-        mem_mib=seen.mem_mib,
-        disks=tuple(Disk(storage_at(path), path, "", "") for path in seen.disks),
-        mac=seen.macs[0] if seen.macs and seen.bridge else "",  # of other networks nothing is known
-        bridge=seen.bridge,
-        machine=seen.machine,
-        cpu="as found",
-        agent_port="virtio" if seen.agent_socket else "",
-        pinned=bool(seen.unmovable),
     )

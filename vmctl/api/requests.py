@@ -81,10 +81,14 @@ class Create(Request):
 
 
 class Start(Request):
-    """Empty host: placement chooses. `i_know_it_is_off`: the VM's name, by whoever signs that it runs nowhere."""
+    """Empty host: placement chooses. `i_know_it_is_off`: the VM's name, by whoever signs that it runs nowhere.
+
+    `as_registered`: also where it was changed past the registry, so that the change is lost.
+    """
 
     host: str = ""
     i_know_it_is_off: str = ""
+    as_registered: bool = False
 
 
 class Stop(Request):

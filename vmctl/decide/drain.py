@@ -24,6 +24,10 @@ def drain(cluster: Cluster, host: str, policy: Policy) -> Plan:
             now = score.moved(now, vm, move.target, policy)
         moves += found
         stays += stuck
+    for vm in sorted((vm for vm in cluster.vms if vm.defined_on == host), key=lambda vm: vm.name):
+        found, stuck = _definition(vm, host, now, policy)
+        moves += found
+        stays += stuck
     why = (
         f"{host} is empty after {len(moves)} moves"
         if not stays
@@ -55,6 +59,23 @@ def _leave(party: list[VM], host: str, now: Cluster, policy: Policy) -> tuple[li
     return [], [f"{vm.name} stays: {'; '.join(refusals) or 'there is no other host'}" for vm in party]
 
 
+def _definition(vm: VM, host: str, now: Cluster, policy: Policy) -> tuple[list[Move], list[str]]:
+    """Where the definition of a stopped VM goes, which only this host has: nothing runs, so nothing is copied."""
+    if vm.busy or vm.stuck:
+        return [], [
+            f"{vm.name} is stopped and defined on {host} only: {vm.stuck[0] if vm.stuck else 'a task holds it'}"
+        ]
+    found = place(vm, now, policy)
+    if not isinstance(found, Placement):
+        return [], [f"{vm.name} is stopped and defined on {host} only: {found.why}"]
+    why = f"{vm.name} is stopped and defined on {host} only: its definition moves"
+    return [Move(vm.name, host, found.host, why)], []
+
+
+def _only_here(vm: VM, host: str) -> str:
+    return f"{vm.name} is stopped and defined on {host} only"
+
+
 def _leave_for(target: str, party: list[VM], now: Cluster, policy: Policy) -> tuple[list[Move], str]:
     moves = []
     for vm in party:
@@ -73,6 +94,8 @@ def cannot_leave(vm: VM, host: str, pinned_stay: bool = False) -> str:
     """Why a VM may not leave a host; empty when it may. Pinned VMs may, unless `pinned_stay`."""
     if vm.busy or vm.host != host:
         return "a task holds it"
+    if vm.stuck:
+        return vm.stuck[0]
     if vm.spec.pinned and vm.adopted:
         return "what was found in its definition cannot migrate"
     if vm.spec.pinned and pinned_stay:

@@ -103,9 +103,14 @@ def carries_labels(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str 
 
 def has_bridge(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
     """The host has the VM's network, as far as is known."""
-    if host.bridges is None or not vm.spec.mac or vm.spec.bridge in host.bridges:
+    if host.bridges is None or not vm.spec.mac:
         return None
-    return f"needs bridge {vm.spec.bridge}, the host has {', '.join(sorted(host.bridges)) or 'none'}"
+    missing = [name for name in (vm.spec.bridge, *vm.spec.more_bridges) if name not in host.bridges]
+    return (
+        f"needs bridge {', '.join(missing)}, the host has {', '.join(sorted(host.bridges)) or 'none'}"
+        if missing
+        else None
+    )
 
 
 def offers_cpu(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:

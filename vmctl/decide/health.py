@@ -55,6 +55,7 @@ class Health:
 
     word: Word
     why: str
+    before: str = ""  # while it is frozen: why it was as it was before that
 
 
 def health(power: PowerState, seen: Seen, last: Health | None = None, policy: HealthPolicy = DEFAULT) -> Health:
@@ -62,8 +63,8 @@ def health(power: PowerState, seen: Seen, last: Health | None = None, policy: He
     if power is PowerState.STOPPED:
         return Health(Word.UNKNOWN, "it is stopped")
     if seen.frozen:
-        word = last.word if last else Word.UNKNOWN
-        return Health(word, f"{seen.frozen}; before that {last.why if last and last.why else 'nothing was known'}")
+        word, before = (last.word, last.before or last.why) if last else (Word.UNKNOWN, "")
+        return Health(word, f"{seen.frozen}; before that {before or 'nothing was known'}", before)
     if seen.heard_s is None:
         return Health(Word.UNKNOWN, seen.port or "no agent has been heard since it was started")
     if seen.heard_s > max(policy.silent_after_s, SILENT_AFTER_PERIODS * seen.period_s):

@@ -174,7 +174,16 @@ def _kind(vm: VM) -> tuple[object, ...]:
     numa = spec.mem_mib if spec.one_numa_node else 0
     storages = frozenset(disk.storage for disk in spec.disks)
     labels = tuple(sorted(spec.labels.items()))
-    return spec.cpus, numa, storages, labels, spec.bridge, bool(spec.mac), spec.cpu_xml, vm.adopted
+    return (
+        spec.cpus,
+        numa,
+        storages,
+        labels,
+        (spec.bridge, *spec.more_bridges),
+        bool(spec.mac),
+        spec.cpu_xml,
+        vm.adopted,
+    )
 
 
 def _host_order(host: Host, use: score.Use) -> tuple[object, ...]:

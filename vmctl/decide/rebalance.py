@@ -38,6 +38,8 @@ def held_back(vm: VM, cluster: Cluster, policy: Policy) -> str | None:
         return f"{host.name} is {host.state}"
     if host.draining:
         return f"{host.name} is draining"
+    if vm.stuck:
+        return vm.stuck[0]
     if vm.spec.pinned:
         return "it is pinned"
     if vm.busy:

@@ -47,17 +47,18 @@ def expected_mem(vm: VM, policy: Policy) -> float:
 def use(host: Host, cluster: Cluster, policy: Policy) -> Use:
     """A host's use, its measured load with VMs that are promised but not yet measured added."""
     load = host.load or HostLoad(0.0, 0)
-    vms = cluster.on(host.name)
+    cpus, mem_mib = max(1, host.cpus), max(1, host.mem_mib)  # of a host that never answered nothing is known: no VM
+    vms = cluster.on(host.name)  # fits there, and it counts nothing
     new = [vm for vm in vms if vm.load is None]
     coming = fsum(expected_cpu(vm, policy) for vm in new)
     return Use(
-        cpu=(load.cpu + coming) / host.cpus,
-        mem=(load.mem_used_mib + fsum(expected_mem(vm, policy) for vm in new)) / host.mem_mib,
-        promised=promised_mib(vms, policy) / host.mem_mib,
-        vcpus=sum(vm.spec.cpus for vm in vms) / host.cpus,
+        cpu=(load.cpu + coming) / cpus,
+        mem=(load.mem_used_mib + fsum(expected_mem(vm, policy) for vm in new)) / mem_mib,
+        promised=promised_mib(vms, policy) / mem_mib,
+        vcpus=sum(vm.spec.cpus for vm in vms) / cpus,
         disk=load.disk,
         net=load.net,
-        stall=expected_stall(load, coming, host.cpus),
+        stall=expected_stall(load, coming, cpus),
         suffering=fsum(vm.load.stall for vm in vms if vm.load),
     )
 

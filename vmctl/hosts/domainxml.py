@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
 from vmctl import specjson
 from vmctl.errors import VmctlError
+from vmctl.hosts.definition import Definition, define
 from vmctl.model import Spec
 
 NAMESPACE = "urn:vmctl:vm:1"
@@ -46,7 +47,8 @@ class Seen:
     bridge: str = ""  # that its first network device is on
     agent_socket: str = ""
     lease: bool = False
-    unmovable: tuple[str, ...] = ()  # devices and settings that keep it from migrating, in words
+    unmovable: tuple[str, ...] = ()  # devices and settings that keep it from migrating live, in words
+    definition: Definition = field(default_factory=Definition)
 
 
 def build(spec: Spec, site: Site) -> str:
@@ -158,27 +160,23 @@ def parse(text: str) -> ET.Element:
 def read(text: str) -> Seen:
     """What a live domain's XML says, whoever made it."""
     domain = parse(text)
-    memory = domain.find("memory")
-    spec_text = domain.findtext(f"metadata/{{{NAMESPACE}}}spec")
+    found = define(domain)
     return Seen(
         uuid=domain.findtext("uuid", ""),
-        name=domain.findtext("name", ""),
-        cpus=int(domain.findtext("vcpu", "1")),
-        mem_mib=int(memory.text or 0) // 1024 if memory is not None else 0,  # live XML is always in KiB
-        spec=_spec_or_none(spec_text),
-        accel=domain.get("type", ""),
-        machine=_attribute(domain, "os/type", "machine"),
-        disks=tuple(_where(source) for source in domain.iterfind("devices/disk/source")),
+        name=found.name,
+        cpus=found.cpus,
+        mem_mib=found.mem_mib,
+        spec=_spec_or_none(domain.findtext(f"metadata/{{{NAMESPACE}}}spec")),
+        accel=found.accel,
+        machine=found.machine,
+        disks=tuple(disk.path for disk in found.disks if disk.path),
         macs=tuple(mac.get("address", "") for mac in domain.iterfind("devices/interface/mac")),
         bridge=_attribute(domain, "devices/interface/source", "bridge"),
         agent_socket=_agent_socket(domain),
         lease=domain.find("devices/lease") is not None,
-        unmovable=tuple(_unmovable(domain)),
+        unmovable=found.stuck + found.stuck_live,
+        definition=found,
     )
-
-
-def _where(source: ET.Element) -> str:
-    return source.get("file") or source.get("dev") or source.get("name") or ""
 
 
 def _spec_or_none(text: str | None) -> Spec | None:
@@ -205,17 +203,6 @@ def _agent_socket(domain: ET.Element) -> str:
         if source is not None and source.get("path", "").endswith("-agent.sock"):
             return source.get("path", "")
     return ""
-
-
-def _unmovable(domain: ET.Element) -> list[str]:
-    found = []
-    if domain.find("devices/hostdev") is not None:
-        found.append("a host device is passed through")
-    if domain.find("devices/filesystem") is not None:
-        found.append("a host directory is shared with the guest")
-    if _attribute(domain, "cpu", "mode") == "host-passthrough":
-        found.append("its CPU is host-passthrough")
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,10 @@ class HostLink:
         self.size: tuple[int, int] | None = None  # CPUs and MiB of memory, as the doctor measured them
         self.domains: dict[str, DomainSeen] = {}
         self.domains_at: float | None = None  # monotonic
+        self.changed: set[str] = set()  # UUIDs of domains that libvirt told something of since they were read whole
+        self.read_at: dict[str, float] = {}  # UUID -> when its domain was read whole, monotonic
         self.boot_id = ""  # of the boot that it is in, once it was heard
+        self.tried = False  # to reach it, at least once
         self.rebooted = False  # it is in another boot than the registry knows of: what ran there has ended with that
         self.on_sample: OnSample = lambda _link, _sample: None
         self.on_domains: OnDomains = lambda _link: None
@@ -81,7 +84,8 @@ class HostLink:
             await self._forward_libvirt()
             self.virt = self._new_virt()
             await self.virt.open(self.socket, self._on_event)
-            self.about, self.cpus = await self.virt.about(), {}
+            self.about, self.cpus, self.boot_id = await self.virt.about(), {}, ""
+            self.read_at.clear()
 
     async def _forward_libvirt(self) -> None:
         problem: VmctlError | None = None
@@ -170,6 +174,7 @@ class HostLink:
             attempt += 1
 
     def _set(self, state: HostState, why: str) -> None:
+        self.tried = True
         if (state, why) != (self.state, self.why):
             log.info("%s is %s%s", self.name, state, f": {why}" if why else "")
         if state is not self.state:
@@ -229,6 +234,7 @@ class HostLink:
 
     def _on_event(self, event: DomainEvent) -> None:
         log.debug("%s: %s %s", self.name, event.name, event.what)
+        self.changed.add(event.uuid)
         self._refresh.set()
 
     async def learn_cpus(self, cpus: Iterable[str]) -> None:

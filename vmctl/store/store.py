@@ -228,6 +228,21 @@ class Store:
             assert row is not None
             return database.to_record(VMRecord, row)
 
+    async def take_slot(self, vm: VMRecord, target: str, most_out: int, most_in: int) -> str | None:
+        """Let a VM copy to `target`, unless its hosts copy enough already: then why it must wait, in words."""
+        async with database.session(self._engine) as db:
+            copying = [
+                one for one in await _read_all(db, VMRecord, col(VMRow.copying).is_(True)) if one.uuid != vm.uuid
+            ]
+            out = [one.task for one in copying if one.host == vm.host]
+            into = [one.task for one in copying if one.moving_to == target]
+            if len(out) >= most_out:
+                return f"{vm.host} already sends {len(out)} (task {out[0]})"
+            if len(into) >= most_in:
+                return f"{target} already receives {len(into)} (task {into[0]})"
+            await db.execute(update(VMRow).where(col(VMRow.uuid) == vm.uuid).values(copying=True))
+            return None
+
     # -- hosts
 
     async def remove_host(self, name: str) -> tuple[list[str], list[str]]:

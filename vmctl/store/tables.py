@@ -99,7 +99,9 @@ class VMRow(Base, table=True):
     sick_since: float | None = None
     dirty_mib_s: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     transient: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
-    drift: list[str] = _json("[]", list)
+    drift: list[dict[str, str]] = _json("[]", list)
+    stuck: list[str] = _json("[]", list)
+    stuck_cold: list[str] = _json("[]", list)
     created_at: float
 
 

@@ -7,7 +7,7 @@ answer in time raises `NoAnswer`: libvirt may still do it later, so look before 
 
 from vmctl.hosts.virt.connection import DomainEvent
 from vmctl.hosts.virt.console import Console, Consoles
-from vmctl.hosts.virt.domains import LEFT_OVER, About, Domains, DomainSeen
+from vmctl.hosts.virt.domains import ASLEEP, LEFT_OVER, About, Domains, DomainSeen, Shown
 from vmctl.hosts.virt.migration import JobProgress, Migrations
 from vmctl.hosts.virt.pools import Pools
 
@@ -16,4 +16,4 @@ class Virt(Domains, Migrations, Pools, Consoles):
     """One host's libvirt through a local unix socket (forwarded over the host's SSH connection)."""
 
 
-__all__ = ["LEFT_OVER", "About", "Console", "DomainEvent", "DomainSeen", "JobProgress", "Virt"]
+__all__ = ["ASLEEP", "LEFT_OVER", "About", "Console", "DomainEvent", "DomainSeen", "JobProgress", "Shown", "Virt"]

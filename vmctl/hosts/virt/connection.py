@@ -28,6 +28,15 @@ LIFECYCLE = {
     libvirt.VIR_DOMAIN_EVENT_CRASHED: "crashed",
 }
 
+# What else is told of a domain that runs: it is then read again.
+CHANGES = (
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+    libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
+    libvirt.VIR_DOMAIN_EVENT_ID_TRAY_CHANGE,
+    libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class DomainEvent:
@@ -35,7 +44,7 @@ class DomainEvent:
 
     uuid: str
     name: str
-    what: str  # one of LIFECYCLE's words
+    what: str  # one of LIFECYCLE's words, or "changed"
 
 
 _loop_started = threading.Lock()
@@ -74,7 +83,7 @@ class Connection:
         self._own: dict[int, Any] = {}  # thread -> its connection
         self._opened: list[Any] = []  # or garbage collection would close one on the event loop's thread
         self._events: Any = None
-        self._registered = -1
+        self._registered: list[int] = []
         self._on_event: Callable[[DomainEvent], None] | None = None
 
     async def open(self, socket: Path, on_event: Callable[[DomainEvent], None]) -> None:
@@ -98,9 +107,8 @@ class Connection:
 
     def _open_events(self) -> Any:
         conn = self._open()
-        self._registered = conn.domainEventRegisterAny(
-            None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None
-        )
+        kinds = [(libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle), *((kind, self._changed) for kind in CHANGES)]
+        self._registered = [conn.domainEventRegisterAny(None, kind, call, None) for kind, call in kinds]
         conn.registerCloseCallback(self._closed, None)
         return conn
 
@@ -111,6 +119,10 @@ class Connection:
     def _lifecycle(self, _conn: Any, domain: Any, event: int, _detail: int, _opaque: Any) -> None:
         if self._on_event is not None:
             self._on_event(DomainEvent(domain.UUIDString(), domain.name(), LIFECYCLE.get(event, "changed")))
+
+    def _changed(self, _conn: Any, domain: Any, *_what: Any) -> None:
+        if self._on_event is not None:
+            self._on_event(DomainEvent(domain.UUIDString(), domain.name(), "changed"))
 
     async def close(self) -> None:
         """Let go of the connections, in a thread of their own: a hung one is not waited for."""
@@ -123,7 +135,8 @@ class Connection:
         if events is not None:
             with contextlib.suppress(libvirt.libvirtError):  # each registration would keep the connection open
                 events.unregisterCloseCallback()
-                events.domainEventDeregisterAny(self._registered)
+                for number in self._registered:
+                    events.domainEventDeregisterAny(number)
         for conn in list(self._opened):
             self._close(conn)
 

@@ -28,6 +28,9 @@ PAUSED_WHY = {
     libvirt.VIR_DOMAIN_PAUSED_POSTCOPY: "post-copy",
     libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED: "post-copy failed",
 }
+ASLEEP = "asleep: suspended by its guest"  # no request: only waking it helps
+# libvirt before 8.9 knows no TPM to keep, and deletes none
+KEEP_STATE = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | getattr(libvirt, "VIR_DOMAIN_UNDEFINE_KEEP_TPM", 0)
 LEFT_OVER = ("migrating", "starting up")  # why a migration's half-made copy is paused
 
 
@@ -58,6 +61,20 @@ class About:
     host_uuid: str
     cpu_models: frozenset[str] | None = None  # that it can give guests, where it tells
     numa_mib: tuple[int, ...] = ()  # memory of each NUMA node, where it tells
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All that a host keeps of one domain."""
+
+    live: str = ""  # the XML of what runs, its disks with all below them; empty: it does not run
+    again: str = ""  # of a transient one that runs: the XML to start the same elsewhere
+    kept: str = ""  # the XML of its definition; empty: it is transient
+    autostart: bool = False
+    snapshots: int = 0
+    checkpoints: int = 0
+    saved: bool = False  # its memory was saved to its host's disk
+    has_job: bool = False
 
 
 class Domains(Connection):
@@ -166,6 +183,31 @@ class Domains(Connection):
         flags = libvirt.VIR_DOMAIN_XML_MIGRATABLE if migratable else 0
         return await self._run(lambda: str(self._domain(uuid).XMLDesc(flags)))
 
+    async def shown(self, uuid: str) -> Shown:
+        """All that the host keeps of a domain: what runs, what is defined, what hangs on it. Raises NotFound."""
+        return await self._run(lambda: _shown(self._domain(uuid)))
+
+    async def volume_path(self, pool: str, volume: str) -> str:
+        """Where a volume of one of the host's pools lies; empty where it has no such pool or volume."""
+
+        def call() -> str:
+            try:
+                return str(self._connected().storagePoolLookupByName(pool).storageVolLookupByName(volume).path())
+            except libvirt.libvirtError as err:
+                if err.get_error_code() in (libvirt.VIR_ERR_NO_STORAGE_POOL, libvirt.VIR_ERR_NO_STORAGE_VOL):
+                    return ""
+                raise
+
+        return await self._run(call)
+
+    async def networks(self) -> frozenset[str]:
+        """The names of libvirt's own networks that are active there."""
+        return await self._run(lambda: frozenset(self._connected().listNetworks()))
+
+    async def set_autostart(self, uuid: str, on: bool) -> None:
+        """Whether libvirt starts the (persistent) domain when its host boots."""
+        await self._run(lambda: self._domain(uuid).setAutostart(int(on)))
+
     # -- power
 
     async def create(self, xml: str) -> None:
@@ -194,8 +236,20 @@ class Domains(Connection):
         await self._run(call)
 
     async def undefine(self, uuid: str) -> None:
-        """Forget a persistent definition, its NVRAM file kept."""
-        await self._run(lambda: self._domain(uuid).undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM))
+        """Forget a persistent definition, its NVRAM and its TPM's state kept; gone already is done."""
+
+        def call() -> None:
+            try:
+                self._domain(uuid).undefineFlags(KEEP_STATE)
+            except libvirt.libvirtError as err:
+                if err.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
+
+        await self._run(call)
+
+    async def wake(self, uuid: str) -> None:
+        """Wake a guest that put itself to sleep (S3)."""
+        await self._run(lambda: self._domain(uuid).pMWakeup(0))
 
     async def define(self, xml: str) -> None:
         """Keep a persistent definition (only for adopted domains)."""
@@ -239,7 +293,26 @@ def _taps(stats: dict[str, Any]) -> tuple[str, ...]:
 
 def _power(state: int, reason: int) -> tuple[PowerState, str]:
     power = POWER.get(state, PowerState.UNKNOWN)
+    if state == libvirt.VIR_DOMAIN_PMSUSPENDED:
+        return power, ASLEEP
     return power, PAUSED_WHY.get(reason, "") if power is PowerState.PAUSED else ""
+
+
+def _shown(domain: Any) -> Shown:
+    persistent, active = bool(domain.isPersistent()), bool(domain.isActive())
+    kept = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_MIGRATABLE
+    live = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_MIGRATABLE
+    return Shown(
+        # Only what was not asked to be migratable has the disks' backing chains.
+        live=str(domain.XMLDesc(0)) if active else "",
+        again=str(domain.XMLDesc(live)) if active and not persistent else "",
+        kept=str(domain.XMLDesc(kept)) if persistent else "",
+        autostart=bool(domain.autostart()) if persistent else False,
+        snapshots=domain.snapshotNum(0),
+        checkpoints=len(domain.listAllCheckpoints(0)) if hasattr(domain, "listAllCheckpoints") else 0,
+        saved=bool(domain.hasManagedSaveImage(0)) if persistent else False,
+        has_job=active and _has_job(domain),
+    )
 
 
 def _seen(domain: Any) -> DomainSeen:

@@ -31,7 +31,7 @@ class Migrations(Connection):
     """Migrations out of (and, for their statistics, into) a host."""
 
     async def migrate(
-        self, uuid: str, target_socket: str, migrate_uri: str, *, unsafe: bool, adopted: bool, post_copy: bool
+        self, uuid: str, target_socket: str, migrate_uri: str, *, unsafe: bool, persistent: bool, post_copy: bool
     ) -> None:
         """Live, peer-to-peer: this host's libvirtd talks to the target's through `target_socket` on this host.
 
@@ -41,7 +41,7 @@ class Migrations(Connection):
         flags = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
         if unsafe:
             flags |= libvirt.VIR_MIGRATE_UNSAFE
-        if adopted:
+        if persistent:  # its definition goes along
             flags |= libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
         if post_copy:
             flags |= libvirt.VIR_MIGRATE_POSTCOPY

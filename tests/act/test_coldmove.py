@@ -1,0 +1,260 @@
+"""Cold moves: nothing is stopped that could not be started there, and what cannot be started goes on where it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.act.crash import Life, deaths, new_job, to_its_end
+from tests.act.hosts import UUID, FakeHost
+from vmctl.act import migrate, power
+from vmctl.errors import LibvirtError
+from vmctl.hosts import domainxml
+from vmctl.hosts.virt import Shown
+from vmctl.model import Disk, Placement, PowerState, Spec
+from vmctl.records import Storage, Task, VMRecord
+from vmctl.tasks import Job
+from vmctl.world import World
+
+RUNNING, STOPPED = PowerState.RUNNING, PowerState.STOPPED
+SPEC = Spec(UUID, "web1", 1, 512, (Disk("main", "/s/web1.qcow2"),), mac="52:54:00:00:00:01")
+OWN_XML = domainxml.build(SPEC, domainxml.Site("kvm"))
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(power, "LOOK_FOR_S", 0.0)
+
+    async def kvm2(*_: Any) -> Placement:
+        return Placement("web1", "kvm2", (), "kvm2: told so")
+
+    monkeypatch.setattr(power, "choose", kvm2)
+
+
+@pytest.fixture(params=["ours", "adopted", "transient"])
+async def kind(world: World, kvm1: FakeHost, kvm2: FakeHost, request: pytest.FixtureRequest) -> str:
+    """web1 runs on kvm1: made by us, defined there by somebody else, or started there without a definition."""
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    kvm1.spec = SPEC
+    await ready(world, kvm1, kvm2, str(request.param))
+    return str(request.param)
+
+
+async def ready(world: World, kvm1: FakeHost, kvm2: FakeHost, kind: str) -> None:
+    kvm1.shows(RUNNING, persistent=kind == "adopted")
+    kvm2.shows(None)
+    kvm1.kept.clear()
+    kvm2.kept.clear()
+    if kind == "adopted":
+        kvm1.kept[UUID] = Shown(live=OWN_XML, kept=OWN_XML, autostart=True)
+    if kind == "transient":
+        kvm1.kept[UUID] = Shown(live=OWN_XML, again=OWN_XML)
+    values = {
+        "adopted": kind != "ours",
+        "transient": kind == "transient",
+        "definition": OWN_XML if kind != "ours" else "",
+    }
+    there = {"kvm1": "machine-kvm1"}
+    await world.store.change(
+        VMRecord, UUID, spec=SPEC, host="kvm1", power=RUNNING, may_run_on=there, wanted="running", **values
+    )
+
+
+async def move(world: World, **args: Any) -> Job:
+    return await new_job(world, "migrate", "web1", vm=UUID, cold=True, **args)
+
+
+async def run(world: World, **args: Any) -> str:
+    return await to_its_end(world, migrate.migrate, await move(world, **args))
+
+
+async def web1(world: World) -> VMRecord:
+    return await world.store.vm(UUID)
+
+
+def runs_on(kvm1: FakeHost, kvm2: FakeHost) -> list[str]:
+    return [host.name for host in (kvm1, kvm2) if (d := host.domains.get(UUID)) is not None and d.power is RUNNING]
+
+
+def defined_on(kvm1: FakeHost, kvm2: FakeHost) -> list[str]:
+    return [host.name for host in (kvm1, kvm2) if UUID in host.kept and host.kept[UUID].kept]
+
+
+async def test_it_stops_here_and_starts_there(world: World, kvm1: FakeHost, kvm2: FakeHost, kind: str) -> None:
+    assert await run(world) == "done"
+    assert runs_on(kvm1, kvm2) == ["kvm2"]
+    assert defined_on(kvm1, kvm2) == (["kvm2"] if kind == "adopted" else [])
+    vm = await web1(world)
+    assert (vm.host, vm.power, vm.moving_to, vm.may_run_on) == ("kvm2", RUNNING, "", {"kvm2": "machine-kvm2"})
+    assert ("autostart True" in kvm2.done) == (kind == "adopted")
+
+
+async def test_what_cannot_be_started_there_is_started_here(
+    world: World, kvm1: FakeHost, kvm2: FakeHost, kind: str
+) -> None:
+    kvm2.failing["start" if kind == "adopted" else "create"] = LibvirtError("Cannot get interface MTU on 'br-dmz'")
+    said = await run(world)
+    assert "could not be started on kvm2" in said and "started again on kvm1" in said
+    assert runs_on(kvm1, kvm2) == ["kvm1"]
+    assert defined_on(kvm1, kvm2) == (["kvm1"] if kind == "adopted" else [])
+    vm = await web1(world)
+    assert (vm.host, vm.power, vm.wanted) == ("kvm1", RUNNING, "running")
+
+
+async def test_what_the_target_lacks_is_seen_before_the_stop(
+    world: World, kvm1: FakeHost, kvm2: FakeHost, kind: str
+) -> None:
+    kvm2.lost = {"/s/web1.qcow2"}
+    assert await run(world) == "web1 was not stopped: /s/web1.qcow2 is not there on kvm2"
+    assert "shutdown" not in kvm1.done and runs_on(kvm1, kvm2) == ["kvm1"]
+
+
+NVRAM = "<nvram>/var/lib/libvirt/qemu/nvram/web1_VARS.fd</nvram></os>"
+BOUND = [
+    (lambda x: x.replace("</os>", NVRAM), {}, "its firmware's variables are on kvm1's own disk"),
+    (lambda x: x.replace("</devices>", "<tpm><backend type='emulator'/></tpm></devices>"), {}, "the state of its TPM"),
+    (lambda x: x, {"snapshots": 1}, "it has 1 snapshot: on kvm1: virsh snapshot-list web1"),
+    (lambda x: x, {"checkpoints": 2}, "it has 2 checkpoints"),
+    (lambda x: x, {"saved": True}, "its memory was saved on kvm1"),
+    (
+        lambda x: x.replace("</devices>", "<shmem name='x'/></devices>"),
+        {},
+        "it shares memory with programs of the host",
+    ),
+    (lambda x: x.replace("</devices>", "<novelty/></devices>"), {}, "a device that is not known to move: novelty"),
+]
+
+
+@pytest.mark.parametrize(("change", "more", "why"), BOUND)
+async def test_what_is_bound_to_its_host_is_not_stopped(
+    world: World, kvm1: FakeHost, kvm2: FakeHost, change: Any, more: dict[str, Any], why: str
+) -> None:
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    await ready(world, kvm1, kvm2, "adopted")
+    xml = change(OWN_XML)
+    kvm1.kept[UUID] = Shown(live=xml, kept=xml, **more)
+    said = await run(world)
+    assert said.startswith("web1 cannot migrate cold: ") and why in said
+    assert "shutdown" not in kvm1.done and runs_on(kvm1, kvm2) == ["kvm1"]
+
+
+@pytest.mark.parametrize("verb", ["cold", "reboot"])
+async def test_a_vm_of_ours_on_a_new_layer_is_not_stopped(
+    world: World, kvm1: FakeHost, kvm2: FakeHost, verb: str
+) -> None:
+    """What was written since the snapshot would be gone from the guest's view, and the layer below it written to."""
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    await ready(world, kvm1, kvm2, "ours")
+    below = '<backingStore type="file"><source file="/s/web1.qcow2"/></backingStore>'
+    source = '<source file="/s/web1.qcow2" />'
+    assert source in OWN_XML
+    kvm1.kept[UUID] = Shown(live=OWN_XML.replace(source, f'<source file="/s/web1.nightly"/>{below}'))
+    kvm2.files["/s/web1.qcow2"] = b""
+    job = await new_job(world, verb, "web1", vm=UUID, cold=True)
+    said = await to_its_end(world, migrate.migrate if verb == "cold" else power.reboot, job)
+    assert "disk vda is /s/web1.nightly, /s/web1.qcow2 is written down" in said
+    assert "shutdown" not in kvm1.done
+    [one] = (await web1(world)).drift
+    assert one["mend"] == "virsh blockcommit web1 vda --active --pivot --wait"
+    assert "/s/web1.nightly" in (await world.store.events())[-1].text
+
+
+async def test_a_changed_vm_that_stopped_is_not_started_as_it_was(world: World, kvm1: FakeHost) -> None:
+    drift = [{"what": "disk vda is /s/x, /s/y is written down", "mend": "virsh blockcommit"}]
+    await world.store.change(VMRecord, UUID, host="", power=STOPPED, may_run_on={}, drift=drift)
+    said = await to_its_end(world, power.start, await new_job(world, "start", "web1", vm=UUID))
+    assert said == "web1 was not started: disk vda is /s/x, /s/y is written down"
+    assert kvm1.started == []
+
+
+async def test_an_adopted_vms_own_word_is_followed(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+    """Somebody gave it a second disk, more memory and another name, in its definition."""
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    await ready(world, kvm1, kvm2, "adopted")
+    disks = (*SPEC.disks, Disk("main", "/s/data.qcow2", target="vdb"))
+    xml = domainxml.build(replace(SPEC, mem_mib=768, disks=disks, name="web9"), domainxml.Site("kvm"))
+    kvm1.kept[UUID] = Shown(live=xml, kept=xml)
+    assert await run(world) == "done"
+    vm = await web1(world)
+    assert (vm.name, vm.spec.mem_mib, [disk.path for disk in vm.spec.disks]) == (
+        "web9", 768, ["/s/web1.qcow2", "/s/data.qcow2"],
+    )  # fmt: skip
+    assert "/s/data.qcow2" in kvm2.kept[UUID].kept
+    assert any(event.kind == "renamed" for event in await world.store.events())
+
+
+async def test_what_an_adopted_vm_would_lose_is_refused(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+    """A disk that is attached to what runs, and not in the definition."""
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    await ready(world, kvm1, kvm2, "adopted")
+    disks = (*SPEC.disks, Disk("main", "/s/data.qcow2", target="vdb"))
+    live = domainxml.build(replace(SPEC, disks=disks), domainxml.Site("kvm"))
+    kvm1.kept[UUID] = Shown(live=live, kept=OWN_XML)
+    assert await run(world) == "web1 was not moved: disk vdb (/s/data.qcow2) is not written down"
+    assert runs_on(kvm1, kvm2) == ["kvm1"]
+
+
+async def test_a_definition_on_the_target_is_not_overwritten(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    await ready(world, kvm1, kvm2, "adopted")
+    kvm2.shows(STOPPED, persistent=True)
+    assert "kvm2 has a definition of web1 already" in await run(world)
+    assert "shutdown" not in kvm1.done and "define" not in kvm2.done
+
+
+async def test_the_definition_of_a_stopped_vm_moves(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    await ready(world, kvm1, kvm2, "adopted")
+    kvm1.shows(STOPPED, persistent=True)
+    kvm1.kept[UUID] = Shown(kept=OWN_XML)
+    await world.store.change(VMRecord, UUID, power=STOPPED, may_run_on={})
+    assert await to_its_end(world, migrate.migrate, await new_job(world, "migrate", "web1", vm=UUID)) == "done"
+    assert defined_on(kvm1, kvm2) == ["kvm2"]
+    vm = await web1(world)
+    assert (vm.host, vm.power) == ("kvm2", STOPPED)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_controller_that_dies_in_a_cold_move(
+    world: World, kvm1: FakeHost, kvm2: FakeHost, kind: str, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every step: the next one brings it to the target, or, where that cannot start it, back to the source."""
+    life = Life(monkeypatch)
+    if fails:
+
+        async def no(_what: str) -> None:
+            raise LibvirtError("no")
+
+        monkeypatch.setattr(kvm2, "start" if kind == "adopted" else "create", no)
+
+    async def begin() -> Job:
+        await ready(world, kvm1, kvm2, kind)
+        return await move(world)
+
+    home = "kvm1" if fails else "kvm2"
+    async for step, said in deaths(life, world, migrate.migrate, begin):
+        assert ("started again on kvm1" in said) if fails else (said == "done"), (step, said)
+        assert runs_on(kvm1, kvm2) == [home], step
+        assert defined_on(kvm1, kvm2) == ([home] if kind == "adopted" else []), step
+        vm = await web1(world)
+        assert (vm.host, vm.power, vm.task, vm.moving_to) == (home, RUNNING, None, ""), step
+
+
+async def test_a_silent_target_that_may_have_started_it_is_not_doubled(
+    world: World, kvm1: FakeHost, kvm2: FakeHost
+) -> None:
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    await ready(world, kvm1, kvm2, "ours")
+    kvm1.shows(None)
+    kvm2.silent()
+    number = (await move(world)).id
+    journal = {"cold": True, "source": "kvm1", "target": "kvm2", "starting": "kvm2"}
+    await world.store.change(Task, number, journal=journal)
+    again = Job(await world.store.get(Task, number), world.store)
+    assert await to_its_end(world, migrate.migrate, again) == "where web1 runs is not certain"
+    vm = await web1(world)
+    assert vm.power is PowerState.UNKNOWN and set(vm.may_run_on) == {"kvm1", "kvm2"}
+    assert kvm1.started == []

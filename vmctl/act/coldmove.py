@@ -1,0 +1,187 @@
+"""Cold migration: stop in the guest, start on the other host; same disks, same identity, nothing copied.
+
+What the start there needs is looked at before the guest is stopped. Each step can be done twice, so a controller that
+takes over does the same again; and a VM that cannot be started on the target is started where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+from vmctl.act import power
+from vmctl.act.definitions import refuse_drift
+from vmctl.act.needs import refuse_lacking
+from vmctl.act.promise import promise, refuse_stuck
+from vmctl.act.whereabouts import ask
+from vmctl.decide.outcome import Sight
+from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, VmctlError
+from vmctl.hosts import domainxml
+from vmctl.hosts.link import HostLink
+from vmctl.hosts.virt import Shown
+from vmctl.model import PowerState
+from vmctl.records import VMRecord
+from vmctl.tasks import Job
+from vmctl.world import World
+
+
+async def cold(world: World, job: Job, vm: VMRecord, shown: Shown) -> dict[str, Any]:
+    """Move a VM that runs; what it was `shown` as was read just now."""
+    refuse_stuck(vm, cold=True)
+    refuse_drift(vm, "moved")
+    source = vm.host
+    target = await promise(world, job, vm)
+    for xml in (shown.live, vm.definition) if vm.adopted else (shown.live,):
+        await refuse_lacking(world, target, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
+    await _refuse_definition(vm, target)
+    await job.note("stopping", source=source, target=target.name, cold=True, autostart=shown.autostart)
+    await world.store.lease(vm, source, PowerState.STOPPING)
+    return await go_on(world, job, await world.store.vm(vm.uuid))
+
+
+async def _refuse_definition(vm: VMRecord, target: HostLink) -> None:
+    """A definition of this VM that lies on the target is not ours to overwrite."""
+    seen = await target.virt.domain(vm.uuid)
+    if seen is not None:
+        raise MigrationFailed(
+            f"{target.name} has a definition of {vm.name} already: it was not moved",
+            hint=f"on {target.name}: virsh undefine {vm.name} --keep-nvram",
+        )
+
+
+async def go_on(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
+    """Stop it if it still runs, start it on the target, or where it was; from whichever step was reached."""
+    if job.journal.get("definition"):
+        return await _move_definition(world, job, vm)
+    source, target = job.journal["source"], job.journal["target"]
+    links = [link for name in (source, target) if (link := world.links.get(name))]
+    await asyncio.gather(*(link.wait_online(power.LOOK_FOR_S) for link in links))
+    began = time.monotonic()
+    here, there = await asyncio.gather(ask(world, source, vm.uuid), ask(world, target, vm.uuid))
+    begun = job.journal.get("starting")
+    if here.sight is Sight.SILENT or (there.sight is Sight.SILENT and begun == target):
+        lines = (str(here), str(there))
+        await world.store.lease(vm, source, PowerState.UNKNOWN, also=(target,) if begun else (), why="; ".join(lines))
+        raise Uncertain(f"where {vm.name} runs is not certain", lines=lines, hint=f"vmctl show {vm.name}")
+    if there.sight is Sight.GONE and here.sight is not Sight.GONE and begun != source:
+        vm = await _stop(world, job, vm, source)
+    elif begun and Sight.RUNNING not in (here.sight, there.sight):
+        await asyncio.sleep(power.LOOK_AGAIN_S)  # a start that the dead controller asked for may only begin now
+    if job.journal.get("back"):
+        return await _start_back(world, job, vm, job.journal["back"])
+    stopped_s = time.monotonic() - began
+    try:
+        vm = await _start_on(world, job, vm, target)
+    except Uncertain:
+        raise
+    except VmctlError as err:
+        return await _start_back(world, job, await world.store.vm(vm.uuid), err.message)
+    return await _arrived(world, job, vm, source, target, stopped_s)
+
+
+async def _stop(world: World, job: Job, vm: VMRecord, source: str) -> VMRecord:
+    """See the guest gone from its host. If it does not obey, it goes on as it was."""
+    link = world.link(source)
+    try:
+        await power.halt(link, vm, job, force=False, limit_s=world.settings.timeouts.shutdown_s)
+    except VmctlError as err:
+        await world.store.lease(vm, source, PowerState.RUNNING)
+        if isinstance(err, Cancelled):
+            err.message += f"; the power button of {vm.name} was pressed, so it may still shut down"
+        raise
+    return await world.store.lease(vm, source, PowerState.STOPPING, gone=(source,))
+
+
+async def _start_on(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:
+    """Start it on this host, where it is not. An adopted one is defined there first, and that is undone if it fails."""
+    link = world.online(host)
+    left = set(vm.may_run_on) - {host}
+    vm = await world.store.lease(vm, host, PowerState.STARTING, gone=left)
+    defined = vm.adopted and not vm.transient and job.journal["source"] != host
+    if defined and not await _is_defined(link, vm):
+        await job.note("defining it there", defined=host)
+        await link.virt.define(vm.definition)
+    try:
+        return await power.launch(world, job, vm, host)
+    except Uncertain:
+        raise
+    except VmctlError:
+        if job.journal.get("defined") == host:
+            with contextlib.suppress(HostError):
+                await link.virt.undefine(vm.uuid)
+        raise
+
+
+async def _is_defined(link: HostLink, vm: VMRecord) -> bool:
+    return await link.virt.domain(vm.uuid) is not None
+
+
+async def _start_back(world: World, job: Job, vm: VMRecord, why: str) -> dict[str, Any]:
+    """The target could not start it: it goes on where it was. Raises MigrationFailed, which says where it is now."""
+    source, target = job.journal["source"], job.journal["target"]
+    await job.note("starting it where it was", back=why)
+    failed = f"{vm.name} could not be started on {target}: {why}"
+    try:
+        vm = await _start_on(world, job, vm, source)
+    except VmctlError as err:
+        text = f"{failed}; nor on {source}, where it was: {err.message}"
+        await world.tell("migration failed", vm.name, text, job.task.who)
+        raise MigrationFailed(text, lines=err.lines, hint=f"vmctl start {vm.name}") from err
+    await world.tell("migration failed", vm.name, f"{failed}; it was started again on {source}", job.task.who)
+    raise MigrationFailed(f"{failed}; it was started again on {source}", hint=f"vmctl migrate {vm.name} --check")
+
+
+async def _arrived(world: World, job: Job, vm: VMRecord, source: str, target: str, stopped_s: float) -> dict[str, Any]:
+    await world.store.change(VMRecord, vm.uuid, moved_at=time.time())
+    if vm.adopted and not vm.transient:
+        with contextlib.suppress(HostError):  # it runs; what is left of it on its old host is told by that host
+            await world.online(source).virt.undefine(vm.uuid)
+        if job.journal.get("autostart"):
+            await carry_autostart(world, job, vm, target)
+    text = f"{vm.name} moved {source} -> {target} cold; its guest took {stopped_s:.1f} s to stop"
+    await world.tell("migrated", vm.name, text, job.task.who)
+    return {"vm": vm.name, "source": source, "host": target, "cold": True, "stop_seconds": round(stopped_s, 3)}
+
+
+async def carry_autostart(world: World, job: Job, vm: VMRecord, host: str) -> None:
+    """Let libvirt start it when its new host boots, as its old one would have: libvirt forgets that at a migration."""
+    try:
+        await world.online(host).virt.set_autostart(vm.uuid, True)
+    except VmctlError as err:
+        mend = f"there: virsh autostart {vm.name}"
+        job.say(f"libvirt's autostart of {vm.name} was not carried to {host}: {err.message}; {mend}")
+
+
+# -- a definition alone
+
+
+async def definition(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
+    """Move the definition of a stopped VM, which only its host has, to another host."""
+    source = world.online(vm.host)
+    shown = await source.virt.shown(vm.uuid)
+    refuse_stuck(vm, cold=True)
+    target = await promise(world, job, vm)
+    what = f"the definition of {vm.name} was not moved"
+    await refuse_lacking(world, target, domainxml.read(shown.kept).definition, vm.uuid, what)
+    await _refuse_definition(vm, target)
+    facts = {"source": source.name, "target": target.name, "autostart": shown.autostart}
+    await job.note("moving its definition", cold=True, definition=shown.kept, **facts)
+    return await _move_definition(world, job, vm)
+
+
+async def _move_definition(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
+    """Define it there, then forget it here; both can be done twice."""
+    source, target = job.journal["source"], job.journal["target"]
+    for name in (source, target):
+        await world.link(name).wait_online(power.LOOK_FOR_S)
+    await world.online(target).virt.define(job.journal["definition"])
+    await world.store.lease(vm, target, PowerState.STOPPED)
+    await world.online(source).virt.undefine(vm.uuid)
+    if job.journal.get("autostart"):
+        await carry_autostart(world, job, vm, target)
+    await world.tell(
+        "migrated", vm.name, f"{vm.name} is stopped; its definition moved {source} -> {target}", job.task.who
+    )
+    return {"vm": vm.name, "source": source, "host": target, "cold": True, "stop_seconds": 0.0}

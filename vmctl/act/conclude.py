@@ -1,0 +1,120 @@
+"""The end of a migration, whatever it was: both hosts are read until they show one outcome; the registry follows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+from vmctl.act.power import off_at
+from vmctl.act.whereabouts import Answer, ask
+from vmctl.decide.outcome import Act, Sight, settle
+from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, VmctlError
+from vmctl.hosts.virt import JobProgress
+from vmctl.model import PowerState
+from vmctl.records import VMRecord
+from vmctl.tasks import Job
+from vmctl.world import World
+
+SETTLE_FOR_S = 30.0
+QUIET_S = 15.0  # a host that stays silent this long is taken as silent for this outcome
+FINAL = (Act.ON_TARGET, Act.ON_SOURCE, Act.NOWHERE, Act.ALARM)
+
+
+async def conclude(
+    world: World, job: Job, vm: VMRecord, source: str, target: str, problem: VmctlError | None, took_s: float
+) -> dict[str, Any]:
+    """Read both hosts, and make the registry say what they show. Raises MigrationFailed, Cancelled, Uncertain."""
+    act, answers = await both(world, job, vm, source, target)
+    lines = tuple(str(answer) for answer in answers)
+    gone = [answer.host for answer in answers if answer.sight is Sight.GONE]
+    who = job.task.who
+    if act is Act.ON_TARGET:
+        await world.store.lease(vm, target, PowerState.RUNNING, gone=gone, moved_at=time.time())
+        return await _moved(world, job, vm, source, target, took_s, lines)
+    if act is Act.ON_SOURCE:
+        await world.store.lease(vm, source, PowerState.RUNNING, gone=gone)
+        if isinstance(problem, Cancelled):
+            await world.tell("migration cancelled", vm.name, f"{vm.name} stays on {source}: {problem.message}", who)
+            raise Cancelled(f"{problem.message}; {vm.name} runs on {source}", lines=lines)
+        why = problem.message if problem else "libvirt reported no error"
+        text = f"{vm.name} was not migrated and runs on {source}: {why}"
+        await world.tell("migration failed", vm.name, f"{source} -> {target}: {text}", who)
+        raise MigrationFailed(text, lines=lines)
+    if act is Act.NOWHERE:
+        await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone)
+        await world.tell("lost", vm.name, f"{vm.name} runs nowhere after its migration {source} -> {target} broke", who)
+        why = problem.message if problem else "it ended meanwhile"
+        raise MigrationFailed(f"{vm.name} runs nowhere: {why}", lines=lines, hint=f"vmctl start {vm.name}")
+    await world.store.lease(vm, source, PowerState.UNKNOWN, gone=gone, why="; ".join(lines))
+    await world.tell("alarm", vm.name, f"{vm.name}: {act}; {'; '.join(lines)}", who)
+    raise Uncertain(f"where {vm.name} runs is not certain ({act})", lines=lines, hint=f"vmctl show {vm.name}")
+
+
+async def both(world: World, job: Job, vm: VMRecord, source: str, target: str) -> tuple[Act, tuple[Answer, Answer]]:
+    """Look, act on what is certain, look again; give an unclear picture time to become clear."""
+    began = time.monotonic()
+    while True:
+        here, there = await asyncio.gather(ask(world, source, vm.uuid), ask(world, target, vm.uuid))
+        act = settle(here.sight, there.sight)
+        waited = time.monotonic() - began
+        busy = bool(here.domain and here.domain.has_job and here.sight is not Sight.GONE)
+        silent = Sight.SILENT in (here.sight, there.sight)
+        # Two paused copies: the target may be about to run, so this picture gets time to change by itself.
+        hasty = here.sight is Sight.PAUSED and there.sight is Sight.PAUSED and waited < QUIET_S
+        clear = act in FINAL and not busy and not (silent and waited < QUIET_S)
+        if not busy and not hasty and await _do(world, vm, act, source, target):
+            job.say(f"{act}: {here}, {there}")
+        elif clear or waited > SETTLE_FOR_S:
+            return act, (here, there)
+        job.show(text=f"reading both hosts: {here}; {there}")
+        await asyncio.sleep(0.2 if waited < 5 else 1.0)
+
+
+async def _do(world: World, vm: VMRecord, act: Act, source: str, target: str) -> bool:
+    """Carry out an act that changes a host; whether there was one and the host said yes."""
+    with contextlib.suppress(HostError):  # both hosts are looked at again, and then it is tried again
+        if act is Act.DROP_TARGET:
+            await world.online(target).virt.destroy(vm.uuid)
+        elif act is Act.DROP_SOURCE:
+            await world.online(source).virt.destroy(vm.uuid)
+        elif act is Act.RESUME_SOURCE:
+            await world.online(source).virt.resume(vm.uuid)
+        else:
+            return False
+        return True
+    return False
+
+
+async def _moved(
+    world: World, job: Job, vm: VMRecord, source: str, target: str, took_s: float, lines: tuple[str, ...]
+) -> dict[str, Any]:
+    """The happy end: the pause as libvirt measured it, checked on both hosts."""
+    stats, _, _ = await asyncio.gather(_completed(world, vm, target), _look(world, source), _look(world, target))
+    text = f"{vm.name} moved {source} -> {target}, paused {stats.downtime_ms} ms"
+    await world.tell("migrated", vm.name, text, job.task.who)
+    return {
+        "vm": vm.name,
+        "source": source,
+        "host": target,
+        "downtime_ms": stats.downtime_ms,
+        "libvirt_ms": stats.elapsed_ms,
+        "seconds": round(took_s, 3),
+        "checked": list(lines),
+    }
+
+
+async def _completed(world: World, vm: VMRecord, target: str) -> JobProgress:
+    try:
+        return await world.online(target).virt.job(vm.uuid, completed=True)
+    except VmctlError:
+        return JobProgress(False)
+
+
+async def _look(world: World, host: str) -> None:
+    """So that what the API shows is true at once."""
+    link = world.links.get(host)
+    if link is not None and link.online:
+        with contextlib.suppress(VmctlError):
+            await link.refresh_domains()

@@ -1,0 +1,204 @@
+"""What runs is what counts: what a host shows of a VM, against what it would be started as the next time.
+
+A guest may be changed past us: a snapshot puts a new layer over its disk, somebody attaches a disk or renames it, and
+it may power itself off at any moment. So every VM that runs is read whole when libvirt tells of a change, and now and
+then besides; in what it differs is kept, told, and refused before anything is stopped to be started again. An adopted
+VM's own definition is its owner's word: that is followed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import Any
+
+from vmctl.errors import Refused
+from vmctl.hosts import domainxml
+from vmctl.hosts.definition import Definition, Difference, differences
+from vmctl.hosts.link import HostLink
+from vmctl.hosts.virt import Shown
+from vmctl.model import Disk, Spec
+from vmctl.records import Storage, VMRecord
+from vmctl.world import World
+
+log = logging.getLogger("vmctl.definitions")
+READ_EVERY_S = 60.0  # an external snapshot sends no event
+MOST_AT_ONCE = 8  # that are read because it is time; those that libvirt told of are all read
+
+
+def due(link: HostLink, uuids: set[str]) -> list[str]:
+    """Which of the VMs there should be read whole now."""
+    now = time.monotonic()
+    told = list(uuids & link.changed)
+    never = [uuid for uuid in uuids if uuid not in link.read_at and uuid not in link.changed]
+    old = sorted((link.read_at[uuid], uuid) for uuid in uuids - link.changed if uuid in link.read_at)
+    late = [uuid for at, uuid in old if now - at >= READ_EVERY_S]
+    return told + never + late[:MOST_AT_ONCE]
+
+
+async def learn(world: World, link: HostLink, vm: VMRecord) -> VMRecord:
+    """Read the VM whole on its host, and keep what that shows. Raises HostError, NotFound."""
+    return await keep(world, link, vm, await link.virt.shown(vm.uuid))
+
+
+async def keep(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> VMRecord:
+    """Keep what a host showed of the VM just now, and tell what is new."""
+    link.changed.discard(vm.uuid)
+    link.read_at[vm.uuid] = time.monotonic()
+    storages = await world.store.all(Storage)
+    values = await _adopted(world, link, vm, shown, storages) if vm.adopted else {"drift": _drift(vm, link, shown)}
+    values |= {
+        "stuck": stays(link.name, shown, storages, cold=False),
+        "stuck_cold": stays(link.name, shown, storages, cold=True),
+    }
+    values = {key: value for key, value in values.items() if value != getattr(vm, key)}
+    if values:
+        await world.store.change(VMRecord, vm.uuid, **values)
+        vm = replace(vm, **values)
+        await _tell(world, link, vm, values)
+    return vm
+
+
+async def _tell(world: World, link: HostLink, vm: VMRecord, values: dict[str, Any]) -> None:
+    for one in values.get("drift", ()):
+        await world.tell("differs", vm.name, f"{vm.name} on {link.name}: {one['what']}; there: {one['mend']}")
+
+
+def _drift(vm: VMRecord, link: HostLink, shown: Shown) -> list[dict[str, str]]:
+    """In what a VM of ours that runs is not what the registry says."""
+    if not shown.live:
+        return vm.drift  # what it ended as is what was seen last
+    accel = link.about.accel if link.about else "kvm"
+    live = domainxml.read(shown.live)
+    lockspace = "/lockspace" if live.lease else ""  # which one it is, is the lease guard's business
+    should = domainxml.read(domainxml.build(vm.spec, domainxml.Site(accel, lockspace))).definition
+    found = [as_json(one) for one in differences(should, live.definition)]
+    if shown.kept:
+        found.append(
+            {"what": f"{link.name} keeps a definition of it", "mend": f"virsh undefine {vm.name} --keep-nvram"}
+        )
+    return found
+
+
+def as_json(one: Difference) -> dict[str, str]:
+    """A difference as the registry keeps it."""
+    return {"what": one.what, "mend": one.mend}
+
+
+async def _adopted(world: World, link: HostLink, vm: VMRecord, shown: Shown, storages: list[Storage]) -> dict[str, Any]:
+    """What is to be kept of an adopted VM: its definition, its size, its name; what of it is not in its definition."""
+    kept = domainxml.read(shown.kept or shown.again or shown.live)
+    live = domainxml.read(shown.live) if shown.live else kept
+    spec = spec_of(link, live, await resolved(link, live.definition), storages)
+    spec = replace(
+        spec,
+        cpus=max(kept.cpus, live.cpus),
+        mem_mib=max(kept.mem_mib, live.mem_mib),
+        name=await _name(world, vm, kept.name),
+    )
+    lost = [one for one in differences(kept.definition, live.definition) if one.loses] if shown.kept else []
+    return {
+        "spec": spec,
+        "definition": shown.kept or shown.again or vm.definition,
+        "transient": not shown.kept,
+        "drift": [as_json(one) for one in lost],
+    }
+
+
+async def _name(world: World, vm: VMRecord, shown: str) -> str:
+    """The name that its host gives it, where nobody else has it here."""
+    if not shown or vm.name in (shown, f"{shown}-{vm.uuid[:8]}"):
+        return vm.name
+    if await world.store.find_vm(shown) is not None:
+        shown = f"{shown}-{vm.uuid[:8]}"
+    await world.tell("renamed", shown, f"{vm.name} is called {shown} now, as {vm.host} says")
+    return shown
+
+
+async def resolved(link: HostLink, found: Definition) -> list[tuple[str, str]]:
+    """Each disk's (target, path); a volume of a pool as its path. Raises HostError."""
+    pairs = []
+    for disk in found.disks:
+        path = disk.path
+        if disk.kind == "volume" and path:
+            pool, _, volume = path.partition("/")
+            path = await link.virt.volume_path(pool, volume) or path
+        if path:
+            pairs.append((disk.target, path))
+    return pairs
+
+
+def storage_at(storages: list[Storage], host: str, path: str) -> str:
+    """The storage on which a path lies; its host's own where it is on none."""
+    at = next((s.name for s in storages if path.startswith(s.path.rstrip("/") + "/")), "")
+    return at or f"{host}'s own"
+
+
+def spec_of(link: HostLink, seen: domainxml.Seen, disks: list[tuple[str, str]], storages: list[Storage]) -> Spec:
+    """The specification of a domain that somebody else made, as far as its XML tells."""
+    bridges = seen.definition.bridges
+    return Spec(
+        uuid=seen.uuid,
+        name=seen.name,
+        cpus=seen.cpus,
+        mem_mib=seen.mem_mib,
+        disks=tuple(Disk(storage_at(storages, link.name, path), path, "", target) for target, path in disks),
+        mac=seen.macs[0] if seen.macs and bridges else "",  # of other networks nothing is known
+        bridge=bridges[0] if bridges else "",
+        more_bridges=bridges[1:],
+        machine=seen.machine,
+        cpu="as found",
+        agent_port="virtio" if seen.agent_socket else "",
+        pinned=bool(seen.unmovable),
+    )
+
+
+def stays(host: str, shown: Shown, storages: list[Storage], *, cold: bool) -> list[str]:
+    """What keeps a domain on its host, in words: for a live migration, or (`cold`) for a stop and a start elsewhere."""
+    seen = domainxml.read(shown.live or shown.kept)
+    found, name = seen.definition, seen.name
+    words = list(found.stuck) + ([] if cold else list(found.stuck_live))
+    words += _media(host, found, storages)
+    if shown.snapshots:
+        words.append(f"it has {_many(shown.snapshots, 'snapshot')}: on {host}: virsh snapshot-list {name}")
+    if shown.checkpoints:
+        words.append(f"it has {_many(shown.checkpoints, 'checkpoint')}: on {host}: virsh checkpoint-list {name}")
+    if shown.has_job:
+        words.append(f"a job runs on it: on {host}: virsh domjobinfo {name}")
+    if not cold:
+        return words
+    if shown.saved:
+        words.append(f"its memory was saved on {host}: virsh managedsave-remove {name}, or virsh start {name}")
+    if found.nvram and storage_at(storages, host, found.nvram).endswith("'s own"):
+        words.append(f"its firmware's variables are on {host}'s own disk: {found.nvram}")
+    if found.tpm:
+        words.append(f"the state of its TPM is on {host}'s own disk")
+    return words
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _media(host: str, found: Definition, storages: list[Storage]) -> list[str]:
+    """Media in its drives that only its host has."""
+    drives = [disk for disk in found.disks if disk.device in ("cdrom", "floppy") and disk.kind in ("file", "block")]
+    own = [disk for disk in drives if disk.path and storage_at(storages, host, disk.path).endswith("'s own")]
+    kinds = {"cdrom": "CD-ROM", "floppy": "floppy"}
+    eject = f"on {host}: virsh change-media {found.name} {{}} --eject"
+    return [
+        f"its {kinds[disk.device]} {disk.target} holds {disk.path}, which only {host} has: {eject.format(disk.target)}"
+        for disk in own
+    ]
+
+
+def refuse_drift(vm: VMRecord, verb: str) -> None:
+    """Refuse to start a VM anew as what it no longer is: what it was changed to would be lost."""
+    if vm.drift:
+        where = f"on {vm.host}: " if vm.host else ""
+        raise Refused(
+            f"{vm.name} was not {verb}: {vm.drift[0]['what']}",
+            lines=tuple(f"{one['what']}  -> {where}{one['mend']}" for one in vm.drift),
+            hint=f"{where}{vm.drift[0]['mend']}" if where else f"vmctl start {vm.name} --as-registered",
+        )

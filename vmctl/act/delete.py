@@ -1,0 +1,55 @@
+"""Delete a VM and its disks: only what is seen to be off, and only what is its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmctl.act import disks
+from vmctl.act.power import storage_of
+from vmctl.act.whereabouts import prove_off
+from vmctl.errors import Refused
+from vmctl.records import VMRecord
+from vmctl.tasks import Job
+from vmctl.world import World
+
+
+async def delete(world: World, job: Job) -> dict[str, Any]:
+    """Task: delete a stopped VM and its disks. Refused while it runs or may run anywhere."""
+    vm = await _claimed_or_gone(world, job)
+    if vm is None:
+        return {"vm": job.task.subject}
+    if vm.adopted and not vm.transient:
+        raise Refused(
+            f"{vm.name} was adopted: its disks are not ours to delete",
+            hint=f"on {vm.host}: virsh undefine {vm.name}; then vmctl forgets it by itself",
+        )
+    vm = await prove_off(world, vm, "delete", job.args.get("i_know_it_is_off", ""), job.task.who)
+    left: list[str] = []
+    if not vm.adopted:
+        await _refuse_if_shared(world, vm)
+        storage = await storage_of(world, vm)
+        await job.note("deleting disks", deleting=vm.uuid)
+        if storage is not None:
+            left = await disks.remove(await world.wait_any_online(storage.hosts), storage, vm.spec)
+    await world.store.remove(VMRecord, vm.uuid)
+    kept = f"; left where they are: {', '.join(left)}" if left else ""
+    what = "was forgotten; its disks stay" if vm.adopted else f"and its disks were deleted{kept}"
+    await world.tell("deleted", vm.name, f"{vm.name} {what}", job.task.who)
+    return {"vm": vm.name, "left": left}
+
+
+async def _claimed_or_gone(world: World, job: Job) -> VMRecord | None:
+    """The VM to delete; None when an earlier controller came as far as forgetting it."""
+    vm = await world.store.find_vm(job.args["vm"])
+    if vm is None and job.journal.get("deleting"):
+        return None
+    return await world.store.claim(vm or await world.store.vm(job.args["vm"]), job.id)
+
+
+async def _refuse_if_shared(world: World, vm: VMRecord) -> None:
+    """A disk that another VM has, too, is not deleted with this one."""
+    own = {disk.path for disk in vm.spec.disks}
+    for other in await world.store.all(VMRecord):
+        both = own & {disk.path for disk in other.spec.disks}
+        if both and other.uuid != vm.uuid:
+            raise Refused(f"{other.name} has {both.pop()}, too: it is not deleted", hint=f"vmctl show {other.name}")

@@ -1,0 +1,61 @@
+"""What a start needs of a host, beside what the rules of placement know: one list for create, start and every move."""
+
+from __future__ import annotations
+
+from vmctl.errors import Refused, VmctlError
+from vmctl.hosts.definition import Definition
+from vmctl.hosts.facts import Fact
+from vmctl.hosts.link import HostLink
+from vmctl.world import World
+
+# Prints the files that are surely not there: a user who may not look into a folder says nothing of it.
+LOOK = """for f; do
+  test -e "$f" && continue
+  test "$(id -u)" = 0 || test -x "$(dirname -- "$f")" || continue
+  echo "$f"
+done; :"""
+
+
+def _missing(paths: tuple[str, ...]) -> Fact[tuple[str, ...]]:
+    return Fact(("sh", "-c", LOOK, "sh", *paths), lambda text: tuple(text.splitlines()))
+
+
+async def lacking(world: World, link: HostLink, needs: Definition, uuid: str) -> list[str]:
+    """What the host lacks for a start of this domain, in words; empty when it has all. Raises HostError."""
+    host, words = link.name, []
+    bridges = world.loads.bridges(host)
+    if bridges is not None:
+        words += [f"{host} has no bridge {name}" for name in needs.bridges if name not in bridges]
+    if needs.networks:
+        there = await link.virt.networks()
+        words += [f"{host} has no active libvirt network {name}" for name in needs.networks if name not in there]
+    if link.about is not None:
+        if needs.machine and needs.machine.startswith("pc-") and needs.machine not in link.about.machines:
+            words.append(f"machine type {needs.machine} is not known to QEMU {link.about.qemu} on {host}")
+        if needs.accel and needs.accel != link.about.accel:
+            words.append(f"it runs under {needs.accel}, {host} offers {link.about.accel}")
+        if needs.top_cpu >= link.about.cpus:
+            words.append(f"it is pinned to CPU {needs.top_cpu}, {host} has CPUs 0 to {link.about.cpus - 1}")
+    twin = next((d for d in link.domains.values() if d.name == needs.name and d.uuid != uuid), None)
+    if twin is not None:
+        words.append(f"{host} has another domain of that name ({twin.uuid})")
+    if needs.paths:
+        fact = _missing(needs.paths)
+        gone = fact.parse((await link.ssh.run(fact.command)).out)
+        words += [f"{path} is not there on {host}" for path in gone]
+    return words
+
+
+async def refuse_lacking(world: World, link: HostLink, needs: Definition, uuid: str, what: str) -> None:
+    """Refuse what cannot work, before anything is touched."""
+    words = await lacking(world, link, needs, uuid)
+    if words:
+        raise Refused(f"{what}: {words[0]}", lines=tuple(words[1:]), hint=f"vmctl host check {link.name}")
+
+
+async def lacking_or_why(world: World, link: HostLink, needs: Definition, uuid: str) -> list[str]:
+    """`lacking`; where that cannot be asked, why not."""
+    try:
+        return await lacking(world, link, needs, uuid)
+    except VmctlError as err:
+        return [err.message]

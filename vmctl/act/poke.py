@@ -1,0 +1,57 @@
+"""Reset, pause and resume: each where it makes sense, and seen to be done although the reply was lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmctl.act.power import LOOK_FOR_S
+from vmctl.act.whereabouts import ask, home
+from vmctl.errors import HostError, NoAnswer, NotSent, Refused, Uncertain
+from vmctl.hosts.virt import ASLEEP
+from vmctl.model import PowerState
+from vmctl.records import VMRecord
+from vmctl.tasks import Job
+from vmctl.world import World
+
+# verb -> the states in which it makes sense, and the one that shows that it was done; None: it cannot be seen
+POKES: dict[str, tuple[tuple[PowerState, ...], PowerState | None]] = {
+    "reset": ((PowerState.RUNNING, PowerState.PAUSED), None),
+    "pause": ((PowerState.RUNNING,), PowerState.PAUSED),
+    "resume": ((PowerState.PAUSED,), PowerState.RUNNING),
+}
+
+
+async def poke(world: World, job: Job) -> dict[str, Any]:
+    """Task: reset, pause or resume a VM that runs."""
+    verb = job.task.kind
+    vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
+    link = await home(world, vm)
+    fitting, done = POKES[verb]
+    seen = await link.virt.domain(vm.uuid)
+    if seen is not None and seen.power is done:
+        return {"vm": vm.name, "host": vm.host, "why": f"it is {done} already"}
+    if seen is None or seen.power not in fitting:
+        raise Refused(f"{vm.name} is {seen.power if seen else 'not there'}: it cannot {verb}", hint="vmctl list")
+    await job.note(verb, host=vm.host)
+    awake = link.virt.wake if seen.why == ASLEEP else link.virt.resume
+    action = {"reset": link.virt.reset, "pause": link.virt.suspend, "resume": awake}[verb]
+    try:
+        await action(vm.uuid)
+    except (NoAnswer, NotSent) as err:
+        await _was_poked(world, vm, verb, done, err)
+    shown = (await link.refresh_domains()).get(vm.uuid)
+    if shown is not None:
+        await world.store.lease(vm, vm.host, shown.power, why=shown.why)
+    await world.tell(verb, vm.name, f"{vm.name} on {vm.host}: {verb}", job.task.who)
+    return {"vm": vm.name, "host": vm.host}
+
+
+async def _was_poked(world: World, vm: VMRecord, verb: str, done: PowerState | None, err: HostError) -> None:
+    """See whether it was done although nobody said so. Raises Uncertain where that cannot be seen."""
+    if isinstance(err, NotSent):
+        raise err
+    await world.link(vm.host).wait_online(LOOK_FOR_S)
+    answer = await ask(world, vm.host, vm.uuid)
+    if done is None or answer.domain is None or answer.domain.power is not done:
+        text = f"whether {vm.name} was {verb} on {vm.host} is not known: {err.message}"
+        raise Uncertain(text.replace("pause on", "paused on").replace("resume on", "resumed on"), lines=(str(answer),))

@@ -1,0 +1,44 @@
+"""Whether a host is there, and in which boot: told once when it is lost, back, or was rebooted.
+
+What was told stands in the registry, so that a controller that was restarted tells nothing twice and misses no reboot
+that happened meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+
+from vmctl.hosts.link import HostLink
+from vmctl.records import HostRecord, VMRecord
+from vmctl.world import World
+
+
+async def follow_host(world: World, link: HostLink) -> None:
+    """Tell what is new of the host's presence."""
+    host = await world.store.find(HostRecord, link.name)
+    if host is None:
+        return
+    if link.online and host.lost_at is not None:
+        away_s = time.time() - host.lost_at
+        await world.store.change(HostRecord, host.name, lost_at=None)
+        await world.tell("host back", host.name, f"{host.name} answers again, after {away_s:.0f} s")
+    elif not link.online and link.tried and host.lost_at is None:
+        await world.store.change(HostRecord, host.name, lost_at=time.time())
+        vms = [vm.name for vm in await world.store.all(VMRecord) if host.name in vm.may_run_on]
+        there = f"; may run on there: {', '.join(sorted(vms))}" if vms else ""
+        await world.tell("host lost", host.name, f"{host.name} does not answer: {link.why}{there}")
+    if link.online and link.boot_id:
+        link.rebooted = bool(host.boot_id) and host.boot_id != link.boot_id
+
+
+async def keep_boot(world: World, link: HostLink) -> None:
+    """Its domains were followed: from now on, this boot is the one that the registry knows."""
+    host = await world.store.find(HostRecord, link.name)
+    if host is None or not link.online or not link.boot_id or host.boot_id == link.boot_id:
+        return
+    if link.domains_at is None:
+        return
+    await world.store.change(HostRecord, host.name, boot_id=link.boot_id)
+    if link.rebooted:
+        link.rebooted = False
+        await world.tell("host rebooted", host.name, f"{host.name} was rebooted: what ran there has ended")

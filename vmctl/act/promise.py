@@ -1,0 +1,47 @@
+"""A migration's target: chosen, and a place promised to the VM there until its task ends."""
+
+from __future__ import annotations
+
+from vmctl.act import power
+from vmctl.decide.fit import refusal
+from vmctl.errors import Refused
+from vmctl.hosts.link import HostLink
+from vmctl.model import VM, PowerState
+from vmctl.observe import observe
+from vmctl.records import VMRecord
+from vmctl.tasks import Job
+from vmctl.world import World
+
+
+def refuse_stuck(vm: VMRecord, *, cold: bool) -> None:
+    """Refuse to move what was seen to be bound to its host."""
+    if words := (vm.stuck_cold if cold else vm.stuck):
+        how = "cold" if cold else "live"
+        hint = f"vmctl migrate {vm.name} --check"
+        raise Refused(f"{vm.name} cannot migrate {how}: {words[0]}", lines=tuple(words[1:]), hint=hint)
+
+
+async def promise(world: World, job: Job, vm: VMRecord) -> HostLink:
+    """Choose the target and promise the VM its place there. Raises NoHostFits, Refused."""
+    wanted = job.args.get("to") or ""
+    if wanted == vm.host:
+        verb = "is defined" if vm.power is PowerState.STOPPED else "already runs"
+        raise Refused(f"{vm.name} {verb} on {wanted}", hint=f"vmctl migrate {vm.name}")
+    reason = str(job.args.get("why") or "")
+    async with world.placing:
+        seen = VM(vm.spec, host=vm.host, power=vm.power, adopted=vm.adopted)
+        kind = "start" if vm.power is PowerState.STOPPED else "migrate"
+        found = await power.choose(world, seen, wanted, kind, job.task.who, reason)
+        await world.store.change(type(vm), vm.uuid, moving_to=found.host)
+    job.say(f"{vm.host} -> {found.host}: {reason}" if reason else f"{vm.host} -> {found.why}")
+    return world.online(found.host)
+
+
+async def check_again(world: World, vm: VMRecord, target: str) -> None:
+    """Ask the rules once more, just before anything moves: a wait for a slot may have changed the answer."""
+    cluster = await observe(world)
+    seen = next(v for v in cluster.vms if v.spec.uuid == vm.uuid)
+    host = cluster.host(target)
+    no = refusal(seen, host, cluster, world.policy) if host else None
+    if host is None or no is not None:
+        raise Refused(f"{vm.name} no longer fits on {target}: {no.why if no else 'the host is gone'}")

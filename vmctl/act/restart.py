@@ -1,0 +1,42 @@
+"""VMs that should run, and that ended with their host's reboot, are started again: wherever placement says."""
+
+from __future__ import annotations
+
+import time
+
+from vmctl.decide.restart import wait_s
+from vmctl.model import PowerState
+from vmctl.records import VMRecord
+from vmctl.tasks import Tasks
+from vmctl.world import World
+
+TOO_OFTEN = "not started again:"
+
+
+class Restarts:
+    """`look` every few seconds."""
+
+    def __init__(self, world: World, tasks: Tasks) -> None:
+        self._world = world
+        self._tasks = tasks
+
+    async def look(self) -> None:
+        """Start what is due."""
+        for vm in await self._world.store.all(VMRecord):
+            due = vm.wanted == "running" and vm.power is PowerState.STOPPED and vm.task is None
+            if due and vm.autostart and not vm.adopted:
+                await self._again(vm)
+
+    async def _again(self, vm: VMRecord) -> None:
+        now = time.time()
+        wait = wait_s([now - at for at in vm.restarts])
+        if wait is None and not vm.why.startswith(TOO_OFTEN):
+            why = f"{TOO_OFTEN} {len(vm.restarts)} starts in an hour did not help"
+            await self._world.store.change(VMRecord, vm.uuid, why=why)
+            await self._world.tell("autostart", vm.name, f"{vm.name} is {why}; vmctl start {vm.name}")
+        if wait is None or wait > 0:
+            return
+        # Counted before it is tried: a controller that dies here must not try for ever.
+        await self._world.store.change(VMRecord, vm.uuid, restarts=[now, *vm.restarts][:8])
+        await self._world.tell("autostart", vm.name, f"{vm.name} should run: it is started again")
+        await self._tasks.submit("start", vm.name, "autostart", vm=vm.uuid)
