@@ -19,7 +19,8 @@ PACKAGE = ROOT / "vmctl"
 
 # From the bottom up. A module imports only rooms further down, or its own room.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("vmctl.__init__", "vmctl.model", "vmctl.errors", "vmctl.paths", "vmctl.identity", "vmctl.logs"),
+    ("vmctl.__init__", "vmctl.text"),
+    ("vmctl.model", "vmctl.errors", "vmctl.paths", "vmctl.identity", "vmctl.logs"),
     ("vmctl.config", "vmctl.lock", "vmctl.records", "vmctl.specjson", "vmctl.decisions", "vmctl.walls"),
     ("vmctl.decide", "vmctl.ledger", "vmctl.lab", "vmctl.snapshot", "vmctl.ganeti"),
     ("vmctl.sizes",),
@@ -38,7 +39,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 # What some rooms keep to beyond that: room -> all it may import of vmctl
 ONLY: dict[str, tuple[str, ...]] = {
-    "vmctl.model": (),
+    "vmctl.text": (),
+    "vmctl.model": ("vmctl.text",),
     "vmctl.errors": (),
     "vmctl.paths": (),
     "vmctl.logs": (),
@@ -68,7 +70,7 @@ ONLY: dict[str, tuple[str, ...]] = {
 }
 # The command line is a client: it knows errors, settings and the lab, the server only where it starts it, and what
 # is decided only where there is a snapshot instead of a server.
-CLI_MAY = ("vmctl.__init__", "vmctl.errors", "vmctl.paths", "vmctl.logs", "vmctl.cli")
+CLI_MAY = ("vmctl.__init__", "vmctl.text", "vmctl.errors", "vmctl.paths", "vmctl.logs", "vmctl.cli")
 CLI_ALSO = {
     "vmctl.cli.client": ("vmctl.lock",),
     "vmctl.cli.lab": ("vmctl.lab",),
@@ -100,6 +102,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
 }
 IMPURE = {"asyncio", "time", "random", "secrets", "logging", "os", "pathlib", "socket", "subprocess", "threading"}
 PURE = (
+    "vmctl.text",
     "vmctl.model",
     "vmctl.errors",
     "vmctl.records",

@@ -6,15 +6,15 @@ Pure: frozen values, no I/O, no clock. Memory is in MiB (`*_mib`), time in secon
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from math import inf
 
+from vmctl.text import bad_name as bad_name
+
 GROUPS = ("apart", "together", "prefer_apart", "prefer_together")  # fields of Spec that name a group of VMs
-NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
 
 
 class HostState(StrEnum):
@@ -339,11 +339,3 @@ class HealthPolicy:
     heal_between_s: float = 300.0  # two steps; doubled with each step taken
     heal_budget: int = 3  # steps
     heal_window_s: float = 21600.0  # in this time
-
-
-def bad_name(name: str) -> str | None:
-    """Why a name for a VM, host, image or storage cannot be taken; None when it can."""
-    if NAME.match(name):
-        return None
-    allowed = "1 to 63 letters, digits, '.', '_' or '-', beginning and ending with a letter or digit"
-    return f"{name!r} is not a name: {allowed}"

@@ -22,6 +22,10 @@ class Server:
         self.controller = controller
         self._http = http
 
+    async def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """A request as it is, and its answer."""
+        return await self._http.request(method, f"/api/v1/{path}", **more)
+
     async def get(self, *parts: str, **query: Any) -> Any:
         """The value, or the error that the controller raised."""
         known = {key: value for key, value in query.items() if value is not None}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cli.run import vmctl
 from vmctl.cli.sizes import UNITS, Label, Size, parse_bytes
 
 
@@ -48,3 +49,37 @@ def test_labels() -> None:
     for bad in ("rack", "=a", ""):
         with pytest.raises(click.BadParameter, match="not KEY=VALUE"):
             Label().convert(bad, None, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("create", "x", "--image", "i", "--memory", "1M"), "Invalid value for '--memory': at least 16M"),
+        (("create", "x", "--image", "i", "--memory", "65T"), "at most 64T"),
+        (("create", "x", "--image", "i", "--memory", "9" * 400), "is not a size"),
+        (("create", "x", "--image", "i", "--memory", "64M", "--cpus", "0"), "--cpus"),
+        (("create", "nl\n", "--image", "i", "--memory", "64M"), "is not a name"),
+        (("create", "", "--image", "i", "--memory", "64M"), "'' is not a name"),
+        (("create", "x", "--image", "i", "--memory", "64M", "--apart-by", "rack"), "--apart-by"),
+        (("create", "x", "--image", "i", "--memory", "64M", "--label", "we ird=x"), "is not the key of a label"),
+        (("create", "x", "--image", "i", "--memory", "64M", "--timeout", "-1"), "--timeout"),
+        (("create", "x", "--image", "i", "--memory", "64M", "--timeout", "nan"), "--timeout"),
+        (("host", "label", "kvm1", "we ird=x"), "is not the key of a label"),
+        (("host", "label", "kvm1", "rack=a\x1b[2J"), "has control characters"),
+        (("image", "add", "a/b", __file__), "is not a name"),
+        (("storage", "add", "..", "--path", "/x"), "is not a name"),
+        (("events", "--most", "0"), "--most"),
+        (("task", "list", "--most", "-3"), "--most"),
+        (("task", "show", str(2**63)), "NUMBER"),
+        (("task", "attach", "1", "--timeout", "0"), "--timeout"),
+        (("task", "cancel", "-1"), ""),
+        (("top", "--every", "-1"), "--every"),
+        (("top", "--every", "inf"), "--every"),
+        (("stop", "x", "--shutdown-timeout", "-1"), "--shutdown-timeout"),
+        (("rebalance", "--budget-gib", "nan"), "--budget-gib"),
+        (("rebalance", "--budget-minutes", "inf"), "--budget-minutes"),
+    ],
+)
+def test_every_number_and_name_has_a_range(words: tuple[str, ...], said: str) -> None:
+    done = vmctl(*words)
+    assert done.exit_code == 2 and said in " ".join(done.output.split()), done.output

@@ -141,6 +141,23 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
 # -- files
 
 
+def test_a_file_is_written_over_by_force_only(tmp_path: Path) -> None:
+    (tmp_path / "now.json").write_text("mine")
+    found = problem("snapshot", "save", f"{tmp_path}/now.json")
+    assert (found.message, found.exit_code) == (f"{tmp_path}/now.json is there already", 3)
+    assert (tmp_path / "now.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("name", "cpu"), [("hot.data.util", {0.9}), ("hot.util", {0.9}), ("other.util", {0.0})])
+def test_where_utilisation_is_looked_for(file: str, tmp_path: Path, name: str, cpu: set[float]) -> None:
+    data, back = f"{tmp_path}/hot.data", f"{tmp_path}/back.json"
+    said("snapshot", "convert", "--from", "vmctl", "--to", "ganeti", file, data)
+    (tmp_path / "hot.data.util").rename(tmp_path / name)
+    told = vmctl("snapshot", "convert", "--from", "ganeti", "--to", "vmctl", data, back).output
+    assert (f"read from {tmp_path}/{name}" if 0.9 in cpu else f"there is no {data}.util or {tmp_path}/hot.util") in told
+    assert {guest.load.cpu for guest in snapshot.load((tmp_path / "back.json").read_text())[0].vms if guest.load} == cpu
+
+
 def test_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Client:
         """A controller with the hot cluster."""
@@ -152,6 +169,7 @@ def test_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "Client", Client)
     assert said("snapshot", "save", f"{tmp_path}/now.json") == f"{tmp_path}/now.json: 3 hosts, 4 VMs\n"
     assert (tmp_path / "now.json").read_text() == snapshot.save(HOT, EAGER)
+    assert said("snapshot", "save", "--force", f"{tmp_path}/now.json")
 
 
 def converted(*words: str) -> Cluster:

@@ -16,12 +16,13 @@ from vmctl.tasks import Job, Tasks
 from vmctl.world import World
 
 
-async def plan_rebalance(world: World, who: str, budget: Budget | None = None) -> Plan:
-    """The plan that evens the cluster out now, within the budget; recorded."""
+async def plan_rebalance(world: World, who: str, budget: Budget | None = None, *, keep: bool = True) -> Plan:
+    """The plan that evens the cluster out now, within the budget; recorded, unless somebody only looks."""
     cluster = await power.measured(world)
     # in a thread: a large cluster takes seconds, and nobody else may wait for them
     made = await asyncio.to_thread(rebalance, cluster, world.policy, budget)
-    await record.plan(world, "rebalance", "cluster", made, cluster, who)
+    if keep:
+        await record.plan(world, "rebalance", "cluster", made, cluster, who)
     return made
 
 
@@ -31,12 +32,13 @@ async def plan_curve(world: World) -> tuple[Plan, ...]:
     return await asyncio.to_thread(lambda: tuple(curve(cluster, world.policy)))
 
 
-async def plan_drain(world: World, host: str, who: str) -> Plan:
-    """The plan that empties a host; recorded."""
+async def plan_drain(world: World, host: str, who: str, *, keep: bool = True) -> Plan:
+    """The plan that empties a host; recorded, unless somebody only looks."""
     world.link(host)
     cluster = await power.measured(world)
     made = await asyncio.to_thread(drain, cluster, host, world.policy)
-    await record.plan(world, "drain", host, made, cluster, who)
+    if keep:
+        await record.plan(world, "drain", host, made, cluster, who)
     return made
 
 

@@ -6,6 +6,7 @@ Errors are the error tree's, with the sentence, the next command and the exit co
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,8 +17,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from vmctl import __version__, config
-from vmctl.api import cluster, console, health, hosts, processes, vms
+from vmctl import __version__, config, text
+from vmctl.api import cluster, console, health, hosts, processes, vms, words
+from vmctl.api.limits import Limits
 from vmctl.controller import Controller
 from vmctl.errors import NotAllowed, NotFound, Refused, Unreachable, Usage, VmctlError, error_to_json
 
@@ -31,6 +33,14 @@ STATUS: tuple[tuple[type[VmctlError], int], ...] = (
 )
 
 
+class Plain(JSONResponse):
+    """JSON in ASCII: text that is no Unicode, let in by an earlier version, is still an answer."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content, separators=(",", ":")).encode()
+
+
 def make_app(settings: config.Settings, data: Path, runtime: Path) -> FastAPI:
     """The application; its controller lives as long as it is served. Raises AlreadyRuns if another one does."""
     controller = Controller(settings, data, runtime)
@@ -42,10 +52,20 @@ def make_app(settings: config.Settings, data: Path, runtime: Path) -> FastAPI:
         yield
         await controller.close()
 
-    app = FastAPI(title="vmctl", version=__version__, lifespan=lifespan)
+    app = FastAPI(
+        title="vmctl",
+        version=__version__,
+        lifespan=lifespan,
+        redirect_slashes=False,  # an empty name leads nowhere else
+        default_response_class=Plain,
+    )
     app.add_exception_handler(VmctlError, _refuse)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(400, _unreadable)
+    for status in (404, 405):
+        app.add_exception_handler(status, _no_route)
     app.middleware("http")(_edge)
+    app.add_middleware(Limits)
     for room in (hosts, vms, health, cluster, processes, console):
         app.include_router(room.router, prefix="/api/v1")
     return app
@@ -54,13 +74,21 @@ def make_app(settings: config.Settings, data: Path, runtime: Path) -> FastAPI:
 async def _refuse(_request: Request, err: Exception) -> JSONResponse:
     assert isinstance(err, VmctlError)
     status = next((code for kind, code in STATUS if isinstance(err, kind)), 500)
-    return JSONResponse({"error": error_to_json(err)}, status)
+    return Plain({"error": error_to_json(err)}, status)
 
 
 async def _malformed(_request: Request, err: Exception) -> JSONResponse:
     assert isinstance(err, RequestValidationError)
-    parts = [f"{'.'.join(str(p) for p in e['loc'][1:])}: {e['msg']}" for e in err.errors()]
-    return JSONResponse({"error": error_to_json(Usage("; ".join(parts)))}, 422)
+    return Plain({"error": error_to_json(Usage(words.sentence(err.errors())))}, 422)
+
+
+async def _unreadable(_request: Request, _err: Exception) -> JSONResponse:
+    return Plain({"error": error_to_json(Usage("the body cannot be read"))}, 422)
+
+
+async def _no_route(request: Request, _err: Exception) -> JSONResponse:
+    path = text.shown(request.url.path)
+    return Plain({"error": error_to_json(NotFound(f"the API has no {request.method} {path}"))}, 404)
 
 
 async def _edge(request: Request, call: Callable[[Request], Awaitable[Any]]) -> Any:
@@ -69,4 +97,4 @@ async def _edge(request: Request, call: Callable[[Request], Awaitable[Any]]) -> 
         return await call(request)
     except Exception as err:
         log.exception("%s %s broke", request.method, request.url.path)
-        return JSONResponse({"error": error_to_json(VmctlError(f"{type(err).__name__}: {err}"))}, 500)
+        return Plain({"error": error_to_json(VmctlError(f"{type(err).__name__}: {err}"))}, 500)

@@ -40,12 +40,15 @@ async def about(controller: Now) -> dict[str, Any]:
 @router.get("/top")
 async def top(controller: Now) -> dict[str, Any]:
     """Hosts, VMs and the score at one moment."""
-    summary = views.top(controller.world, await observe(controller.world))
-    return summary | {"hosts": await hosts.list_hosts(controller), "vms": await vms.list_vms(controller)}
+    seen = await observe(controller.world)
+    shown = {"hosts": await hosts.shown(controller, seen), "vms": await vms.shown(controller, seen)}
+    return views.top(controller.world, seen) | shown
 
 
 @router.get("/history/{kind}/{name}")
-async def history(controller: Now, kind: Literal["host", "vm"], name: str, since_s: float = 900.0) -> dict[str, Any]:
+async def history(
+    controller: Now, kind: Literal["host", "vm"], name: requests.Part, since_s: requests.Moment = 900.0
+) -> dict[str, Any]:
     """A host's or VM's load: points of the last quarter of an hour, and means of 1 and 10 minutes further back.
 
     CPU in cores, memory in MiB; `since_s` seconds back from now.
@@ -71,7 +74,7 @@ async def save_snapshot(controller: Now) -> Response:
 async def plan_rebalance(controller: Now, asked: Annotated[requests.Spend, Query()]) -> dict[str, Any]:
     """What a rebalance would do now."""
     budget = Budget(**asked.given())
-    return plan_json(await plans.plan_rebalance(controller.world, "local user", budget))
+    return plan_json(await plans.plan_rebalance(controller.world, "local user", budget, keep=False))
 
 
 @router.get("/rebalance/curve")
@@ -105,20 +108,20 @@ async def plan_reboots(controller: Now) -> dict[str, Any]:
 
 
 @router.get("/tasks")
-async def list_tasks(controller: Now, most: int = 50) -> list[dict[str, Any]]:
+async def list_tasks(controller: Now, most: requests.Most = 50) -> list[dict[str, Any]]:
     """The newest tasks, oldest first."""
-    found = await controller.world.store.tasks(min(most, 500))
-    return [as_json(task, controller.tasks.live(task.id)) for task in found]
+    found = await controller.world.store.tasks(most)
+    return views.each(found, lambda task: as_json(task, controller.tasks.live(task.id)))
 
 
 @router.get("/tasks/{number}")
-async def show_task(controller: Now, number: int) -> dict[str, Any]:
+async def show_task(controller: Now, number: requests.Number) -> dict[str, Any]:
     """One task."""
     return as_json(await controller.world.store.get(Task, number), controller.tasks.live(number))
 
 
 @router.get("/tasks/{number}/follow")
-async def follow_task(controller: Now, number: int) -> StreamingResponse:
+async def follow_task(controller: Now, number: requests.Number) -> StreamingResponse:
     """The task as JSON lines, until it has ended."""
     await controller.world.store.get(Task, number)
 
@@ -130,31 +133,31 @@ async def follow_task(controller: Now, number: int) -> StreamingResponse:
 
 
 @router.post("/tasks/{number}/cancel", status_code=202)
-async def cancel_task(controller: Now, number: int) -> dict[str, Any]:
+async def cancel_task(controller: Now, number: requests.Number) -> dict[str, Any]:
     """Ask it to stop."""
     return as_json(await controller.tasks.cancel(number), controller.tasks.live(number))
 
 
 @router.get("/events")
-async def events(controller: Now, after: int = 0, most: int = 100) -> list[dict[str, Any]]:
+async def events(controller: Now, after: requests.After = 0, most: requests.Most = 100) -> list[dict[str, Any]]:
     """Events with a number above `after`."""
-    return [asdict(event) for event in await controller.world.store.events(after, min(most, 500))]
+    return views.each(await controller.world.store.events(after, most), asdict)
 
 
 @router.get("/schedules")
 async def schedules(controller: Now) -> list[dict[str, Any]]:
     """What runs by the clock."""
-    return [asdict(schedule) for schedule in await controller.world.store.all(Schedule)]
+    return views.each(await controller.world.store.all(Schedule), asdict)
 
 
 @router.put("/schedules/{name}")
-async def set_schedule(controller: Now, name: str, asked: requests.ScheduleSet) -> dict[str, Any]:
+async def set_schedule(controller: Now, name: requests.Part, asked: requests.ScheduleSet) -> dict[str, Any]:
     """Schedule a job."""
     return asdict(await controller.scheduler.set(name, asked.cron, asked.mode))
 
 
 @router.delete("/schedules/{name}")
-async def remove_schedule(controller: Now, name: str) -> dict[str, str]:
+async def remove_schedule(controller: Now, name: requests.Part) -> dict[str, str]:
     """Take a schedule away."""
     await controller.scheduler.remove(name)
     return {"schedule": name}

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from vmctl.act import health
-from vmctl.api import requests
+from vmctl.api import requests, views
 from vmctl.api.shared import Now
 from vmctl.decide.heal import LEVELS
 from vmctl.errors import Usage
@@ -20,17 +20,17 @@ router = APIRouter()
 async def all_healths(controller: Now) -> list[dict[str, Any]]:
     """Every VM's health, by name."""
     vms = sorted(await controller.world.store.all(VMRecord), key=lambda vm: vm.name)
-    return [health.view(controller.world, controller.healths, vm) for vm in vms]
+    return views.each(vms, lambda vm: health.view(controller.world, controller.healths, vm))
 
 
 @router.get("/vms/{name}/health")
-async def one_health(controller: Now, name: str) -> dict[str, Any]:
+async def one_health(controller: Now, name: requests.Part) -> dict[str, Any]:
     """One VM's health."""
     return health.view(controller.world, controller.healths, await controller.world.store.vm(name))
 
 
 @router.put("/vms/{name}/heal")
-async def set_heal(controller: Now, name: str, asked: requests.Heal) -> dict[str, Any]:
+async def set_heal(controller: Now, name: requests.Part, asked: requests.Heal) -> dict[str, Any]:
     """How far a sick VM may be treated: off, reboot, reset."""
     if asked.level not in LEVELS:
         raise Usage(f"{asked.level!r} is none of {', '.join(LEVELS)}")

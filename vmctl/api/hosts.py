@@ -10,8 +10,11 @@ from fastapi import APIRouter
 from vmctl.act import plans
 from vmctl.api import requests, views
 from vmctl.api.shared import Now, submit
+from vmctl.controller import Controller
 from vmctl.decisions import plan_json
 from vmctl.errors import Refused
+from vmctl.hosts import address
+from vmctl.model import Cluster
 from vmctl.observe import observe
 from vmctl.records import HostRecord, Image, Storage
 
@@ -21,14 +24,18 @@ router = APIRouter()
 @router.get("/hosts")
 async def list_hosts(controller: Now) -> list[dict[str, Any]]:
     """All hosts."""
-    cluster = await observe(controller.world)
+    return await shown(controller, await observe(controller.world))
+
+
+async def shown(controller: Controller, cluster: Cluster) -> list[dict[str, Any]]:
+    """The hosts as a snapshot has them."""
     seen = {host.name: host for host in cluster.hosts}
-    records = await controller.world.store.all(HostRecord)
-    return [views.host(controller.world, r, seen[r.name], cluster) for r in records if r.name in seen]
+    records = [record for record in await controller.world.store.all(HostRecord) if record.name in seen]
+    return views.each(records, lambda r: views.host(controller.world, r, seen[r.name], cluster))
 
 
 @router.get("/hosts/{name}")
-async def show_host(controller: Now, name: str) -> dict[str, Any]:
+async def show_host(controller: Now, name: requests.Part) -> dict[str, Any]:
     """One host."""
     kept = await controller.world.store.get(HostRecord, name)
     cluster = await observe(controller.world)
@@ -40,6 +47,8 @@ async def show_host(controller: Now, name: str) -> dict[str, Any]:
 @router.post("/hosts", status_code=202)
 async def add_hosts(controller: Now, asked: requests.HostAdd) -> dict[str, Any]:
     """Bring hosts into the pool."""
+    for text in asked.hosts:
+        address.wanted(text)  # bad input is refused before there is a task
     return await submit(controller, "host add", " ".join(asked.hosts), **asked.model_dump())
 
 
@@ -52,36 +61,33 @@ async def check_hosts(controller: Now, asked: requests.HostCheck) -> dict[str, A
 
 
 @router.delete("/hosts/{name}", status_code=202)
-async def remove_host(controller: Now, name: str, force: bool = False) -> dict[str, Any]:
+async def remove_host(controller: Now, name: requests.Part, force: bool = False) -> dict[str, Any]:
     """Let a host go."""
     controller.world.link(name)
     return await submit(controller, "host remove", name, host=name, force=force)
 
 
 @router.put("/hosts/{name}/labels")
-async def label_host(controller: Now, name: str, asked: requests.Labels) -> dict[str, str]:
+async def label_host(controller: Now, name: requests.Part, asked: requests.Labels) -> dict[str, str]:
     """Set or take away labels."""
-    kept = await controller.world.store.get(HostRecord, name)
-    labels = {key: value for key, value in (kept.labels | asked.labels).items() if value}
-    await controller.world.store.change(HostRecord, name, labels=labels)
-    return labels
+    return await controller.world.store.label_host(name, asked.labels)
 
 
 @router.post("/hosts/{name}/drain", status_code=202)
-async def drain_host(controller: Now, name: str) -> dict[str, Any]:
+async def drain_host(controller: Now, name: requests.Part) -> dict[str, Any]:
     """Empty a host and take no more VMs there."""
     controller.world.link(name)
     return await submit(controller, "drain", name, host=name)
 
 
 @router.get("/hosts/{name}/drain")
-async def plan_drain(controller: Now, name: str) -> dict[str, Any]:
+async def plan_drain(controller: Now, name: requests.Part) -> dict[str, Any]:
     """What a drain would do."""
-    return plan_json(await plans.plan_drain(controller.world, name, "local user"))
+    return plan_json(await plans.plan_drain(controller.world, name, "local user", keep=False))
 
 
 @router.post("/hosts/{name}/undrain")
-async def undrain_host(controller: Now, name: str) -> dict[str, Any]:
+async def undrain_host(controller: Now, name: requests.Part) -> dict[str, Any]:
     """Take VMs again."""
     kept = await controller.world.store.get(HostRecord, name)
     if not kept.draining:
@@ -94,7 +100,7 @@ async def undrain_host(controller: Now, name: str) -> dict[str, Any]:
 @router.get("/storages")
 async def list_storages(controller: Now) -> list[dict[str, Any]]:
     """All storages."""
-    return [asdict(storage) for storage in await controller.world.store.all(Storage)]
+    return views.each(await controller.world.store.all(Storage), asdict)
 
 
 @router.post("/storages", status_code=202)
@@ -104,14 +110,14 @@ async def add_storage(controller: Now, asked: requests.StorageAdd) -> dict[str, 
 
 
 @router.post("/storages/{name}/check", status_code=202)
-async def check_storage(controller: Now, name: str) -> dict[str, Any]:
+async def check_storage(controller: Now, name: requests.Part) -> dict[str, Any]:
     """Prove it again."""
     await controller.world.store.get(Storage, name)
     return await submit(controller, "storage check", name, name=name)
 
 
 @router.delete("/storages/{name}", status_code=202)
-async def remove_storage(controller: Now, name: str) -> dict[str, Any]:
+async def remove_storage(controller: Now, name: requests.Part) -> dict[str, Any]:
     """Forget it."""
     await controller.world.store.get(Storage, name)
     return await submit(controller, "storage remove", name, name=name)
@@ -120,7 +126,7 @@ async def remove_storage(controller: Now, name: str) -> dict[str, Any]:
 @router.get("/images")
 async def list_images(controller: Now) -> list[dict[str, Any]]:
     """All images."""
-    return [asdict(image) for image in await controller.world.store.all(Image)]
+    return views.each(await controller.world.store.all(Image), asdict)
 
 
 @router.post("/images", status_code=202)
@@ -130,7 +136,7 @@ async def add_image(controller: Now, asked: requests.ImageAdd) -> dict[str, Any]
 
 
 @router.delete("/images/{name}", status_code=202)
-async def remove_image(controller: Now, name: str) -> dict[str, Any]:
+async def remove_image(controller: Now, name: requests.Part) -> dict[str, Any]:
     """Delete an image."""
     await controller.world.store.get(Image, name)
     return await submit(controller, "image remove", name, name=name)

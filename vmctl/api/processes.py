@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from vmctl.api import requests
 from vmctl.api.shared import Now
 from vmctl.controller import Controller
 from vmctl.errors import NotFound, Usage
@@ -25,7 +26,7 @@ class Machines:
         self.names = {machine: name for name, machine in named}
         self._uuids = dict(reversed(named))
 
-    def uuid(self, name: str) -> str:
+    def uuid(self, name: requests.Part) -> str:
         """The UUID of a VM or host by its name or UUID. Raises NotFound, which names near ones."""
         if name.lower() in self.names:
             return name.lower()
@@ -62,8 +63,8 @@ def view(life: Life, known: Machines) -> dict[str, Any]:
 @router.get("/processes")
 async def list_processes(
     controller: Now,
-    machine: str | None = None,
-    program: str | None = None,
+    machine: requests.Asked | None = None,
+    program: requests.Asked | None = None,
     history: bool = False,
     most: Annotated[int, Query(ge=1, le=MOST)] = 1000,
 ) -> list[dict[str, Any]]:
@@ -76,7 +77,7 @@ async def list_processes(
 
 @router.get("/processes/short-lived")
 async def short_lived(
-    controller: Now, machine: str | None = None, days: Annotated[float, Query(ge=0, le=3660)] = 1.0
+    controller: Now, machine: requests.Asked | None = None, days: Annotated[float, Query(ge=0, le=3660)] = 1.0
 ) -> list[dict[str, Any]]:
     """Programs whose runs were too short for a row each, per machine and day."""
     known = await machines(controller)
@@ -86,7 +87,7 @@ async def short_lived(
 
 
 @router.get("/processes/{name}")
-async def show_process(controller: Now, name: str) -> dict[str, Any]:
+async def show_process(controller: Now, name: requests.Part) -> dict[str, Any]:
     """One incarnation by gpid, UUID or the beginning of a UUID: its last ten minutes, and its previous lives."""
     known = await machines(controller)
     found = await controller.world.incarnations.find(name)
@@ -98,7 +99,7 @@ async def show_process(controller: Now, name: str) -> dict[str, Any]:
 
 
 @router.get("/who/{endpoint}")
-async def who(controller: Now, endpoint: str, at: float | None = None) -> list[dict[str, Any]]:
+async def who(controller: Now, endpoint: requests.Part, at: requests.Moment | None = None) -> list[dict[str, Any]]:
     """Who listens on IP:PORT, or did at a time (UTC seconds)."""
     try:
         ip, port = parse_endpoint(endpoint)
@@ -109,6 +110,6 @@ async def who(controller: Now, endpoint: str, at: float | None = None) -> list[d
 
 
 @router.get("/programs")
-async def programs(controller: Now, near: str = "") -> list[dict[str, Any]]:
+async def programs(controller: Now, near: requests.Asked = "") -> list[dict[str, Any]]:
     """Names of programs that begin like `near`."""
     return [{"name": name} for name in controller.world.incarnations.programs(near)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from vmctl.decide import score
 from vmctl.model import VM, Cluster, Host, PowerState
@@ -12,6 +14,24 @@ from vmctl.records import DecisionRecord, HostRecord, VMRecord
 from vmctl.world import World
 
 MIB = 1 << 20
+log = logging.getLogger("vmctl.api")
+
+
+Record = TypeVar("Record")
+CANNOT_BE_SHOWN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def each(records: Iterable[Record], view: Callable[[Record], dict[str, Any]]) -> list[dict[str, Any]]:
+    """All records as clients see them; one that cannot be shown is named, and hides no other."""
+    shown = []
+    for record in records:
+        try:
+            shown.append(view(record))
+        except CANNOT_BE_SHOWN as err:
+            log.exception("a record cannot be shown")
+            name = getattr(record, "name", getattr(record, "id", "?"))
+            shown.append({"name": name, "broken": f"it cannot be shown: {type(err).__name__}: {err}"})
+    return shown
 
 
 def host(world: World, record: HostRecord, seen: Host, cluster: Cluster) -> dict[str, Any]:

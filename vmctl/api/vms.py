@@ -14,7 +14,7 @@ from vmctl.controller import Controller
 from vmctl.decide.place import place
 from vmctl.decisions import inputs, placement_json
 from vmctl.errors import NotFound, Usage
-from vmctl.model import VM, PowerState
+from vmctl.model import VM, Cluster, PowerState
 from vmctl.observe import observe
 from vmctl.records import VMRecord
 
@@ -25,13 +25,19 @@ POKES = ("reboot", "reset", "pause", "resume")
 @router.get("/vms")
 async def list_vms(controller: Now) -> list[dict[str, Any]]:
     """All VMs, by name."""
-    seen = {vm.spec.uuid: vm for vm in (await observe(controller.world)).vms}
-    records = sorted(await controller.world.store.all(VMRecord), key=lambda r: r.name)
-    return [views.vm(controller.world, r, seen[r.uuid]) for r in records if r.uuid in seen]
+    return await shown(controller, await observe(controller.world))
+
+
+async def shown(controller: Controller, cluster: Cluster) -> list[dict[str, Any]]:
+    """The VMs as a snapshot has them, by name."""
+    seen = {vm.spec.uuid: vm for vm in cluster.vms}
+    records = [record for record in await controller.world.store.all(VMRecord) if record.uuid in seen]
+    records.sort(key=lambda record: record.name)
+    return views.each(records, lambda r: views.vm(controller.world, r, seen[r.uuid]))
 
 
 @router.get("/vms/{name}")
-async def show_vm(controller: Now, name: str) -> dict[str, Any]:
+async def show_vm(controller: Now, name: requests.Part) -> dict[str, Any]:
     """One VM."""
     kept = await controller.world.store.vm(name)
     seen = next(vm for vm in (await observe(controller.world)).vms if vm.spec.uuid == kept.uuid)
@@ -41,6 +47,7 @@ async def show_vm(controller: Now, name: str) -> dict[str, Any]:
 @router.post("/vms", status_code=202)
 async def create_vm(controller: Now, asked: requests.Create) -> dict[str, Any]:
     """Make a VM."""
+    _known_class(controller, asked)
     await create.make_spec(controller.world, asked.model_dump())  # bad input is refused before there is a task
     return await submit(controller, "create", asked.name, **asked.model_dump())
 
@@ -48,8 +55,16 @@ async def create_vm(controller: Now, asked: requests.Create) -> dict[str, Any]:
 @router.post("/vms/dry-run")
 async def create_dry_run(controller: Now, asked: requests.Create) -> dict[str, Any]:
     """Where a VM would go, and why."""
+    _known_class(controller, asked)
     spec, _, _ = await create.make_spec(controller.world, asked.model_dump())
     return await _dry_run(controller, VM(spec), asked.host)
+
+
+def _known_class(controller: Controller, asked: requests.Create) -> None:
+    known = controller.world.policy.class_overcommit
+    if asked.load_class and asked.load_class not in known:
+        hint = f"known: {', '.join(sorted(known)) or 'none; they are in [policy.class_overcommit] of the settings'}"
+        raise Usage(f"there is no load class {asked.load_class!r}", hint=hint)
 
 
 async def _dry_run(controller: Controller, vm: VM, host: str) -> dict[str, Any]:
@@ -61,7 +76,7 @@ async def _dry_run(controller: Controller, vm: VM, host: str) -> dict[str, Any]:
 
 
 @router.post("/vms/{name}/start", status_code=202)
-async def start_vm(controller: Now, name: str, asked: requests.Start) -> dict[str, Any]:
+async def start_vm(controller: Now, name: requests.Part, asked: requests.Start) -> dict[str, Any]:
     """Start it."""
     vm = await controller.world.store.vm(name)
     check_signature(vm, asked.i_know_it_is_off)
@@ -69,13 +84,13 @@ async def start_vm(controller: Now, name: str, asked: requests.Start) -> dict[st
 
 
 @router.post("/vms/{name}/start/dry-run")
-async def start_dry_run(controller: Now, name: str, asked: requests.Start) -> dict[str, Any]:
+async def start_dry_run(controller: Now, name: requests.Part, asked: requests.Start) -> dict[str, Any]:
     """Where it would start, and why."""
     return await _dry_run(controller, VM((await controller.world.store.vm(name)).spec), asked.host)
 
 
 @router.post("/vms/{name}/stop", status_code=202)
-async def stop_vm(controller: Now, name: str, asked: requests.Stop) -> dict[str, Any]:
+async def stop_vm(controller: Now, name: requests.Part, asked: requests.Stop) -> dict[str, Any]:
     """Shut it down."""
     vm = await controller.world.store.vm(name)
     check_signature(vm, asked.i_know_it_is_off)
@@ -83,7 +98,7 @@ async def stop_vm(controller: Now, name: str, asked: requests.Stop) -> dict[str,
 
 
 @router.post("/vms/{name}/migrate", status_code=202)
-async def migrate_vm(controller: Now, name: str, asked: requests.Migrate) -> dict[str, Any]:
+async def migrate_vm(controller: Now, name: requests.Part, asked: requests.Migrate) -> dict[str, Any]:
     """Move it to another host."""
     vm = await controller.world.store.vm(name)
     if asked.to:
@@ -92,13 +107,13 @@ async def migrate_vm(controller: Now, name: str, asked: requests.Migrate) -> dic
 
 
 @router.get("/vms/{name}/migrate/check")
-async def check_migration(controller: Now, name: str) -> dict[str, Any]:
+async def check_migration(controller: Now, name: requests.Part) -> dict[str, Any]:
     """What stands in the way of migrating it, for every host."""
     return await checks.check_migration(controller.world, await controller.world.store.vm(name))
 
 
 @router.get("/vms/{name}/why")
-async def why_vm(controller: Now, name: str, at: float | None = None) -> dict[str, Any]:
+async def why_vm(controller: Now, name: requests.Part, at: requests.Moment | None = None) -> dict[str, Any]:
     """The newest decision about it, or the one in force at a time."""
     vm = await controller.world.store.vm(name)
     found = await controller.world.store.decisions(vm.uuid, before=at)
@@ -119,7 +134,7 @@ def _never_placed(vm: VMRecord, at: float | None) -> str:
 
 
 @router.post("/vms/{name}/{verb}", status_code=202)
-async def poke_vm(controller: Now, name: str, verb: str) -> dict[str, Any]:
+async def poke_vm(controller: Now, name: requests.Part, verb: requests.Part) -> dict[str, Any]:
     """Reboot, reset, pause or resume it."""
     if verb not in POKES:
         raise Usage(f"a VM cannot {verb!r}", hint=f"one of {', '.join(POKES)}")
@@ -128,7 +143,7 @@ async def poke_vm(controller: Now, name: str, verb: str) -> dict[str, Any]:
 
 
 @router.delete("/vms/{name}", status_code=202)
-async def delete_vm(controller: Now, name: str, i_know_it_is_off: str = "") -> dict[str, Any]:
+async def delete_vm(controller: Now, name: requests.Part, i_know_it_is_off: requests.Asked = "") -> dict[str, Any]:
     """Delete it and its disks."""
     vm = await controller.world.store.vm(name)
     check_signature(vm, i_know_it_is_off)

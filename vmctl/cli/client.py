@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from vmctl import errors, lock, paths
+from vmctl import errors, lock, paths, text
 from vmctl.cli import offline
 
 START_LIMIT_S = 30.0
@@ -80,6 +80,7 @@ class Client:
 
     def lines(self, *parts: str) -> Iterator[dict[str, Any]]:
         """GET a stream of JSON lines."""
+        _check(parts)
         if self._offline:
             yield from self._offline.answer("GET", parts, None, {})
             return
@@ -89,6 +90,7 @@ class Client:
                 yield json.loads(line)
 
     def _call(self, method: str, parts: tuple[str, ...], body: Any, query: dict[str, Any]) -> Any:
+        _check(parts)
         if self._offline:
             return self._offline.answer(method, parts, body, query)
         with contextlib.closing(self._connect()) as connection:
@@ -126,6 +128,13 @@ class Client:
         except OSError as err:
             raise errors.ControllerUnreachable(f"no controller answers at {self._path}: {err}") from err
         return connection
+
+
+def _check(parts: tuple[str, ...]) -> None:
+    """What a user typed must not lead to another route. Raises Usage."""
+    for part in parts:
+        if problem := text.bad_part(part):
+            raise errors.Usage(problem)
 
 
 def start_controller(path: Path) -> None:

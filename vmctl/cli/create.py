@@ -8,16 +8,16 @@ import click
 
 from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
-from vmctl.cli.sizes import Label, Size
+from vmctl.cli.sizes import Label, Name, Size
 from vmctl.cli.why import print_placement
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=Name())
 @click.option("--image", required=True, shell_complete=complete.images, help="What its disk is made from.")
-@click.option("--cpus", type=int, default=1, show_default=True, help="vCPUs.")
-@click.option("--memory", type=Size("M"), required=True, help="Memory: 512M, 2G.")
-@click.option("--disk", type=Size("G"), default=0, help="Size of its disk (as large as the image).")
+@click.option("--cpus", type=click.IntRange(1, 1024), default=1, show_default=True, help="vCPUs.")
+@click.option("--memory", type=Size("M", "16M", "64T"), required=True, help="Memory: 512M, 2G.")
+@click.option("--disk", type=Size("G", most="1024T"), default=0, help="Size of its disk (as large as the image).")
 @click.option("--full", is_flag=True, help="Copy the image instead of building on it.")
 @click.option("--host", default="", shell_complete=complete.hosts, help="Leave placement no choice.")
 @click.option("--label", "labels", type=Label(), multiple=True, help="A label that its host must carry.")
@@ -54,6 +54,8 @@ def create(
 
     Example: vmctl create web1 --image debian-12 --cpus 2 --memory 2G --apart web
     """
+    if more["apart_by"] and not more["apart"]:
+        raise click.UsageError("--apart-by says how VMs of an --apart group are kept apart, and none is given")
     client = Client()
     body = {"name": name, "mem_mib": memory >> 20, "disk_bytes": disk, "labels": dict(labels), **more}
     if dry_run:

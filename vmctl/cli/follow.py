@@ -18,17 +18,25 @@ import click
 from vmctl import errors
 from vmctl.cli import output
 from vmctl.cli.client import Client
+from vmctl.cli.sizes import Amount
 
 BAR = 20
 ENDS = ("done", "failed", "cancelled")
 State = dict[str, Any]
 
 
+def patience(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--timeout for commands that wait."""
+    limit = Amount(min=0, min_open=True)
+    return click.option("--timeout", type=limit, metavar="S", help="Stop waiting after so many seconds (exit 6).")(
+        function
+    )
+
+
 def options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--detach and --timeout for commands that start tasks."""
     detach = click.option("--detach", is_flag=True, help="Return at once; print the task's number.")
-    timeout = click.option("--timeout", type=float, metavar="S", help="Stop waiting after so many seconds (exit 6).")
-    return detach(timeout(function))
+    return detach(patience(function))
 
 
 def run(

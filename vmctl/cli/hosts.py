@@ -11,7 +11,7 @@ from vmctl import errors
 from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
 from vmctl.cli.output import mib, share
-from vmctl.cli.sizes import Label
+from vmctl.cli.sizes import Label, Name
 
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
@@ -250,7 +250,7 @@ def _storage_done(task: dict[str, Any]) -> str:
 
 
 @storage.command("add")
-@click.argument("name")
+@click.argument("name", type=Name())
 @click.option("--path", required=True, help="The directory, as every host sees it.")
 @click.option("--lockspace", default="", help="The lock manager's directory (as the doctor found it).")
 @output.option
@@ -314,7 +314,7 @@ def image() -> None:
 
 
 @image.command("add")
-@click.argument("name")
+@click.argument("name", type=Name())
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--kernel", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Boot this kernel directly."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from vmctl import __version__, errors
+from vmctl import __version__, errors, text
 from vmctl.cli import offline
 
 # command -> (module, attribute, one line of help); the module is imported when the command is used
@@ -100,6 +100,7 @@ def cli(context: click.Context, snapshot: Path | None, policy: Path | None) -> N
 def main() -> None:
     """The program: every error becomes a sentence, the next command and an exit code."""
     try:
+        _all_text(sys.argv[1:])
         raise SystemExit(cli(standalone_mode=False, prog_name="vmctl"))  # None, or what a command gave to exit()
     except click.UsageError as err:
         err.show()
@@ -122,6 +123,13 @@ def main() -> None:
     except Exception as err:
         _unexpected(err)
         raise SystemExit(1) from None
+
+
+def _all_text(arguments: list[str]) -> None:
+    """Refuse bytes that are no text before any command makes something of them. Raises Usage."""
+    for argument in arguments:
+        if text.bad_unicode(argument):
+            raise errors.Usage(f"the argument {text.shown(argument)} is not UTF-8", hint="locale, iconv")
 
 
 def complain(err: errors.VmctlError) -> None:

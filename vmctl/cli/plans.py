@@ -9,8 +9,9 @@ import click
 
 from vmctl.cli import follow, output
 from vmctl.cli.client import Client
+from vmctl.cli.sizes import Amount
 
-ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
+ABOVE_ZERO = Amount(min=0, min_open=True)
 
 
 def print_plan(plan: dict[str, Any], form: str) -> None:

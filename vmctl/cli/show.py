@@ -14,6 +14,7 @@ from vmctl import errors
 from vmctl.cli import complete, output
 from vmctl.cli.client import Client
 from vmctl.cli.output import mib, rate, share
+from vmctl.cli.sizes import Amount
 
 
 def _cpu(vm: dict[str, Any]) -> str:
@@ -78,7 +79,7 @@ def show(name: str, form: str) -> None:
 
 @click.command()
 @click.option("--once", is_flag=True, help="Print once and leave.")
-@click.option("--every", type=float, default=2.0, show_default=True, help="Seconds between two looks.")
+@click.option("--every", type=Amount(0.1, 3600), default=2.0, show_default=True, help="Seconds between two looks.")
 @click.option("-o", "--output", "form", type=click.Choice(["table", "wide", "json", "yaml"]), default="table")
 def top(once: bool, every: float, form: str) -> None:
     """Watch hosts and VMs, busiest first.

@@ -26,13 +26,15 @@ def snapshot() -> None:
 
 @snapshot.command("save")
 @click.argument("file", type=PLACE)
-def save(file: Path) -> None:
+@click.option("--force", is_flag=True, help="Even over a file that is there.")
+def save(file: Path, force: bool) -> None:
     """Write the cluster as it is now, and the policy, to FILE.
 
     Then any decision about it can be tried: vmctl --snapshot FILE rebalance --plan
 
     Example: vmctl snapshot save today.json
     """
+    _may_write(file, force)
     found = Client().get("snapshot")
     _write(file, json.dumps(found, indent=1, sort_keys=True) + "\n")
     hosts, vms = len(found["cluster"]["hosts"]), len(found["cluster"]["vms"])
@@ -63,11 +65,13 @@ def _load(source: Path, form: str, utilisation: Path | None) -> tuple[Cluster, P
         return load(offline.read(source))
     from vmctl import ganeti
 
-    beside = utilisation or _beside(source)
-    loads = offline.read(beside) if utilisation or beside.exists() else ""
-    if not loads:
-        click.echo(f"there is no {beside}: nothing is said to be in use", err=True)
-    return ganeti.read(offline.read(source), loads)
+    beside = utilisation or _found_beside(source)
+    if beside is None:
+        places = " or ".join(str(place) for place in _places_beside(source))
+        click.echo(f"there is no {places}: nothing is said to be in use", err=True)
+        return ganeti.read(offline.read(source), "")
+    click.echo(f"what is in use: read from {beside}", err=True)
+    return ganeti.read(offline.read(source), offline.read(beside))
 
 
 def _save(target: Path, form: str, utilisation: Path | None, cluster: Cluster, policy: Policy) -> None:
@@ -91,6 +95,20 @@ def _save(target: Path, form: str, utilisation: Path | None, cluster: Cluster, p
 
 def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.util")
+
+
+def _places_beside(path: Path) -> tuple[Path, ...]:
+    """Where utilisation may be: FILE.data.util, as it is written here, or FILE.util, as Ganeti's examples have it."""
+    return tuple(dict.fromkeys((_beside(path), path.with_suffix(".util"))))
+
+
+def _found_beside(path: Path) -> Path | None:
+    return next((place for place in _places_beside(path) if place.exists()), None)
+
+
+def _may_write(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise errors.Refused(f"{path} is there already", hint="another name, or --force: it is written over")
 
 
 def _write(path: Path, text: str) -> None:

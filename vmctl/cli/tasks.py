@@ -10,6 +10,8 @@ import click
 from vmctl.cli import follow, output
 from vmctl.cli.client import Client
 
+NUMBER = click.IntRange(1, 2**63 - 1)
+
 
 @click.group()
 def task() -> None:
@@ -23,7 +25,7 @@ def _took(t: dict[str, Any]) -> str:
 
 
 @task.command("list")
-@click.option("--most", type=int, default=20, show_default=True)
+@click.option("--most", type=click.IntRange(1, 500), default=20, show_default=True)
 @output.option
 def list_tasks(most: int, form: str) -> None:
     """List the newest tasks.
@@ -43,7 +45,7 @@ def list_tasks(most: int, form: str) -> None:
 
 
 @task.command("show")
-@click.argument("number", type=int)
+@click.argument("number", type=NUMBER)
 @output.option
 def show(number: int, form: str) -> None:
     """Show one task with its log.
@@ -66,9 +68,9 @@ def show(number: int, form: str) -> None:
 
 
 @task.command("attach")
-@click.argument("numbers", type=int, nargs=-1, required=True)
+@click.argument("numbers", type=NUMBER, nargs=-1, required=True)
 @output.option
-@click.option("--timeout", type=float, metavar="S", help="Stop waiting after so many seconds (exit 6).")
+@follow.patience
 def attach(numbers: tuple[int, ...], form: str, timeout: float | None) -> None:
     """Follow tasks to their end.
 
@@ -88,7 +90,7 @@ def _outcome(t: dict[str, Any]) -> str:
 
 
 @task.command("cancel")
-@click.argument("numbers", type=int, nargs=-1, required=True)
+@click.argument("numbers", type=NUMBER, nargs=-1, required=True)
 def cancel(numbers: tuple[int, ...]) -> None:
     """Ask tasks to stop; a migration then leaves its VM where it is.
 
@@ -101,7 +103,7 @@ def cancel(numbers: tuple[int, ...]) -> None:
 
 @click.command()
 @click.option("--follow", "go_on", is_flag=True, help="Wait for new ones.")
-@click.option("--most", type=int, default=30, show_default=True)
+@click.option("--most", type=click.IntRange(1, 500), default=30, show_default=True)
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table")
 def events(go_on: bool, most: int, form: str) -> None:
     """What happened, one sentence each.

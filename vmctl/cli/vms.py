@@ -11,6 +11,7 @@ import click
 from vmctl import errors
 from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
+from vmctl.cli.sizes import Amount
 from vmctl.cli.why import print_placement
 
 SIGNED = click.option(
@@ -109,7 +110,9 @@ def start(
 @click.command()
 @NAMES
 @click.option("--force", is_flag=True, help="Pull the plug instead of asking the guest.")
-@click.option("--shutdown-timeout", type=float, default=0.0, help="How long the guest may take, in seconds (120).")
+@click.option(
+    "--shutdown-timeout", type=Amount(0, 7 * 86400), default=0.0, help="How long the guest may take, in seconds (120)."
+)
 @SIGNED
 @output.option
 @follow.options

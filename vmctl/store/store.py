@@ -120,6 +120,15 @@ class Store:
         async with database.session(self._engine) as db:
             await db.execute(update(table).where(column == key).values(**database.columns(values)))
 
+    async def label_host(self, name: str, labels: dict[str, str]) -> dict[str, str]:
+        """Set some labels of a host, take away those that are empty, and return all it has. Raises NotFound."""
+        async with database.session(self._engine) as db:
+            row = await db.get(HostRow, name)
+            if row is None:
+                raise missing("host", name)
+            row.labels = {key: value for key, value in (row.labels | labels).items() if value}
+            return row.labels
+
     async def remove(self, kind: type[Any], key: Any) -> None:
         """Forget one record."""
         column = next(iter(TABLES[kind].__table__.primary_key))  # type: ignore[attr-defined]
