@@ -94,6 +94,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "typing_extensions": ("vmctl.guests.report",),
     "guest_agent": ("vmctl.guests",),
     "uvicorn": ("vmctl.api",),
+    "h11": ("vmctl.api.connections",),
     "apscheduler": ("vmctl.schedules",),
     "click": ("vmctl.cli",),
     "rich": ("vmctl.cli",),

@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from vmctl import config
 from vmctl.api.app import make_app
+from vmctl.api.connections import Patient
 from vmctl.errors import Refused, Usage
 
 log = logging.getLogger("vmctl.api")
@@ -102,7 +103,9 @@ class _Server(uvicorn.Server):
 async def _run(app: FastAPI, sock: socket.socket) -> None:
     """Start the controller, and listen only then: who can connect is answered."""
     server = _Server(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, lifespan="off")
+        uvicorn.Config(
+            app, http=Patient, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, lifespan="off"
+        )
     )
     main = asyncio.current_task()
     assert main is not None
