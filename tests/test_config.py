@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import FrozenInstanceError
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from vmctl.config import Settings, changed_policy, load
+from vmctl.config import RANGES, Settings, _check, changed_policy, load
 from vmctl.errors import Usage
 from vmctl.model import Policy
 
@@ -104,3 +106,53 @@ def test_a_table_of_numbers() -> None:
     assert found == {"gold": 1.0, "silver": 2.5} and type(found["gold"]) is float
     with pytest.raises(Usage, match=r"class_overcommit: gold must be like 0\.0"):
         changed_policy(Policy(), "class_overcommit = {gold = 'much'}", "a file")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sample_period_s = 0", "sample_period_s must be from 0.1 to 3600, not 0.0"),
+        ("sample_period_s = nan", "sample_period_s must be from 0.1 to 3600, not nan"),
+        ("sample_period_s = inf", "not inf"),
+        ("[timeouts]\nshutdown_s = -1", "timeouts: shutdown_s must be from 0.1 to 86400, not -1.0"),
+        ("[timeouts]\nssh_keepalive_count = 0", "timeouts: ssh_keepalive_count must be from 1 to 100, not 0"),
+        ("[policy]\ncpu_overcommit = 0", "policy: cpu_overcommit must be from 0.01 to 1000, not 0.0"),
+        ("[policy]\nmem_overcommit = nan", "policy: mem_overcommit must be from 0.01 to 100, not nan"),
+        ("[policy]\nmin_gain = -4", "policy: min_gain must be from 0 to 1000, not -4.0"),
+        ("[policy]\nmax_moves = 0", "policy: max_moves must be at least 1, not 0"),
+        ("[policy]\nclass_overcommit = {gold = 0}", "policy: class_overcommit: gold must be from 0.01"),
+        ("[policy]\ndowntime_ms = [100, 0]", "policy: downtime_ms must be from 1 to 60000, not 0"),
+        ("[policy]\ndowntime_ms = [300, 100]", "policy: downtime_ms must rise, step by step"),
+        ("[health]\nheal_budget = -1", "health: heal_budget must be from 0 to 1000, not -1"),
+        ("[ledger]\nrows_per_machine = 99999999999", "ledger: rows_per_machine must be from 1"),
+    ],
+)
+def test_a_number_out_of_its_range_is_named_with_file_key_and_range(tmp_path: Path, text: str, words: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(Usage) as caught:
+        load(path)
+    assert words in caught.value.message and str(path) in caught.value.message
+
+
+def numbers(kind: type[Any]) -> set[str]:
+    return {
+        field.name
+        for field in dataclasses.fields(kind)
+        if isinstance(value := getattr(kind(), field.name), int | float | tuple | dict) and not isinstance(value, bool)
+    }
+
+
+@pytest.mark.parametrize("kind", RANGES)
+def test_every_number_has_a_range_and_its_default_is_in_it(kind: type[Any]) -> None:
+    assert numbers(kind) == set(RANGES[kind])
+    for key, limits in RANGES[kind].items():
+        _check(getattr(kind(), key), limits, key)
+
+
+def test_no_group_of_settings_is_without_ranges() -> None:
+    groups = {
+        type(value)
+        for f in dataclasses.fields(Settings)
+        if dataclasses.is_dataclass(value := getattr(Settings(), f.name))
+    }
+    assert groups | {Settings} == set(RANGES)

@@ -105,6 +105,7 @@ def test_a_job_at_night_runs_once_a_day_when_clocks_change(month: int) -> None:
         *("", "* * * *", "* * * * * *", "@daily", "hello", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *"),
         *("* * * * 8", "* * * * -1", "* * * * 1-8", "* * * * 5-1", "* * * * x", "* * * * monday", "* * * * mon/"),
         *("* * * * */0", "* * * * */x", "*/0 * * * *", "a * * * *", "* * * * ,", "* * * * 1-", "* * * * mon-xyz"),
+        *("0 3 31 2 *", "0 3 30 feb *", "0 3 31 4,6,9,11 *"),
     ],
 )
 def test_what_is_no_schedule_is_refused_with_an_example(bad: str) -> None:
@@ -125,3 +126,10 @@ def test_any_text_is_a_schedule_or_a_usage_error(text: str) -> None:
 def test_what_the_controller_does_by_itself_is_well_formed() -> None:
     assert [f"{at:%H:%M}" for at in fires(schedules.PRUNE_CRON, 2)] == ["00:17", "01:17"]
     assert [f"{at:%d %H:%M}" for at in fires(schedules.DOCTOR_CRON, 2)] == ["01 04:23", "02 04:23"]
+
+
+def test_the_next_run_is_in_the_future_and_text_that_is_none_has_none() -> None:
+    found = schedules.next_run("* * * * *")
+    assert found is not None and 0 < found - datetime.now(UTC).timestamp() <= 60
+    assert schedules.next_run("0 3 29 2 *") is not None, "once in four years is not never"
+    assert schedules.next_run("0 3 31 2 *") is None and schedules.next_run("nonsense") is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +44,76 @@ class Settings:
     ledger: LedgerPolicy = field(default_factory=LedgerPolicy)
 
 
+Range = tuple[float, float]
+ABOVE_ZERO, SHARE, WEIGHT, YEAR_S = 0.001, (0.0, 1000.0), (0.0, 1000.0), 366 * 86400.0
+PERIOD: Range = (0.1, 86400.0)
+# The range of every number, ends included. A number that is none (nan) is in no range.
+RANGES: dict[type[Any], dict[str, Range]] = {
+    Settings: {"sample_period_s": (0.1, 3600.0)},
+    Timeouts: {
+        "ssh_connect_s": PERIOD,
+        "ssh_keepalive_s": PERIOD,
+        "ssh_keepalive_count": (1, 100),
+        "command_s": PERIOD,
+        "libvirt_s": PERIOD,
+        "libvirt_keepalive_s": (1, 3600),
+        "shutdown_s": PERIOD,
+        "no_progress_s": PERIOD,
+    },
+    Policy: {
+        "cpu_overcommit": (0.01, 1000.0),
+        "class_overcommit": (0.01, 1000.0),
+        "mem_overcommit": (0.01, 100.0),
+        "mem_reserve_mib": (0, 64 << 20),
+        "vm_overhead_mib": (0, 1 << 20),
+        "new_vm_cpu": (0.0, 1024.0),
+        "weight_cpu": WEIGHT,
+        "weight_mem": WEIGHT,
+        "weight_promised": WEIGHT,
+        "weight_vcpus": WEIGHT,
+        "weight_disk": WEIGHT,
+        "weight_net": WEIGHT,
+        "weight_overload": WEIGHT,
+        "weight_stall": WEIGHT,
+        "weight_groups": WEIGHT,
+        "overload_above": (0.01, 10.0),
+        "max_age_s": (1.0, 86400.0),
+        "min_imbalance": SHARE,
+        "min_gain": SHARE,
+        "price_per_move": SHARE,
+        "price_per_minute": SHARE,
+        "link_mib_s": (0.1, 1e6),
+        "cooldown_s": (0.0, YEAR_S),
+        "max_moves": (1, inf),
+        "max_gib": (ABOVE_ZERO, inf),
+        "max_minutes": (ABOVE_ZERO, inf),
+        "effort": (0.01, 100.0),
+        "max_outgoing": (1, 100),
+        "max_incoming": (1, 100),
+        "downtime_ms": (1, 60_000),
+        "stall_s": PERIOD,
+        "no_progress_s": PERIOD,
+    },
+    HealthPolicy: {
+        "silent_after_s": PERIOD,
+        "hung_after_s": PERIOD,
+        "heal_after_s": (0.0, YEAR_S),
+        "heal_between_s": (1.0, YEAR_S),
+        "heal_budget": (0, 1000),
+        "heal_window_s": (1.0, YEAR_S),
+    },
+    LedgerPolicy: {
+        "days": (0.01, 3660.0),
+        "rows_per_machine": (1, 10_000_000),
+        "most_processes": (1, 100_000),
+        "short_s": (0.0, 86400.0),
+        "short_pictures": (0, 1000),
+        "silence_s": PERIOD,
+        "write_every_s": (1.0, 86400.0),
+    },
+}
+
+
 def load(path: Path | None = None) -> Settings:
     """Read vmctl.toml. Unknown keys are errors (`Usage`): a misspelt setting must not be silently ignored."""
     path = path or paths.config_dir() / "vmctl.toml"
@@ -73,6 +144,8 @@ def _fill(record: Record, values: dict[str, Any], where: str) -> Record:
         if key not in known:
             raise Usage(f"{where}: unknown setting {key!r}", hint=f"known here: {', '.join(sorted(known))}")
         changes[key] = _like(known[key], value, f"{where}: {key}")
+        if key in (ranges := RANGES.get(type(record), {})):
+            _check(changes[key], ranges[key], f"{where}: {key}")
     return dataclasses.replace(record, **changes)  # type: ignore[type-var]
 
 
@@ -88,3 +161,20 @@ def _like(old: Any, value: Any, where: str) -> Any:
     if type(old) is not type(value):
         raise Usage(f"{where} must be like {old!r}, not {value!r}")
     return value
+
+
+def _check(value: Any, limits: Range, where: str) -> None:
+    """Refuse a number, or one of several, that nobody can mean. Raises Usage."""
+    least, most = limits
+    named = value.items() if isinstance(value, dict) else [("", number) for number in _several(value)]
+    for name, number in named:
+        if not least <= number <= most:
+            which = f"{where}: {name}" if name else where
+            allowed = f"from {least:g} to {most:g}" if most < inf else f"at least {least:g}"
+            raise Usage(f"{which} must be {allowed}, not {number!r}")
+    if isinstance(value, tuple) and list(value) != sorted(value):
+        raise Usage(f"{where} must rise, step by step, not {list(value)!r}")
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)

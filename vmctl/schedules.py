@@ -6,11 +6,14 @@ are turned into names first. Times are UTC: a job at 02:30 then runs once a day 
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
 import time
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.combining import OrTrigger
@@ -20,8 +23,10 @@ from vmctl.act import plans
 from vmctl.errors import Usage
 from vmctl.records import Schedule
 from vmctl.tasks import Tasks
+from vmctl.walls import wall
 from vmctl.world import World
 
+log = logging.getLogger("vmctl.schedules")
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MODES = ("advise", "act")
 JOBS = ("rebalance",)
@@ -29,14 +34,31 @@ PRUNE_CRON, DOCTOR_CRON = "17 * * * *", "23 4 * * *"
 
 
 def trigger(cron: str) -> BaseTrigger:
-    """A trigger for five fields of cron text. Raises Usage."""
+    """A trigger for five fields of cron text. Raises Usage, also for a date that never comes."""
     fields = cron.split()
     if len(fields) != 5:
         raise Usage(f"{cron!r} is not a schedule: five fields are needed", hint='for example "*/10 * * * *"')
     try:
-        return _trigger(*fields)
+        made = _trigger(*fields)
     except (ValueError, IndexError) as err:
         raise Usage(f"{cron!r} is not a schedule: {err}", hint='for example "*/10 * * * *"') from err
+    if _next(made) is None:
+        raise Usage(f"{cron!r} is not a schedule: that date never comes", hint='for example "*/10 * * * *"')
+    return made
+
+
+def next_run(cron: str) -> float | None:
+    """When a schedule comes next, in UTC seconds; None for text that is none."""
+    try:
+        found = _next(trigger(cron))
+    except Usage:
+        return None
+    return found.timestamp() if found else None
+
+
+def _next(made: BaseTrigger) -> datetime | None:
+    found: datetime | None = made.get_next_fire_time(None, datetime.now(UTC))
+    return found
 
 
 def _trigger(minute: str, hour: str, day: str, month: str, weekday: str) -> BaseTrigger:
@@ -82,7 +104,8 @@ class Scheduler:
         self._clock.add_job(self._prune, trigger(PRUNE_CRON), id="prune")
         self._clock.add_job(self._doctor, trigger(DOCTOR_CRON), id="doctor")
         for schedule in await self._world.store.all(Schedule):
-            self._arm(schedule)
+            with wall(log, f"the schedule of {schedule.name}"):  # an earlier version took dates that never come
+                self._arm(schedule)
         self._clock.start()
 
     def close(self) -> None:
@@ -106,7 +129,8 @@ class Scheduler:
         """Take a schedule away. Raises NotFound."""
         await self._world.store.get(Schedule, name)
         await self._world.store.remove(Schedule, name)
-        self._clock.remove_job(f"schedule {name}")
+        with contextlib.suppress(JobLookupError):  # it was never armed
+            self._clock.remove_job(f"schedule {name}")
 
     def _arm(self, schedule: Schedule) -> None:
         self._clock.add_job(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -50,10 +51,19 @@ async def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         await running
 
 
+async def hear(reader: asyncio.StreamReader) -> bytes:
+    """All that comes until the connection ends, in whichever way."""
+    heard = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(1 << 16):
+            heard += piece
+    return heard
+
+
 async def talk(path: str, *pieces: bytes, pause_s: float = 0.0) -> bytes:
     """What a client hears until it is sent away."""
     reader, writer = await asyncio.open_unix_connection(path)
-    hearing = asyncio.create_task(reader.read())
+    hearing = asyncio.create_task(hear(reader))
     for piece in pieces:
         if not hearing.done():
             writer.write(piece)

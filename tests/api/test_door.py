@@ -16,7 +16,8 @@ from vmctl.api import limits, views
 from vmctl.api.requests import MOST_NUMBER
 from vmctl.errors import NotFound
 from vmctl.model import Spec
-from vmctl.records import DecisionRecord, Event, HostRecord, Task, VMRecord
+from vmctl.records import DecisionRecord, Event, HostRecord, Schedule, Task, VMRecord
+from vmctl.schedules import Scheduler
 
 VM = "11111111-2222-3333-4444-555555555555"
 LIBRARY = ("pydantic", "Input should", "Value error", "String should", "Field required", "Extra inputs", "Traceback")
@@ -202,6 +203,17 @@ async def test_a_record_that_cannot_be_shown_hides_no_other() -> None:
     shown = views.each([Event("k", "a", "ok", 1.0), Event("k", "b", "x", 1.0), Event("k", "c", "ok", 1.0)], view)
     assert [row.get("left") for row in shown] == [1.0, None, 1.0]
     assert "cannot be shown" in shown[1]["broken"]
+
+
+async def test_a_schedule_that_never_comes_keeps_no_controller_from_starting(server: Server) -> None:
+    store, scheduler = server.controller.world.store, server.controller.scheduler
+    await store.put(Schedule("rebalance", "0 3 31 2 *", "advise"))
+    scheduler.close()
+    await Scheduler(server.controller.world, server.controller.tasks).start()
+    (shown,) = await server.get("schedules")
+    assert (shown["cron"], shown["next_run"]) == ("0 3 31 2 *", None)
+    await scheduler.remove("rebalance")
+    assert await server.get("schedules") == []
 
 
 # -- reading changes nothing

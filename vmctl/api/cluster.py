@@ -25,6 +25,7 @@ from vmctl.hosts.history import PERIODS_S
 from vmctl.model import Budget
 from vmctl.observe import observe
 from vmctl.records import HostRecord, Schedule, Task
+from vmctl.schedules import next_run
 from vmctl.sizes import parse
 from vmctl.tasks import as_json
 
@@ -147,13 +148,17 @@ async def events(controller: Now, after: requests.After = 0, most: requests.Most
 @router.get("/schedules")
 async def schedules(controller: Now) -> list[dict[str, Any]]:
     """What runs by the clock."""
-    return views.each(await controller.world.store.all(Schedule), asdict)
+    return views.each(await controller.world.store.all(Schedule), _schedule)
+
+
+def _schedule(schedule: Schedule) -> dict[str, Any]:
+    return asdict(schedule) | {"next_run": next_run(schedule.cron)}
 
 
 @router.put("/schedules/{name}")
 async def set_schedule(controller: Now, name: requests.Part, asked: requests.ScheduleSet) -> dict[str, Any]:
     """Schedule a job."""
-    return asdict(await controller.scheduler.set(name, asked.cron, asked.mode))
+    return _schedule(await controller.scheduler.set(name, asked.cron, asked.mode))
 
 
 @router.delete("/schedules/{name}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from vmctl.cli import follow, output
+from vmctl.cli import follow, output, times
 from vmctl.cli.client import Client
 from vmctl.cli.sizes import Amount
 
@@ -113,7 +113,7 @@ def set_schedule(name: str, cron: str, mode: str) -> None:
     Example: vmctl schedule set rebalance "*/10 * * * *" --mode act
     """
     found = Client().put("schedules", name, body={"cron": cron, "mode": mode})
-    output.say(f"{name}: {found['cron']} ({found['mode']})")
+    output.say(f"{name}: {found['cron']} ({found['mode']}), next at {times.shown(found['next_run'])} UTC")
 
 
 @schedule.command("list")
@@ -128,6 +128,7 @@ def list_schedules(form: str) -> None:
         ("CRON", lambda s: s["cron"]),
         ("MODE", lambda s: s["mode"]),
         ("LAST RUN", lambda s: f"{output.ago(time.time() - s['last_run'])} ago" if s["last_run"] else "never"),
+        ("NEXT RUN (UTC)", lambda s: times.shown(s["next_run"]) if s["next_run"] else "never"),
         ("RESULT", lambda s: s["last_result"]),
     )
     output.rows(
