@@ -138,6 +138,7 @@ class Create(Request):
     bridge: MaybeName = ""
     agent_port: Literal["virtio", "isa"] = "virtio"
     no_start: bool = False
+    autostart: bool = True
 
     @model_validator(mode="after")
     def _groups(self) -> Self:
@@ -170,6 +171,12 @@ class Migrate(Request):
 
     to: MaybeName = ""
     cold: bool = False
+
+
+class Autostart(Request):
+    """Whether it is started again after its host's reboot."""
+
+    on: bool
 
 
 class Heal(Request):

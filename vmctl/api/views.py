@@ -41,7 +41,7 @@ def host(world: World, record: HostRecord, seen: Host, cluster: Cluster) -> dict
     promised = sum(vm.spec.mem_mib + world.policy.vm_overhead_mib for vm in vms)
     return {
         "name": seen.name,
-        "state": str(seen.state) + (", draining" if seen.draining else ""),
+        "state": str(seen.state) + _draining(seen, cluster),
         "why": seen.why_not or (seen.no_lock and f"gets no VMs: {seen.no_lock}"),
         "address": record.address,
         "cpus": seen.cpus,
@@ -62,6 +62,13 @@ def host(world: World, record: HostRecord, seen: Host, cluster: Cluster) -> dict
     }
 
 
+def _draining(seen: Host, cluster: Cluster) -> str:
+    if not seen.draining:
+        return ""
+    there = cluster.on(seen.name) or any(vm.defined_on == seen.name for vm in cluster.vms)
+    return ", draining" if there else ", drained"
+
+
 def vm(world: World, record: VMRecord, seen: VM) -> dict[str, Any]:
     """One VM."""
     spec, load = record.spec, seen.load
@@ -77,6 +84,10 @@ def vm(world: World, record: VMRecord, seen: VM) -> dict[str, Any]:
         "last_host": record.last_host,
         "may_run_on": sorted(record.may_run_on),
         "moving_to": seen.moving_to,
+        "wanted": record.wanted,
+        "autostart": record.autostart,
+        "differs": record.drift,
+        "stays": record.stuck,
         "why": record.why,
         "cpus": spec.cpus,
         "mem_mib": spec.mem_mib,

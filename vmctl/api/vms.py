@@ -142,6 +142,14 @@ async def poke_vm(controller: Now, name: requests.Part, verb: requests.Part) -> 
     return await submit(controller, verb, vm.name, vm=vm.uuid)
 
 
+@router.put("/vms/{name}/autostart")
+async def set_autostart(controller: Now, name: str, asked: requests.Autostart) -> dict[str, Any]:
+    """Whether it is started again after its host's reboot."""
+    vm = await controller.world.store.vm(name)
+    await controller.world.store.change(VMRecord, vm.uuid, autostart=asked.on)
+    return {"vm": vm.name, "autostart": asked.on}
+
+
 @router.delete("/vms/{name}", status_code=202)
 async def delete_vm(controller: Now, name: requests.Part, i_know_it_is_off: requests.Asked = "") -> dict[str, Any]:
     """Delete it and its disks."""

@@ -36,6 +36,7 @@ from vmctl.cli.why import print_placement
     "--agent-port", type=click.Choice(["virtio", "isa"]), default="virtio", help="isa: guests without virtio."
 )
 @click.option("--no-start", is_flag=True, help="Only make it.")
+@click.option("--autostart/--no-autostart", default=True, help="Start it again after its host's reboot (yes).")
 @click.option("--dry-run", is_flag=True, help="Show the best three hosts, and why.")
 @output.option
 @follow.options

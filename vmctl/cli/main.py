@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "pause": ("vms", "pause", "Stop the CPUs of VMs."),
     "resume": ("vms", "resume", "Let paused VMs go on."),
     "delete": ("vms", "delete", "Delete stopped VMs and their disks."),
+    "autostart": ("vms", "autostart", "Say whether a VM is started again after its host's reboot."),
     "migrate": ("migrate", "migrate", "Move a running VM to another host."),
     "list": ("show", "list_vms", "List VMs."),
     "show": ("show", "show", "Show one VM."),

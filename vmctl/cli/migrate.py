@@ -26,7 +26,7 @@ def migrate(name: str, to: str, cold: bool, check: bool, form: str, detach: bool
     """
     client = Client()
     if check:
-        _check(client.get("vms", name, "migrate", "check"), form)
+        _check(client.get("vms", name, "migrate", "check"), form, cold)
         return
     task = client.post("vms", name, "migrate", body={"to": to, "cold": cold})
     follow.run(client, [task], form, done, detach=detach, timeout=timeout)
@@ -41,14 +41,17 @@ def done(task: dict[str, Any]) -> str:
     return f"{r['vm']} runs on {r['host']} (was on {r['source']}); {took}; checked: {', '.join(r['checked'])}"
 
 
-def _check(found: dict[str, Any], form: str) -> None:
+def _check(found: dict[str, Any], form: str, cold: bool) -> None:
+    kind, movable = ("cold_blockers", "cold_movable") if cold else ("blockers", "movable")
     if form not in ("table", "wide"):
         output.data(found, form)
     else:
         for row in found["hosts"]:
-            verdict = "can take it" if not row["blockers"] else "cannot"
+            verdict = "can take it" if not row[kind] else "cannot"
             print(f"{output.style(row['host'], bold=True)}  {verdict}")
-            for blocker in row["blockers"]:
+            for blocker in row[kind]:
                 print(f"  {output.clean(blocker)}")
-    if not found["movable"]:
-        raise errors.Refused(f"no host can take {found['vm']} now")
+        for why in [] if cold else [*found["cold"], *(f"{d['what']}  -> {d['mend']}" for d in found["differs"])]:
+            print(f"not cold: {output.clean(why)}")
+    if not found[movable]:
+        raise errors.Refused(f"no host can take {found['vm']} now{' by a cold move' if cold else ''}")

@@ -77,11 +77,19 @@ def _each(
 @NAMES
 @click.option("--host", default="", shell_complete=complete.hosts, help="Leave placement no choice.")
 @click.option("--dry-run", is_flag=True, help="Show the best three hosts, and why.")
+@click.option("--as-registered", is_flag=True, help="Also where it was changed on its host: the change is lost.")
 @SIGNED
 @output.option
 @follow.options
 def start(
-    names: tuple[str, ...], host: str, dry_run: bool, signed: bool, form: str, detach: bool, timeout: float
+    names: tuple[str, ...],
+    host: str,
+    dry_run: bool,
+    as_registered: bool,
+    signed: bool,
+    form: str,
+    detach: bool,
+    timeout: float,
 ) -> None:
     """Start VMs where placement says.
 
@@ -93,9 +101,10 @@ def start(
         return
 
     typed = _sign(names, signed)
+    body = {"host": host, "as_registered": as_registered}
 
     def call(client: Client, name: str) -> Any:
-        return client.post("vms", name, "start", body={"host": host, "i_know_it_is_off": typed.get(name, "")})
+        return client.post("vms", name, "start", body=body | {"i_know_it_is_off": typed.get(name, "")})
 
     _each(
         names,
@@ -183,3 +192,20 @@ def delete(names: tuple[str, ...], yes: bool, signed: bool, form: str, detach: b
         return client.delete("vms", name, i_know_it_is_off=typed.get(name))
 
     _each(names, form, call, lambda t: f"{t['subject']} is deleted", detach, timeout)
+
+
+@click.command()
+@click.argument("name", shell_complete=complete.vms)
+@click.argument("state", type=click.Choice(["on", "off"]))
+@output.option
+def autostart(name: str, state: str, form: str) -> None:
+    """Say whether a VM is started again after its host's reboot.
+
+    Example: vmctl autostart web1 off
+    """
+    found = Client().put("vms", name, "autostart", body={"on": state == "on"})
+    if form in ("json", "yaml"):
+        output.data(found, form)
+    else:
+        will = "is started again" if found["autostart"] else "stays off"
+        output.say(found["vm"] if form == "name" else f"{found['vm']} {will} after its host's reboot")
