@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmctl.act import disks
-from vmctl.act.power import storage_of
+from vmctl.act.disks import storage_of
 from vmctl.act.whereabouts import prove_off
 from vmctl.errors import Refused
 from vmctl.records import VMRecord

@@ -7,8 +7,10 @@ nothing lies in wait under it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from vmctl import specjson
@@ -17,7 +19,8 @@ from vmctl.errors import HostError, Refused
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
 from vmctl.model import Disk, Spec
-from vmctl.records import Image, Storage
+from vmctl.records import Image, Storage, VMRecord
+from vmctl.world import World
 
 log = logging.getLogger("vmctl.disks")
 MIB = 1 << 20
@@ -101,6 +104,18 @@ async def remove_key(link: HostLink, storage: Storage, uuid: str) -> None:
         await link.virt.delete_volume(storage.lockspace, uuid)
 
 
+async def remove_locks(link: HostLink, storage: Storage, uuid: str, paths: Iterable[str]) -> None:
+    """Take away the key of a VM that is off, and the lock files of disks that are its own (virtlockd's, by hash)."""
+    await remove_key(link, storage, uuid)
+    for path in paths if storage.lockspace else ():
+        await link.virt.delete_volume(storage.lockspace, hashlib.sha256(path.encode()).hexdigest())
+
+
+async def storage_of(world: World, vm: VMRecord) -> Storage | None:
+    """The storage that holds the VM's lease."""
+    return await world.store.find(Storage, vm.lease_storage) if vm.lease_storage else None
+
+
 async def remove(link: HostLink, storage: Storage, spec: Spec) -> list[str]:
     """Delete the VM's disks, its specification and its key; what of it lies elsewhere or is not its own is left.
 
@@ -117,7 +132,8 @@ async def remove(link: HostLink, storage: Storage, spec: Spec) -> list[str]:
     name = beside(spec)
     if name and (spec.uuid in name or await _is_its_own(link, storage, name, spec.uuid)):
         await link.virt.delete_volume(storage.path, name)
-    await remove_key(link, storage, spec.uuid)
+    own = [disk.path for disk in spec.disks if disk.path not in left]
+    await remove_locks(link, storage, spec.uuid, own)
     return left
 
 

@@ -15,8 +15,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from vmctl.act import coldmove, definitions, power
+from vmctl.act import coldmove, definitions
 from vmctl.act.conclude import QUIET_S, conclude
+from vmctl.act.disks import storage_of
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.promise import check_again, promise, refuse_stuck
 from vmctl.act.whereabouts import home
@@ -79,7 +80,7 @@ async def _live(
     began = time.monotonic()
     async with contextlib.AsyncExitStack() as stack:
         try:
-            storage = await power.storage_of(world, vm)
+            storage = await storage_of(world, vm)
             offered = await source.ssh.offer(socket, target.socket)
             stack.push_async_callback(_withdraw, offered)  # when all is read: nobody waits for it
             job.stage("copying")

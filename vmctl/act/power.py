@@ -9,6 +9,8 @@ from typing import Any
 
 from vmctl.act import disks, record
 from vmctl.act.definitions import learn, refuse_drift
+from vmctl.act.disks import storage_of
+from vmctl.act.leaked import after_stop, explained
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.whereabouts import Answer, ask, check_signature, home, prove_off
 from vmctl.decide.outcome import Sight
@@ -74,11 +76,6 @@ async def measured(world: World) -> Cluster:
         await asyncio.sleep(0.1)
 
 
-async def storage_of(world: World, vm: VMRecord) -> Storage | None:
-    """The storage that holds the VM's lease."""
-    return await world.store.find(Storage, vm.lease_storage) if vm.lease_storage else None
-
-
 def xml_for(vm: VMRecord, link: HostLink, storage: Storage | None) -> str:
     """The domain XML to start the VM with on this host."""
     if vm.adopted:
@@ -113,7 +110,8 @@ async def launch(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:
         answer = await look_after(world, vm, host, wait_for_it=isinstance(err, NoAnswer))
         if answer.sight is Sight.GONE:
             await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
-            raise explain_start(vm, host, err) from err
+            said = explain_start(vm, host, err)
+            raise (await explained(world, vm, host, said) if isinstance(said, Refused) else said) from err
     return await world.store.lease(vm, host, PowerState.RUNNING, wanted="running", drift=[])
 
 
@@ -253,6 +251,7 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
     )  # from now on, an end of its guest is what was asked for
     await halt(link, vm, job, force=bool(job.args.get("force")), limit_s=limit)
     await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,))
+    await after_stop(world, vm, link)
     await world.tell("stopped", vm.name, f"{vm.name} was stopped on {link.name}", job.task.who)
     return {"vm": vm.name, "host": link.name}
 
