@@ -46,6 +46,8 @@ class FakeHost:
         self.later: list[Callable[[], None]] = []  # what happens meanwhile: one thing after each look
         self.virt = self
         self.compares = True  # CPUs
+        self.free = 1 << 30  # bytes of its storage
+        self.loses_writes = False
         self.cpus: dict[str, bool] = {}
 
     def shows(self, power: PowerState | None, **more: Any) -> None:
@@ -105,13 +107,21 @@ class FakeHost:
         self._answers("delete_volume")
         self.files.pop(f"{pool_path}/{name}", None)
 
-    async def upload(self, pool_path: str, name: str, chunks: Iterable[bytes]) -> None:
+    async def upload(self, pool_path: str, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False) -> None:
         self._answers("upload")
-        self.files[f"{pool_path}/{name}"] = b"".join(chunks)
+        data = b"".join(bytes(piece) if isinstance(piece, int) else piece for piece in pieces)
+        self.files[f"{pool_path}/{name}"] = bytes(len(data)) if self.loses_writes else data
 
-    async def download(self, pool_path: str, name: str, most: int) -> bytes:
+    async def download(self, pool_path: str, name: str, most: int, offset: int = 0) -> bytes:
         self._answers("download")
-        return self.files[f"{pool_path}/{name}"][:most]
+        return self.files[f"{pool_path}/{name}"][offset : offset + most]
+
+    async def drop_pools_below(self, path: str) -> None:
+        self._answers("drop_pools_below")
+
+    async def pool_free(self, path: str) -> tuple[int, int]:
+        self._answers("pool_free")
+        return 1 << 40, self.free
 
     async def run(self, argv: Sequence[str]) -> Ran:
         """Which of the files is not there; all else is done."""

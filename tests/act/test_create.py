@@ -51,7 +51,7 @@ def life(monkeypatch: pytest.MonkeyPatch) -> Life:
 def picture(tmp_path: Path) -> Iterator[str]:
     """An image's file."""
     path = tmp_path / "twin.raw"
-    path.write_bytes(b"x" * 4096)
+    path.write_bytes(bytes(510) + b"\x55\xaa" + b"x" * 3584)
     yield str(path)
 
 
@@ -190,6 +190,35 @@ async def test_an_upload_that_fails_takes_away_what_it_made(
     shared.failing[call] = error
     assert await to_its_end(world, storage.image_add, await add(world, picture)) == error.message
     assert await world.store.find(Image, "twin") is None
+    await agree(world, shared)
+
+
+async def test_a_storage_without_room_is_told_as_full(world: World, shared: FakeHost, picture: str) -> None:
+    shared.free = 100
+    said = await to_its_end(world, storage.image_add, await add(world, picture))
+    assert said == "storage main is full: twin.raw needs 4096 bytes, 100 bytes are free"
+    await agree(world, shared)
+    shared.free, shared.failing["upload"] = 1 << 30, LibvirtError("cannot write: No space left on device")
+    said = await to_its_end(world, storage.image_add, await add(world, picture))
+    assert said == "storage main is full: twin.raw needs 4096 bytes, 0 bytes are free"
+    await agree(world, shared)
+
+
+async def test_what_does_not_read_back_is_not_registered(world: World, shared: FakeHost, picture: str) -> None:
+    """A write that nobody said had failed: all zeros."""
+    shared.loses_writes = True
+    said = await to_its_end(world, storage.image_add, await add(world, picture))
+    assert "does not read back from kvm1 as it was written" in said
+    assert await world.store.find(Image, "twin") is None
+    await agree(world, shared)
+
+
+async def test_what_is_no_image_makes_nothing(world: World, shared: FakeHost, tmp_path: Path, picture: str) -> None:
+    (tmp_path / "page.qcow2").write_text("<html>404 Not Found</html>")
+    job = await new_job(world, "image add", "page", name="page", file=str(tmp_path / "page.qcow2"))
+    assert "is a web page, no disk image" in await to_its_end(world, storage.image_add, job)
+    job = await new_job(world, "image add", "twin", name="twin", file=picture, initrd=picture)
+    assert await to_its_end(world, storage.image_add, job) == "an initrd is nothing without its kernel"
     await agree(world, shared)
 
 

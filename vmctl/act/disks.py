@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 
 from vmctl import specjson
 from vmctl.act.made import Made
-from vmctl.errors import HostError, Refused
+from vmctl.errors import HostError, LibvirtError, Refused
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
 from vmctl.model import Disk, Spec
@@ -33,26 +33,39 @@ def pool_name(storage: Storage) -> str:
 
 
 def disk_name(name: str, uuid: str) -> str:
-    """The file of a new VM's disk."""
-    return f"vm-{name}-{uuid}.qcow2"
+    """The file of a new VM's disk, in a folder of the VM's own: a damaged file there harms no other VM."""
+    return f"vm-{name}-{uuid}/disk.qcow2"
+
+
+def name_in(storage: Storage, path: str) -> str:
+    """How a file is called below a storage's directory; empty for one that lies elsewhere."""
+    file = PurePosixPath(path)
+    return str(file.relative_to(storage.path)) if file.is_relative_to(storage.path) and ".." not in file.parts else ""
 
 
 def beside(spec: Spec) -> str:
     """The file of its specification, beside its first disk; empty for a VM without disks."""
-    return PurePosixPath(spec.disks[0].path).stem + ".json" if spec.disks else ""
+    if not spec.disks:
+        return ""
+    path = PurePosixPath(spec.disks[0].path)
+    own = f"{path.parent.name}/" if spec.uuid in path.parent.name else ""
+    return f"{own}{path.stem}.json"
 
 
 async def ensure(link: HostLink, storage: Storage) -> None:
-    """Make sure that the host has pools over the storage and its lockspace."""
-    await link.virt.ensure_pool(pool_name(storage), storage.path)
+    """Make sure that the host has a pool over the lockspace, if it can; over files of ours there is one when needed."""
     if storage.lockspace:
-        await link.virt.ensure_pool(f"{pool_name(storage)}-lockspace", storage.lockspace)
+        try:
+            await link.virt.ensure_pool(f"{pool_name(storage)}-lockspace", storage.lockspace)
+        except LibvirtError as err:
+            log.warning("%s", err.message)
 
 
 async def forget(link: HostLink, storage: Storage) -> None:
     """Take our pools away again; what others made stays."""
     await link.virt.drop_pool(pool_name(storage))
     await link.virt.drop_pool(f"{pool_name(storage)}-lockspace")
+    await link.virt.drop_pools_below(storage.path)
 
 
 def check_size(image: Image, size_bytes: int) -> None:
@@ -98,6 +111,17 @@ async def make_key(link: HostLink, storage: Storage, uuid: str) -> None:
         await link.virt.create_volume(storage.lockspace, domainxml.volume(uuid, "raw", 0))
 
 
+async def look_for_key(link: HostLink, storage: Storage, uuid: str) -> None:
+    """Make the VM's key again where somebody took it; a lockspace that cannot be listed is no reason not to start.
+
+    Whether the key is there is then seen by virtlockd: it refuses a start without it.
+    """
+    try:
+        await make_key(link, storage, uuid)
+    except LibvirtError as err:
+        log.warning("the key of %s is not looked for: %s", uuid, err.message)
+
+
 async def remove_key(link: HostLink, storage: Storage, uuid: str) -> None:
     """Take the VM's key out of the lockspace; its name is the VM's UUID, so it is nobody else's."""
     if storage.lockspace:
@@ -124,9 +148,9 @@ async def remove(link: HostLink, storage: Storage, spec: Spec) -> list[str]:
     await ensure(link, storage)
     left = []
     for disk in spec.disks:
-        path = PurePosixPath(disk.path)
-        if disk.storage == storage.name and str(path.parent) == storage.path:
-            await link.virt.delete_volume(storage.path, path.name)
+        file = name_in(storage, disk.path)
+        if disk.storage == storage.name and file and ("/" not in file or spec.uuid in file.split("/")[0]):
+            await link.virt.delete_volume(storage.path, file)
         else:
             left.append(disk.path)
     name = beside(spec)

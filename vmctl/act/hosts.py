@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vmctl.act import disks, storage
+from vmctl.act import disks, proof
 from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable, VmctlError
 from vmctl.hosts import address, doctor
 from vmctl.hosts.doctor import Check
@@ -151,11 +151,12 @@ class Hosts:
         for candidate in sound:
             candidate.checks += await self._network(candidate, [link for link in links if link is not candidate.link])
         for kept in await self._world.store.all(Storage):
-            verdict = await storage.prove(kept, links)
+            found = await proof.prove(kept, links)
             for candidate in sound:
-                wrong = verdict[candidate.record.name]
-                check = Check(f"storage {kept.name}", doctor.WARN if wrong else doctor.OK, wrong or "shared, proven")
-                candidate.checks.append(check)
+                finding = found.findings[candidate.record.name]
+                verdict = doctor.OK if finding.state is proof.State.GOOD else doctor.WARN
+                text = finding.text or "shared, proven"
+                candidate.checks.append(Check(f"storage {kept.name}", verdict, text, finding.hint))
 
     async def _network(self, candidate: Candidate, others: list[HostLink]) -> list[Check]:
         """Every host must reach every other host's migration ports, both ways; one line when they do."""
@@ -239,14 +240,13 @@ class Hosts:
         candidate.checks.append(check)
         others = [other for _, other in sorted(self._world.links.items()) if other.online and other is not link]
         if space:
-            proof = doctor.prove_lock(space, (others or [link])[0], link)
-            candidate.checks.append(await doctor.guard("lock", proof))
+            held = doctor.prove_lock(space, (others or [link])[0], link)
+            candidate.checks.append(await doctor.guard("lock", held))
         candidate.checks += await self._network(candidate, others)
         await self._remember_size(link)
         for kept in await self._world.store.all(Storage):
-            wrong = (await storage.prove(kept, [*others[:1], link]))[name]
-            text = wrong or f"{kept.path} shared, proven"
-            candidate.checks.append(Check(f"storage {kept.name}", doctor.FAIL if wrong else doctor.OK, text))
+            finding = (await proof.prove(kept, [*others[:1], link])).findings[name]
+            candidate.checks.append(_storage_check(kept, name, finding))
         return candidate.checks
 
     async def remove(self, job: Job) -> dict[str, Any]:
@@ -276,6 +276,15 @@ class Hosts:
         words += [f"may still run there: {', '.join(kept_on)}"] * bool(kept_on)
         await world.tell("host", name, "; ".join(words), job.task.who)
         return {"host": name, "forgotten": forgotten, "may_still_run": kept_on}
+
+
+def _storage_check(kept: Storage, host: str, finding: proof.Finding) -> Check:
+    """Only what is proven to be wrong is a failure, and a storage that was never this host's cannot fail it."""
+    name, ours = f"storage {kept.name}", host in kept.hosts
+    if finding.state is proof.State.GOOD:
+        return Check(name, doctor.OK, f"{kept.path} shared, proven")
+    bad = finding.state is proof.State.WRONG or (finding.state is proof.State.ABSENT and ours)
+    return Check(name, doctor.FAIL if bad else doctor.WARN, finding.text, finding.hint)
 
 
 def _size(size: tuple[int, int] | None) -> dict[str, Any]:

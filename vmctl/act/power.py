@@ -120,7 +120,7 @@ async def _prepare(world: World, vm: VMRecord, link: HostLink) -> str:
     storage = await storage_of(world, vm)
     if storage is not None and not vm.adopted:
         await disks.ensure(link, storage)
-        await disks.make_key(link, storage, vm.uuid)
+        await disks.look_for_key(link, storage, vm.uuid)
     xml = xml_for(vm, link, storage)
     await refuse_lacking(world, link, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not started")
     return xml

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import posixpath
 import secrets
 import time
 from collections.abc import Iterator
@@ -10,59 +12,42 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from vmctl import imagefile
 from vmctl.act import disks
 from vmctl.act.made import Made
-from vmctl.errors import HostError, NotFound, Refused, Usage, VmctlError
-from vmctl.hosts import domainxml
+from vmctl.act.proof import Proof, State, is_full, prove
+from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refused, Usage, VmctlError
+from vmctl.hosts import doctor, domainxml
 from vmctl.hosts.link import HostLink
 from vmctl.model import bad_name
-from vmctl.records import HostRecord, Image, Storage, VMRecord
+from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
-
-CHUNK = 1 << 20
-
-
-async def prove(storage: Storage, links: list[HostLink]) -> dict[str, str]:
-    """Write a random file from each host and read it on all others: host -> what is wrong there, or empty."""
-    verdict = {link.name: "" for link in links}
-    token = secrets.token_hex(16).encode()
-    name = f".vmctl-probe-{secrets.token_hex(6)}"
-    writer: HostLink | None = None
-    for link in links:
-        try:
-            await disks.ensure(link, storage)
-            if writer is None:
-                await link.virt.create_volume(storage.path, domainxml.volume(name, "raw", len(token)))
-                await link.virt.upload(storage.path, name, [token])
-                writer = link
-            elif await link.virt.download(storage.path, name, len(token)) != token:
-                verdict[link.name] = f"reads something else than {writer.name} wrote"
-            else:  # and the other way round: what this host writes, the first must read
-                await link.virt.upload(storage.path, name, [token[::-1]])
-                if await writer.virt.download(storage.path, name, len(token)) != token[::-1]:
-                    verdict[link.name] = f"{writer.name} does not see what it writes"
-                await writer.virt.upload(storage.path, name, [token])
-        except VmctlError as err:
-            verdict[link.name] = err.message
-    if writer is not None:
-        await writer.virt.delete_volume(storage.path, name)
-    return verdict
 
 
 async def add(world: World, job: Job) -> dict[str, Any]:
     """Task: register a shared directory, proven from every host that answers."""
-    name, path = job.args["name"], job.args["path"].rstrip("/") or "/"
+    name, path = job.args["name"], clean_path(job.args["path"])
     if (problem := bad_name(name)) is not None:
         raise Usage(problem)
-    if not path.startswith("/"):
-        raise Usage(f"{path!r} is not an absolute path", hint="give the directory's path as the hosts see it")
-    if await world.store.find(Storage, name) is not None:
-        raise Refused(f"there is already a storage {name!r}", hint="vmctl storage list")
+    for kept in await world.store.all(Storage):
+        if name == kept.name:
+            raise Refused(f"there is already a storage {name!r}", hint="vmctl storage list")
+        if path == kept.path:
+            raise Refused(f"{path} is storage {kept.name} already", hint=f"vmctl storage check {kept.name}")
     lockspace = job.args.get("lockspace") or await _lockspace(world)
     storage = Storage(name, path, time.time(), lockspace)
     job.show(text="writing and reading back from every host")
-    return await _prove_and_keep(world, storage)
+    return await _prove_and_keep(world, storage, new=True)
+
+
+def clean_path(text: str) -> str:
+    """A directory as it is compared and kept: absolute, with single slashes. Raises Usage."""
+    if not text.startswith("/") or "\0" in text or "\n" in text:
+        raise Usage(f"{text!r} is not an absolute path", hint="give the directory's path as the hosts see it")
+    if {".", ".."} & set(text.split("/")):
+        raise Usage(f"{text!r} has . or .. in it", hint=f"--path {posixpath.normpath(text)}, if you mean that")
+    return "/" + "/".join(part for part in text.split("/") if part)
 
 
 async def _lockspace(world: World) -> str:
@@ -75,30 +60,75 @@ async def _lockspace(world: World) -> str:
 
 async def check(world: World, job: Job) -> dict[str, Any]:
     """Task: prove a storage again, from every host that answers."""
-    return await _prove_and_keep(world, await world.store.get(Storage, job.args["name"]))
+    return await _prove_and_keep(world, await world.store.get(Storage, job.args["name"]), new=False)
 
 
-async def _prove_and_keep(world: World, storage: Storage) -> dict[str, Any]:
+async def _prove_and_keep(world: World, storage: Storage, *, new: bool) -> dict[str, Any]:
+    """Only what was seen to be wrong takes a proof away; a new storage is registered when nothing is."""
     links = [link for _, link in sorted(world.links.items()) if link.online]
     if not links:
         raise NotFound("there is no host that answers", hint="vmctl host add NAME...")
-    verdict = await prove(storage, links)
-    good = [name for name, wrong in verdict.items() if not wrong]
-    lines = tuple(f"{name}: {wrong}" for name, wrong in verdict.items() if wrong)
-    if not good:
-        raise Refused(f"no host can use {storage.path}", lines=lines)
-    silent = [name for name in storage.hosts if name not in verdict]  # a host that is away keeps its old proof
-    storage = replace(storage, hosts=sorted({*good, *silent}))
+    proof = await prove(storage, links)
+    good, wrong = proof.of(State.GOOD), proof.of(State.WRONG)
+    if new:
+        await _refuse_new(world, storage, proof)
+    elif not good and not storage.hosts:
+        raise Refused(f"no host can use {storage.path}", lines=proof.lines)
+    # a host that is away, or from which nothing could be learnt, keeps its old proof
+    lost = {*wrong, *proof.of(State.ABSENT)}
+    storage = replace(storage, hosts=sorted({*good, *(name for name in storage.hosts if name not in lost)}))
     await world.store.put(storage)
-    capacity, free = await world.any_online(good).virt.pool_free(storage.path)
+    if good:
+        await _remember(world, storage, proof)
     return {
         "storage": storage.name,
         "path": storage.path,
         "hosts": storage.hosts,
-        "problems": list(lines),
-        "capacity_bytes": capacity,
-        "free_bytes": free,
+        "problems": list(proof.lines),
+        "capacity_bytes": proof.capacity,
+        "free_bytes": proof.free,
     }
+
+
+async def _refuse_new(world: World, storage: Storage, proof: Proof) -> None:
+    """Refuse what is not one directory wherever it is there, and what has another path besides."""
+    if proof.of(State.WRONG):
+        raise Refused(
+            f"{storage.path} is not one directory that all hosts share; nothing was registered", lines=proof.lines
+        )
+    if not proof.of(State.GOOD):
+        raise Refused(f"no host can use {storage.path}; nothing was registered", lines=proof.lines)
+    name, mount = next(iter(proof.mounts.items()))
+    if mount.real and mount.real != storage.path:
+        raise Refused(f"{storage.path} is a link to {mount.real} on {name}", hint=f"--path {mount.real}")
+
+
+async def _remember(world: World, storage: Storage, proof: Proof) -> None:
+    """What it was proven to do, for `storage show`."""
+    before = await proven(world, storage.name)
+    now = time.time()
+    hosts = {name: at for name, at in before.get("hosts", {}).items() if name in storage.hosts}
+    hosts |= dict.fromkeys(proof.of(State.GOOD), now)
+    mount = proof.mounts[proof.of(State.GOOD)[0]]
+    known = before | {"hosts": hosts, "mount": str(mount), "kind": mount.kind}
+    known |= await _locks(world, storage, proof.of(State.GOOD)) or {}
+    await world.store.put(Setting(f"proof/{storage.name}", json.dumps(known)))
+
+
+async def _locks(world: World, storage: Storage, hosts: list[str]) -> dict[str, Any] | None:
+    """Whether a lease held on one host is refused on another; None where that cannot be tried."""
+    if len(hosts) < 2 or not storage.lockspace:
+        return None
+    first, second = (world.online(name) for name in hosts[:2])
+    check = await doctor.guard("lock", doctor.prove_lock(storage.lockspace, first, second))
+    return {"locks": {"verdict": check.verdict, "text": check.text, "at": time.time()}}
+
+
+async def proven(world: World, name: str) -> dict[str, Any]:
+    """What a storage was proven to do, and when; empty where that was before it was written down."""
+    kept = await world.store.find(Setting, f"proof/{name}")
+    found: dict[str, Any] = json.loads(kept.value) if kept is not None else {}
+    return found
 
 
 async def remove(world: World, job: Job) -> dict[str, Any]:
@@ -112,20 +142,20 @@ async def remove(world: World, job: Job) -> dict[str, Any]:
         if link.online:
             await disks.forget(link, storage)
     await world.store.remove(Storage, storage.name)
+    await world.store.remove(Setting, f"proof/{storage.name}")
     return {"storage": storage.name}
 
 
 # -- images
 
 
-def read_chunks(path: Path, job: Job) -> Iterator[bytes]:
-    """A file in pieces, with progress."""
+def with_progress(path: Path, job: Job) -> Iterator[bytes | int]:
+    """A file in pieces, holes as holes; the job shows how far it is."""
     total, done = max(1, path.stat().st_size), 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            yield chunk
-            done += len(chunk)
-            job.progress = {"percent": round(100 * done / total, 1), "text": f"uploading {path.name}"}
+    for piece in imagefile.pieces(path):
+        yield piece
+        done += piece if isinstance(piece, int) else len(piece)
+        job.progress = {"percent": round(100 * done / total, 1), "text": f"uploading {path.name}"}
 
 
 async def image_add(world: World, job: Job) -> dict[str, Any]:
@@ -140,14 +170,17 @@ async def image_add(world: World, job: Job) -> dict[str, Any]:
     storage = await _storage(world, job.args.get("storage") or "")
     link = world.any_online(storage.hosts)
     await disks.ensure(link, storage)
-    format_, size = await asyncio.to_thread(inspect, Path(job.args["file"]))
+    if job.args.get("initrd") and not job.args.get("kernel"):
+        raise Usage("an initrd is nothing without its kernel", hint="--kernel FILE --initrd FILE")
+    image_file = await asyncio.to_thread(imagefile.inspect, Path(job.args["file"]))
+    format_, size = image_file.format, image_file.size_bytes
     token = secrets.token_hex(8)
     await job.note("uploading", storage=storage.name)
     made, paths = Made(job, storage), {}
     try:
-        for part, suffix in (("file", format_), ("kernel", "kernel"), ("initrd", "initrd")):
+        for part, suffix in (("file", f"disk.{format_}"), ("kernel", "kernel"), ("initrd", "initrd")):
             if source := job.args.get(part):
-                paths[part] = await _upload(link, storage, Path(source), f"image-{name}-{token}.{suffix}", job, made)
+                paths[part] = await _upload(world, storage, Path(source), f"image-{name}-{token}/{suffix}", job, made)
         image = Image(
             name,
             storage.name,
@@ -189,7 +222,7 @@ async def _finish_image(world: World, job: Job) -> dict[str, Any]:
     """A controller died in an upload: an image that is registered is done, anything else is undone."""
     storage = await world.store.get(Storage, job.journal["storage"])
     image = await world.store.find(Image, job.args["name"])
-    if image is not None and image.path.rpartition("/")[2] in Made(job, storage).names:
+    if image is not None and disks.name_in(storage, image.path) in Made(job, storage).names:
         return _added(image)
     await world.wait_any_online(storage.hosts)
     await _undo_image(world, job, storage)
@@ -207,27 +240,60 @@ async def _storage(world: World, name: str) -> Storage:
     raise Usage("there are several storages: say which", hint=f"--storage {'|'.join(s.name for s in found)}")
 
 
-async def _upload(link: HostLink, storage: Storage, source: Path, volume: str, job: Job, made: Made) -> str:
+async def _upload(world: World, storage: Storage, source: Path, volume: str, job: Job, made: Made) -> str:
+    """Put a file on the storage as it is, and read it back. Raises Refused where there is no room for it."""
+    link = world.any_online(storage.hosts)
     size = (await asyncio.to_thread(source.stat)).st_size
-    async with made.making(f"uploading {source.name}", volume):
-        path = await link.virt.create_volume(storage.path, domainxml.volume(volume, "raw", size))
-    await link.virt.upload(storage.path, volume, read_chunks(source, job))
+    need = await asyncio.to_thread(lambda: sum(length for _, length in imagefile.extents(source)))
+    try:
+        async with made.making(f"uploading {source.name}", volume):
+            path = await link.virt.create_volume(storage.path, domainxml.volume(volume, "raw", size))
+        await _check_room(link, storage, volume, source, need)
+        await link.virt.upload(storage.path, volume, with_progress(source, job), sparse=True)
+    except LibvirtError as err:
+        if not is_full(err.message):
+            raise
+        raise _full(storage, source, need, 0) from err
+    await _read_back(world, link, storage, source, volume)
     return path
 
 
-def inspect(path: Path) -> tuple[str, int]:
-    """An image file's (format, virtual size in bytes), from its own header. Refused when it leans on other files."""
-    if not path.is_file():
-        raise NotFound(f"there is no file {path}")
-    with path.open("rb") as file:
-        head = file.read(104)
-    if head[:4] != b"QFI\xfb":
-        return "raw", path.stat().st_size
-    if int.from_bytes(head[8:16], "big"):
-        raise Refused(f"{path} needs a backing file", hint=f"qemu-img convert -O qcow2 {path} flat.qcow2")
-    if int.from_bytes(head[4:8], "big") >= 3 and int.from_bytes(head[72:80], "big") & 4:
-        raise Refused(f"{path} keeps its data in another file", hint=f"qemu-img convert -O qcow2 {path} flat.qcow2")
-    return "qcow2", int.from_bytes(head[24:32], "big")
+async def _check_room(link: HostLink, storage: Storage, volume: str, source: Path, need: int) -> None:
+    free = await _free(link, storage, volume)
+    if free < need:
+        raise _full(storage, source, need, free)
+
+
+async def _free(link: HostLink, storage: Storage, volume: str) -> int:
+    folder = volume.rpartition("/")[0]
+    return (await link.virt.pool_free(f"{storage.path}/{folder}"))[1]
+
+
+def _full(storage: Storage, source: Path, need: int, free: int) -> Refused:
+    return Refused(
+        f"storage {storage.name} is full: {source.name} needs {need} bytes, {free} bytes are free",
+        hint=f"make room in {storage.path}",
+    )
+
+
+async def _read_back(world: World, link: HostLink, storage: Storage, source: Path, volume: str) -> None:
+    """What was written is read on another host, where there is one: what only this one's cache holds is not there."""
+    others = [
+        one for name, one in sorted(world.links.items()) if one.online and name in storage.hosts and one is not link
+    ]
+    reader = others[0] if others else link
+    samples = imagefile.samples(source)
+    while (sample := await asyncio.to_thread(next, samples, None)) is not None:
+        at, data = sample
+        if await reader.virt.download(storage.path, volume, len(data), at) == data:
+            continue
+        free = await _free(link, storage, volume)
+        if free < len(data):
+            raise _full(storage, source, at + len(data), free)
+        raise CommandFailed(
+            f"{source.name} on {storage.name} does not read back from {reader.name} as it was written (byte {at})",
+            hint=f"vmctl storage check {storage.name}",
+        )
 
 
 async def image_remove(world: World, job: Job) -> dict[str, Any]:
@@ -246,7 +312,7 @@ async def image_remove(world: World, job: Job) -> dict[str, Any]:
         link = await world.wait_any_online(storage.hosts)
         await disks.ensure(link, storage)
         for path in filter(None, (image.path, image.kernel, image.initrd)):
-            await link.virt.delete_volume(storage.path, path.rsplit("/", 1)[-1])
+            await link.virt.delete_volume(storage.path, disks.name_in(storage, path))
     except HostError:
         await world.store.insert(image)
         raise

@@ -304,6 +304,14 @@ def volume(name: str, format_: str, capacity_bytes: int, backing: tuple[str, str
     return _write(node)
 
 
+def renamed(volume_xml: str, name: str) -> str:
+    """The same volume under another name."""
+    node = parse(volume_xml)
+    for found in node.iter("name"):
+        found.text = name
+    return _write(node)
+
+
 def probe(uuid: str, name: str, accel: str, lockspace: str, key: str) -> str:
     """A VM of 1 MiB that does nothing but hold a lease: it proves that the lock manager guards between hosts."""
     domain = ET.Element("domain", type=accel)

@@ -9,11 +9,22 @@ from vmctl.hosts.virt.connection import DomainEvent
 from vmctl.hosts.virt.console import Console, Consoles
 from vmctl.hosts.virt.domains import ASLEEP, LEFT_OVER, About, Domains, DomainSeen, Shown
 from vmctl.hosts.virt.migration import JobProgress, Migrations
-from vmctl.hosts.virt.pools import Pools
+from vmctl.hosts.virt.pools import GONE, Pools
 
 
 class Virt(Domains, Migrations, Pools, Consoles):
     """One host's libvirt through a local unix socket (forwarded over the host's SSH connection)."""
 
 
-__all__ = ["ASLEEP", "LEFT_OVER", "About", "Console", "DomainEvent", "DomainSeen", "JobProgress", "Shown", "Virt"]
+__all__ = [
+    "ASLEEP",
+    "GONE",
+    "LEFT_OVER",
+    "About",
+    "Console",
+    "DomainEvent",
+    "DomainSeen",
+    "JobProgress",
+    "Shown",
+    "Virt",
+]

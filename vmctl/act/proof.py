@@ -1,0 +1,226 @@
+"""Is a directory one and the same on several hosts? Proven by writing on each and reading on the others.
+
+What speaks against a host is told from what only keeps us from knowing: a full storage or a host that is slow takes no
+proof away. Each probe is a folder of its own with its time in its name, so one that a killed controller left is known.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vmctl.errors import HostError, LibvirtError, NoAnswer, Unreachable, VmctlError
+from vmctl.hosts import domainxml, mounts
+from vmctl.hosts.link import HostLink
+from vmctl.hosts.mounts import Mount
+from vmctl.hosts.virt import GONE
+from vmctl.records import Storage
+
+log = logging.getLogger("vmctl.proof")
+SIZE = 4096
+STALE_S = 600.0
+FILE = "probe"
+NO_SPACE = ("No space left", "Disk quota exceeded")
+
+
+class State(StrEnum):
+    """What is known of a storage on a host."""
+
+    GOOD = "good"
+    WRONG = "wrong"  # proven not to be the same directory, or not to show what others write
+    ABSENT = "absent"  # there is no such directory
+    UNKNOWN = "unknown"  # full, or no answer
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was seen on one host; `text` is empty for a good one."""
+
+    state: State
+    text: str = ""
+    hint: str = ""
+
+
+@dataclass(slots=True)
+class Proof:
+    """What was seen on all of them."""
+
+    findings: dict[str, Finding] = field(default_factory=dict)
+    mounts: dict[str, Mount] = field(default_factory=dict)
+    capacity: int = 0
+    free: int = 0
+
+    def of(self, state: State) -> list[str]:
+        """The hosts in that state."""
+        return [name for name, found in self.findings.items() if found.state is state]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One line for each host of which something is to be said."""
+        return tuple(
+            f"{name}: {found.text}" + (f"  -> {found.hint}" if found.hint else "")
+            for name, found in self.findings.items()
+            if found.state is not State.GOOD
+        )
+
+
+async def prove(storage: Storage, links: list[HostLink]) -> Proof:
+    """Look at the storage from every host. Raises nothing that one host is the cause of."""
+    proof = Proof()
+    there = [link for link in links if await _is_there(storage, link, proof)]
+    if there:
+        await _remove_stale(storage, there[0])
+    folder = f".vmctl-probe-{int(time.time())}-{secrets.token_hex(4)}"
+    probe = _Probe(storage, f"{folder}/{FILE}", proof)
+    try:
+        for link in there:
+            proof.findings[link.name] = await probe.look(link)
+        await probe.measure(f"{storage.path}/{folder}")
+    finally:
+        await probe.remove()
+    return proof
+
+
+async def _is_there(storage: Storage, link: HostLink, proof: Proof) -> bool:
+    try:
+        mount = await link.ask(mounts.look(storage.path))
+    except VmctlError as err:
+        proof.findings[link.name] = Finding(State.UNKNOWN, err.message, err.hint)
+        return False
+    if mount is None:
+        proof.findings[link.name] = Finding(
+            State.ABSENT, f"there is no directory {storage.path}", "is it mounted there?"
+        )
+        return False
+    proof.mounts[link.name] = mount
+    return True
+
+
+async def _remove_stale(storage: Storage, link: HostLink) -> None:
+    """Probes that are older than any check takes are a dead controller's."""
+    try:
+        for folder in await link.ask(mounts.probes(storage.path)):
+            if time.time() - int(folder.split("-")[2]) > STALE_S:
+                await link.virt.delete_volume(storage.path, f"{folder}/{FILE}")
+    except HostError as err:
+        log.info("old probes of %s are left: %s", storage.name, err.message)
+
+
+def is_full(message: str) -> bool:
+    """Whether a host says that there is no room."""
+    return any(words in message for words in NO_SPACE)
+
+
+class _Probe:
+    """One file that is written by the first host and read and written by the others in turn."""
+
+    def __init__(self, storage: Storage, name: str, proof: Proof) -> None:
+        self._storage = storage
+        self._name = name
+        self._proof = proof
+        self._writer: HostLink | None = None
+        self._made: list[HostLink] = []
+        self._text = b""
+
+    async def look(self, link: HostLink) -> Finding:
+        """What one more host shows."""
+        try:
+            if self._writer is None:
+                return await self._begin(link)
+            return await self._compare(self._writer, link)
+        except (NoAnswer, Unreachable) as err:
+            return Finding(State.UNKNOWN, err.message, err.hint)
+        except VmctlError as err:
+            return await self._full(link) if is_full(err.message) else Finding(State.WRONG, err.message, err.hint)
+
+    async def _begin(self, link: HostLink) -> Finding:
+        path = self._storage.path
+        self._made.append(link)
+        await link.virt.create_volume(path, domainxml.volume(self._name, "raw", SIZE))
+        await self._write(link)
+        if await self._read(link) != self._text:
+            if await self._is_full(link):
+                return await self._full(link)
+            return Finding(State.WRONG, "does not read back what it wrote itself")
+        self._writer = link
+        return Finding(State.GOOD)
+
+    async def _compare(self, writer: HostLink, link: HostLink) -> Finding:
+        """Both ways, each time over what the other one has just read: a cache shows itself by the old contents."""
+        try:
+            if await self._read(link) != self._text:
+                return await self._unlike(writer, link, f"reads something else than {writer.name} wrote")
+        except LibvirtError as err:
+            if err.code_number not in GONE:
+                raise
+            return self._another(writer, link)
+        for author, reader in ((link, writer), (writer, link)):
+            before = self._text
+            await self._write(author)
+            seen = await self._read(reader)
+            if seen == before:
+                return self._stale(author, reader)
+            if seen != self._text:
+                return await self._unlike(writer, link, f"{reader.name} does not see what {author.name} writes")
+        return Finding(State.GOOD)
+
+    def _another(self, writer: HostLink, link: HostLink) -> Finding:
+        here, there = self._proof.mounts[link.name], self._proof.mounts[writer.name]
+        path = self._storage.path
+        if (here.kind, here.source) != (there.kind, there.source):
+            text = f"{path} is another directory than on {writer.name}: {here}, there {there}"
+            return Finding(State.WRONG, text, f"on {link.name}: mount {path} as on {writer.name}")
+        return Finding(State.WRONG, f"{path} is another directory than on {writer.name}: both have {here} of their own")
+
+    def _stale(self, author: HostLink, reader: HostLink) -> Finding:
+        mount = self._proof.mounts[reader.name]
+        text = (
+            f"{reader.name} goes on reading what a file held before {author.name} wrote it: its mount ({mount}) caches"
+        )
+        return Finding(State.WRONG, text, f"{mount.cure}, on every host; then restart virtlockd and libvirtd there")
+
+    async def _unlike(self, writer: HostLink, link: HostLink, text: str) -> Finding:
+        if await self._is_full(link) or await self._is_full(writer):
+            return await self._full(link)
+        return Finding(State.WRONG, text)
+
+    async def _is_full(self, link: HostLink) -> bool:
+        _, free = await link.virt.pool_free(self._folder)
+        return free < 2 * SIZE
+
+    async def _full(self, link: HostLink) -> Finding:
+        try:
+            free = f"{(await link.virt.pool_free(self._folder))[1]} bytes free"
+        except HostError:
+            free = "no space left"
+        return Finding(State.UNKNOWN, f"the storage is full ({free}), so nothing can be proven", "make room on it")
+
+    @property
+    def _folder(self) -> str:
+        return f"{self._storage.path}/{self._name.partition('/')[0]}"
+
+    async def _write(self, link: HostLink) -> None:
+        self._text = secrets.token_bytes(SIZE)
+        await link.virt.upload(self._storage.path, self._name, [self._text])
+
+    async def _read(self, link: HostLink) -> bytes:
+        return await link.virt.download(self._storage.path, self._name, SIZE)
+
+    async def measure(self, folder: str) -> None:
+        """Its size, from a host that can use it."""
+        if self._writer is not None:
+            try:
+                self._proof.capacity, self._proof.free = await self._writer.virt.pool_free(folder)
+            except HostError as err:
+                log.info("%s is not measured: %s", self._storage.name, err.message)
+
+    async def remove(self) -> None:
+        """Leave nothing behind, whatever happened; each host that made a file of its own removes it."""
+        for link in self._made:
+            try:
+                await link.virt.delete_volume(self._storage.path, self._name)
+            except VmctlError as err:
+                log.info("the probe %s is left for the next check: %s", self._name, err.message)
