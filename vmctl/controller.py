@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vmctl import config, lock, paths
-from vmctl.act import create, delete, hosts, leases, migrate, plans, poke, power, storage
+from vmctl.act import create, delete, hosts, leases, lockfree, migrate, plans, poke, power, storage
 from vmctl.act.health import Healths
 from vmctl.act.presence import follow_host, keep_boot
 from vmctl.act.reconcile import reconcile
@@ -99,6 +99,7 @@ class Controller:
             "renew lease": leases.renew,
             "storage add": storage.add,
             "storage check": storage.check,
+            "storage measure": lockfree.measure,
             "storage remove": storage.remove,
             "image add": storage.image_add,
             "image remove": storage.image_remove,

@@ -110,7 +110,8 @@ async def _remember(world: World, storage: Storage, proof: Proof) -> None:
     hosts = {name: at for name, at in before.get("hosts", {}).items() if name in storage.hosts}
     hosts |= dict.fromkeys(proof.of(State.GOOD), now)
     mount = proof.mounts[proof.of(State.GOOD)[0]]
-    known = before | {"hosts": hosts, "mount": str(mount), "kind": mount.kind}
+    size = {"capacity": proof.capacity, "free": proof.free}
+    known = before | size | {"hosts": hosts, "mount": str(mount), "kind": mount.kind}
     known |= await _locks(world, storage, proof.of(State.GOOD)) or {}
     await world.store.put(Setting(f"proof/{storage.name}", json.dumps(known)))
 

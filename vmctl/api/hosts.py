@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from vmctl.act import plans
+from vmctl.act import plans, storage
 from vmctl.api import requests, views
 from vmctl.api.shared import Now, submit
 from vmctl.controller import Controller
@@ -109,11 +109,25 @@ async def add_storage(controller: Now, asked: requests.StorageAdd) -> dict[str, 
     return await submit(controller, "storage add", asked.name, **asked.model_dump())
 
 
+@router.get("/storages/{name}")
+async def show_storage(controller: Now, name: requests.Part) -> dict[str, Any]:
+    """One storage, and what it was proven to do."""
+    kept = await controller.world.store.get(Storage, name)
+    return asdict(kept) | {"proven": await storage.proven(controller.world, name)}
+
+
 @router.post("/storages/{name}/check", status_code=202)
 async def check_storage(controller: Now, name: requests.Part) -> dict[str, Any]:
     """Prove it again."""
     await controller.world.store.get(Storage, name)
     return await submit(controller, "storage check", name, name=name)
+
+
+@router.post("/storages/{name}/measure", status_code=202)
+async def measure_storage(controller: Now, name: requests.Part, asked: requests.StorageMeasure) -> dict[str, Any]:
+    """Measure how long after a host's loss its locks become free."""
+    await controller.world.store.get(Storage, name)
+    return await submit(controller, "storage measure", name, name=name, host=asked.host)
 
 
 @router.delete("/storages/{name}", status_code=202)

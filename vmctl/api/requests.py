@@ -99,6 +99,12 @@ class StorageAdd(Request):
     lockspace: str = ""
 
 
+class StorageMeasure(Request):
+    """The host that will be cut off."""
+
+    host: str
+
+
 class ImageAdd(Request):
     """Files as the controller's own file system has them."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from vmctl import errors
-from vmctl.cli import complete, follow, output
+from vmctl.cli import complete, follow, output, storages
 from vmctl.cli.client import Client
 from vmctl.cli.output import mib, share
 from vmctl.cli.sizes import Label, Name
@@ -241,11 +241,19 @@ def storage() -> None:
     """Shared storage: add, list, check."""
 
 
+storage.add_command(storages.storage_show)
+storage.add_command(storages.storage_measure)
+
+
+def _bytes(count: float) -> str:
+    return mib(count / 2**20)
+
+
 def _storage_done(task: dict[str, Any]) -> str:
     result = task["result"]
     for problem in result["problems"]:
         output.say(f"  not usable from {problem}")
-    size = f"{result['free_bytes'] / 2**30:.0f} of {result['capacity_bytes'] / 2**30:.0f} GiB free"
+    size = f"{_bytes(result['free_bytes'])} of {_bytes(result['capacity_bytes'])} free"
     return f"storage {result['storage']} at {result['path']}: shared by {', '.join(result['hosts'])}, {size}"
 
 
@@ -292,7 +300,9 @@ def storage_check(name: str, form: str, detach: bool, timeout: float) -> None:
     """
     client = Client()
     task = client.post("storages", name, "check")
-    follow.run(client, [task], form, _storage_done, detach=detach, timeout=timeout)
+    (ended,) = follow.run(client, [task], form, _storage_done, detach=detach, timeout=timeout)
+    if problems := (ended.get("result") or {}).get("problems"):
+        raise errors.PartlyFailed(f"storage {name} is not well on {len(problems)} hosts")
 
 
 @storage.command("remove")

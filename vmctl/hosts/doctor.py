@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vmctl.errors import CommandFailed, HostError, VmctlError
+from vmctl.errors import CommandFailed, VmctlError
 from vmctl.hosts import domainxml, facts
+from vmctl.hosts.leaseprobe import LeaseProbe
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.lockd import LOCK_CONFIG
 
@@ -173,16 +173,10 @@ async def lockspace(link: HostLink) -> tuple[str, Check]:
 
 async def prove_lock(lockspace_dir: str, first: HostLink, second: HostLink) -> Check:
     """Hold a lease by a 1-MiB VM on one host and try to take it on the other (or again on the same): must fail."""
-    key = f"vmctl-probe-{uuid.uuid4()}"
-    held, tried = str(uuid.uuid4()), str(uuid.uuid4())
-    pool = "vmctl-probe-lockspace"
+    probe = LeaseProbe(lockspace_dir)
     try:
-        await first.virt.ensure_pool(pool, lockspace_dir)
-        await first.virt.create_volume(lockspace_dir, domainxml.volume(key, "raw", 0))
-        await first.virt.create(_probe(first, held, "a", lockspace_dir, key))
-        try:
-            await second.virt.create(_probe(second, tried, "b", lockspace_dir, key))
-        except HostError:
+        await probe.hold(first)
+        if not await probe.take(second):
             return Check("lock", OK, f"a lease held on {first.name} is refused on {second.name}")
         return Check(
             "lock",
@@ -193,27 +187,7 @@ async def prove_lock(lockspace_dir: str, first: HostLink, second: HostLink) -> C
     except VmctlError as err:
         return Check("lock", FAIL, f"a lease cannot be taken: {err.message}", "see the lock manager's set-up in README")
     finally:
-        await _clean_probe(first, second, (held, tried), lockspace_dir, key, pool)
-
-
-def _probe(link: HostLink, number: str, suffix: str, lockspace_dir: str, key: str) -> str:
-    accel = link.about.accel if link.about else "kvm"
-    return domainxml.probe(number, f"vmctl-probe-{key[-8:]}-{suffix}", accel, lockspace_dir, key)
-
-
-async def _clean_probe(
-    first: HostLink, second: HostLink, probes: tuple[str, str], lockspace_dir: str, key: str, pool: str
-) -> None:
-    for link, number in ((first, probes[0]), (second, probes[1])):
-        try:
-            await link.virt.destroy(number)
-        except VmctlError:
-            continue
-    try:
-        await first.virt.delete_volume(lockspace_dir, key)
-        await first.virt.drop_pool(pool)
-    except VmctlError:
-        return
+        await probe.end()
 
 
 # -- between hosts

@@ -1,0 +1,75 @@
+"""How long after a host is lost do its locks become free? A probe holds a lease there while it is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from vmctl.act.storage import proven
+from vmctl.errors import HostError, Refused
+from vmctl.hosts.leaseprobe import LeaseProbe
+from vmctl.hosts.link import HostLink
+from vmctl.records import Setting, Storage
+from vmctl.tasks import Job
+from vmctl.world import World
+
+WAIT_FOR_LOSS_S = 300.0
+WAIT_FOR_LOCK_S = 900.0
+WAIT_FOR_RETURN_S = 600.0
+
+
+async def measure(world: World, job: Job) -> dict[str, Any]:
+    """Task: hold a lease on a host, wait until the admin cuts it off, and try elsewhere until the lease is free."""
+    storage = await world.store.get(Storage, job.args["name"])
+    lost, other = _pair(world, storage, job.args["host"])
+    probe = LeaseProbe(storage.lockspace)
+    try:
+        await probe.hold(lost)
+        job.say(f"cut {lost.name} off now, while it runs: from the network, as a fault would")
+        last_answer = await _until_silent(lost, job)
+        job.show(text=f"trying on {other.name} to take what {lost.name} holds")
+        took_s = await _until_free(probe, other, last_answer)
+        known = await proven(world, storage.name) | {"lock_free_after_s": round(took_s, 1)}
+        await world.store.put(Setting(f"proof/{storage.name}", json.dumps(known)))
+        job.say(f"free after {took_s:.0f} s; mend the network of {lost.name}, so that the probe there can be ended")
+        await lost.wait_online(WAIT_FOR_RETURN_S)
+    finally:
+        await probe.end()
+    await world.tell("storage", storage.name, f"locks on {storage.name} are free {took_s:.0f} s after a host's loss")
+    return {"storage": storage.name, "host": lost.name, "lock_free_after_s": round(took_s, 1)}
+
+
+def _pair(world: World, storage: Storage, host: str) -> tuple[HostLink, HostLink]:
+    """The host that will be lost, and one that stays. Raises Refused, Unreachable."""
+    if not storage.lockspace:
+        raise Refused(f"storage {storage.name} has no lockspace")
+    lost = world.online(host)
+    others = [link for name, link in sorted(world.links.items()) if link.online and link is not lost]
+    others = [link for link in others if link.name in storage.hosts]
+    if not others or host not in storage.hosts:
+        raise Refused(f"{host} and another host must share {storage.name} and answer", hint="vmctl storage show")
+    return lost, others[0]
+
+
+async def _until_silent(link: HostLink, job: Job) -> float:
+    """When it last answered, monotonic. Raises Refused when it goes on answering."""
+    began = last = time.monotonic()
+    while time.monotonic() - began < WAIT_FOR_LOSS_S:
+        job.show(text=f"waiting until {link.name} is cut off")
+        try:
+            await link.ssh.run(["true"], timeout_s=3.0)
+            last = time.monotonic()
+        except HostError:
+            return last
+        await asyncio.sleep(0.5)
+    raise Refused(f"{link.name} was not cut off within {WAIT_FOR_LOSS_S:.0f} s")
+
+
+async def _until_free(probe: LeaseProbe, other: HostLink, since: float) -> float:
+    while time.monotonic() - since < WAIT_FOR_LOCK_S:
+        if await probe.take(other):
+            return time.monotonic() - since
+        await asyncio.sleep(1.0)
+    raise Refused(f"the lease was not free within {WAIT_FOR_LOCK_S:.0f} s: on this storage a lost host keeps its locks")

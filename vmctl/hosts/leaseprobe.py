@@ -1,0 +1,66 @@
+"""A lease of its own, held by a VM of 1 MiB that does nothing: it shows what the hosts' lock managers do."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from vmctl.errors import LibvirtError, VmctlError
+from vmctl.hosts import domainxml
+from vmctl.hosts.link import HostLink
+
+log = logging.getLogger("vmctl.leaseprobe")
+LOCKED = ("busy", "held", "acquire", "in use", "is locked", "another process")
+
+
+def refused_by_lock(message: str) -> bool:
+    """Whether a start failed because somebody else holds the lease, and for no other reason."""
+    text = message.lower()
+    return "lock" in text and any(word in text for word in LOCKED)
+
+
+class LeaseProbe:
+    """One key in a lockspace, and the VMs that hold it or tried to."""
+
+    def __init__(self, lockspace: str) -> None:
+        self._lockspace = lockspace
+        self._key = f"vmctl-probe-{uuid.uuid4()}"
+        self._maker: HostLink | None = None
+        self._vms: list[tuple[HostLink, str]] = []
+
+    async def hold(self, link: HostLink) -> None:
+        """Make the key and take the lease. Raises HostError where that host gives none."""
+        self._maker = link
+        await link.virt.create_volume(self._lockspace, domainxml.volume(self._key, "raw", 0))
+        await self._start(link)
+
+    async def take(self, link: HostLink) -> bool:
+        """Try to take it. False when it is held elsewhere; raises HostError when that was not the cause."""
+        try:
+            await self._start(link)
+        except LibvirtError as err:
+            if not refused_by_lock(err.message):
+                raise
+            return False
+        return True
+
+    async def _start(self, link: HostLink) -> None:
+        number = str(uuid.uuid4())
+        self._vms.append((link, number))
+        accel = link.about.accel if link.about else "kvm"
+        name = f"vmctl-probe-{number[:8]}"
+        await link.virt.create(domainxml.probe(number, name, accel, self._lockspace, self._key))
+
+    async def end(self) -> None:
+        """Take everything away again; what a host does not answer for is logged."""
+        for link, number in self._vms:
+            try:
+                await link.virt.destroy(number)
+            except VmctlError as err:
+                log.debug("%s: probe %s: %s", link.name, number, err.message)
+        for link in [one for one in (self._maker, *(link for link, _ in self._vms)) if one is not None and one.online]:
+            try:
+                await link.virt.delete_volume(self._lockspace, self._key)
+                return
+            except VmctlError as err:
+                log.info("%s: the probe's key is left: %s", link.name, err.message)
