@@ -35,21 +35,22 @@ class LeaseProbe:
         await self._start(link)
 
     async def take(self, link: HostLink) -> bool:
-        """Try to take it. False when it is held elsewhere; raises HostError when that was not the cause."""
+        """Try to take it, and let go. False when it is held elsewhere; HostError when that was not the cause."""
         try:
-            await self._start(link)
+            await link.virt.destroy(await self._start(link))
         except LibvirtError as err:
             if not refused_by_lock(err.message):
                 raise
             return False
         return True
 
-    async def _start(self, link: HostLink) -> None:
+    async def _start(self, link: HostLink) -> str:
         number = str(uuid.uuid4())
         self._vms.append((link, number))
         accel = link.about.accel if link.about else "kvm"
         name = f"vmctl-probe-{number[:8]}"
         await link.virt.create(domainxml.probe(number, name, accel, self._lockspace, self._key))
+        return number
 
     async def end(self) -> None:
         """Take everything away again; what a host does not answer for is logged."""
