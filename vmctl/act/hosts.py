@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.act import disks, proof
-from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable, VmctlError
+from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable, VmctlError, by_code, made
 from vmctl.hosts import address, doctor
 from vmctl.hosts.doctor import Check
 from vmctl.hosts.link import HostLink
@@ -206,9 +206,10 @@ class Hosts:
         failed = {name: row for name, row in report.items() if not row["added"]}
         if failed:
             lines = tuple(f"{name}: {row['problem']}  -> {row['fix']}" for name, row in failed.items())
-            kind = PartlyFailed if len(failed) < len(report) else Refused
             await job.note("done", report=report)
-            raise kind(f"{len(failed)} of {len(report)} hosts were not added", lines=lines, hint="mend, and add again")
+            message = f"{len(failed)} of {len(report)} hosts were not added"
+            again = " ".join(text for text in job.args["hosts"] if text.partition("=")[0] in failed)
+            raise made(_common(report), message, f"vmctl host add {again}", lines)
         return {"hosts": report}
 
     # -- check, remove
@@ -294,7 +295,17 @@ def _size(size: tuple[int, int] | None) -> dict[str, Any]:
 def _not_added(name: str, err: Exception, checks: Sequence[Check] = ()) -> dict[str, Any]:
     """The report's row for a host that stumbled: it stops no other."""
     check = doctor.failed(f"host add {name}", err)
-    return {"added": False, "checks": doctor.as_json(list(checks)), "problem": check.text, "fix": check.fix}
+    code = err.code if isinstance(err, VmctlError) else ""
+    rows = doctor.as_json(list(checks))
+    return {"added": False, "checks": rows, "problem": check.text, "fix": check.fix, "code": code}
+
+
+def _common(report: dict[str, Any]) -> type[VmctlError]:
+    """What to raise where hosts were not added: what all of them died of, where that is one thing."""
+    codes = {str(row.get("code", "Refused")) for row in report.values() if not row["added"]}
+    if any(row["added"] for row in report.values()):
+        return PartlyFailed
+    return by_code(codes.pop()) if len(codes) == 1 and "" not in codes else Refused
 
 
 async def _first_look(link: HostLink) -> None:

@@ -117,8 +117,10 @@ async def list_tasks(controller: Now, most: requests.Most = 50) -> list[dict[str
 
 @router.get("/tasks/{number}")
 async def show_task(controller: Now, number: requests.Number) -> dict[str, Any]:
-    """One task."""
-    return as_json(await controller.world.store.get(Task, number), controller.tasks.live(number))
+    """One task; one about hosts with the doctor's report."""
+    task = await controller.world.store.get(Task, number)
+    report = {"report": task.journal["report"]} if "report" in task.journal else {}
+    return as_json(task, controller.tasks.live(number)) | report
 
 
 @router.get("/tasks/{number}/follow")

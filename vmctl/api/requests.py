@@ -82,7 +82,7 @@ class HostAdd(Request):
 class HostCheck(Request):
     """No names: all hosts."""
 
-    hosts: list[str] = Field([], max_length=200)
+    hosts: list[Name] = Field([], max_length=200)
 
 
 class Labels(Request):

@@ -64,8 +64,7 @@ def capacity(sizes: tuple[str, ...], form: str) -> None:
     Example: vmctl capacity --size 2c/4G --size 8c/32G
     """
     found = Client().get("capacity", size=",".join(sizes) or None)
-    if form in ("json", "yaml"):
-        output.data(found, form)
+    if output.shown_as_data(found["sizes"] if form == "name" else found, form, _spelt):
         return
     output.table(FITS, found["sizes"])
     if hosts := _hosts(found):
@@ -114,8 +113,8 @@ def reboot_plan(form: str) -> None:
     Example: vmctl reboot-plan
     """
     found = Client().get("reboot-plan")
-    if form in ("json", "yaml"):
-        output.data(found, form)
+    hosts = [{"name": host} for group in found["groups"] for host in group["hosts"]]
+    if output.shown_as_data(hosts if form == "name" else found, form):
         return
     print(output.style(found["why"], bold=True))
     groups = [group | {"number": number} for number, group in enumerate(found["groups"], 1)]

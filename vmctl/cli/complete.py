@@ -27,3 +27,4 @@ def names(*path: str) -> Callable[[click.Context, click.Parameter, str], list[Co
 
 
 vms, hosts, images, storages = names("vms"), names("hosts"), names("images"), names("storages")
+schedules = names("schedules")

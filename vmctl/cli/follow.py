@@ -44,10 +44,9 @@ def run(
 ) -> list[State]:
     """Follow tasks to their end and print each result; raise the first error when there was one task, else sum up."""
     if detach:
-        for task in tasks:
-            output.data(task, form) if form in ("json", "yaml") else output.say(
-                f"task {task['id']}  {task['kind']} {task['subject']}  (vmctl task attach {task['id']})"
-            )
+        if not output.shown_as_data(tasks[0] if len(tasks) == 1 else tasks, form, lambda task: task["id"]):
+            for task in tasks:
+                output.say(f"task {task['id']}  {task['kind']} {task['subject']}  (vmctl task attach {task['id']})")
         return tasks
     ended = _Follower(client, tasks, quiet=form not in ("table", "wide"), timeout_s=timeout).follow()
     good = [task for task in ended if task["state"] == "done"]

@@ -82,14 +82,14 @@ def add(
     task = client.post("hosts", body={"hosts": list(names), "labels": dict(labels), **more})
     try:
         follow.run(client, [task], form, _report, detach=detach, timeout=timeout)
-    except (errors.PartlyFailed, errors.Refused):
-        report = client.get("tasks", str(task["id"]))
-        _print_report(_report_of(report))
+    except errors.VmctlError:
+        if form in output.PEOPLE:
+            _print_report(_report_of(client.get("tasks", str(task["id"]))))
         raise
 
 
 def _report_of(task: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = task["result"].get("hosts") or task.get("journal", {}).get("report", {})
+    found: dict[str, Any] = task["result"].get("hosts") or task.get("report", {})
     return found
 
 
@@ -104,6 +104,9 @@ def _print_report(report: dict[str, Any]) -> None:
         found = row.get("domains")
         adopted = f", {len(found)} running domains adopted: {', '.join(found)}" if found else ""
         print(f"{output.style(name, bold=True)}{verdict}{adopted}")
+        if not row["checks"] and row.get("problem"):
+            print(f"  {output.style('FAIL', fg='red')}  {output.clean(row['problem'])}")
+            print(f"        mend: {output.clean(row['fix'])}")
         for check in row["checks"]:
             mark = output.style(check["verdict"].ljust(4), fg=COLOURS.get(check["verdict"]))
             print(f"  {mark}  {check['name']}: {output.clean(check['text'])}")
@@ -175,13 +178,15 @@ def check(names: tuple[str, ...], form: str, detach: bool, timeout: float) -> No
 @host.command("label")
 @click.argument("name", shell_complete=complete.hosts)
 @click.argument("labels", nargs=-1, required=True, type=Label())
-def label(name: str, labels: tuple[tuple[str, str], ...]) -> None:
+@output.option
+def label(name: str, labels: tuple[tuple[str, str], ...], form: str) -> None:
     """Set labels; KEY= takes one away.
 
     Example: vmctl host label kvm1 rack=a
     """
     found = Client().put("hosts", name, "labels", body={"labels": dict(labels)})
-    output.say(f"{name}: {', '.join(f'{k}={v}' for k, v in found.items()) or 'no labels'}")
+    sentence = f"{name}: {', '.join(f'{k}={v}' for k, v in found.items()) or 'no labels'}"
+    output.result(found, form, sentence, lambda _labels: name)
 
 
 @host.command("drain")
@@ -213,27 +218,29 @@ def drain(name: str, plan: bool, form: str, detach: bool, timeout: float) -> Non
 
 @host.command("undrain")
 @click.argument("name", shell_complete=complete.hosts)
-def undrain(name: str) -> None:
+@output.option
+def undrain(name: str, form: str) -> None:
     """Let a host take VMs again.
 
     Example: vmctl host undrain kvm1
     """
-    Client().post("hosts", name, "undrain")
-    output.say(f"{name} takes VMs again")
+    found = Client().post("hosts", name, "undrain")
+    output.result(found, form, f"{name} takes VMs again", lambda _host: name)
 
 
 @host.command("remove")
 @click.argument("name", shell_complete=complete.hosts)
 @click.option("--force", is_flag=True, help="Even if VMs of ours may run there.")
+@output.option
 @follow.options
-def remove(name: str, force: bool, detach: bool, timeout: float) -> None:
+def remove(name: str, force: bool, form: str, detach: bool, timeout: float) -> None:
     """Let a host go, as it was found; adopted VMs go on there.
 
     Example: vmctl host remove kvm1
     """
     client = Client()
     task = client.delete("hosts", name, force=str(force).lower())
-    follow.run(client, [task], "table", lambda t: f"{name} has left the pool", detach=detach, timeout=timeout)
+    follow.run(client, [task], form, lambda t: f"{name} has left the pool", detach=detach, timeout=timeout)
 
 
 @click.group()
@@ -307,15 +314,16 @@ def storage_check(name: str, form: str, detach: bool, timeout: float) -> None:
 
 @storage.command("remove")
 @click.argument("name", shell_complete=complete.storages)
+@output.option
 @follow.options
-def storage_remove(name: str, detach: bool, timeout: float) -> None:
+def storage_remove(name: str, form: str, detach: bool, timeout: float) -> None:
     """Forget a storage; its files stay.
 
     Example: vmctl storage remove main
     """
     client = Client()
     task = client.delete("storages", name)
-    follow.run(client, [task], "table", lambda t: f"storage {name} is forgotten", detach=detach, timeout=timeout)
+    follow.run(client, [task], form, lambda t: f"storage {name} is forgotten", detach=detach, timeout=timeout)
 
 
 @click.group()
@@ -382,12 +390,13 @@ def image_list(form: str) -> None:
 
 @image.command("remove")
 @click.argument("name", shell_complete=complete.images)
+@output.option
 @follow.options
-def image_remove(name: str, detach: bool, timeout: float) -> None:
+def image_remove(name: str, form: str, detach: bool, timeout: float) -> None:
     """Delete an image that no VM's disk is built on.
 
     Example: vmctl image remove debian-12
     """
     client = Client()
     task = client.delete("images", name)
-    follow.run(client, [task], "table", lambda t: f"image {name} is deleted", detach=detach, timeout=timeout)
+    follow.run(client, [task], form, lambda t: f"image {name} is deleted", detach=detach, timeout=timeout)

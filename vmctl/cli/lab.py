@@ -9,17 +9,17 @@ from typing import Any
 
 import click
 
+from vmctl.cli import output
 from vmctl.errors import VmctlError
-
-_OUTPUT = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print.")
 
 
 def _report(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _json(value: Any) -> None:
-    click.echo(json.dumps(asdict(value), default=str, indent=2))
+def _plain(value: Any) -> Any:
+    """A value of the lab's as JSON knows it."""
+    return json.loads(json.dumps(asdict(value), default=str))
 
 
 @click.group("lab")
@@ -58,8 +58,8 @@ def down(keep_disks: bool) -> None:
 
 
 @lab.command()
-@_OUTPUT
-def status(output: str) -> None:
+@output.option
+def status(form: str) -> None:
     """Show the hosts, what guests run on, and the images.
 
     Example: vmctl lab status
@@ -67,7 +67,9 @@ def status(output: str) -> None:
     from vmctl.lab import lab as room
 
     found = room.status()
-    _json(found) if output == "json" else _table(found)
+    shown = _plain(found)
+    if not output.shown_as_data(shown["hosts"] if form == "name" else shown, form):
+        _table(found)
 
 
 @lab.command()
@@ -120,8 +122,8 @@ def boot(host: str) -> None:
 
 @lab.command()
 @click.argument("name")
-@_OUTPUT
-def image(name: str, output: str) -> None:
+@output.option
+def image(name: str, form: str) -> None:
     """Build a guest image (tiny, debian-12) and print where it is.
 
     Example: vmctl lab image debian-12
@@ -129,8 +131,7 @@ def image(name: str, output: str) -> None:
     from vmctl.lab import images
 
     found = images.ensure(name, _report)
-    if output == "json":
-        _json(found)
+    if output.shown_as_data(_plain(found), form):
         return
     for key, value in asdict(found).items():
         click.echo(f"{key:8} {value}")

@@ -43,9 +43,8 @@ def done(task: dict[str, Any]) -> str:
 
 def _check(found: dict[str, Any], form: str, cold: bool) -> None:
     kind, movable = ("cold_blockers", "cold_movable") if cold else ("blockers", "movable")
-    if form not in ("table", "wide"):
-        output.data(found, form)
-    else:
+    able = [{"name": row["host"]} for row in found["hosts"] if not row[kind]]
+    if not output.shown_as_data(able if form == "name" else found, form):
         for row in found["hosts"]:
             verdict = "can take it" if not row[kind] else "cannot"
             print(f"{output.style(row['host'], bold=True)}  {verdict}")

@@ -6,13 +6,15 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
 Column = tuple[str, Callable[[dict[str, Any]], Any]]
+Namer = Callable[[dict[str, Any]], Any]
 FORMATS = ("table", "wide", "json", "yaml", "name")
+PEOPLE = ("table", "wide")
 
 
 def option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,42 +30,70 @@ def option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def name_of(item: Mapping[str, Any]) -> Any:
+    """What a thing is called, or numbered."""
+    return item.get("name") or item.get("id")
+
+
 def rows(
-    items: list[dict[str, Any]], form: str, columns: Sequence[Column], wide: Sequence[Column] = (), empty: str = ""
+    items: list[dict[str, Any]],
+    form: str,
+    columns: Sequence[Column],
+    wide: Sequence[Column] = (),
+    empty: str = "",
+    name: Namer = name_of,
 ) -> None:
     """Print many things."""
-    if form in ("json", "yaml"):
-        data(items, form)
-    elif form == "name":
-        for item in items:
-            print(item.get("name") or item.get("id"))
-    elif not items:
+    if not shown_as_data(items, form, name) and not items:
         print(empty, file=sys.stderr)
-    else:
+    elif form in PEOPLE:
         table([*columns, *(wide if form == "wide" else ())], items)
 
 
-def data(value: Any, form: str) -> None:
-    """Print one value for a program."""
+def shown_as_data(value: Any, form: str, name: Namer = name_of) -> bool:
+    """Print a value, or a list of them, for a program; False where people are to read it."""
+    if form in PEOPLE:
+        return False
+    data(value, form, name)
+    return True
+
+
+def data(value: Any, form: str, name: Namer = name_of) -> None:
+    """Print a value for a program: whole, or the name of each thing on a line of its own."""
     if form == "yaml":
         import yaml
 
         print(yaml.safe_dump(value, sort_keys=False), end="")
-    elif form == "name" and isinstance(value, dict):
-        print(value.get("name") or value.get("id"))
+    elif form == "name":
+        for item in value if isinstance(value, list) else [value]:
+            if (called := name(item)) not in (None, ""):
+                print(clean(str(called)).replace("\n", " "))
     else:
         print(json.dumps(value, indent=2))
 
 
+def result(value: dict[str, Any], form: str, sentence: str, name: Namer = name_of) -> None:
+    """What came of a command that is done at once."""
+    if not shown_as_data(value, form, name):
+        say(sentence)
+
+
 def table(columns: Sequence[Column], items: list[dict[str, Any]]) -> None:
     """Aligned columns; numbers to the right."""
-    cells = [[_cell(get(item)) for _, get in columns] for item in items]
+    cells = [_cells(columns, item) for item in items]
     heads = [head for head, _ in columns]
     widths = [max((len(head), *(len(row[i]) for row in cells))) for i, head in enumerate(heads)]
     numeric = [all(_is_number(row[i]) for row in cells) for i in range(len(heads))]
     print(style(_line(heads, widths, numeric), bold=True))
     for row in cells:
         print(_line(row, widths, numeric))
+
+
+def _cells(columns: Sequence[Column], item: dict[str, Any]) -> list[str]:
+    """A row. Of a thing that the controller could not show there is its name, and what is wrong with it."""
+    if isinstance(item, dict) and "broken" in item:
+        return [_cell(name_of(item)), _cell(item["broken"]), *("-" for _ in columns[2:])][: len(columns)]
+    return [_cell(get(item)) for _, get in columns]
 
 
 def _line(cells: Sequence[str], widths: list[int], numeric: list[bool]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from vmctl.cli import follow, output, times
+from vmctl.cli import complete, follow, output, times
 from vmctl.cli.client import Client
 from vmctl.cli.sizes import Amount
 
@@ -16,8 +16,7 @@ ABOVE_ZERO = Amount(min=0, min_open=True)
 
 def print_plan(plan: dict[str, Any], form: str) -> None:
     """A plan: its sentence, each move with its reason, what stays and why, the score's terms before and after."""
-    if form in ("json", "yaml"):
-        output.data(plan, form)
+    if output.shown_as_data(plan["moves"] if form == "name" else plan, form, lambda move: move["vm"]):
         return
     print(output.style(plan["why"], bold=True))
     for number, move in enumerate(plan["moves"], 1):
@@ -49,7 +48,7 @@ def print_curve(plans: list[dict[str, Any]], form: str) -> None:
         ("SCORE", lambda p: f"{sum(value for _, value in p['after']):.3f}"),
         ("LAST MOVE", lambda p: p["moves"][-1]["why"] if p["moves"] else p["why"]),
     )
-    output.rows(plans, form, columns)
+    output.rows(plans, form, columns, name=lambda plan: str(len(plan["moves"])))
 
 
 def mib(move: dict[str, Any]) -> str:
@@ -107,13 +106,15 @@ def schedule() -> None:
 @click.argument("name", type=click.Choice(["rebalance"]))
 @click.argument("cron")
 @click.option("--mode", type=click.Choice(["advise", "act"]), default="advise", show_default=True)
-def set_schedule(name: str, cron: str, mode: str) -> None:
+@output.option
+def set_schedule(name: str, cron: str, mode: str, form: str) -> None:
     """Schedule a job; CRON as in crontab(5), times in UTC.
 
     Example: vmctl schedule set rebalance "*/10 * * * *" --mode act
     """
     found = Client().put("schedules", name, body={"cron": cron, "mode": mode})
-    output.say(f"{name}: {found['cron']} ({found['mode']}), next at {times.shown(found['next_run'])} UTC")
+    sentence = f"{name}: {found['cron']} ({found['mode']}), next at {times.shown(found['next_run'])} UTC"
+    output.result(found, form, sentence)
 
 
 @schedule.command("list")
@@ -137,11 +138,12 @@ def list_schedules(form: str) -> None:
 
 
 @schedule.command("remove")
-@click.argument("name")
-def remove_schedule(name: str) -> None:
+@click.argument("name", shell_complete=complete.schedules)
+@output.option
+def remove_schedule(name: str, form: str) -> None:
     """Take a schedule away.
 
     Example: vmctl schedule remove rebalance
     """
-    Client().delete("schedules", name)
-    output.say(f"{name} is no longer scheduled")
+    found = Client().delete("schedules", name)
+    output.result(found, form, f"{name} is no longer scheduled", lambda gone: gone["schedule"])

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from vmctl import text
 from vmctl.cli import complete, output, times
 from vmctl.cli.client import Client
 from vmctl.cli.output import ago, escaped, mib
@@ -39,8 +40,8 @@ def _up(row: Row) -> float | None:
 
 
 def _command(row: Row) -> str:
-    text = escaped(row["command"])
-    return text if len(text) <= COMMAND_WIDTH else text[: COMMAND_WIDTH - 3] + "..."
+    shown = escaped(row["command"])
+    return shown if len(shown) <= COMMAND_WIDTH else shown[: COMMAND_WIDTH - 3] + "..."
 
 
 def _program(row: Row) -> str:
@@ -80,7 +81,7 @@ def _ask(path: str, key: str, incomplete: str, **query: Any) -> list[CompletionI
     except (VmctlError, OSError):
         return []
     plain = (item[key] for item in found if item[key] == escaped(item[key]))
-    return [CompletionItem(text) for text in dict.fromkeys(plain) if text.startswith(incomplete)]
+    return [CompletionItem(word) for word in dict.fromkeys(plain) if word.startswith(incomplete)]
 
 
 def _programs(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -104,6 +105,8 @@ def ps(name: str | None, program: str | None, history: bool, short_lived: bool, 
 
     Example: vmctl ps web1 --program sshd --history
     """
+    if name is not None and (problem := text.bad_part(name)):
+        raise click.UsageError(problem)
     if short_lived:
         _short_lived(name, form)
         return

@@ -84,15 +84,16 @@ def show(name: str, form: str) -> None:
 @click.command()
 @click.option("--once", is_flag=True, help="Print once and leave.")
 @click.option("--every", type=Amount(0.1, 3600), default=2.0, show_default=True, help="Seconds between two looks.")
-@click.option("-o", "--output", "form", type=click.Choice(["table", "wide", "json", "yaml"]), default="table")
+@output.option
 def top(once: bool, every: float, form: str) -> None:
     """Watch hosts and VMs, busiest first.
 
     Example: vmctl top --once
     """
     client = Client()
-    if form in ("json", "yaml"):
-        output.data(client.get("top"), form)
+    if form not in output.PEOPLE:
+        found = client.get("top")
+        output.data(_busiest(found) if form == "name" else found, form)
     elif once or not sys.stdout.isatty():
         _print_top(client.get("top"), form)
     else:
@@ -124,6 +125,10 @@ def _watch(every: float, form: str) -> None:
             time.sleep(every)
 
 
+def _busiest(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return sorted(found["vms"], key=lambda vm: -(vm["load"]["cpu"] if vm.get("load") else -1.0))
+
+
 def _print_top(found: dict[str, Any], form: str) -> None:
     from vmctl.cli.hosts import HOST_COLUMNS, HOST_WIDE
 
@@ -133,5 +138,5 @@ def _print_top(found: dict[str, Any], form: str) -> None:
     output.table([*HOST_COLUMNS, *(HOST_WIDE if form == "wide" else HOST_WIDE[:3])], found["hosts"])
     if found["vms"]:
         print()
-        vms = sorted(found["vms"], key=lambda v: -(v["load"]["cpu"] if v["load"] else -1.0))
+        vms = _busiest(found)
         output.table([*VM_COLUMNS, *(VM_WIDE if form == "wide" else VM_WIDE[:4])], vms)

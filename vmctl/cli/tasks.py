@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 import click
 
-from vmctl.cli import follow, output
+from vmctl.cli import follow, output, times
 from vmctl.cli.client import Client
 
 NUMBER = click.IntRange(1, 2**63 - 1)
@@ -91,39 +92,58 @@ def _outcome(t: dict[str, Any]) -> str:
 
 @task.command("cancel")
 @click.argument("numbers", type=NUMBER, nargs=-1, required=True)
-def cancel(numbers: tuple[int, ...]) -> None:
+@output.option
+def cancel(numbers: tuple[int, ...], form: str) -> None:
     """Ask tasks to stop; a migration then leaves its VM where it is.
 
     Example: vmctl task cancel 7
     """
-    for number in numbers:
-        found = Client().post("tasks", str(number), "cancel")
-        output.say(f"task {number} ({found['kind']} {found['subject']}) was asked to stop")
+    client = Client()
+    asked = [client.post("tasks", str(number), "cancel") for number in numbers]
+    if not output.shown_as_data(asked[0] if len(asked) == 1 else asked, form):
+        for task in asked:
+            output.say(f"task {task['id']} ({task['kind']} {task['subject']}) was asked to stop")
 
 
 @click.command()
 @click.option("--follow", "go_on", is_flag=True, help="Wait for new ones.")
 @click.option("--most", type=click.IntRange(1, 500), default=30, show_default=True)
-@click.option("-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table")
+@output.option
 def events(go_on: bool, most: int, form: str) -> None:
     """What happened, one sentence each.
+
+    With --follow, json is one object per line.
 
     Example: vmctl events --follow
     """
     client = Client()
     found = client.get("events", most=most)
-    if form != "table":
-        output.data(found, form)
+    if not go_on:
+        if not output.shown_as_data(found, form):
+            _print(found, form)
         return
-    newest = _print(found, 0)
-    while go_on:
+    newest = 0
+    while True:
+        _print(found, form)
+        newest = max((event["id"] for event in found), default=newest)
         time.sleep(1.0)
-        newest = _print(client.get("events", after=newest, most=500), newest)
+        found = client.get("events", after=newest, most=500)
 
 
-def _print(found: list[dict[str, Any]], newest: int) -> int:
+def _print(found: list[dict[str, Any]], form: str) -> None:
     for event in found:
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(event["at"]))
-        print(f"{at}  {event['kind']:10}  {output.clean(event['text'])}", flush=True)
-        newest = max(newest, event["id"])
-    return newest
+        print(_event(event, form), flush=True)
+
+
+def _event(event: dict[str, Any], form: str) -> str:
+    if form == "json":
+        return json.dumps(event)
+    if form == "yaml":
+        import yaml
+
+        return yaml.safe_dump([event], sort_keys=False).rstrip()
+    if form == "name":
+        return str(event["id"])
+    at = times.shown(event["at"])
+    who = f"  {event['subject']}  {event.get('who') or '-'}" if form == "wide" else ""
+    return output.clean(f"{at}  {event['kind']:10}{who}  {event['text']}")

@@ -14,9 +14,7 @@ from vmctl.cli.client import Client
 
 def print_placement(found: dict[str, Any], form: str, most: int = 3) -> None:
     """A placement: the best hosts with their terms, the refused ones with their reasons."""
-    if form not in ("table", "wide"):
-        output.data(found, form)
-    else:
+    if not output.shown_as_data(found, form, lambda placement: placement["host"]):
         head = f"{found['vm']} would go to {found['host']}" if found["host"] else found["why"]
         print(output.style(head, bold=True))
         _verdicts(found, most if form == "table" else 1000)
@@ -48,8 +46,7 @@ def why(name: str, not_host: str | None, at: float | None, form: str) -> None:
     Example: vmctl why web1
     """
     found = Client().get("vms", name, "why", at=at)
-    if form not in ("table", "wide"):
-        output.data(found, form)
+    if output.shown_as_data(found, form, lambda decision: decision["host"]):
         return
     if "detail" not in found:
         _now(found, not_host, form)
