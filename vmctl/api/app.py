@@ -48,6 +48,7 @@ def make_app(settings: config.Settings, data: Path, runtime: Path) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.controller = controller
+        app.state.consoles = {}
         await controller.start()
         yield
         await controller.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 import libvirt
 
+from vmctl.errors import LibvirtError, Refused
 from vmctl.hosts.virt.connection import Connection
 from vmctl.hosts.virt.streams import send_all
 
@@ -58,17 +59,28 @@ class Console:
 class Consoles(Connection):
     """The serial consoles of a host's guests."""
 
-    async def console(self, uuid: str) -> Console:
-        """The guest's serial console; one user at a time, a second one takes it over."""
+    async def console(self, uuid: str, *, force: bool = False) -> Console:
+        """The guest's serial console, which has one user at a time. Refused if it has one, unless `force` ends that."""
         loop = asyncio.get_running_loop()
 
         def call() -> Console:
             conn = self._open()  # of its own: different threads type into it
             stream = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
-            conn.lookupByUUIDString(uuid).openConsole(None, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+            flags = libvirt.VIR_DOMAIN_CONSOLE_FORCE if force else 0
+            try:
+                conn.lookupByUUIDString(uuid).openConsole(None, stream, flags)
+            except libvirt.libvirtError:
+                del stream  # it keeps the connection open
+                self._close(conn)
+                raise
             return Console(stream, loop, partial(self._close, conn))
 
-        return await self._run(call)
+        try:
+            return await self._run(call)
+        except LibvirtError as err:
+            if err.code_number == libvirt.VIR_ERR_OPERATION_FAILED:  # what libvirt says of a console in use
+                raise Refused("the console is in use, past vmctl", hint="--force takes it over") from err
+            raise
 
     async def close_console(self, console: Console) -> None:
         """End a console."""
