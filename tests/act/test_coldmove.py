@@ -158,7 +158,7 @@ async def test_a_vm_of_ours_on_a_new_layer_is_not_stopped(
     assert "disk vda is /s/web1.nightly, /s/web1.qcow2 is written down" in said
     assert "shutdown" not in kvm1.done
     [one] = (await web1(world)).drift
-    assert one["mend"] == "virsh blockcommit web1 vda --active --pivot --wait"
+    assert one["mend"] == "virsh blockcommit web1 vda --base /s/web1.qcow2 --active --pivot --wait"
     assert "/s/web1.nightly" in (await world.store.events())[-1].text
 
 

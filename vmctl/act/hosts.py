@@ -19,6 +19,7 @@ from vmctl.records import HostRecord, Setting, Storage, VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
 
+PROBE = "vmctl-probe-"  # domains of 1 MiB by which the lock manager is proven
 Attach = Callable[[HostRecord], HostLink]
 
 
@@ -200,6 +201,7 @@ class Hosts:
             link = self._attach(await self._world.store.get(HostRecord, name))
             await link.wait_online(10.0)
             await _first_look(link)
+            await self._until_adopted(link)
             report[name]["domains"] = sorted(domain.name for domain in link.domains.values())
             await self._world.tell("host", name, f"{name} joined the pool")
         job.journal["report"] = report
@@ -211,6 +213,14 @@ class Hosts:
             again = " ".join(text for text in job.args["hosts"] if text.partition("=")[0] in failed)
             raise made(_common(report), message, f"vmctl host add {again}", lines)
         return {"hosts": report}
+
+    async def _until_adopted(self, link: HostLink) -> None:
+        """Its domains are registered by who follows it: waited for a little, so that the next command has them."""
+        for _ in range(100):
+            known = {vm.uuid for vm in await self._world.store.all(VMRecord)}
+            if all(domain.uuid in known or domain.name.startswith(PROBE) for domain in link.domains.values()):
+                return
+            await asyncio.sleep(0.1)
 
     # -- check, remove
 

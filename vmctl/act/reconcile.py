@@ -177,10 +177,11 @@ async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
     )
     try:
         await world.store.add_vm(record)
-    except Refused:  # the name is taken by another VM
-        spec = replace(spec, name=f"{spec.name}-{spec.uuid[:8]}")
-        with contextlib.suppress(Refused):  # another host showed it at the same moment
-            await world.store.add_vm(replace(record, spec=spec))
+    except Refused:
+        if await world.store.find_vm(spec.uuid) is not None:
+            return  # another host showed it at the same moment
+        spec = replace(spec, name=f"{spec.name}-{spec.uuid[:8]}")  # the name is taken by another VM
+        await world.store.add_vm(replace(record, spec=spec))
     await world.tell(
         "adopted", spec.name, f"{spec.name} was found on {link.name} ({domain.power}) and adopted as it is"
     )

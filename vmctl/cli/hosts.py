@@ -155,6 +155,8 @@ def show(name: str, form: str) -> None:
         ("NUMA nodes", [mib(node) for node in found["numa_mib"]]),
     ]
     rows += [("promised", mib(found["promised_mib"])), ("VMs", found["vms"]), ("storages", found["storages"])]
+    if found["draining"]:
+        rows.append(("new VMs", f"none while it is draining: vmctl host undrain {found['name']}"))
     output.pairs([*rows, ("labels", [f"{k}={v}" for k, v in found["labels"].items()])])
 
 

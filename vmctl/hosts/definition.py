@@ -241,7 +241,8 @@ def _disk_differences(name: str, should: dict[str, Disk], shown: dict[str, Disk]
     for target in sorted(should.keys() | shown.keys()):
         a, b = shown.get(target), should.get(target)
         if a is not None and b is not None and a.path != b.path:
-            commit = f"virsh blockcommit {name} {target} --active --pivot --wait"
+            # The base is named: without it, virsh commits down to the image that other VMs are built on.
+            commit = f"virsh blockcommit {name} {target} --base {b.path} --active --pivot --wait"
             swap = f"virsh change-media {name} {target} --eject" if a.device != "disk" else f"virsh domblklist {name}"
             what = f"disk {target} is {a.path or 'empty'}, {b.path or 'nothing'} is written down"
             found.append(Difference(what, commit if b.path in a.below else swap))
