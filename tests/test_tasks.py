@@ -220,3 +220,119 @@ async def test_a_crash_leaves_a_task_to_the_next_controller(registry: Store) -> 
 
 async def test_closing_with_nothing_to_do_is_no_work(registry: Store) -> None:
     await Tasks(registry).close()
+
+
+# -- what must not be lost
+
+
+async def test_the_end_is_written_again_until_it_is_written(registry: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry's disk is full just when a task ends."""
+    monkeypatch.setattr(engine, "FIRST_RETRY_S", 0.0)
+    real, left = Store.end_task, [3]
+
+    async def full(self: Store, task: int, **values: Any) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise OSError("database or disk is full")
+        await real(self, task, **values)
+
+    monkeypatch.setattr(Store, "end_task", full)
+    tasks = running(registry, _nothing)
+    task = await tasks.submit("test", "web1")
+    assert (await tasks.wait(task.id)).state is TaskState.DONE
+    assert left == [0] and tasks.jobs() == []
+
+
+async def _nothing(_job: Job) -> Result:
+    return {}
+
+
+async def test_a_start_that_cannot_be_written_ends_the_task(registry: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Store.change
+
+    async def full(self: Store, kind: type[Any], key: Any, **values: Any) -> None:
+        if "started_at" in values:
+            raise OSError("database or disk is full")
+        await real(self, kind, key, **values)
+
+    monkeypatch.setattr(Store, "change", full)
+    tasks = running(registry, _nothing)
+    ended = await tasks.wait((await tasks.submit("test", "web1")).id)
+    assert ended.state is TaskState.FAILED and "full" in ended.error["message"]
+
+
+async def test_every_follower_hears_of_every_change(registry: Store) -> None:
+    work = Work()
+    tasks = running(registry, work)
+    task = await tasks.submit("test", "web1")
+
+    async def follow() -> list[str]:
+        return [state["state"] async for state in tasks.follow(task.id)]
+
+    followers = [asyncio.create_task(follow()) for _ in range(3)]
+    await work.started.wait()
+    work.go_on.set()
+    async with asyncio.timeout(10):
+        assert all(states[-1] == "done" for states in await asyncio.gather(*followers))
+
+
+async def test_a_successor_knows_that_cancelling_was_asked_for(registry: Store) -> None:
+    work = Work()
+    tasks = running(registry, work)
+    task = await tasks.submit("test", "web1")
+    await work.started.wait()
+    await tasks.cancel(task.id)
+    await tasks.close()  # it dies before the task has looked
+    row = await registry.get(Task, task.id)
+    assert row.cancel_asked and not row.state.ended
+    later = running(registry, work)
+    work.go_on.set()
+    later.resume(row, work)
+    assert (await later.wait(task.id)).state is TaskState.CANCELLED
+
+
+async def test_what_was_said_is_in_the_registry_with_the_next_step(registry: Store) -> None:
+    work = Work()
+    tasks = running(registry, work)
+    task = await tasks.submit("test", "web1")
+    await work.started.wait()
+    await tasks.flush()
+    assert [sentence for _, sentence in (await registry.get(Task, task.id)).log] == ["half of it is done"]
+    work.go_on.set()
+    await tasks.wait(task.id)
+
+
+@pytest.mark.parametrize(("resumable", "state"), [(True, TaskState.DONE), (False, TaskState.FAILED)])
+async def test_a_lost_link_is_no_interruption(registry: Store, resumable: bool, state: TaskState) -> None:
+    """A future that nobody of ours cancelled: the handler is run again, or what it did is not known."""
+    tries: list[int] = []
+
+    async def handler(job: Job) -> Result:
+        tries.append(job.id)
+        if len(tries) == 1:
+            lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            lost.cancel()
+            await lost
+        return {"tries": len(tries)}
+
+    tasks = running(registry, handler)
+    tasks.resumable = frozenset({"test"} if resumable else ())
+    ended = await tasks.wait((await tasks.submit("test", "web1")).id)
+    assert ended.state is state
+    assert ended.result == {"tries": 2} if resumable else "whether it was done is not known" in ended.error["message"]
+
+
+async def test_an_end_lets_go_of_promises_and_slots(registry: Store) -> None:
+    vm = VMRecord(Spec("u1", "web1", 1, 128), 1.0, host="kvm1")
+    other = VMRecord(Spec("u2", "web2", 1, 128), 1.0, host="kvm1")
+    for one in (vm, other):
+        await registry.add_vm(one)
+    tasks = [await registry.add(Task(0, "migrate", "web1", 1.0)) for _ in range(2)]
+    await registry.claim(vm, tasks[0])
+    await registry.change(VMRecord, "u1", moving_to="kvm2")
+    assert await registry.take_slot(vm, "kvm2", 1, 1) is None
+    assert await registry.take_slot(other, "kvm3", 1, 1) == f"kvm1 already sends 1 (task {tasks[0]})"
+    assert await registry.take_slot(other, "kvm3", 2, 1) is None
+    await registry.end_task(tasks[0], state=TaskState.FAILED)
+    kept = await registry.vm("u1")
+    assert (kept.task, kept.moving_to, kept.copying) == (None, "", False)

@@ -1,4 +1,4 @@
-"""A controller that dies: before or after any write to the registry and any call to a host, at every step in turn."""
+"""A controller that dies: after any write to the registry and any call to a host, at every step in turn."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ class Life:
     def _mortal(self, real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @functools.wraps(real)
         async def call(*args: Any, **more: Any) -> Any:
-            self._tick()
             result = await real(*args, **more)
-            self._tick()
+            self._tick()  # which is the same as just before the next step
             return result
 
         return call

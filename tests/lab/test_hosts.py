@@ -97,7 +97,7 @@ def test_a_host_that_fails_is_not_half_registered(pool: Pool) -> None:
             ran = pool("host", "add", host, "nowhere.invalid")
         finally:
             pool.ssh(host, "mv /root/q /etc/libvirt/qemu.conf")
-        assert ran.code == 3 and "2 of 2 hosts were not added" in ran.err
+        assert ran.code in (3, 7) and "2 of 2 hosts were not added" in ran.err, ran
         assert "without a lock manager" in ran.err and 'lock_manager = "lockd"' in ran.err
         assert pool("host", "show", host).code == 4
         assert host not in pool.do("storage", "list").out
@@ -111,7 +111,7 @@ def test_log_in_refused_names_the_command_that_mends_it(pool: Pool) -> None:
         give_back = "(sleep 3; mv /root/.ssh/kept /root/.ssh/authorized_keys) >/dev/null 2>&1 &"
         pool.ssh(host, f"mv /root/.ssh/authorized_keys /root/.ssh/kept; {give_back}")
         ran = pool("host", "add", host)
-        assert ran.code == 3 and "ssh-copy-id -i" in ran.err, ran
+        assert ran.code == 5 and "ssh-copy-id -i" in ran.err, ran
         wait_for(
             lambda: pool.ssh(host, "true", check=False) is not None and pool("host", "add", host).code == 0, 20, "back"
         )

@@ -77,7 +77,7 @@ def test_errors_name_the_cause_and_the_next_command(pool: Pool) -> None:
         (("create", "x", "--image", "nope", "--memory", "128M"), 4, "no image 'nope'", "vmctl image list"),
         (("migrate", "nobody"), 4, "no VM", "vmctl list"),
         (("host", "show", "kvm99"), 4, "no host 'kvm99'", "vmctl host list"),
-        (("host", "add", "nowhere.invalid"), 3, "1 of 1 hosts were not added", "mend"),
+        (("host", "add", "nowhere.invalid"), 8, "1 of 1 hosts were not added", "vmctl host add nowhere.invalid"),
         (("task", "show", "99999"), 4, "no task", "vmctl task list"),
         (("create", "x", "--image", "tiny", "--memory", "lots"), 2, "is not a size", ""),
         (("schedule", "set", "rebalance", "every day"), 2, "is not a schedule", "for example"),

@@ -1,0 +1,142 @@
+"""Hosts that are lost, come back and were rebooted are told once; what should run is started again, within a budget."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+import pytest
+
+from tests.act.hosts import UUID, FakeHost
+from vmctl.act.presence import follow_host, keep_boot
+from vmctl.act.reconcile import reconcile
+from vmctl.act.restart import Restarts
+from vmctl.decide.restart import RESTS_S, WINDOW_S, wait_s
+from vmctl.hosts.link import HostLink
+from vmctl.model import PowerState
+from vmctl.records import HostRecord, VMRecord
+from vmctl.tasks import Job, Tasks
+from vmctl.world import World
+
+RUNNING, STOPPED = PowerState.RUNNING, PowerState.STOPPED
+
+
+async def look(world: World, host: FakeHost) -> None:
+    """What the controller does whenever something of a host is new."""
+    link = cast(HostLink, host)
+    await follow_host(world, link)
+    await reconcile(world, link)
+    await keep_boot(world, link)
+
+
+async def told(world: World) -> list[str]:
+    return [event.kind for event in await world.store.events()]
+
+
+async def web1(world: World) -> VMRecord:
+    return await world.store.vm(UUID)
+
+
+@pytest.fixture
+async def wanted(world: World, kvm1: FakeHost) -> FakeHost:
+    """web1 is wanted running, and its host was seen in its first boot."""
+    await world.store.change(VMRecord, UUID, wanted="running")
+    kvm1.shows(RUNNING)
+    await look(world, kvm1)
+    return kvm1
+
+
+async def test_a_lost_host_is_told_once_with_its_vms(world: World, wanted: FakeHost) -> None:
+    wanted.silent()
+    for _ in range(3):
+        await look(world, wanted)
+    [event] = [event for event in await world.store.events() if event.kind == "host lost"]
+    assert "no route" in event.text and "may run on there: web1" in event.text
+    wanted.online = True
+    for _ in range(2):
+        await look(world, wanted)
+    assert (await told(world)).count("host back") == 1
+
+
+async def test_a_host_that_was_not_tried_yet_is_not_lost(world: World, kvm1: FakeHost) -> None:
+    kvm1.silent()
+    kvm1.tried = False
+    await look(world, kvm1)
+    assert await told(world) == []
+
+
+async def test_a_guest_that_ends_by_itself_is_not_wanted_any_more(world: World, wanted: FakeHost) -> None:
+    wanted.shows(None)
+    await look(world, wanted)
+    vm = await web1(world)
+    assert (vm.power, vm.wanted) == (STOPPED, "stopped")
+
+
+async def test_a_guest_that_ended_with_its_hosts_boot_is_still_wanted(world: World, wanted: FakeHost) -> None:
+    wanted.shows(None)
+    wanted.boot_id = "boot-2"
+    await look(world, wanted)
+    vm = await web1(world)
+    assert (vm.power, vm.wanted) == (STOPPED, "running")
+    assert (await world.store.get(HostRecord, "kvm1")).boot_id == "boot-2"
+    assert (await told(world)).count("host rebooted") == 1
+    await look(world, wanted)
+    assert (await told(world)).count("host rebooted") == 1
+
+
+async def test_before_the_boot_is_known_nothing_is_said_of_what_is_gone(world: World, wanted: FakeHost) -> None:
+    wanted.shows(None)
+    wanted.boot_id, wanted.since = "", time.time()
+    await look(world, wanted)
+    assert (await web1(world)).power is RUNNING
+
+
+def restarts(world: World, done: list[str]) -> Restarts:
+    async def start(job: Job) -> dict[str, Any]:
+        done.append(job.task.who)
+        return {}
+
+    tasks = Tasks(world.store)
+    tasks.handlers["start"] = start
+    return Restarts(world, tasks)
+
+
+@pytest.mark.parametrize(("change", "started"), [
+    ({}, 1),
+    ({"wanted": "stopped"}, 0),
+    ({"autostart": False}, 0),
+    ({"adopted": True}, 0),
+    ({"task": 7}, 0),
+    ({"power": PowerState.UNKNOWN}, 0),
+    ({"restarts": [time.time()]}, 0),
+])  # fmt: skip
+async def test_only_what_should_run_is_started_again(world: World, change: dict[str, Any], started: int) -> None:
+    await world.store.change(VMRecord, UUID, **({"wanted": "running", "power": STOPPED, "host": ""} | change))
+    done: list[str] = []
+    again = restarts(world, done)
+    await again.look()
+    for _ in range(20):
+        if done:
+            break
+        await world.store.events()
+    assert done == ["autostart"] * started
+    assert len((await web1(world)).restarts) == started + len(change.get("restarts", ()))
+
+
+async def test_the_budget_outlives_a_controller_and_its_end_is_told_once(world: World) -> None:
+    now = time.time()
+    tries = [now - 10, now - 400, now - 1000]
+    await world.store.change(VMRecord, UUID, wanted="running", power=STOPPED, host="", restarts=tries)
+    done: list[str] = []
+    for _ in range(2):
+        await restarts(world, done).look()  # a new one each time
+    assert done == [] and (await told(world)).count("autostart") == 1
+    assert "3 starts in an hour did not help" in (await web1(world)).why
+
+
+def test_each_start_again_waits_longer() -> None:
+    assert wait_s([]) == 0.0
+    assert wait_s([10.0]) == RESTS_S[1] - 10.0
+    assert wait_s([RESTS_S[2] + 1, 2000.0]) == 0.0
+    assert wait_s([1.0, 2.0, 3.0]) is None
+    assert wait_s([WINDOW_S + 1, WINDOW_S + 2, WINDOW_S + 3]) == 0.0
