@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.api.conftest import Server
 from vmctl import paths, text
-from vmctl.api import limits, views
+from vmctl.api import cluster, health, hosts, limits, processes, views, vms
 from vmctl.api.requests import MOST_NUMBER
 from vmctl.errors import NotFound
 from vmctl.model import Spec
@@ -150,6 +152,20 @@ async def test_any_body_is_refused_in_words(server: Server, path: str, body: Any
         return
     status, _ = await refused(server, "POST", path, content=json.dumps(body))
     assert status in (404, 422)
+
+
+def test_no_route_takes_any_text() -> None:
+    """A name in a path or a query is checked text, whatever the route."""
+    rooms = (cluster, health, hosts, processes, vms)
+    unchecked = [
+        f"{route.path}: {name}"
+        for room in rooms
+        for route in room.router.routes
+        if isinstance(route, APIRoute)
+        for name, parameter in inspect.signature(route.endpoint, eval_str=True).parameters.items()
+        if parameter.annotation in (str, str | None, int, int | None, float, float | None, list[str])
+    ]
+    assert unchecked == []
 
 
 # -- how much, and how long

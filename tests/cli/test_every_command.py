@@ -19,6 +19,7 @@ READS: dict[str, tuple[str, ...]] = {
     "host list": (),
     "host show": ("kvm1",),
     "storage list": (),
+    "storage show": ("main",),
     "image list": (),
     "list": (),
     "show": ("web1",),
@@ -47,6 +48,7 @@ ACTS: dict[str, tuple[str, ...]] = {
     "storage add": ("more", "--path", "/more"),
     "storage check": ("main",),
     "storage remove": ("more",),
+    "storage measure": ("main", "--host", "kvm1", "--detach"),
     "image add": ("new", __file__),
     "image remove": ("new",),
     "create": ("new", "--image", "tiny", "--memory", "64M", "--dry-run"),
@@ -57,6 +59,7 @@ ACTS: dict[str, tuple[str, ...]] = {
     "pause": ("web1",),
     "resume": ("web1",),
     "delete": ("db1",),
+    "autostart": ("web1", "off"),
     "migrate": ("db1", "--check"),
     "autostart": ("web1", "off"),
     "storage measure": ("main", "--host", "kvm1", "--detach"),
@@ -161,7 +164,10 @@ NAMED = {
     "start on": ("start", "web1", "--host"),
     **{f"host {verb}": ("host", verb) for verb in ("add", "show", "check", "drain", "undrain", "remove")},
     "host label": ("host", "label", "rack=a"),
-    **{f"storage {verb}": ("storage", verb) for verb in ("check", "remove")},
+    "autostart": ("autostart", "on"),
+    **{f"storage {verb}": ("storage", verb) for verb in ("check", "remove", "show")},
+    "storage measure": ("storage", "measure", "--host", "kvm1"),
+    "storage measure by": ("storage", "measure", "main", "--host"),
     "storage add": ("storage", "add", "--path", "/x"),
     "image remove": ("image", "remove"),
     "schedule remove": ("schedule", "remove"),
@@ -169,6 +175,7 @@ NAMED = {
     "who": ("who",),
     "ps": ("ps",),
 }
+FIRST = {"host label": 2, "autostart": 1}  # where the name goes that is not the last word
 
 
 @pytest.mark.parametrize("what", NAMED)
@@ -178,7 +185,7 @@ def test_a_name_that_is_none_is_malformed_and_leads_nowhere_else(pool: Pool, wha
         words = [*NAMED[what]]
         if odd == "" and what.endswith((" to", " on", "on a host")):
             continue  # nothing said means: no choice
-        words.insert(2, odd) if what == "host label" else words.append(odd)
+        words.insert(FIRST.get(what, len(words)), odd)
         code, said = pool.code(*words)
         assert code == 2, (words, code, said)
         assert all(c.isprintable() or c == "\n" for c in said), said
@@ -190,6 +197,6 @@ def test_a_name_that_nothing_has_is_not_found(pool: Pool, what: str) -> None:
     if what in ("create", "storage add", "host add", "who", "process show"):
         return
     words = [*NAMED[what]]
-    words.insert(2, "nobody") if what == "host label" else words.append("nobody")
+    words.insert(FIRST.get(what, len(words)), "nobody")
     code, said = pool.code(*words)
     assert (code, "nobody" in said) == (4, True), (words, code, said)

@@ -102,7 +102,7 @@ class StorageAdd(Request):
 class StorageMeasure(Request):
     """The host that will be cut off."""
 
-    host: str
+    host: Name
 
 
 class ImageAdd(Request):

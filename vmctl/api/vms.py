@@ -143,7 +143,7 @@ async def poke_vm(controller: Now, name: requests.Part, verb: requests.Part) -> 
 
 
 @router.put("/vms/{name}/autostart")
-async def set_autostart(controller: Now, name: str, asked: requests.Autostart) -> dict[str, Any]:
+async def set_autostart(controller: Now, name: requests.Part, asked: requests.Autostart) -> dict[str, Any]:
     """Whether it is started again after its host's reboot."""
     vm = await controller.world.store.vm(name)
     await controller.world.store.change(VMRecord, vm.uuid, autostart=asked.on)

@@ -204,8 +204,5 @@ def autostart(name: str, state: str, form: str) -> None:
     Example: vmctl autostart web1 off
     """
     found = Client().put("vms", name, "autostart", body={"on": state == "on"})
-    if form in ("json", "yaml"):
-        output.data(found, form)
-    else:
-        will = "is started again" if found["autostart"] else "stays off"
-        output.say(found["vm"] if form == "name" else f"{found['vm']} {will} after its host's reboot")
+    will = "is started again" if found["autostart"] else "stays off"
+    output.result(found, form, f"{found['vm']} {will} after its host's reboot", lambda set_to: set_to["vm"])
