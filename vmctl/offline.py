@@ -6,7 +6,7 @@ a snapshot has no tasks, and nothing in it can be changed.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from vmctl.decide.capacity import capacity
@@ -74,13 +74,19 @@ class Snapshot:
 
     def _new(self, body: dict[str, Any]) -> dict[str, Any]:
         """Where a new VM would go. Which storage its image is on is not known here, and not asked for."""
-        wanted = ("name", "cpus", "mem_mib", "labels", "apart", "together", "bridge", "cpu")
-        given = {key: body[key] for key in wanted if body.get(key)}
         if any(vm.name == body["name"] for vm in self.cluster.vms):
             raise Usage(f"there is a VM {body['name']!r} in the snapshot already")
         only = self._host(body["host"]).name if body.get("host") else ""
-        found = place(VM(Spec(uuid=f"new {body['name']}", **given)), self.cluster, self.policy, only)
+        found = place(VM(self.spec(body)), self.cluster, self.policy, only)
         return placement_json(found) | {"inputs": inputs(self.cluster)}
+
+    def spec(self, body: dict[str, Any]) -> Spec:
+        """What is asked for in a new VM: all of it that a specification has. Raises Usage."""
+        known, asked = self.policy.class_overcommit, body.get("load_class")
+        if asked and asked not in known:
+            raise Usage(f"there is no load class {asked!r}", hint=f"known: {', '.join(sorted(known)) or 'none'}")
+        given = {field.name: body[field.name] for field in fields(Spec) if body.get(field.name)}
+        return Spec(uuid=f"new {body['name']}", **given)
 
 
 def without(cluster: Cluster, vm: VM) -> Cluster:

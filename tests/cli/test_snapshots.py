@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 
 from tests.cli.run import said, vmctl
 from tests.decide.clusters import cluster, host, vm
-from vmctl import ganeti, snapshot
+from vmctl import ganeti, offline, snapshot
+from vmctl.api import requests
 from vmctl.cli import snapshots
 from vmctl.errors import NoHostFits, NotFound, Usage, VmctlError
-from vmctl.model import Cluster, Policy
+from vmctl.model import Cluster, Policy, Spec
 
 EAGER = Policy(min_imbalance=0.0, cooldown_s=0.0)
 HOT = cluster(
@@ -101,6 +103,38 @@ def test_create(file: str) -> None:
     assert said(*words, "1G").startswith("new would go to kvm3\n")
     assert said(*words, "1G", "--host", "kvm2").startswith("new would go to kvm2\n")
     assert type(problem(*words, "1T")) is NoHostFits
+
+
+def test_a_new_vm_is_placed_by_all_that_it_asks_for(tmp_path: Path) -> None:
+    """Whatever `create` says of a VM goes into the decision, offline too."""
+    policy = Policy(class_overcommit={"gold": 1.0})
+    asked = {
+        "name": "new",
+        "cpus": 3,
+        "mem_mib": 640,
+        "labels": {"rack": "a"},
+        "apart": "web",
+        "apart_by": "rack",
+        "together": "db",
+        "prefer_apart": "calm",
+        "prefer_together": "chatty",
+        "load_class": "gold",
+        "one_numa_node": True,
+        "bridge": "br7",
+        "cpu": "host",
+        "agent_port": "isa",
+    }
+    spec = offline.Snapshot(HOT, policy).spec(asked)
+    assert {key: getattr(spec, key) for key in asked} == asked
+    about_placing = set(requests.Create.model_fields) & {field.name for field in fields(Spec)} - {"image"}
+    assert about_placing == set(asked), "a new option of create is one here, too"
+
+
+def test_a_class_that_nobody_knows_is_answered_with_those_that_are(file: str) -> None:
+    found = problem(
+        "--snapshot", file, "create", "new", "--image", "any", "--dry-run", "--memory", "1G", "--class", "x"
+    )
+    assert (type(found), found.message) == (Usage, "there is no load class 'x'")
 
 
 # -- what a snapshot cannot do
