@@ -156,10 +156,10 @@ def test_another_user_sees_null_where_it_may_not_look(server: tuple[subprocess.P
         pytest.skip("only root can become another user")
     program = f"""
 import os
-os.setgid(65534); os.setuid(65534)
 from guest_agent.scan import Scanner
 from guest_agent.masking import Masks
 from guest_agent.listeners import Listeners
+os.setgid(65534); os.setuid(65534)  # only now: the other user may not be able to read what is tested
 scanner, pid = Scanner(Masks()), {server[0].pid}
 scanner.scan(1.0)
 record = next(one for key, one in scanner.records.items() if key[0] == pid)
