@@ -1,6 +1,6 @@
 """What all tests share.
 
-`pytest --hypothesis-profile deep tests/decide` looks longer for a counterexample.
+`pytest --hypothesis-profile deep tests/decide` looks longer for a counterexample; `./deploy/test --all` uses `all`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from vmctl.store.store import Store
 # No time limits: a busy machine is no reason to fail.
 settings.register_profile("quick", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("deep", settings.get_profile("quick"), max_examples=1000)
+settings.register_profile("all", settings.get_profile("quick"), max_examples=100)  # and 5000 lives of a cluster
 settings.load_profile("quick")
 
 

@@ -51,12 +51,16 @@ class Life(RuleBasedStateMachine):
         }
 
     def carry_out(self, moves: tuple[Move, ...]) -> None:
-        """The moves are done, and the VMs rest."""
+        """The moves are done, and the VMs rest. One that a plan parks goes on in the same plan: it is one journey."""
         assert refused(self.now, moves, POLICY) == []
-        for move in moves:
+        before, began = self.now, [move.vm for move in moves]
+        for number, move in enumerate(moves):
             guest, host = named(self.now, move.vm), self.now.host(move.source)
             if move.why != DRAINED:
-                assert guest.moved_s_ago is None or guest.moved_s_ago >= POLICY.cooldown_s
+                rested = named(before, move.vm).moved_s_ago
+                assert rested is None or rested >= POLICY.cooldown_s
+                assert began[:number].count(move.vm) <= 1, "parked more than once"
+                assert move.target != named(before, move.vm).host, "parked for nothing"
                 assert not (guest.busy or guest.spec.pinned) and host is not None and not host.draining
             moved = score.moved(self.now, guest, move.target, POLICY)
             guests = tuple(replace(one, moved_s_ago=0.0) if one.name == move.vm else one for one in moved.vms)
@@ -130,5 +134,6 @@ class Life(RuleBasedStateMachine):
         assert all(self.now.host(one.host) for one in self.now.vms if one.host)
 
 
-Life.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+MANY = settings.get_current_profile_name() == "all"
+Life.TestCase.settings = settings(max_examples=5000 if MANY else 50, stateful_step_count=30, deadline=None)
 TestLife = Life.TestCase

@@ -1,7 +1,9 @@
 """In which order? From where VMs are and where they should be: moves of which every prefix is feasible, relief first.
 
 Where each of the moves left waits for another one's room, a VM is parked on a third host, as planners of disk and data
-migrations do. What cannot be reached even so is left out, and so are moves at the end that cost more than they gain.
+migrations do: once at most, and it goes on in the same plan. The two moves are one journey, and its rest begins when
+the journey ends; a VM that rests begins none. What cannot be reached even so is left out, and so are moves at the end
+that cost more than they gain.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which few moves help? The best plan within a budget, in an order whose every prefix is feasible.
 
 Hysteresis: a cluster below `min_imbalance` is left alone, a move must gain `min_gain` beyond its price, a VM that moved
-rests for its cooldown, and a plan is searched on from its end until nothing more is found, so that a second run on its
-result finds nothing either.
+in an earlier plan rests for its cooldown (within one it may be parked on its way: `order.py`), and a plan is searched
+on from its end until nothing more is found, so that a second run on its result finds nothing either.
 """
 
 from __future__ import annotations
