@@ -46,6 +46,18 @@ def test_a_migration_shows_its_numbers() -> None:
     assert "0 s left" in follow.bar(state(progress=MOVING | {"eta_s": 0.0}))
 
 
+def test_a_bar_fits_its_line_without_what_matters_least() -> None:
+    wide, narrow = follow.bar(state(progress=MOVING), 200), follow.bar(state(progress=MOVING), 80)
+    assert wide == follow.bar(state(progress=MOVING)) and len(narrow) <= 80
+    assert "12 s left, copying" in narrow and "pause" not in narrow
+    assert len(follow.bar(state(progress=MOVING), 50)) <= 50
+
+
+def test_a_migration_that_has_moved_nothing_yet_is_starting() -> None:
+    line = follow.bar(state(progress=MOVING | {"percent": 0.0, "rate_mib_s": 0.0, "eta_s": None}))
+    assert "starting" in line and "no end in sight" not in line
+
+
 def test_a_bar_carries_no_control_characters() -> None:
     assert "\x1b" not in follow.bar(state(subject="a\x1b[2J", progress=MOVING))
 

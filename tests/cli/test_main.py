@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,6 +140,15 @@ def test_a_malformed_command_is_a_usage_error(
 def test_a_misspelt_command_is_answered_with_the_near_one() -> None:
     done = CliRunner().invoke(cli, ["migrat", "web1"])
     assert done.exit_code == 2 and "Did you mean migrate?" in done.output
+
+
+@pytest.mark.parametrize("word", program.FOREIGN)
+def test_a_word_of_another_program_is_answered_with_ours(word: str) -> None:
+    assert word not in COMMANDS
+    done = CliRunner().invoke(cli, [word, "web1"], terminal_width=200)
+    assert done.exit_code == 2 and program.FOREIGN[word] in " ".join(done.output.split())
+    for meant in re.findall(r"vmctl ([a-z]+)(?: ([a-z]+))?", program.FOREIGN[word]):
+        assert meant[0] in COMMANDS
 
 
 def test_where_no_controller_answers_and_none_may_be_started(

@@ -86,7 +86,8 @@ class Plans:
 
     async def _carry_out(self, job: Job, plan: Plan) -> dict[str, Any]:
         total = len(plan.moves)
-        job.say(plan.why)
+        if plan.moves:  # else it is the result, and told as such
+            job.say(plan.why)
         await job.note("moving", moves=[[m.vm, m.source, m.target] for m in plan.moves])
         ended = [asyncio.Event() for _ in plan.moves]
         children: list[Task] = []

@@ -21,7 +21,6 @@ from vmctl.errors import (
     NoAnswer,
     NoHostFits,
     Refused,
-    TimedOut,
     Uncertain,
     VmctlError,
 )
@@ -266,7 +265,7 @@ def _answering(world: World, vm: VMRecord) -> HostLink:
 
 
 async def halt(link: HostLink, vm: VMRecord, job: Job, *, force: bool, limit_s: float) -> None:
-    """Bring a VM to a stop and see it gone. Raises TimedOut when its guest does not obey.
+    """Bring a VM to a stop and see it gone. Raises VmctlError when its guest does not obey.
 
     A host that is lost meanwhile is waited for: what it was asked for goes on there.
     """
@@ -289,7 +288,7 @@ async def halt(link: HostLink, vm: VMRecord, job: Job, *, force: bool, limit_s: 
                 raise
             job.show(text=f"waiting for {link.name}: {err.message}")
         if waited > limit_s:
-            raise TimedOut(
+            raise VmctlError(
                 f"{vm.name} did not shut down within {limit_s:.0f} s; it still runs on {link.name}",
                 hint=f"vmctl stop --force {vm.name}",
             )

@@ -14,6 +14,7 @@ from vmctl.records import DecisionRecord, HostRecord, VMRecord
 from vmctl.world import World
 
 MIB = 1 << 20
+STALE_PERIODS = 3
 log = logging.getLogger("vmctl.api")
 
 
@@ -50,6 +51,7 @@ def host(world: World, record: HostRecord, seen: Host, cluster: Cluster) -> dict
         "vcpus": sum(vm.spec.cpus for vm in vms),
         "vms": [vm.name for vm in vms],
         "load": asdict(load) if load else None,
+        "stale": load is not None and load.age_s > STALE_PERIODS * world.settings.sample_period_s,
         "more": world.loads.details(seen.name),
         "labels": dict(seen.labels),
         "draining": seen.draining,
@@ -84,6 +86,8 @@ def vm(world: World, record: VMRecord, seen: VM) -> dict[str, Any]:
         "last_host": record.last_host,
         "may_run_on": sorted(record.may_run_on),
         "moving_to": seen.moving_to,
+        "ip": world.guests.address(record.uuid),
+        "bridge": spec.bridge,
         "wanted": record.wanted,
         "autostart": record.autostart,
         "differs": record.drift,

@@ -10,21 +10,33 @@ from click.shell_completion import CompletionItem
 
 from vmctl.errors import VmctlError
 
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Item = dict[str, Any]
 
-def names(*path: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """A completer for the names under an API path."""
+
+def names(*path: str, key: str = "name", when: Callable[[Item], bool] = lambda _item: True) -> Completer:
+    """A completer for the names under an API path, of those of which `when` is true."""
 
     def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from vmctl.cli.client import Client
 
         try:
-            found: list[dict[str, Any]] = Client(autostart=False).get(*path)
+            found: list[Item] = Client(autostart=False, patience_s=2.0).get(*path)
         except (VmctlError, OSError):
             return []
-        return [CompletionItem(item["name"]) for item in found if item["name"].startswith(incomplete)]
+        offered = [str(item[key]) for item in found if "broken" not in item and when(item)]
+        return [CompletionItem(name) for name in offered if name.startswith(incomplete)]
 
     return complete
 
 
+def in_state(*states: str) -> Completer:
+    """VMs that are in one of these states of power."""
+    return names("vms", when=lambda vm: vm["power"] in states)
+
+
 vms, hosts, images, storages = names("vms"), names("hosts"), names("images"), names("storages")
 schedules = names("schedules")
+tasks = names("tasks", key="id")
+open_tasks = names("tasks", key="id", when=lambda task: task["state"] in ("queued", "running"))
+draining = names("hosts", when=lambda host: host["draining"])

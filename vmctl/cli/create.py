@@ -19,7 +19,7 @@ from vmctl.cli.why import print_placement
 @click.option("--memory", type=Size("M", "16M", "64T"), required=True, help="Memory: 512M, 2G.")
 @click.option("--disk", type=Size("G", most="1024T"), default=0, help="Size of its disk (as large as the image).")
 @click.option("--full", is_flag=True, help="Copy the image instead of building on it.")
-@click.option("--host", default="", shell_complete=complete.hosts, help="Leave placement no choice.")
+@click.option("--host", "--to", "host", default="", shell_complete=complete.hosts, help="Leave placement no choice.")
 @click.option("--label", "labels", type=Label(), multiple=True, help="A label that its host must carry.")
 @click.option("--apart", default="", help="Never on one host with VMs of this group.")
 @click.option("--apart-by", default="", metavar="LABEL", help="Apart by a label of hosts, such as rack.")

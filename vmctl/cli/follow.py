@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import shutil
 import sys
 import threading
 import time
@@ -157,7 +158,8 @@ class _Follower:
             return
         self._sentences(state)
         if self._screen:
-            self._screen.show([bar(s) for s in self._states.values() if s["state"] not in ENDS][:10])
+            width = shutil.get_terminal_size().columns
+            self._screen.show([bar(s, width) for s in self._states.values() if s["state"] not in ENDS][:10])
             return
         tenth = int(state["progress"].get("percent") or 0) // 10
         if tenth > self._tenth.get(state["id"], 0):
@@ -203,8 +205,8 @@ class _Screen:
         self._live.stop()
 
 
-def bar(state: State) -> str:
-    """One line about a running task."""
+def bar(state: State, width: int | None = None) -> str:
+    """One line about a running task; in `width` columns without what matters least."""
     p = state["progress"]
     head = f"{state['kind']} {state['subject']}"
     if "percent" not in p:
@@ -213,8 +215,19 @@ def bar(state: State) -> str:
     drawn = f"{head}  [{'#' * full}{'.' * (BAR - full)}] {p['percent']:3.0f}%"
     if "rate_mib_s" not in p:
         return output.clean(f"{drawn}  {p.get('text', '')}")
+    return output.clean(_fitting(drawn, _numbers(p), width))
+
+
+def _numbers(p: State) -> list[str]:
+    """What a migration's bar tells beside it, the most wanted first."""
+    if p.get("eta_s") is None and not p["rate_mib_s"]:
+        return ["starting", str(p["tactic"])]
     eta = f"{p['eta_s']:.0f} s left" if p.get("eta_s") is not None else "no end in sight"
-    return output.clean(
-        f"{drawn} {eta}, {p['rate_mib_s']:.0f} MiB/s, dirty {p['dirty_mib_s']:.0f} MiB/s, "
-        f"pause <= {p['downtime_ms']} ms, {p['tactic']}"
-    )
+    rates = [f"{p['rate_mib_s']:.0f} MiB/s", f"dirty {p['dirty_mib_s']:.0f} MiB/s"]
+    return [eta, str(p["tactic"]), *rates, f"pause <= {p['downtime_ms']} ms"]
+
+
+def _fitting(drawn: str, parts: list[str], width: int | None) -> str:
+    while parts and width is not None and len(f"{drawn} {', '.join(parts)}") > width:
+        parts = parts[:-1]
+    return f"{drawn} {', '.join(parts)}".rstrip()

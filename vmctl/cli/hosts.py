@@ -33,13 +33,13 @@ def _net(item: dict[str, Any]) -> float | None:
 HOST_COLUMNS: tuple[output.Column, ...] = (
     ("NAME", lambda h: h["name"]),
     ("STATE", lambda h: h["state"]),
-    ("CPUS", lambda h: h["cpus"]),
+    ("CPUS", lambda h: h["cpus"] if h["mem_mib"] else "-"),  # never reached: its size is not known
     ("CPU", lambda h: share(_load(h, "cpu"), h["cpus"])),
-    ("MEMORY", lambda h: mib(h["mem_mib"])),
+    ("MEMORY", lambda h: mib(h["mem_mib"] or None)),
     ("USED", lambda h: share(_load(h, "mem_used_mib"), h["mem_mib"])),
     ("PROMISED", lambda h: share(h["promised_mib"], h["mem_mib"])),
     ("VMS", lambda h: len(h["vms"])),
-    ("AGE", lambda h: output.ago(_load(h, "age_s"))),
+    ("AGE", lambda h: output.ago(_load(h, "age_s")) + (" stale" if h.get("stale") else "")),
 )
 HOST_WIDE: tuple[output.Column, ...] = (
     (
@@ -219,7 +219,7 @@ def drain(name: str, plan: bool, form: str, detach: bool, timeout: float) -> Non
 
 
 @host.command("undrain")
-@click.argument("name", shell_complete=complete.hosts)
+@click.argument("name", shell_complete=complete.draining)
 @output.option
 def undrain(name: str, form: str) -> None:
     """Let a host take VMs again.

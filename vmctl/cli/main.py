@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "resume": ("vms", "resume", "Let paused VMs go on."),
     "delete": ("vms", "delete", "Delete stopped VMs and their disks."),
     "autostart": ("vms", "autostart", "Say whether a VM is started again after its host's reboot."),
-    "migrate": ("migrate", "migrate", "Move a running VM to another host."),
+    "migrate": ("migrate", "migrate", "Move running VMs to other hosts."),
     "list": ("show", "list_vms", "List VMs."),
     "show": ("show", "show", "Show one VM."),
     "top": ("show", "top", "Watch hosts and VMs."),
@@ -46,6 +46,37 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": ("serve", "serve", "Run the controller."),
     "lab": ("lab", "lab", "A real cluster on this machine."),
     "completion": ("completion", "completion", "Print shell completion."),
+}
+
+
+# Words of other programs -> what is typed here instead
+FOREIGN: dict[str, str] = {
+    "shutdown": "vmctl stop NAME",
+    "destroy": "vmctl stop --force NAME; vmctl delete NAME deletes it with its disk",
+    "poweroff": "vmctl stop --force NAME",
+    "suspend": "vmctl pause NAME",
+    "undefine": "vmctl delete NAME",
+    "remove": "vmctl delete NAME",
+    "rm": "vmctl delete NAME",
+    "info": "vmctl show NAME",
+    "dominfo": "vmctl show NAME",
+    "get": "vmctl list, vmctl show NAME",
+    "ls": "vmctl list",
+    "vms": "vmctl list",
+    "vm": "vmctl list, vmctl show NAME, vmctl create NAME",
+    "node": "vmctl host list",
+    "nodes": "vmctl host list",
+    "hosts": "vmctl host list",
+    "move": "vmctl migrate NAME",
+    "drain": "vmctl host drain HOST",
+    "exec": "vmctl console NAME; nothing can be run in a guest from outside",
+    "ssh": "vmctl console NAME, or ssh to the address that vmctl list shows",
+    "balance": "vmctl rebalance",
+    "status": "vmctl top",
+    "log": "vmctl events, vmctl task list",
+    "logs": "vmctl events, vmctl task list",
+    "version": "vmctl --version",
+    "help": "vmctl --help, vmctl COMMAND --help",
 }
 
 
@@ -70,6 +101,8 @@ class Lazy(click.Group):
         except click.UsageError as err:
             import difflib
 
+            if meant := FOREIGN.get(args[0]):
+                raise click.UsageError(f"{err.message} Here it is: {meant}", ctx) from err
             near = difflib.get_close_matches(args[0], COMMANDS, 1)
             raise click.UsageError(f"{err.message}{f' Did you mean {near[0]}?' if near else ''}", ctx) from err
 

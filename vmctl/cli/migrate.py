@@ -9,27 +9,55 @@ import click
 from vmctl import errors
 from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
+from vmctl.cli.vms import each
 
 
 @click.command()
-@click.argument("name", shell_complete=complete.vms)
-@click.option("--to", default="", shell_complete=complete.hosts, help="The host; without it placement chooses.")
+@click.argument("names", nargs=-1, shell_complete=complete.in_state("running"), metavar="NAME...")
+@click.option("--from", "source", shell_complete=complete.hosts, help="All VMs that run on this host.")
+@click.option("--to", "--host", "to", default="", shell_complete=complete.hosts, help="Leave placement no choice.")
 @click.option("--cold", is_flag=True, help="Stop in the guest, start on the other host; nothing is copied.")
 @click.option("--check", is_flag=True, help="Only list what stands in the way, for every host.")
 @output.option
 @follow.options
-def migrate(name: str, to: str, cold: bool, check: bool, form: str, detach: bool, timeout: float) -> None:
-    """Move a running VM to another host, live.
+def migrate(
+    names: tuple[str, ...],
+    source: str | None,
+    to: str,
+    cold: bool,
+    check: bool,
+    form: str,
+    detach: bool,
+    timeout: float,
+) -> None:
+    """Move running VMs to another host, live.
 
-    Ctrl-C asks whether to cancel (the VM stays where it is) or to leave it to the controller.
+    Ctrl-C asks whether to cancel (a VM stays where it is) or to leave it to the controller.
     Example: vmctl migrate web1 --to kvm2
     """
-    client = Client()
+    if bool(names) == bool(source):
+        raise click.UsageError("say which VMs: NAME... or --from HOST")
+    chosen = names or _running_on(str(source))
     if check:
-        _check(client.get("vms", name, "migrate", "check"), form, cold)
+        if len(chosen) != 1:
+            raise click.UsageError("--check is about one VM")
+        _check(Client().get("vms", chosen[0], "migrate", "check"), form, cold)
         return
-    task = client.post("vms", name, "migrate", body={"to": to, "cold": cold})
-    follow.run(client, [task], form, done, detach=detach, timeout=timeout)
+
+    def call(client: Client, name: str) -> Any:
+        return client.post("vms", name, "migrate", body={"to": to, "cold": cold})
+
+    each(chosen, form, call, done, detach, timeout)
+
+
+def _running_on(host: str) -> tuple[str, ...]:
+    """The VMs that run on a host. Refused where there are none."""
+    client = Client()
+    there = set(client.get("hosts", host)["vms"])
+    found = tuple(vm["name"] for vm in client.get("vms") if vm["name"] in there and vm["power"] == "running")
+    if not found:
+        raise errors.Refused(f"no VM runs on {host}", hint="vmctl list")
+    return found
 
 
 def done(task: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -84,9 +85,10 @@ def table(columns: Sequence[Column], items: list[dict[str, Any]]) -> None:
     heads = [head for head, _ in columns]
     widths = [max((len(head), *(len(row[i]) for row in cells))) for i, head in enumerate(heads)]
     numeric = [all(_is_number(row[i]) for row in cells) for i in range(len(heads))]
-    print(style(_line(heads, widths, numeric), bold=True))
+    most = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(style(_line(heads, widths, numeric)[:most], bold=True))
     for row in cells:
-        print(_line(row, widths, numeric))
+        print(_line(row, widths, numeric)[:most])
 
 
 def _cells(columns: Sequence[Column], item: dict[str, Any]) -> list[str]:

@@ -84,7 +84,7 @@ def _stop() -> None:
     while running() == number and time.monotonic() < deadline:
         time.sleep(0.05)
     if running() == number:
-        raise errors.TimedOut(f"the controller (process {number}) does not end", hint=f"kill -9 {number}")
+        raise errors.VmctlError(f"the controller (process {number}) does not end", hint=f"kill -9 {number}")
     print(f"the controller (process {number}) has ended; hosts and VMs go on")
 
 

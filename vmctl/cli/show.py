@@ -29,6 +29,7 @@ VM_COLUMNS: tuple[output.Column, ...] = (
     ("VCPUS", lambda v: v["cpus"]),
     ("CPU", _cpu),
     ("MEMORY", lambda v: mib(v["mem_mib"])),
+    ("IP", lambda v: output.escaped(v["ip"])),
     ("RESIDENT", lambda v: mib(v["load"]["mem_mib"]) if v["load"] else "-"),
 )
 GROUPS = ("apart", "together", "prefer_apart", "prefer_together")
@@ -70,6 +71,8 @@ def show(name: str, form: str) -> None:
     rows = [(column.lower(), get(vm)) for column, get in (*VM_COLUMNS, *VM_WIDE)]
     if vm["load"]:
         rows += [("disk share", share(vm["load"]["disk"])), ("link share", share(vm["load"]["net"]))]
+    rows += [("class", vm["load_class"]), ("labels", [f"{k}={v}" for k, v in vm["labels"].items()])]
+    rows += [("if it is sick", vm["heal"]), ("bridge", vm["bridge"])]
     rows += [("disks", vm["disks"]), ("machine", vm["machine"]), ("CPU model", vm["cpu"]), ("task", vm["task"])]
     rows.append(("created", f"{output.ago(time.time() - vm['created_at'])} ago"))
     rows += [("started again", "after its host's reboot")] if vm["autostart"] and not vm["adopted"] else []

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vmctl.cli import follow, output, times
+from vmctl.cli import complete, follow, output, times
 from vmctl.cli.client import Client
 
 NUMBER = click.IntRange(1, 2**63 - 1)
@@ -46,7 +46,7 @@ def list_tasks(most: int, form: str) -> None:
 
 
 @task.command("show")
-@click.argument("number", type=NUMBER)
+@click.argument("number", type=NUMBER, shell_complete=complete.tasks)
 @output.option
 def show(number: int, form: str) -> None:
     """Show one task with its log.
@@ -69,7 +69,7 @@ def show(number: int, form: str) -> None:
 
 
 @task.command("attach")
-@click.argument("numbers", type=NUMBER, nargs=-1, required=True)
+@click.argument("numbers", type=NUMBER, nargs=-1, required=True, shell_complete=complete.open_tasks)
 @output.option
 @follow.patience
 def attach(numbers: tuple[int, ...], form: str, timeout: float | None) -> None:
@@ -91,7 +91,7 @@ def _outcome(t: dict[str, Any]) -> str:
 
 
 @task.command("cancel")
-@click.argument("numbers", type=NUMBER, nargs=-1, required=True)
+@click.argument("numbers", type=NUMBER, nargs=-1, required=True, shell_complete=complete.open_tasks)
 @output.option
 def cancel(numbers: tuple[int, ...], form: str) -> None:
     """Ask tasks to stop; a migration then leaves its VM where it is.

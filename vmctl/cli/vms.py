@@ -20,7 +20,15 @@ SIGNED = click.option(
     is_flag=True,
     help="Sign that the VM runs nowhere, where its host cannot say so. Asks for the VM's name.",
 )
-NAMES = click.argument("names", nargs=-1, required=True, shell_complete=complete.vms, metavar="NAME...")
+
+
+def _names(*states: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """NAME..., of which those in one of these states are offered."""
+    offered = complete.in_state(*states)
+    return click.argument("names", nargs=-1, required=True, shell_complete=offered, metavar="NAME...")
+
+
+RUNS = ("running", "paused", "crashed", "unknown")
 
 
 def _sign(names: tuple[str, ...], signed: bool) -> dict[str, str]:
@@ -42,7 +50,7 @@ def _sign(names: tuple[str, ...], signed: bool) -> dict[str, str]:
     return typed
 
 
-def _each(
+def each(
     names: tuple[str, ...],
     form: str,
     call: Callable[[Client, str], Any],
@@ -74,8 +82,8 @@ def _each(
 
 
 @click.command()
-@NAMES
-@click.option("--host", default="", shell_complete=complete.hosts, help="Leave placement no choice.")
+@_names("stopped", "unknown")
+@click.option("--host", "--to", "host", default="", shell_complete=complete.hosts, help="Leave placement no choice.")
 @click.option("--dry-run", is_flag=True, help="Show the best three hosts, and why.")
 @click.option("--as-registered", is_flag=True, help="Also where it was changed on its host: the change is lost.")
 @SIGNED
@@ -106,7 +114,7 @@ def start(
     def call(client: Client, name: str) -> Any:
         return client.post("vms", name, "start", body=body | {"i_know_it_is_off": typed.get(name, "")})
 
-    _each(
+    each(
         names,
         form,
         call,
@@ -117,7 +125,7 @@ def start(
 
 
 @click.command()
-@NAMES
+@_names(*RUNS)
 @click.option("--force", is_flag=True, help="Pull the plug instead of asking the guest.")
 @click.option(
     "--shutdown-timeout", type=Amount(0, 7 * 86400), default=0.0, help="How long the guest may take, in seconds (120)."
@@ -145,30 +153,47 @@ def stop(
         body = {"force": force, "timeout_s": shutdown_timeout, "i_know_it_is_off": typed.get(name, "")}
         return client.post("vms", name, "stop", body=body)
 
-    _each(names, form, call, lambda t: f"{t['subject']} is stopped", detach, timeout)
+    each(names, form, call, lambda t: f"{t['subject']} is stopped", detach, timeout)
 
 
-def _poke(verb: str, text: str, past: str) -> click.Command:
+def _poke(verb: str, text: str, past: str, *states: str) -> click.Command:
     @click.command(verb, help=f"{text}\n\nExample: vmctl {verb} web1")
-    @NAMES
+    @_names(*states)
     @output.option
     @follow.options
     def command(names: tuple[str, ...], form: str, detach: bool, timeout: float) -> None:
-        _each(
+        each(
             names, form, lambda c, name: c.post("vms", name, verb), lambda t: f"{t['subject']} {past}", detach, timeout
         )
 
     return command
 
 
-reboot = _poke("reboot", "Shut VMs down through their guests and start them again, on the same host.", "was restarted")
-reset = _poke("reset", "Press the reset button of VMs.", "was reset")
-pause = _poke("pause", "Stop the CPUs of VMs.", "is paused")
-resume = _poke("resume", "Let paused VMs go on.", "runs again")
+reboot = _poke(
+    "reboot", "Shut VMs down through their guests and start them again, on the same host.", "was restarted", *RUNS
+)
+reset = _poke("reset", "Press the reset button of VMs.", "was reset", *RUNS)
+pause = _poke("pause", "Stop the CPUs of VMs.", "is paused", "running")
+resume = _poke("resume", "Let paused VMs go on.", "runs again", "paused")
+
+
+def _confirm(names: tuple[str, ...]) -> None:
+    """Ask before disks go; look first, as nobody should confirm what is then refused."""
+    what = []
+    for name in names:
+        found = Client().get("vms", name)
+        if found["power"] != "stopped":
+            where = f" on {found['host']}" if found["host"] else ""
+            hint = f"vmctl task attach {found['task']}" if found["task"] else f"vmctl stop {name}"
+            raise errors.Refused(f"{name} is {found['power']}{where}", hint=hint)
+        what.append(f"{name} with {', '.join(found['disks']) or 'no disk'}")
+    if not click.confirm(f"delete for good: {'; '.join(what)}?", err=True):
+        print("nothing was deleted", file=sys.stderr)
+        raise SystemExit(errors.Refused.exit_code)
 
 
 @click.command()
-@NAMES
+@_names("stopped", "unknown")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @SIGNED
 @output.option
@@ -180,18 +205,12 @@ def delete(names: tuple[str, ...], yes: bool, signed: bool, form: str, detach: b
     """
     typed = _sign(names, signed)
     if not typed and not yes:
-        for name in names:  # look first: nobody should confirm what is then refused
-            found = Client().get("vms", name)
-            if found["power"] != "stopped":
-                where = f" on {found['host']}" if found["host"] else ""
-                raise errors.Refused(f"{name} is {found['power']}{where}", hint=f"vmctl stop {name}")
-        if not click.confirm(f"delete {', '.join(names)} and their disks for good?", err=True):
-            raise errors.Refused("nothing was deleted")
+        _confirm(names)
 
     def call(client: Client, name: str) -> Any:
         return client.delete("vms", name, i_know_it_is_off=typed.get(name))
 
-    _each(names, form, call, lambda t: f"{t['subject']} is deleted", detach, timeout)
+    each(names, form, call, lambda t: f"{t['subject']} is deleted", detach, timeout)
 
 
 @click.command()

@@ -105,6 +105,11 @@ class Guests:
         follower = self.followers.get(uuid)
         return 0.0 if follower is None else follower.guest.stall(time.monotonic())
 
+    def address(self, uuid: str) -> str:
+        """The address that a guest tells of itself, IPv4 before IPv6; empty where it has told none."""
+        follower = self.followers.get(uuid)
+        return "" if follower is None else _address(follower)
+
     async def close(self) -> None:
         """Stop reading; what is known of guests stays in the ledger."""
         tasks = [follower.task for follower in self.followers.values() if follower.task is not None]
@@ -156,9 +161,8 @@ class Guests:
             follower.port = f"{type(err).__name__} while reading it"
 
     def _heard(self, follower: Follower, heard: Heard) -> None:
-        addresses = [str(a) for a in follower.guest.picture.os.get("addresses") or ()]  # type: ignore[attr-defined]
-        address = next((a for a in addresses if ":" not in a), addresses[0] if addresses else "")
-        self._incarnations.guest_picture(follower.uuid, heard.boot_id, heard.seen, ip=address, gone=heard.gone)
+        ip = _address(follower)
+        self._incarnations.guest_picture(follower.uuid, heard.boot_id, heard.seen, ip=ip, gone=heard.gone)
 
     def count(self, follower: Follower) -> None:
         """See whether a silent guest still uses its disk or network; nobody waits for the answer."""
@@ -174,3 +178,8 @@ async def _count(follower: Follower, link: HostLink, now: float) -> None:
         counted = await link.virt.use(follower.uuid)
         if counted != follower.counted:
             follower.counted, follower.used_at = counted, now
+
+
+def _address(follower: Follower) -> str:
+    addresses = [str(a) for a in follower.guest.picture.os.get("addresses") or ()]  # type: ignore[attr-defined]
+    return next((a for a in addresses if ":" not in a), addresses[0] if addresses else "")
