@@ -40,6 +40,14 @@ def test_a_truncated_or_garbled_sample_is_unreadable() -> None:
         parse_cpu_info("")
 
 
+def test_no_process_began_in_the_future() -> None:
+    """Where /proc/uptime is a container's, start ticks count from the kernel's own boot."""
+    sample = parse_sample(json.loads((HERE / "Sample" / "proc-of-a-container.json").read_text())["input"])
+    started = int((sample.uptime_s + 12345.67) * 100) - 500
+    assert sample.age_s(started) == pytest.approx(5.0, abs=0.02)
+    assert sample.age_s(started + 10_000) == 0.0
+
+
 def test_a_host_has_no_end_of_devices() -> None:
     sections = json.loads((HERE / "Sample" / "disks-and-interfaces.json").read_text())["input"].split("\x1e")
     sections[8] = "".join(f"nvme{number}n1 1 2 3\n" for number in range(2 * MOST_DEVICES))

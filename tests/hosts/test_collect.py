@@ -91,6 +91,7 @@ async def test_every_program_tells_the_same(
         f"{UUID}{n:02}": (two_vms[n - 1].pid, f"vm{n}") for n in (1, 2)
     }
     one = ours[f"{UUID}01"]
+    assert first.age_s(one.start_ticks) < 10  # also where /proc/uptime is a container's
     assert one.rss_kib > 100 and one.threads == 1 and one.read_bytes is not None and one.start_ticks > 0
     two_vms[0].kill()
     two_vms[0].wait()

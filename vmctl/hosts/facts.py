@@ -138,6 +138,11 @@ class RawSample(NamedTuple):
     ticks_per_s: int = USER_HZ
     disks: Mapping[str, DiskUse] = MappingProxyType({})  # whole ones; what is made of them is counted in them
     interfaces: Mapping[str, Interface] = MappingProxyType({})
+    zero_ticks: int = 0  # the uptime, in ticks, at which processes' start ticks count 0; a real host's is 0
+
+    def age_s(self, start_ticks: int) -> float:
+        """How long ago a process began; never less than nothing."""
+        return max(0.0, self.uptime_s - (start_ticks + self.zero_ticks) / self.ticks_per_s)
 
     @property
     def bridges(self) -> frozenset[str] | None:
@@ -156,7 +161,7 @@ def parse_sample(text: str) -> RawSample:
     """A frame of `vmctl.hosts.programs`. Raises `Unreadable`."""
     try:
         head, load, cpu, memory, swap, psi_cpu, psi_mem, psi_io, disks, nets, *processes = text.split(SEPARATOR)
-        boot_id, page_kib, wall_s, uptime_s = head.split(None, 4)[:4]
+        boot_id, page_kib, wall_s, uptime_s, *more = head.split()
         total, _, each = cpu.partition("\n")
         page, swapped = int(page_kib), _pairs(swap)
         return RawSample(
@@ -176,6 +181,7 @@ def parse_sample(text: str) -> RawSample:
             tuple([vm for process in processes if (vm := _process(process, page))]),
             disks=_disks(disks),
             interfaces=_interfaces(nets),
+            zero_ticks=next((int(word[1:]) for word in more if word.startswith("z")), 0),
         )
     except (ValueError, IndexError, TypeError, KeyError) as err:
         raise Unreadable(f"a sample cannot be read: {err}") from err

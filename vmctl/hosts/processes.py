@@ -20,11 +20,10 @@ def seen_of(before: RawSample | None, after: RawSample, version: str = "") -> li
 
 
 def _seen(vm: QemuProcess, cpu: float, sample: RawSample, version: str) -> Seen:
-    age_s = sample.uptime_s - vm.start_ticks / sample.ticks_per_s
     return Seen(
         pid=vm.pid,
         start_ticks=vm.start_ticks,
-        started_us=max(0, int((sample.wall_s - age_s) * 1e6)),
+        started_us=max(0, int((sample.wall_s - sample.age_s(vm.start_ticks)) * 1e6)),
         program=PROGRAM,
         version=version,
         command=f"-name guest={vm.name} -uuid {vm.uuid}",

@@ -6,7 +6,7 @@ only to list processes, sh needs nothing else. Nothing is written on the host: t
 A request is one line, a number. The answer is a frame: the byte 0x1e, the channel's token, that number, the length of
 what follows the line, our process id, a line end, and sections separated by the byte 0x1e:
 
-    boot_id  page size in KiB  wall clock in s  uptime in s
+    boot_id  page size in KiB  wall clock in s  uptime in s  "z" and the uptime, in ticks, at which start ticks count 0
     /proc/loadavg
     the cpu lines of /proc/stat
     memory lines of /proc/meminfo
@@ -15,6 +15,9 @@ what follows the line, our process id, a line end, and sections separated by the
     per disk of /proc/diskstats: "name ms_busy sectors_read sectors_written"; those surely made of other disks left out
     per interface of /proc/net/dev but lo: "name bytes_received bytes_sent kind speed", speed in Mbit/s or "-"
     and per QEMU process: "uuid read_bytes write_bytes" ("-" where unreadable), its -name argument, /proc/PID/stat
+
+That "z" is 0 on a host that is one. Where its /proc is virtualised (lxcfs), uptime is the container's, and start ticks
+are the kernel's: a process that has just begun shows how far apart they are.
 
 Processes are looked for only when new ids were given out, once a second at most, and only among the ids since the look
 before the last (a process may get its id a moment before it can be seen); all of /proc is read at first, when very
@@ -35,6 +38,8 @@ KINDS = (
 PERL = r"""
 my ($token) = @ARGV; my (%open, %vm, %seen, %young, %kind, @last, $turn); $| = 1; @last = (0, 0);
 my ($looked, $asked) = (-1, 0);
+my $zero = `cat /proc/self/stat /proc/uptime` =~ /^\d+ \(.*\) \S (?:\S+ ){18}(\d+).*\n([\d.]+) \S+$/s
+  ? sprintf "%.0f", $2 * 100 - $1 : 0;
 sub again { my ($h, $n) = @_; sysseek $h, 0, 0; my $t = ""; sysread $h, $t, $n; $t }
 sub once { open my $h, "<", $_[0] or return ""; again($h, $_[1] || 4096) }
 sub kept { my ($f) = @_; unless ($open{$f}) { open my $h, "<", $f or return; $open{$f} = $h } $open{$f} }
@@ -52,7 +57,7 @@ sub look { my ($up, @new) = @_; my %again;
       next unless once("/proc/$p/status") =~ /^Tgid:\s$p$/m;
       open my $s, "<", "/proc/$p/stat" or next; open my $io, "<", "/proc/$p/io";
       $vm{$p} = [$s, $io, $id, $called] }
-    elsif ($up - $start / 100 < 10) { $again{$p} = 1 } }
+    elsif ($up - ($start + $zero) / 100 < 10) { $again{$p} = 1 } }
   %young = %again }
 sub candidates { my ($now) = @_; my $was = $last[0]; @last = ($last[1], $now);
   return ($was + 1 .. $now, keys %young) if $was and $now >= $was and $now - $was < 100 and ++$turn % 100;
@@ -80,7 +85,7 @@ while (defined(my $line = <STDIN>)) {
   if (abs($clock - $looked) >= 1 and (%young or $now != $last[1])) { look($clock, candidates($now)); $looked = $clock }
   my $mem = file("/proc/meminfo"); my $swap = $mem =~ /^SwapTotal: +0 /m ? "" : file("/proc/vmstat", 1 << 14);
   my $stat = file("/proc/stat", 1 << 16);
-  my $text = join "\x1e", "$boot $page " . time . " $up", $load, cut($stat, "cpu", "intr"),
+  my $text = join "\x1e", "$boot $page " . time . " $clock z$zero", $load, cut($stat, "cpu", "intr"),
     cut($mem, "MemTotal", "SwapCached") . cut($mem, "HugePages_Total", "Hugetlb"), cut($swap, "pswpin", "pgalloc"),
     (map { file("/proc/pressure/$_") } "cpu", "memory", "io"), disks(), interfaces($clock),
     map { vm($_) } sort keys %vm;
@@ -102,7 +107,7 @@ function look(list,   n, w, i, p, s, f, name, again) { n = split(list, w, " "); 
     sub(/^[0-9]+ \(/, "", name); split(s, f, " ")
     if (name ~ /^(qemu|kvm)/ && lines("/proc/" p "/status", "^Tgid:[^0-9]*" p "$") && arguments(p)) {
       vm[p] = f[20]; id[p] = uuid; title[p] = called }
-    else if (up - f[20] / 100 < 10) young = young " " p } }
+    else if (up - (f[20] + zero) / 100 < 10) young = young " " p } }
 function candidates(now,   c, l, p) { c = older; older = newer; newer = now; l = ""
   if (c > 0 && now >= c && now - c < 100 && ++turn % 100) {
     for (p = c + 1; p <= now; p++) l = l " " p; return l young }
@@ -125,12 +130,14 @@ function process(p,   s, t, f, l, r, w) { s = t = first("/proc/" p "/stat"); if 
     else if (l ~ /^write_bytes/) w = substr(l, 14) } close("/proc/" p "/io")
   return sep id[p] " " r " " w "\n" title[p] "\n" s }
 BEGIN { ORS = ""; split(first("/proc/self/stat"), w, " "); pid = w[1]; sep = "\036"
+  c = "cat /proc/self/stat /proc/uptime"; c | getline s; c | getline u; close(c)
+  sub(/^.*\) /, "", s); split(s, f, " "); split(u, w, " "); zero = int(w[1] * 100 - f[20])
   boot = first("/proc/sys/kernel/random/boot_id"); page = 4; looked = -1
   if (split(lines("/proc/self/smaps", "^KernelPageSize"), w, " ") > 1) page = w[2] }
 { stat(); split(first("/proc/uptime"), w, " "); up = w[1]; load = first("/proc/loadavg"); split(load, w, " ")
   now = first("/proc/sys/kernel/ns_last_pid"); if (now == "") now = w[5]; now += 0
   if ((up - looked >= 1 || up < looked) && (young || now != newer)) { look(candidates(now)); looked = up }
-  text = boot " " page " " int(since + up) " " up sep load sep cpu sep
+  text = boot " " page " " int(since + up) " " up " z" zero sep load sep cpu sep
   text = text lines("/proc/meminfo", "^(Mem(Total|Free|Avail)|Buffers|Cached|HugePages_[TF]|Hugepagesize)") sep
   text = text lines("/proc/vmstat", "^pswp") sep lines("/proc/pressure/cpu", ".") sep
   text = text lines("/proc/pressure/memory", ".") sep lines("/proc/pressure/io", ".") sep
@@ -150,7 +157,7 @@ look() { young=; for p in /proc/[1-9]*; do p=${p#/proc/}; case $known in *" $p="
   name=${got#*(}; set -f; set -- ${got##*) }; set +f; start=${20:-0}; uuid=; called=
   case $name in qemu*|kvm*) arguments $p;; esac
   if [ ${#uuid} = 36 ]; then known="$known$p=$start=$uuid=$called "
-  elif [ $((${up%.*} - start / 100)) -lt 10 ]; then young=1; else known="$known$p= "; fi; done; }
+  elif [ $((${up%.*} - (start + zero) / 100)) -lt 10 ]; then young=1; else known="$known$p= "; fi; done; }
 arguments() { after=; { while IFS= read -r l; do case $after in -uuid) uuid=${l%%[!-0-9A-Fa-f]*};; -name) called=$l;;
   esac; after=$l; done <<END
 $(tr '\0\n' '\n?' </proc/$1/cmdline)
@@ -175,12 +182,14 @@ interfaces() { all=; [ $((${up%.*} - asked)) -lt 60 ] || { kinds=$nl; asked=${up
     got=${kinds#*"$nl$name "}; all="$all$name $in $out ${got%%"$nl"*}$nl"; done </proc/net/dev; } 2>/dev/null; }
 first /proc/sys/kernel/random/boot_id; boot=$got; newest=; looked=; young=; asked=-60; kinds=$nl
 lines /proc/self/smaps KernelPageSize; set -- $got; page=${2:-4}
+got=$(cat /proc/self/stat /proc/uptime); set -f; set -- ${got##*) }; set +f; zero=0; start=${20:-0}
+while [ $# -gt 2 ]; do shift; done; [ -z "$2" ] || zero=$((${1%.*} * 100 + 1${1#*.} - 100 - start))
 while read -r seq; do
   lines /proc/stat "cpu btime"; cpu=${got%%btime*}; set -- ${got#"$cpu"}; since=${2:-0}
   first /proc/uptime; up=${got%% *}; first /proc/loadavg; now=${got##* }; first /proc/sys/kernel/ns_last_pid
   now=${got:-$now}; if [ ${up%.*} != "$looked" ] && [ "$young$now" != "$newest" ]; then look; newest=$now
   looked=${up%.*}; fi
-  first /proc/loadavg; text="$boot $page $((since + ${up%.*})) $up$sep$got$sep$cpu$sep"
+  first /proc/loadavg; text="$boot $page $((since + ${up%.*})) $up z$zero$sep$got$sep$cpu$sep"
   lines /proc/meminfo "MemTotal: MemFree: MemAvailable: Buffers: Cached: HugePages_Total: HugePages_Free: Hugepagesize:"
   text=$text$got$sep; lines /proc/vmstat pswp; text=$text$got
   for of in cpu memory io; do lines /proc/pressure/$of "some full"; text=$text$sep$got; done
