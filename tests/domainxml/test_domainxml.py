@@ -228,6 +228,15 @@ def test_the_agents_serial_port_is_found() -> None:
     assert seen(PLAIN).agent_socket == "", "before libvirt gave the channel its path"
 
 
+@pytest.mark.parametrize(
+    "path", ["/run/backup-agent.sock", "/var/lib/libvirt/qemu/other-agent.sock", "-agent.sock", ""]
+)
+def test_a_socket_of_another_agent_is_not_ours(path: str) -> None:
+    """QEMU serves one client per socket: who connects to it takes it from its own."""
+    serial = f"<devices><serial type='unix'><source mode='bind' path='{path}'/></serial></devices>"
+    assert domainxml.read(f"<domain><uuid>{UUID}</uuid>{serial}</domain>").agent_socket == ""
+
+
 def test_what_keeps_a_domain_from_moving_is_named() -> None:
     devices = "<hostdev mode='subsystem' type='pci'/><filesystem type='mount'/><lease/>"
     found = domainxml.read(live("", devices, "<cpu mode='host-passthrough'/>"))

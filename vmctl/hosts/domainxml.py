@@ -143,7 +143,7 @@ def _serial(devices: ET.Element, spec: Spec) -> None:
     else:
         second = ET.SubElement(devices, "serial", type="unix")
         # libvirt makes no path of its own for this kind; the directory is QEMU's and private to each host
-        ET.SubElement(second, "source", mode="bind", path=f"/var/lib/libvirt/qemu/{spec.uuid}-agent.sock")
+        ET.SubElement(second, "source", mode="bind", path=isa_socket(spec.uuid))
         ET.SubElement(second, "target", type="isa-serial", port="1")
 
 
@@ -193,14 +193,20 @@ def _attribute(domain: ET.Element, path: str, name: str) -> str:
     return node.get(name, "") if node is not None else ""
 
 
+def isa_socket(uuid: str) -> str:
+    """The path that we give a VM's agent port where it is an ISA one."""
+    return f"/var/lib/libvirt/qemu/{uuid}-agent.sock"
+
+
 def _agent_socket(domain: ET.Element) -> str:
+    """Our agent's port by its own name or path. Any other is somebody's, and QEMU serves one client per socket."""
     for channel in domain.iterfind("devices/channel"):
         target, source = channel.find("target"), channel.find("source")
         if target is not None and source is not None and target.get("name") == AGENT_PORT:
             return source.get("path", "")
     for serial in domain.iterfind("devices/serial[@type='unix']"):
         source = serial.find("source")
-        if source is not None and source.get("path", "").endswith("-agent.sock"):
+        if source is not None and source.get("path") == isa_socket(domain.findtext("uuid", "").strip()):
             return source.get("path", "")
     return ""
 
