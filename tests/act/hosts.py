@@ -8,6 +8,7 @@ from typing import Any
 
 from vmctl.errors import HostError, LibvirtError, NotFound, Unreachable
 from vmctl.hosts import domainxml
+from vmctl.hosts.facts import Fact
 from vmctl.hosts.ssh import Ran
 from vmctl.hosts.virt import DomainSeen, JobProgress, Shown
 from vmctl.model import PowerState, Spec
@@ -119,9 +120,9 @@ class FakeHost:
     async def drop_pools_below(self, path: str) -> None:
         self._answers("drop_pools_below")
 
-    async def pool_free(self, path: str) -> tuple[int, int]:
-        self._answers("pool_free")
-        return 1 << 40, self.free
+    async def ask(self, fact: Fact[Any]) -> Any:
+        self._answers("ask")
+        return fact.read(f"{1 << 30} {self.free} 1", self.name)  # how much room there is: nothing else is asked
 
     async def run(self, argv: Sequence[str]) -> Ran:
         """Which of the files is not there; all else is done."""

@@ -73,12 +73,11 @@ async def prove(storage: Storage, links: list[HostLink]) -> Proof:
     there = [link for link in links if await _is_there(storage, link, proof)]
     if there:
         await _remove_stale(storage, there[0])
-    folder = f".vmctl-probe-{int(time.time())}-{secrets.token_hex(4)}"
-    probe = _Probe(storage, f"{folder}/{FILE}", proof)
+    probe = _Probe(storage, proof)
     try:
         for link in there:
             proof.findings[link.name] = await probe.look(link)
-        await probe.measure(f"{storage.path}/{folder}")
+        await probe.measure()
     finally:
         await probe.remove()
     return proof
@@ -117,12 +116,12 @@ def is_full(message: str) -> bool:
 class _Probe:
     """One file that is written by the first host and read and written by the others in turn."""
 
-    def __init__(self, storage: Storage, name: str, proof: Proof) -> None:
+    def __init__(self, storage: Storage, proof: Proof) -> None:
         self._storage = storage
-        self._name = name
         self._proof = proof
+        self._name = ""
         self._writer: HostLink | None = None
-        self._made: list[HostLink] = []
+        self._made: list[tuple[HostLink, str]] = []
         self._text = b""
 
     async def look(self, link: HostLink) -> Finding:
@@ -137,9 +136,9 @@ class _Probe:
             return await self._full(link) if is_full(err.message) else Finding(State.WRONG, err.message, err.hint)
 
     async def _begin(self, link: HostLink) -> Finding:
-        path = self._storage.path
-        self._made.append(link)
-        await link.virt.create_volume(path, domainxml.volume(self._name, "raw", SIZE))
+        self._name = f".vmctl-probe-{int(time.time())}-{secrets.token_hex(4)}/{FILE}"
+        self._made.append((link, self._name))
+        await link.virt.create_volume(self._storage.path, domainxml.volume(self._name, "raw", SIZE))
         await self._write(link)
         if await self._read(link) != self._text:
             if await self._is_full(link):
@@ -188,19 +187,17 @@ class _Probe:
         return Finding(State.WRONG, text)
 
     async def _is_full(self, link: HostLink) -> bool:
-        _, free = await link.virt.pool_free(self._folder)
-        return free < 2 * SIZE
+        return (await self._space(link)).free < 2 * SIZE
 
     async def _full(self, link: HostLink) -> Finding:
         try:
-            free = f"{(await link.virt.pool_free(self._folder))[1]} bytes free"
+            free = f"{(await self._space(link)).free} bytes free"
         except HostError:
             free = "no space left"
         return Finding(State.UNKNOWN, f"the storage is full ({free}), so nothing can be proven", "make room on it")
 
-    @property
-    def _folder(self) -> str:
-        return f"{self._storage.path}/{self._name.partition('/')[0]}"
+    async def _space(self, link: HostLink) -> mounts.Space:
+        return await link.ask(mounts.space(self._storage.path))
 
     async def _write(self, link: HostLink) -> None:
         self._text = secrets.token_bytes(SIZE)
@@ -209,18 +206,19 @@ class _Probe:
     async def _read(self, link: HostLink) -> bytes:
         return await link.virt.download(self._storage.path, self._name, SIZE)
 
-    async def measure(self, folder: str) -> None:
-        """Its size, from a host that can use it."""
-        if self._writer is not None:
+    async def measure(self) -> None:
+        """Its size, from a host that can use it, or could but for its being full."""
+        for link in [self._writer] if self._writer else [link for link, _ in self._made]:
             try:
-                self._proof.capacity, self._proof.free = await self._writer.virt.pool_free(folder)
+                self._proof.capacity, self._proof.free = await self._space(link)
+                return
             except HostError as err:
                 log.info("%s is not measured: %s", self._storage.name, err.message)
 
     async def remove(self) -> None:
         """Leave nothing behind, whatever happened; each host that made a file of its own removes it."""
-        for link in self._made:
+        for link, name in self._made:
             try:
-                await link.virt.delete_volume(self._storage.path, self._name)
+                await link.virt.delete_volume(self._storage.path, name)
             except VmctlError as err:
-                log.info("the probe %s is left for the next check: %s", self._name, err.message)
+                log.info("the probe %s is left for the next check: %s", name, err.message)

@@ -17,7 +17,7 @@ from vmctl.act import disks
 from vmctl.act.made import Made
 from vmctl.act.proof import Proof, State, is_full, prove
 from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refused, Usage, VmctlError
-from vmctl.hosts import doctor, domainxml
+from vmctl.hosts import doctor, domainxml, mounts
 from vmctl.hosts.link import HostLink
 from vmctl.model import bad_name
 from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
@@ -249,7 +249,7 @@ async def _upload(world: World, storage: Storage, source: Path, volume: str, job
     try:
         async with made.making(f"uploading {source.name}", volume):
             path = await link.virt.create_volume(storage.path, domainxml.volume(volume, "raw", size))
-        await _check_room(link, storage, volume, source, need)
+        await _check_room(link, storage, source, need)
         await link.virt.upload(storage.path, volume, with_progress(source, job), sparse=True)
     except LibvirtError as err:
         if not is_full(err.message):
@@ -259,15 +259,10 @@ async def _upload(world: World, storage: Storage, source: Path, volume: str, job
     return path
 
 
-async def _check_room(link: HostLink, storage: Storage, volume: str, source: Path, need: int) -> None:
-    free = await _free(link, storage, volume)
+async def _check_room(link: HostLink, storage: Storage, source: Path, need: int) -> None:
+    free = (await link.ask(mounts.space(storage.path))).free
     if free < need:
         raise _full(storage, source, need, free)
-
-
-async def _free(link: HostLink, storage: Storage, volume: str) -> int:
-    folder = volume.rpartition("/")[0]
-    return (await link.virt.pool_free(f"{storage.path}/{folder}"))[1]
 
 
 def _full(storage: Storage, source: Path, need: int, free: int) -> Refused:
@@ -288,7 +283,7 @@ async def _read_back(world: World, link: HostLink, storage: Storage, source: Pat
         at, data = sample
         if await reader.virt.download(storage.path, volume, len(data), at) == data:
             continue
-        free = await _free(link, storage, volume)
+        free = (await link.ask(mounts.space(storage.path))).free
         if free < len(data):
             raise _full(storage, source, at + len(data), free)
         raise CommandFailed(

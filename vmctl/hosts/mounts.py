@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vmctl.hosts.facts import Fact
 
@@ -66,6 +67,24 @@ def _plain(text: str) -> str:
 def look(path: str) -> Fact[Mount | None]:
     """Ask what a directory is."""
     return Fact(("sh", "-c", LOOK, "sh", path), parse)
+
+
+class Space(NamedTuple):
+    """Bytes of a file system, and those that may still be written: libvirt's own figure has the reserved ones in it."""
+
+    capacity: int
+    free: int
+
+
+def parse_space(text: str) -> Space:
+    """`stat -f`: blocks, blocks available, bytes of one."""
+    blocks, free, size = (int(word) for word in text.split())
+    return Space(blocks * size, free * size)
+
+
+def space(path: str) -> Fact[Space]:
+    """Ask how much room there is."""
+    return Fact(("stat", "-f", "-c", "%b %a %S", "--", path), parse_space)
 
 
 def probes(path: str) -> Fact[Sequence[str]]:

@@ -174,16 +174,6 @@ class Pools(Connection):
         path, leaf = split(pool_path, name)
         return self._in_pool(path, lambda found: call(found.storageVolLookupByName(leaf)))
 
-    async def pool_free(self, path: str) -> tuple[int, int]:
-        """(capacity, available) of the file system of a directory, in bytes."""
-
-        def call() -> tuple[int, int]:
-            with self._over(path) as found:
-                _state, capacity, _allocation, available = self._refreshed(path, found).info()
-                return capacity, available
-
-        return await self._run(call)
-
     # -- volumes
 
     async def create_volume(self, pool_path: str, xml: str) -> str:

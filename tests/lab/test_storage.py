@@ -1,0 +1,131 @@
+"""Storage that is full, damaged in part or littered: told for what it is, and it harms nobody else."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.pool import Pool
+from tests.lab.test_odd_hosts import inside
+from vmctl.lab import images
+
+pytestmark = pytest.mark.lab
+PLACE = "/small"
+
+
+@pytest.fixture
+def small(pool: Pool, tmp_path: Path) -> Iterator[str]:
+    """A file system of 16 MiB that all hosts share, registered as "small"."""
+    file = tmp_path / "small.img"
+    with file.open("wb") as made:
+        made.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", file], check=True)
+    found = subprocess.run(["losetup", "--find", "--show", file], capture_output=True, text=True, check=True)
+    device = found.stdout.strip()
+    number = device.removeprefix("/dev/loop")
+    for host in pool.hosts:
+        inside(host, f"mknod {device} b 7 {number}; mkdir {PLACE}; mount {device} {PLACE}")
+    try:
+        pool.do("storage", "add", "small", "--path", PLACE)
+        yield pool.hosts[0]
+    finally:
+        pool("storage", "remove", "small")
+        for host in pool.hosts:
+            inside(host, f"umount {PLACE}; rmdir {PLACE}; rm {device}")
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def hosts_of(pool: Pool, storage: str) -> list[str]:
+    found: list[str] = pool.do("storage", "show", storage, "-o", "json").json["hosts"]
+    return found
+
+
+def test_a_full_storage_is_told_as_full_and_keeps_its_proof(pool: Pool, small: str) -> None:
+    disk = images.ensure("tiny", lambda _line: None).disk
+    inside(small, f"dd if=/dev/zero of={PLACE}/fill bs=4k 2>/dev/null || sync")
+    ran = pool("storage", "check", "small")
+    assert ran.code == 7 and "the storage is full" in ran.out + ran.err, ran
+    assert hosts_of(pool, "small") == sorted(pool.hosts)
+    ran = pool("image", "add", "nospace", str(disk), "--storage", "small")
+    assert ran.code == 3 and "storage small is full" in ran.err, ran
+    assert "nospace" not in pool.do("image", "list").out
+    assert sorted(inside(small, f"ls -A {PLACE}").split()) == ["fill", "lost+found"]
+    inside(small, f"rm {PLACE}/fill")
+    pool.do("storage", "check", "small")
+    pool.do("image", "add", "nospace", str(disk), "--storage", "small")
+    pool.do("image", "remove", "nospace")
+
+
+def test_a_damaged_file_harms_nobody_else(pool: Pool) -> None:
+    """libvirt shows nothing of a directory with such a file in it; nothing of ours depends on that."""
+    host = pool.hosts[0]
+    inside(host, "qemu-img create -q -f qcow2 /run/x 1M; head -c 50 /run/x > /shared/cut.qcow2")
+    try:
+        before = inside(host, "ls -A /shared")
+        disk = images.ensure("tiny", lambda _line: None).disk
+        pool.do("image", "add", "beside", str(disk))
+        with pool.vms("beside1", "beside2"):
+            pool.do("stop", "--force", "beside1")
+            pool.do("start", "beside1")
+            pool.do("migrate", "beside2")
+        with pool.vms("full1", options=("--full",), image="beside"):
+            assert pool.vm("full1")["power"] == "running"
+        pool.do("image", "remove", "beside")
+        pool.do("storage", "check", "main")
+        pool.do("host", "check", host)
+        assert inside(host, "ls -A /shared") == before
+    finally:
+        inside(host, "rm -f /shared/cut.qcow2")
+
+
+def test_a_vms_damaged_disk_is_its_own_trouble(pool: Pool) -> None:
+    with pool.vms("ill", "well"):
+        pool.do("stop", "--force", "ill")
+        (path,) = pool.vm("ill")["disks"]
+        inside(pool.hosts[0], f"truncate -s 50 {path}")
+        assert pool("start", "ill").code != 0
+        pool.do("stop", "--force", "well")
+        pool.do("start", "well")
+        with pool.vms("later"):
+            pool.do("storage", "check", "main")
+
+
+def test_what_a_killed_controller_left_of_a_check_is_removed(pool: Pool) -> None:
+    host, now = pool.hosts[0], int(time.time())
+    old, young, strange = f".vmctl-probe-{now - 3600}-0123abcd", f".vmctl-probe-{now}-0123abcd", ".vmctl-probe-mine"
+    for name in (old, young, strange):
+        inside(host, f"mkdir /shared/{name}; echo x > /shared/{name}/probe")
+    try:
+        pool.do("storage", "check", "main")
+        assert sorted(inside(host, "cd /shared; ls -d .vmctl-probe-*").split()) == sorted([young, strange])
+    finally:
+        inside(host, f"rm -r /shared/{young} /shared/{strange}")
+
+
+def test_a_storage_has_one_path_and_one_name(pool: Pool) -> None:
+    for path, code in (("/shared", 3), ("//shared/", 3), ("/shared/../etc", 2), ("shared", 2), ("/nowhere", 3)):
+        assert pool("storage", "add", "again", "--path", path).code == code, path
+    inside(pool.hosts[0], "ln -s /shared/vms /shared/link")
+    ran = pool("storage", "add", "again", "--path", "/shared/link")
+    inside(pool.hosts[0], "rm /shared/link")
+    assert ran.code == 3 and "/shared/vms" in ran.err
+    assert len(pool.do("storage", "list", "-o", "json").json) == 1
+
+
+def test_a_pool_that_is_not_started_is_named_with_its_mend(pool: Pool) -> None:
+    host = pool.hosts[0]
+    xml = "<pool type='dir'><name>images2</name><target><path>/shared/second</path></target></pool>"
+    inside(host, f'mkdir /shared/second; echo "{xml}" > /run/pool.xml; virsh pool-define /run/pool.xml')
+    try:
+        pool.do("storage", "add", "second", "--path", "/shared/second")
+        disk = images.ensure("tiny", lambda _line: None).disk
+        pool.do("image", "add", "there", str(disk), "--storage", "second")
+        pool.do("image", "remove", "there")
+        pool.do("storage", "remove", "second")
+        assert "images2" in inside(host, "virsh -q pool-list --inactive --name")
+    finally:
+        inside(host, "virsh pool-undefine images2; rmdir /shared/second")
