@@ -73,7 +73,7 @@ class Killing:
         """VM -> the hosts that have a QEMU process for it."""
         found: dict[str, list[str]] = defaultdict(list)
         for host in self.pool.hosts:
-            for name in self.pool.ssh(host, "ps -eo args | grep -o 'guest=[^, ]*' | sort -u", check=False).split():
+            for name in self.pool.ssh(host, "ps -eo args | grep -o '[g]uest=[^, ]*' | sort -u", check=False).split():
                 found[name.removeprefix("guest=")].append(host)
         return {name: hosts for name, hosts in found.items() if not name.startswith("vmctl-probe-")}
 

@@ -79,8 +79,8 @@ def test_what_hangs_on_its_host_is_named_before_anything_is_touched(pool: Pool) 
     host, other = pool.hosts[:2]
     shared = "<filesystem><source dir='/srv'/><target dir='srv'/></filesystem>"
     with adopted(pool, host, "bound1", xml("bound1", devices=shared), start=False):
-        for words in (("--check",), ("--to", other)):
-            ran = pool("migrate", "bound1", *words)
+        for bound in (("--check",), ("--to", other)):
+            ran = pool("migrate", "bound1", *bound)
             assert ran.code == 3 and "a host directory is shared with the guest" in ran.out + ran.err, ran
         assert definitions(pool, "bound1") == [host]
     with adopted(pool, host, "bound2", xml("bound2")):
