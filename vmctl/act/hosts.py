@@ -203,7 +203,7 @@ class Hosts:
             await _first_look(link)
             await self._until_adopted(link)
             report[name]["domains"] = sorted(domain.name for domain in link.domains.values())
-            await self._world.tell("host", name, f"{name} joined the pool")
+            await self._world.tell("host", name, f"{name} joined the pool", job.task.who)
         job.journal["report"] = report
         failed = {name: row for name, row in report.items() if not row["added"]}
         if failed:

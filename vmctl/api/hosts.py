@@ -93,7 +93,7 @@ async def undrain_host(controller: Now, name: requests.Part) -> dict[str, Any]:
     if not kept.draining:
         raise Refused(f"{name} is not draining")
     await controller.world.store.change(HostRecord, name, draining=False)
-    await controller.world.tell("host", name, f"{name} takes VMs again")
+    await controller.world.tell("host", name, f"{name} takes VMs again", "local user")
     return {"host": name}
 
 

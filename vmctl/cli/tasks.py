@@ -10,6 +10,7 @@ import click
 
 from vmctl.cli import complete, follow, output, times
 from vmctl.cli.client import Client
+from vmctl.cli.outcomes import outcome
 
 NUMBER = click.IntRange(1, 2**63 - 1)
 
@@ -40,7 +41,7 @@ def list_tasks(most: int, form: str) -> None:
         ("SUBJECT", lambda t: t["subject"]),
         ("AGE", lambda t: output.ago(time.time() - t["created_at"])),
         ("TOOK", _took),
-        ("OUTCOME", lambda t: t["error"].get("message") or t["progress"].get("text") or t["step"]),
+        ("OUTCOME", outcome),
     )
     output.rows(Client().get("tasks", most=most), form, columns, (), "no tasks yet")
 
@@ -57,9 +58,8 @@ def show(number: int, form: str) -> None:
     if form not in ("table", "wide"):
         output.data(found, form)
         return
-    output.pairs(
-        [(key, found[key]) for key in ("id", "kind", "subject", "state", "step", "who")] + [("took", _took(found))]
-    )
+    rows = [(key, found[key]) for key in ("id", "kind", "subject", "state", "step", "who")]
+    output.pairs([*rows, ("took", _took(found)), ("outcome", outcome(found))])
     for at, sentence in found["log"]:
         print(f"  {time.strftime('%H:%M:%S', time.gmtime(at))}  {output.clean(sentence)}")
     if found["error"]:
