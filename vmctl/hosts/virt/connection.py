@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,9 @@ from vmctl.errors import HostError, LibvirtError, NoAnswer, NotFound, NotSent
 
 T = TypeVar("T")
 THREADS = 4
-# How libvirt's client says that its connection broke while it waited for a reply, which then is not known.
-LOST = ("client socket is closed", "End of file while reading data", "Cannot write data", "Cannot recv data")
+# How libvirt's client says that its connection broke while it waited for a reply, which then is not known. By the words:
+# errors of virtlockd come with the same number and domain.
+LOST = re.compile("client socket is closed|[Ee]nd of file while reading|[Cc]annot (write|recv) data|keepalive timeout")
 LIFECYCLE = {
     libvirt.VIR_DOMAIN_EVENT_STARTED: "started",
     libvirt.VIR_DOMAIN_EVENT_SUSPENDED: "suspended",
@@ -226,6 +228,6 @@ def _explained(host: str, err: libvirt.libvirtError) -> HostError | NotFound:
     text = (err.get_error_message() or str(err)).strip()
     if code == libvirt.VIR_ERR_NO_DOMAIN:
         return NotFound(f"{host} has no such domain: {text}")
-    if err.get_error_domain() == libvirt.VIR_FROM_RPC or text.startswith(LOST):
+    if LOST.search(text):
         return NoAnswer(f"the connection to libvirt on {host} was lost: {text}")
     return LibvirtError(f"libvirt on {host}: {text}", code_number=code)
