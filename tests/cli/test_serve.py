@@ -14,8 +14,8 @@ import pytest
 
 from vmctl import lock
 from vmctl.api.server import listening, private
-from vmctl.cli import show
 from vmctl.cli.client import Client
+from vmctl.cli.top import View
 from vmctl.errors import AlreadyRuns, Refused, Usage
 
 
@@ -109,7 +109,7 @@ def test_an_open_top_leaves_a_stopped_controller_stopped(home: Home, monkeypatch
     for key, value in home.environ.items():
         monkeypatch.setenv(key, value)
     monkeypatch.delenv("VMCTL_SOCKET", raising=False)
-    assert "no controller answers" in show._page(Client(autostart=False), "table")
+    assert "no controller answers" in View("table").page(Client(autostart=False), 80)
     assert home.controller is None
 
 

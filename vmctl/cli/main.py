@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "migrate": ("migrate", "migrate", "Move running VMs to other hosts."),
     "list": ("show", "list_vms", "List VMs."),
     "show": ("show", "show", "Show one VM."),
-    "top": ("show", "top", "Watch hosts and VMs."),
+    "top": ("top", "top", "Watch hosts and VMs."),
     "health": ("health", "health", "Say how VMs are, from inside."),
     "ps": ("processes", "ps", "List processes in VMs, and QEMU's on hosts."),
     "process": ("processes", "process", "One run of a program: show."),

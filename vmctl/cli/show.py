@@ -1,20 +1,15 @@
-"""`vmctl list`, `vmctl show`, `vmctl top`."""
+"""`vmctl list`, `vmctl show`."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import sys
 import time
 from typing import Any
 
 import click
 
-from vmctl import errors
 from vmctl.cli import complete, output
 from vmctl.cli.client import Client
 from vmctl.cli.output import mib, rate, share
-from vmctl.cli.sizes import Amount
 
 
 def _cpu(vm: dict[str, Any]) -> str:
@@ -82,64 +77,3 @@ def show(name: str, form: str) -> None:
     if vm["moved_at"]:
         rows.append(("moved", f"{output.ago(time.time() - vm['moved_at'])} ago"))
     output.pairs(rows)
-
-
-@click.command()
-@click.option("--once", is_flag=True, help="Print once and leave.")
-@click.option("--every", type=Amount(0.1, 3600), default=2.0, show_default=True, help="Seconds between two looks.")
-@output.option
-def top(once: bool, every: float, form: str) -> None:
-    """Watch hosts and VMs, busiest first.
-
-    Example: vmctl top --once
-    """
-    client = Client()
-    if form not in output.PEOPLE:
-        found = client.get("top")
-        output.data(_busiest(found) if form == "name" else found, form)
-    elif once or not sys.stdout.isatty():
-        _print_top(client.get("top"), form)
-    else:
-        client.get("about")  # starts a controller where none runs; once
-        _watch(every, form)
-
-
-def _page(client: Client, form: str) -> str:
-    """What is to be seen now. A controller that was stopped is left stopped."""
-    try:
-        found = client.get("top")
-    except errors.ControllerUnreachable as err:
-        return f"{err.message}\n\nIt is not started from here: any other command does. Ctrl-C leaves\n"
-    page = io.StringIO()
-    with contextlib.redirect_stdout(page):
-        _print_top(found, form)
-        print("\nCtrl-C leaves")
-    return page.getvalue()
-
-
-def _watch(every: float, form: str) -> None:
-    from rich.live import Live
-    from rich.text import Text
-
-    client = Client(autostart=False)
-    with contextlib.suppress(KeyboardInterrupt), Live(screen=True, auto_refresh=False) as live:
-        while True:
-            live.update(Text(_page(client, form), no_wrap=True), refresh=True)
-            time.sleep(every)
-
-
-def _busiest(found: dict[str, Any]) -> list[dict[str, Any]]:
-    return sorted(found["vms"], key=lambda vm: -(vm["load"]["cpu"] if vm.get("load") else -1.0))
-
-
-def _print_top(found: dict[str, Any], form: str) -> None:
-    from vmctl.cli.hosts import HOST_COLUMNS, HOST_WIDE
-
-    score = sum(value for _, value in found["score"])
-    terms = ", ".join(f"{name} {value:.2f}" for name, value in found["score"])
-    print(f"{len(found['hosts'])} hosts, {found['running']} VMs run, score {score:.3f} ({terms})\n")
-    output.table([*HOST_COLUMNS, *(HOST_WIDE if form == "wide" else HOST_WIDE[:3])], found["hosts"])
-    if found["vms"]:
-        print()
-        vms = _busiest(found)
-        output.table([*VM_COLUMNS, *(VM_WIDE if form == "wide" else VM_WIDE[:4])], vms)
