@@ -137,6 +137,20 @@ def test_a_malformed_command_is_a_usage_error(
     assert "Usage: vmctl" in capsys.readouterr().err
 
 
+def test_an_argument_that_is_no_text_is_malformed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "create", "x", "--label", "ort=M\udcfcnchen") == 2
+    assert capsys.readouterr().err.startswith("error: the argument 'ort=M\\udcfcnchen' is not UTF-8\n")
+
+
+def test_letters_that_a_terminal_does_not_have_end_no_command(tmp_path: os.PathLike[str]) -> None:
+    odd = {"PYTHONIOENCODING": "latin-1", "VMCTL_SOCKET": f"{tmp_path}/caf\u00e9-\u65e5.sock"}
+    command = [sys.executable, "-m", "vmctl.cli.main", "list"]
+    done = subprocess.run(command, env=os.environ | odd, capture_output=True)
+    assert done.returncode == 8 and b"no controller answers at" in done.stderr and b"\\u65e5" in done.stderr
+
+
 def test_a_misspelt_command_is_answered_with_the_near_one() -> None:
     done = CliRunner().invoke(cli, ["migrat", "web1"])
     assert done.exit_code == 2 and "Did you mean migrate?" in done.output

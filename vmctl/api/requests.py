@@ -95,7 +95,7 @@ class StorageAdd(Request):
     """A directory that the hosts share."""
 
     name: Name
-    path: str
+    path: str = Field(min_length=1)
     lockspace: str = ""
 
 
@@ -109,7 +109,7 @@ class ImageAdd(Request):
     """Files as the controller's own file system has them."""
 
     name: Name
-    file: str
+    file: str = Field(min_length=1)
     kernel: str = ""
     initrd: str = ""
     cmdline: str = Field("", max_length=2048)

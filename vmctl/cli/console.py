@@ -18,7 +18,7 @@ import click
 
 from vmctl import errors
 from vmctl.cli import complete
-from vmctl.cli.client import Client, socket_path
+from vmctl.cli.client import Client, log_path, socket_path
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -38,12 +38,10 @@ def console(name: str, force: bool) -> None:
 
     Example: vmctl console web1
     """
-    from websockets.sync.client import unix_connect
-
     found = Client().get("vms", name)  # a clear error first, and a controller
     asked = urlencode({"force": str(force).lower(), "who": _who()})
     uri = f"ws://localhost/api/v1/vms/{quote(found['uuid'], safe='')}/console?{asked}"
-    with _raw() as terminal, unix_connect(str(socket_path()), uri, max_size=None) as socket:
+    with _raw() as terminal, _opened(uri) as socket:
         left = _talk(socket, name)
         problem = None if left else _problem(name, socket.close_code, socket.close_reason or "")
         if problem is not None and terminal and socket.close_code != REFUSED:
@@ -52,6 +50,18 @@ def console(name: str, force: bool) -> None:
     if problem is not None:
         raise problem
     print("\nleft the console", file=sys.stderr)
+
+
+def _opened(uri: str) -> ClientConnection:
+    """Raises ControllerUnreachable."""
+    from websockets.exceptions import InvalidHandshake
+    from websockets.sync.client import unix_connect
+
+    try:
+        return unix_connect(str(socket_path()), uri, max_size=None)
+    except (InvalidHandshake, OSError) as err:
+        message = "the controller does not open the console"
+        raise errors.ControllerUnreachable(message, hint=f"see {log_path()}") from err
 
 
 def _talk(socket: ClientConnection, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -134,6 +135,7 @@ def cli(context: click.Context, snapshot: Path | None, policy: Path | None) -> N
 def main() -> None:
     """The program: every error becomes a sentence, the next command and an exit code."""
     try:
+        _printable()
         _all_text(sys.argv[1:])
         raise SystemExit(cli(standalone_mode=False, prog_name="vmctl"))  # None, or what a command gave to exit()
     except click.UsageError as err:
@@ -157,6 +159,13 @@ def main() -> None:
     except Exception as err:
         _unexpected(err)
         raise SystemExit(1) from None
+
+
+def _printable() -> None:
+    """No name may end a command because a terminal's encoding does not have its letters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _all_text(arguments: list[str]) -> None:
