@@ -31,6 +31,7 @@ class FakeHost:
         self.record = HostRecord(name, name, "key", "fingerprint", 1.0, about={"host_uuid": f"machine-{name}"})
         self.files: Files = {} if files is None else files
         self.rebooted, self.tried, self.about, self.ssh = False, True, None, self
+        self.size: tuple[int, int] | None = None
         self.boot_id, self.since = "boot-1", 0.0
         self.changed: set[str] = set()
         self.read_at: dict[str, float] = {}
