@@ -92,6 +92,8 @@ def test_a_vms_damaged_disk_is_its_own_trouble(pool: Pool) -> None:
         pool.do("start", "well")
         with pool.vms("later"):
             pool.do("storage", "check", "main")
+        pool.do("delete", "--yes", "ill")
+        assert "vm-ill-" not in inside(pool.hosts[0], "ls /shared")
 
 
 def test_what_a_killed_controller_left_of_a_check_is_removed(pool: Pool) -> None:

@@ -18,6 +18,7 @@ from vmctl.act.made import Made
 from vmctl.errors import HostError, LibvirtError, Refused
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.virt import DAMAGED
 from vmctl.model import Disk, Spec
 from vmctl.records import Image, Storage, VMRecord
 from vmctl.world import World
@@ -140,6 +141,23 @@ async def storage_of(world: World, vm: VMRecord) -> Storage | None:
     return await world.store.find(Storage, vm.lease_storage) if vm.lease_storage else None
 
 
+async def delete_file(link: HostLink, storage: Storage, name: str) -> None:
+    """Delete a file of ours, also one that is damaged; gone already is done.
+
+    libvirt cannot even delete a file that it cannot read. One that lies in a folder of ours is then removed past it,
+    where our user may do that.
+    """
+    try:
+        await link.virt.delete_volume(storage.path, name)
+    except LibvirtError as err:
+        if err.code_number != DAMAGED or "/" not in name:
+            raise
+        path = f"{storage.path.rstrip('/')}/{name}"
+        script = 'rm -f -- "$1" && { rmdir -- "${1%/*}" 2>/dev/null || :; }'
+        if (await link.ssh.run(["sh", "-c", script, "sh", path], check=False)).status:
+            raise LibvirtError(err.message, hint=f"on {link.name}: rm -r {path.rpartition('/')[0]}") from err
+
+
 async def remove(link: HostLink, storage: Storage, spec: Spec) -> list[str]:
     """Delete the VM's disks, its specification and its key; what of it lies elsewhere or is not its own is left.
 
@@ -150,12 +168,12 @@ async def remove(link: HostLink, storage: Storage, spec: Spec) -> list[str]:
     for disk in spec.disks:
         file = name_in(storage, disk.path)
         if disk.storage == storage.name and file and ("/" not in file or spec.uuid in file.split("/")[0]):
-            await link.virt.delete_volume(storage.path, file)
+            await delete_file(link, storage, file)
         else:
             left.append(disk.path)
     name = beside(spec)
     if name and (spec.uuid in name or await _is_its_own(link, storage, name, spec.uuid)):
-        await link.virt.delete_volume(storage.path, name)
+        await delete_file(link, storage, name)
     own = [disk.path for disk in spec.disks if disk.path not in left]
     await remove_locks(link, storage, spec.uuid, own)
     return left

@@ -308,7 +308,7 @@ async def image_remove(world: World, job: Job) -> dict[str, Any]:
         link = await world.wait_any_online(storage.hosts)
         await disks.ensure(link, storage)
         for path in filter(None, (image.path, image.kernel, image.initrd)):
-            await link.virt.delete_volume(storage.path, disks.name_in(storage, path))
+            await disks.delete_file(link, storage, disks.name_in(storage, path))
     except HostError:
         await world.store.insert(image)
         raise

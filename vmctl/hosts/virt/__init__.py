@@ -9,7 +9,7 @@ from vmctl.hosts.virt.connection import DomainEvent
 from vmctl.hosts.virt.console import Console, Consoles
 from vmctl.hosts.virt.domains import ASLEEP, LEFT_OVER, About, Domains, DomainSeen, Shown
 from vmctl.hosts.virt.migration import JobProgress, Migrations
-from vmctl.hosts.virt.pools import GONE, Pools
+from vmctl.hosts.virt.pools import DAMAGED, GONE, Pools
 
 
 class Virt(Domains, Migrations, Pools, Consoles):
@@ -18,6 +18,7 @@ class Virt(Domains, Migrations, Pools, Consoles):
 
 __all__ = [
     "ASLEEP",
+    "DAMAGED",
     "GONE",
     "LEFT_OVER",
     "About",

@@ -27,6 +27,7 @@ from vmctl.hosts.virt.streams import Pieces, send_pieces
 REFRESH_TRIES = 100
 OUT_OF_DATE = (libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_STORAGE_VOL_EXIST)
 NO_FOLDER = libvirt.VIR_ERR_NO_STORAGE_POOL
+DAMAGED = -1  # a directory of which libvirt shows nothing for the sake of one file; libvirt has no code for it
 GONE = (libvirt.VIR_ERR_NO_STORAGE_VOL, NO_FOLDER)  # the code of an error about a file or a folder that is not there
 OURS = "vmctl-"
 
@@ -121,6 +122,7 @@ class Pools(Connection):
         if "cause is unknown" in text or "cannot parse" in text:
             return LibvirtError(
                 f"libvirt on {self.host} shows nothing of {path}: a file in it is damaged",
+                code_number=DAMAGED,
                 hint=f'on {self.host}: for f in {path}/*; do qemu-img info "$f" >/dev/null 2>&1 || echo "$f"; done',
             )
         return LibvirtError(f"libvirt on {self.host}: {text}", code_number=err.get_error_code() or 0)
