@@ -247,7 +247,7 @@ def remove(name: str, force: bool, form: str, detach: bool, timeout: float) -> N
 
 @click.group()
 def storage() -> None:
-    """Shared storage: add, list, check."""
+    """Shared storage: add, list, show, check, measure."""
 
 
 storage.add_command(storages.storage_show)

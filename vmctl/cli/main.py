@@ -16,7 +16,7 @@ from vmctl.cli import offline
 # command -> (module, attribute, one line of help); the module is imported when the command is used
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "host": ("hosts", "host", "Hosts: add, list, check, drain, remove."),
-    "storage": ("hosts", "storage", "Shared storage: add, list, check."),
+    "storage": ("hosts", "storage", "Shared storage: add, list, show, check, measure."),
     "image": ("hosts", "image", "Images that disks are made from: add, list, remove."),
     "create": ("create", "create", "Make a VM and start it where placement says."),
     "start": ("vms", "start", "Start VMs where placement says."),
