@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.hosts.conftest import TIMEOUTS, Dial
 from tests.hosts.sshd import PrivateSshd
 from vmctl.config import Settings
+from vmctl.errors import Unreachable
 from vmctl.hosts import doctor
 from vmctl.hosts.collect import Collector
 from vmctl.hosts.facts import RawSample
@@ -94,6 +97,27 @@ async def test_one_session_is_shared_in_turns(tmp_path: Path, dial: Dial) -> Non
         ran = await asyncio.gather(*(link.ssh.run(["echo", str(number)]) for number in range(10)))
         assert [each.out for each in ran] == [f"{number}\n" for number in range(10)]
     finally:
+        await link.close()
+        sshd.stop()
+
+
+async def test_a_long_command_costs_samples_and_nothing_else_where_there_is_one_session(tmp_path: Path) -> None:
+    sshd = PrivateSshd(tmp_path / "sshd", extra="MaxSessions 1")
+    link = await link_to(sshd.start(), tmp_path)
+    collector = Collector(link.ssh)
+    try:
+        await collector.sample(10)
+        await link.ssh.run(["true"])
+        assert link.ssh.in_turns
+        long = asyncio.create_task(link.ssh.run(["sleep", "4"]))
+        await asyncio.sleep(0.1)
+        for _ in range(6):
+            with pytest.raises(Unreachable, match="no sample within"):
+                await collector.sample(0.4)
+        await long
+        assert (await collector.sample(10)).cpus
+    finally:
+        collector.close()
         await link.close()
         sshd.stop()
 

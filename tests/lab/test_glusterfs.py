@@ -11,6 +11,7 @@ import pytest
 
 from tests.lab.pool import NAME, Pool, wait_for
 from vmctl import lab
+from vmctl.errors import Refused
 
 pytestmark = pytest.mark.lab
 
@@ -27,6 +28,12 @@ def netpool() -> Iterator[Pool]:
         made.close()
         os.environ.clear()
         os.environ.update(before)
+
+
+def test_a_labs_storage_stays_what_it_is(netpool: Pool) -> None:
+    with pytest.raises(Refused, match="runs on glusterfs"):
+        lab.up(storage="directory")
+    assert "fuse.glusterfs" in netpool.ssh(netpool.hosts[1], "findmnt -n -o FSTYPE /shared")
 
 
 def test_a_mount_that_caches_is_refused_with_the_option_that_cures_it(netpool: Pool) -> None:

@@ -157,5 +157,5 @@ class Collector:
 
     def _abandon(self) -> None:
         """The program hangs: leave it. The next one ends it first, if it can be named."""
-        self._hung += 1
+        self._hung += not self._ssh.in_turns  # there it may only have waited for its turn
         self.close()
