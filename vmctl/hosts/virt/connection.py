@@ -18,8 +18,8 @@ from vmctl.errors import HostError, LibvirtError, NoAnswer, NotFound, NotSent
 
 T = TypeVar("T")
 THREADS = 4
-# How libvirt's client says that its connection broke while it waited for a reply, which then is not known. By the words:
-# errors of virtlockd come with the same number and domain.
+# How libvirt's client says that its connection broke while it waited for a reply, which then is not known. Only the
+# words tell: errors of virtlockd come with the same number and domain.
 LOST = re.compile("client socket is closed|[Ee]nd of file while reading|[Cc]annot (write|recv) data|keepalive timeout")
 LIFECYCLE = {
     libvirt.VIR_DOMAIN_EVENT_STARTED: "started",
