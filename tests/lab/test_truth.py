@@ -102,8 +102,9 @@ def test_a_lease_that_a_restarted_lock_manager_left_behind_is_no_copy(pool: Pool
     with pool.vms("leaks", options=("--host", host)):
         pool.counting("leaks")
         pool.ssh(host, "pkill -9 virtlockd")
-        mended = lambda: "its lease was taken again" in pool.do("events").out  # noqa: E731
-        wait_for(mended, 60, "its lease was taken again")
+        wait_for(lambda: "without its lease" in pool.vm("leaks")["why"], 20, "the missing lease is noticed")
+        pool.ssh(host, "pkill libvirtd")  # its supervisor starts it again, and that the lock manager
+        wait_for(lambda: pool.vm("leaks")["why"] == "", 45, "the lease is taken again")
         pool.do("stop", "--force", "leaks")
         pool.do("start", "leaks", "--host", pool.hosts[0])
         assert pool.copies("leaks") == {pool.hosts[0]: "running"}

@@ -12,21 +12,24 @@ from vmctl.hosts.link import HostLink
 from vmctl.records import HostRecord, VMRecord
 from vmctl.world import World
 
+LOST_AFTER_S = 3.0  # its link is tried again meanwhile
+
 
 async def follow_host(world: World, link: HostLink) -> None:
-    """Tell what is new of the host's presence."""
+    """Tell what is new of the host's presence. A link that is made anew within seconds is no news."""
+    online, why = link.online, link.why
     host = await world.store.find(HostRecord, link.name)
-    if host is None:
-        return
-    if link.online and host.lost_at is not None:
+    if host is None or link.online != online:
+        return  # the next look follows at once
+    if online and host.lost_at is not None:
         away_s = time.time() - host.lost_at
         await world.store.change(HostRecord, host.name, lost_at=None)
         await world.tell("host back", host.name, f"{host.name} answers again, after {away_s:.0f} s")
-    elif not link.online and link.tried and host.lost_at is None:
-        await world.store.change(HostRecord, host.name, lost_at=time.time())
+    elif not online and link.tried and host.lost_at is None and time.time() - link.since >= LOST_AFTER_S:
+        await world.store.change(HostRecord, host.name, lost_at=link.since)
         vms = [vm.name for vm in await world.store.all(VMRecord) if host.name in vm.may_run_on]
         there = f"; may run on there: {', '.join(sorted(vms))}" if vms else ""
-        await world.tell("host lost", host.name, f"{host.name} does not answer: {link.why}{there}")
+        await world.tell("host lost", host.name, f"{host.name} does not answer: {why}{there}")
     if link.online and link.boot_id:
         link.rebooted = bool(host.boot_id) and host.boot_id != link.boot_id
 

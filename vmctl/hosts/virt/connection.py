@@ -143,13 +143,17 @@ class Connection:
             self._close(conn)
 
     async def alive(self) -> bool:
-        """Whether the connection still works."""
-        if self._events is None:
-            return False
-        try:
-            return bool(await self._run(self._events.isAlive, timeout_s=5.0))
-        except HostError:
-            return False
+        """Whether the connection still works. Asked twice: this process may itself have stood still for a while."""
+        for _ in range(2):
+            if self._events is None:
+                return False
+            try:
+                return bool(await self._run(self._events.isAlive, timeout_s=5.0))
+            except NoAnswer:
+                continue
+            except HostError:
+                return False
+        return False
 
     async def _run(self, call: Callable[..., T], *args: Any, timeout_s: float | None = None) -> T:
         loop = asyncio.get_running_loop()
