@@ -38,6 +38,7 @@ class FakeHost:
         self.spec = Spec(UUID, "web1", 1, 512)  # as which web1 runs there
         self.kept: dict[str, Shown] = {}  # what is shown of domains besides their state
         self.lost: set[str] = set()  # files that are not there
+        self.out = True  # what is paused there is the source of a migration that broke
         self.started: list[str] = []  # XML of domains
         self.domains_at: float | None = 0.0
         self.domains = {found.uuid: found for found in domains}
@@ -216,6 +217,9 @@ class FakeHost:
 
     async def xml(self, uuid: str, *, migratable: bool = False) -> str:
         return self.xmls[uuid]
+
+    async def broke(self, uuid: str) -> bool:
+        return self.out
 
     async def job(self, uuid: str, *, completed: bool = False) -> JobProgress:
         return JobProgress(False, downtime_ms=42)

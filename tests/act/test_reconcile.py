@@ -312,3 +312,24 @@ async def test_every_host_is_asked_about_the_cpus_of_all_vms(world: World, kvm1:
     kvm1.shows(PAUSED)
     await look(world, kvm1)
     assert kvm1.cpus == {} and await at(world) == ("kvm1", PAUSED)
+
+
+@pytest.mark.parametrize(("other", "goes_on"), [(None, True), ("silent", False), (PAUSED, False), (RUNNING, False)])
+@pytest.mark.parametrize("out", [True, False])
+async def test_a_source_that_a_broken_migration_left_paused_goes_on(
+    world: World, kvm1: FakeHost, kvm2: FakeHost, other: Any, goes_on: bool, out: bool
+) -> None:
+    """Only where the other host says that it is not there, and never a half-made copy that came in."""
+    there = {"kvm1": "machine-kvm1", "kvm2": "machine-kvm2"}
+    await known(world, "kvm1", PowerState.UNKNOWN, may_run_on=there)
+    kvm1.shows(PAUSED, why="migrating")
+    kvm1.out = out
+    if other == "silent":
+        kvm2.silent()
+    elif other is not None:
+        kvm2.shows(other)
+    await look(world, kvm1)
+    assert ("resume" in kvm1.done) == (goes_on and out)
+    if goes_on and out:
+        vm = await world.store.vm("web1")
+        assert (vm.power, vm.may_run_on) == (RUNNING, {"kvm1": "machine-kvm1"})

@@ -36,7 +36,8 @@ async def cold(world: World, job: Job, vm: VMRecord, shown: Shown) -> dict[str, 
     for xml in (shown.live, vm.definition) if vm.adopted else (shown.live,):
         await refuse_lacking(world, target, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
     await _refuse_definition(vm, target)
-    await job.note("stopping", source=source, target=target.name, cold=True, autostart=shown.autostart)
+    facts = {"source": source, "target": target.name, "autostart": shown.autostart}
+    await job.note("stopping", cold=True, stopping_since=time.time(), **facts)
     await world.store.lease(vm, source, PowerState.STOPPING)
     return await go_on(world, job, await world.store.vm(vm.uuid))
 
@@ -83,9 +84,9 @@ async def go_on(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
 
 async def _stop(world: World, job: Job, vm: VMRecord, source: str) -> VMRecord:
     """See the guest gone from its host. If it does not obey, it goes on as it was."""
-    link = world.link(source)
+    link, limit_s = world.link(source), power.patience(job, world.settings.timeouts.shutdown_s)
     try:
-        await power.halt(link, vm, job, force=False, limit_s=world.settings.timeouts.shutdown_s)
+        await power.halt(link, vm, job, force=False, limit_s=limit_s)
     except VmctlError as err:
         await world.store.lease(vm, source, PowerState.RUNNING)
         if isinstance(err, Cancelled):

@@ -36,6 +36,7 @@ from vmctl.world import World
 PRESS_AFTER_S = (0.0, 2.0, 4.0, 8.0)  # a guest that still boots misses the first press of its power button
 PRESS_EVERY_S = 15.0  # and then
 FIRST_LOAD_S = 4.0
+MOST_BRIEF_S = 5.0
 LOOK_FOR_S = 60.0  # how long an unknown outcome is looked after
 LOOK_AGAIN_S = 3.0  # a call that a dead controller left behind may still begin: "not there" is believed after two looks
 
@@ -243,8 +244,8 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
     vm = await learn(world, link, vm)  # what it is now, for its next start
     for one in vm.drift:
         job.say(f"{vm.name} is not as it is written down, and will not start like this again: {one['what']}")
-    await job.note("stopping", host=vm.host)
-    limit = float(job.args.get("timeout_s") or world.settings.timeouts.shutdown_s)
+    await job.note("stopping", host=vm.host, stopping_since=job.journal.get("stopping_since") or time.time())
+    limit = patience(job, float(job.args.get("timeout_s") or world.settings.timeouts.shutdown_s))
     await world.store.change(
         VMRecord, vm.uuid, wanted="stopped"
     )  # from now on, an end of its guest is what was asked for
@@ -304,6 +305,12 @@ async def _press(link: HostLink, vm: VMRecord, seen: DomainSeen) -> None:
         await link.virt.shutdown(vm.uuid)
 
 
+def patience(job: Job, limit_s: float) -> float:
+    """What is left of a guest's time to shut down, also for who takes over: its predecessor's wait counts."""
+    since = float(job.journal.get("stopping_since") or time.time())
+    return max(MOST_BRIEF_S, limit_s - max(0.0, time.time() - since))
+
+
 def _press_at(presses: int) -> float:
     """When the power button is pressed for the next time, in seconds."""
     last = len(PRESS_AFTER_S) - 1
@@ -331,9 +338,9 @@ async def reboot(world: World, job: Job) -> dict[str, Any]:
         refuse_drift(vm, "rebooted")
         xml = xml_for(vm, found, None)
         await refuse_lacking(world, found, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
-        await job.note("stopping", host=vm.host)
+        await job.note("stopping", host=vm.host, stopping_since=time.time())
     link = world.online(job.journal["host"])
-    limit = float(job.args.get("timeout_s") or world.settings.timeouts.shutdown_s)
+    limit = patience(job, float(job.args.get("timeout_s") or world.settings.timeouts.shutdown_s))
     await halt(link, vm, job, force=False, limit_s=limit)
     vm = await world.store.lease(vm, link.name, PowerState.STARTING, gone=(link.name,))
     vm = await launch(world, job, vm, link.name)

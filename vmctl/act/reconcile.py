@@ -5,6 +5,7 @@ Runs after every reading of a host's domains, and leaves alone every VM that a t
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -55,10 +56,38 @@ async def reconcile(world: World, link: HostLink) -> None:
 
 async def _follow(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
     if vm.host == link.name:
+        if domain.power is PowerState.PAUSED and domain.why in LEFT_OVER and await _let_go_on(world, link, vm):
+            return
         if domain.power is not vm.power:
             await _changed(world, link, vm, domain)
     elif alive(domain):
         await _elsewhere(world, link, vm, domain)
+
+
+async def _let_go_on(world: World, link: HostLink, vm: VMRecord) -> bool:
+    """A migration broke and left its source paused. It goes on where every other host that may run it says: not here.
+
+    By the same table as at a migration's end; whose task is long over, or gave up while the hosts were busy.
+    """
+    here = await ask(world, link.name, vm.uuid)
+    if here.sight is not Sight.PAUSED or here.domain is None or here.domain.has_job or here.domain.why not in LEFT_OVER:
+        return False
+    if not await link.virt.broke(vm.uuid):
+        return False
+    others = {name for name in {*vm.may_run_on, *world.links} if name != link.name}
+    answers = await asyncio.gather(*(ask(world, name, vm.uuid) for name in others))
+    if any(settle(here.sight, answer.sight) is not Act.RESUME_SOURCE for answer in answers if _matters(vm, answer)):
+        return False
+    await link.virt.resume(vm.uuid)
+    gone = [answer.host for answer in answers if answer.sight is Sight.GONE]
+    await world.store.lease(vm, link.name, PowerState.RUNNING, gone=gone)
+    await world.tell("resumed", vm.name, f"{vm.name} goes on on {link.name}: a migration that broke had left it paused")
+    return True
+
+
+def _matters(vm: VMRecord, answer: Answer) -> bool:
+    """A host where it may run must speak; any other one that shows it counts, too."""
+    return answer.host in vm.may_run_on or answer.sight in (Sight.RUNNING, Sight.PAUSED)
 
 
 async def _changed(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:

@@ -55,7 +55,7 @@ class Health:
 
     word: Word
     why: str
-    before: str = ""  # while it is frozen: why it was as it was before that
+    before: str | None = None  # while it is frozen: why it was as it was before that
 
 
 def health(power: PowerState, seen: Seen, last: Health | None = None, policy: HealthPolicy = DEFAULT) -> Health:
@@ -63,7 +63,7 @@ def health(power: PowerState, seen: Seen, last: Health | None = None, policy: He
     if power is PowerState.STOPPED:
         return Health(Word.UNKNOWN, "it is stopped")
     if seen.frozen:
-        word, before = (last.word, last.before or last.why) if last else (Word.UNKNOWN, "")
+        word, before = (last.word, last.why if last.before is None else last.before) if last else (Word.UNKNOWN, "")
         return Health(word, f"{seen.frozen}; before that {before or 'nothing was known'}", before)
     if seen.heard_s is None:
         return Health(Word.UNKNOWN, seen.port or "no agent has been heard since it was started")

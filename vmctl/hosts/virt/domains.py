@@ -321,9 +321,13 @@ def _seen(domain: Any) -> DomainSeen:
     return DomainSeen(domain.UUIDString(), domain.name(), power, why, bool(domain.isPersistent()), job)
 
 
+# One that failed, was cancelled or completed may still be shown: it is none any more.
+JOBS = (libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED)
+
+
 def _has_job(domain: Any) -> bool:
     try:
-        return bool(domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
+        return bool(domain.jobInfo()[0] in JOBS)
     except libvirt.libvirtError as err:
         # the incoming half of a migration: its statistics are only on the source
         return bool(err.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED)

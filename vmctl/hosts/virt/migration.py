@@ -66,6 +66,22 @@ class Migrations(Connection):
         flags = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED if completed else 0
         return await self._run(lambda: _progress(self._domain(uuid).jobStats(flags)))
 
+    async def broke(self, uuid: str) -> bool:
+        """Whether the domain's last job was a migration away from here that failed: its memory is whole, then.
+
+        A half-made copy that came in is paused for the same reason, and says something else of its job.
+        """
+
+        def call() -> bool:
+            try:
+                stats = self._domain(uuid).jobStats(0)
+            except libvirt.libvirtError:  # an incoming one has none
+                return False
+            ended = stats.get("type") in (libvirt.VIR_DOMAIN_JOB_FAILED, libvirt.VIR_DOMAIN_JOB_CANCELLED)
+            return ended and stats.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
+
+        return await self._run(call)
+
     async def set_max_downtime(self, uuid: str, downtime_ms: int) -> None:
         """How long the guest may pause at the end of a live migration."""
         await self._run(lambda: self._domain(uuid).migrateSetMaxDowntime(downtime_ms, 0))
