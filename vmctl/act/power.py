@@ -38,13 +38,16 @@ PRESS_EVERY_S = 15.0  # and then
 FIRST_LOAD_S = 4.0
 MOST_BRIEF_S = 5.0
 LOOK_FOR_S = 60.0  # how long an unknown outcome is looked after
+MENDS = {"draining": "vmctl host undrain", "online": "vmctl host check"}  # a rule that says no -> what changes it
 LOOK_AGAIN_S = 3.0  # a call that a dead controller left behind may still begin: "not there" is believed after two looks
 
 
 def no_host(found: NoPlace) -> NoHostFits:
-    """The error for a VM that fits nowhere, a line per host."""
+    """The error for a VM that fits nowhere, a line per host, and the command that may make room."""
     lines = tuple(f"{v.host}: {v.why}" for v in found.verdicts)
-    return NoHostFits(found.why, lines=lines, hint="vmctl top")
+    by_rule = {v.refusal.rule: v.host for v in reversed(found.verdicts) if v.refusal}
+    hint = next((f"{MENDS[rule]} {by_rule[rule]}" for rule in MENDS if rule in by_rule), "vmctl top")
+    return NoHostFits(found.why, lines=lines, hint=hint)
 
 
 async def choose(world: World, vm: VM, host: str, kind: str, who: str, why: str = "") -> Placement:
