@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from vmctl import lock
 from vmctl.api.server import listening, private
 from vmctl.cli.client import Client
+from vmctl.cli.serve import left_open
 from vmctl.cli.top import View
 from vmctl.errors import AlreadyRuns, Refused, Usage
 
@@ -103,6 +105,18 @@ def test_stopping_says_what_breaks_off(home: Home) -> None:
         assert home.run("host", "add", where, "--detach")[0] == 0
         code, out, _ = home.run("serve", "--stop")
     assert (code, out.splitlines()[0]) == (0, f"1 task breaks off: host add {where} (1)")
+
+
+def test_what_the_next_controller_takes_up_does_not_break_off() -> None:
+    def task(number: int, kind: str, resumes: bool) -> dict[str, Any]:
+        return {"id": number, "kind": kind, "subject": "x", "resumes": resumes}
+
+    assert left_open([]) == []
+    assert left_open([task(1, "migrate", True)]) == ["1 task breaks off: migrate x (1)"]
+    assert left_open([task(1, "create", True), task(2, "reset", False), task(3, "stop", True)]) == [
+        "1 task breaks off: reset x (2)",
+        "2 tasks go on when a controller runs again: create x (1), stop x (3)",
+    ]
 
 
 def test_an_open_top_leaves_a_stopped_controller_stopped(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

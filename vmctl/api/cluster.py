@@ -112,7 +112,10 @@ async def plan_reboots(controller: Now) -> dict[str, Any]:
 async def list_tasks(controller: Now, most: requests.Most = 50) -> list[dict[str, Any]]:
     """The newest tasks, oldest first."""
     found = await controller.world.store.tasks(most)
-    return views.each(found, lambda task: as_json(task, controller.tasks.live(task.id)))
+    resumable = controller.tasks.resumable
+    return views.each(
+        found, lambda task: as_json(task, controller.tasks.live(task.id)) | {"resumes": task.kind in resumable}
+    )
 
 
 @router.get("/tasks/{number}")

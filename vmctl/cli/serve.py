@@ -75,17 +75,29 @@ def _stop() -> None:
     if number is None:
         print("no controller runs")
         return
-    broken = _open_tasks()
+    under_way = _open_tasks()
     os.kill(number, signal.SIGTERM)
-    if broken:
-        what = ", ".join(f"{task['kind']} {task['subject']} ({task['id']})" for task in broken)
-        print(f"{len(broken)} task{' breaks' if len(broken) == 1 else 's break'} off: {what}")
+    for sentence in left_open(under_way):
+        print(sentence)
     deadline = time.monotonic() + STOP_LIMIT_S
     while running() == number and time.monotonic() < deadline:
         time.sleep(0.05)
     if running() == number:
         raise errors.VmctlError(f"the controller (process {number}) does not end", hint=f"kill -9 {number}")
     print(f"the controller (process {number}) has ended; hosts and VMs go on")
+
+
+def left_open(tasks: list[dict[str, Any]]) -> list[str]:
+    """What becomes of tasks that are under way: some are taken up again, and a live migration is none of them."""
+    again = [task for task in tasks if task.get("resumes") and task["kind"] != "migrate"]
+    off = [task for task in tasks if task not in again]
+    said = []
+    for some, one, more in ((off, "breaks off", "break off"), (again, "goes on", "go on")):
+        if some:
+            what = ", ".join(f"{task['kind']} {task['subject']} ({task['id']})" for task in some)
+            when = " when a controller runs again" if some is again else ""
+            said.append(f"{len(some)} task{f' {one}' if len(some) == 1 else f's {more}'}{when}: {what}")
+    return said
 
 
 def _open_tasks() -> list[dict[str, Any]]:
