@@ -101,7 +101,7 @@ async def create(world: World, job: Job) -> dict[str, Any]:
     async with world.placing:
         host, why = "", "not started, as asked"
         if starts:
-            found = await power.choose(world, VM(spec), args.get("host") or "", "create", job.task.who)
+            found = await power.choose(world, job, VM(spec), args.get("host") or "", "create")
             host, why = found.host, found.why
             job.say(f"placed on {why}")
         state = PowerState.STARTING if starts else PowerState.STOPPED

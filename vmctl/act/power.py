@@ -50,7 +50,7 @@ def no_host(found: NoPlace) -> NoHostFits:
     return NoHostFits(found.why, lines=lines, hint=hint)
 
 
-async def choose(world: World, vm: VM, host: str, kind: str, who: str, why: str = "") -> Placement:
+async def choose(world: World, job: Job, vm: VM, host: str, kind: str, why: str = "") -> Placement:
     """Place a VM and record why. The caller holds `world.placing`. Raises NoHostFits.
 
     The VM is judged as the same snapshot shows it, where it is in it. `why`: the reason that a plan gave.
@@ -60,7 +60,7 @@ async def choose(world: World, vm: VM, host: str, kind: str, who: str, why: str 
     cluster = await measured(world)
     seen = next((one for one in cluster.vms if one.spec.uuid == vm.spec.uuid), None)
     found = place(seen if seen is not None and kind == "migrate" else vm, cluster, world.policy, only=host)
-    await record.placement(world, kind, vm.spec.uuid, found, cluster, who, why)
+    await record.placement(world, job, kind, vm.spec.uuid, found, cluster, why)
     if isinstance(found, NoPlace):
         raise no_host(found)
     return found
@@ -189,7 +189,7 @@ async def start(world: World, job: Job) -> dict[str, Any]:
     async with world.placing:
         wanted = _only(vm, job.args.get("host", ""))
         seen = VM(vm.spec, power=PowerState.STARTING, adopted=vm.adopted)
-        found = await choose(world, seen, wanted, "start", job.task.who)
+        found = await choose(world, job, seen, wanted, "start")
         vm = await world.store.lease(vm, found.host, PowerState.STARTING)
     job.say(f"placed on {found.why}")
     vm = await launch(world, job, vm, found.host)

@@ -31,7 +31,7 @@ async def promise(world: World, job: Job, vm: VMRecord) -> HostLink:
     async with world.placing:
         seen = VM(vm.spec, host=vm.host, power=vm.power, adopted=vm.adopted)
         kind = "start" if vm.power is PowerState.STOPPED else "migrate"
-        found = await power.choose(world, seen, wanted, kind, job.task.who, reason)
+        found = await power.choose(world, job, seen, wanted, kind, reason)
         await world.store.change(type(vm), vm.uuid, moving_to=found.host)
     job.say(f"{vm.host} -> {found.host}: {reason}" if reason else f"{vm.host} -> {found.why}")
     return world.online(found.host)

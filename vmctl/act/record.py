@@ -7,16 +7,20 @@ import time
 from vmctl.decisions import inputs, placement_json, plan_json
 from vmctl.model import Cluster, NoPlace, Placement, Plan
 from vmctl.records import DecisionRecord
+from vmctl.tasks import Job
 from vmctl.world import World
 
 
 async def placement(
-    world: World, kind: str, uuid: str, found: Placement | NoPlace, cluster: Cluster, who: str, why: str = ""
+    world: World, job: Job, kind: str, uuid: str, found: Placement | NoPlace, cluster: Cluster, why: str = ""
 ) -> None:
-    """Keep a placement, taken or refused, under the VM's UUID; `why`: the reason that a plan gave for it."""
-    detail = placement_json(found) | {"inputs": inputs(cluster)}
+    """Keep a placement, taken or refused, under the VM's UUID; `why`: the reason that a plan gave for it.
+
+    It is kept with its task: what a task decided and did not do is no reason why a VM is where it is.
+    """
+    detail = placement_json(found) | {"inputs": inputs(cluster), "task": job.id}
     host = found.host if isinstance(found, Placement) else ""
-    await world.store.add(DecisionRecord(kind, uuid, why or found.why, time.time(), None, host, detail, who))
+    await world.store.add(DecisionRecord(kind, uuid, why or found.why, time.time(), None, host, detail, job.task.who))
 
 
 async def plan(world: World, kind: str, subject: str, made: Plan, cluster: Cluster, who: str) -> None:

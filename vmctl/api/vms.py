@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
 
-from vmctl.act import checks, create, power
+from vmctl.act import checks, create, decided, power
 from vmctl.act.whereabouts import check_signature
 from vmctl.api import requests, views
 from vmctl.api.shared import Now, submit
@@ -116,13 +117,11 @@ async def check_migration(controller: Now, name: requests.Part) -> dict[str, Any
 async def why_vm(controller: Now, name: requests.Part, at: requests.Moment | None = None) -> dict[str, Any]:
     """The newest decision about it, or the one in force at a time."""
     vm = await controller.world.store.vm(name)
-    found = await controller.world.store.decisions(vm.uuid, before=at)
-    if not found:
-        found = await controller.world.store.decisions(vm.name, before=at)  # as earlier versions kept them
-    found = [one for one in found if one.made_at >= vm.created_at - 1]  # not of an earlier VM of this name
-    if not found:
+    done, undone = await decided.about(controller.world.store, vm, at)
+    if done is None and not undone:
         raise NotFound(f"nothing was decided about {vm.name}: {_never_placed(vm, at)}", hint=f"vmctl show {vm.name}")
-    return views.decision(found[0]) | {"now_on": vm.host}
+    shown = views.decision(done) if done is not None else {"name": vm.name, "host": "", "why": _never_placed(vm, at)}
+    return shown | {"now_on": vm.host, "not_done": [asdict(one) for one in undone]}
 
 
 def _never_placed(vm: VMRecord, at: float | None) -> str:

@@ -48,8 +48,12 @@ def why(name: str, not_host: str | None, at: float | None, form: str) -> None:
     found = Client().get("vms", name, "why", at=at)
     if output.shown_as_data(found, form, lambda decision: decision["host"]):
         return
-    if "detail" not in found:
+    if "not_done" not in found:
         _now(found, not_host, form)
+        return
+    if "detail" not in found:
+        output.say(f"{name}: {found['why']}")
+        _not_done(found)
         return
     detail = found["detail"]
     made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found["made_at"]))
@@ -59,6 +63,7 @@ def why(name: str, not_host: str | None, at: float | None, form: str) -> None:
     )
     if found["host"] and found["now_on"] != found["host"]:
         print(f"it is on {found['now_on'] or 'no host'} now")
+    _not_done(found)
     if not_host:
         _why_not(detail, not_host)
         return
@@ -72,6 +77,13 @@ def why(name: str, not_host: str | None, at: float | None, form: str) -> None:
             else f", CPU {row['cpu']:.2f} of {row['cpus']}, {row['mem_used_mib']} of {row['mem_mib']} MiB"
         )
         print(f"  {host}: {row['state']}, {row['vms']} VMs{use}, {age}")
+
+
+def _not_done(found: dict[str, Any]) -> None:
+    """What was decided since, and came to nothing."""
+    for one in found["not_done"]:
+        made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(one["made_at"]))
+        print(output.clean(f"not done since: {one['kind']} at {made}: {one['why']}: {one['error']}"))
 
 
 def _now(found: dict[str, Any], not_host: str | None, form: str) -> None:
