@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from tests.act.hosts import UUID, FakeHost
+from vmctl.act import poke, power
 from vmctl.config import Settings
 from vmctl.hosts.link import HostLink
 from vmctl.model import PowerState, Spec
@@ -24,6 +25,14 @@ async def world(registry: Store, tmp_path: Path) -> World:
     vm = VMRecord(Spec(UUID, "web1", 1, 512), 1.0, host="kvm1", power=PowerState.RUNNING, may_run_on=there)
     await registry.add_vm(vm)
     return World(registry, Settings(), tmp_path, ())
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a host shows is believed at the first look."""
+    monkeypatch.setattr(power, "LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(power, "LOOK_FOR_S", 0.0)
+    monkeypatch.setattr(poke, "LOOK_FOR_S", 0.0)
 
 
 @pytest.fixture

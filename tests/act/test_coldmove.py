@@ -24,10 +24,7 @@ OWN_XML = domainxml.build(SPEC, domainxml.Site("kvm"))
 
 
 @pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(power, "LOOK_AGAIN_S", 0.0)
-    monkeypatch.setattr(power, "LOOK_FOR_S", 0.0)
-
+def _placed(monkeypatch: pytest.MonkeyPatch, hurry: None) -> None:
     async def kvm2(*_: Any) -> Placement:
         return Placement("web1", "kvm2", (), "kvm2: told so")
 

@@ -23,10 +23,7 @@ STRANGERS = {"/s/book.json": b"a book", "/s/image-foo.qcow2": b"a VM's disk", "/
 
 
 @pytest.fixture(autouse=True)
-def _one_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(power, "LOOK_AGAIN_S", 0.0)
-    monkeypatch.setattr(power, "LOOK_FOR_S", 0.0)
-
+def _placed(monkeypatch: pytest.MonkeyPatch, hurry: None) -> None:
     async def kvm1(*_: Any) -> Placement:
         return Placement("book", "kvm1", (), "kvm1: told so")
 

@@ -25,11 +25,7 @@ VERBS: list[tuple[str, Verb]] = [("start", power.start), ("stop", power.stop), (
 
 
 @pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(power, "LOOK_AGAIN_S", 0.0)
-    monkeypatch.setattr(power, "LOOK_FOR_S", 0.0)
-    monkeypatch.setattr(poke, "LOOK_FOR_S", 0.0)
-
+def _placed(monkeypatch: pytest.MonkeyPatch, hurry: None) -> None:
     async def kvm2(*_: Any) -> Placement:
         return Placement("web1", "kvm2", (), "kvm2: told so")
 
