@@ -255,3 +255,13 @@ async def test_a_silent_target_that_may_have_started_it_is_not_doubled(
     vm = await web1(world)
     assert vm.power is PowerState.UNKNOWN and set(vm.may_run_on) == {"kvm1", "kvm2"}
     assert kvm1.started == []
+
+
+async def test_a_host_that_nobody_asked_is_not_taken_for_gone(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+    """It may have run on a third host, which is silent since: that is still so after the move."""
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    kvm1.spec = SPEC
+    await ready(world, kvm1, kvm2, "ours")
+    await world.store.change(VMRecord, UUID, may_run_on={"kvm1": "machine-kvm1", "kvm9": "machine-kvm9"})
+    assert await run(world) == "done"
+    assert (await web1(world)).may_run_on == {"kvm2": "machine-kvm2", "kvm9": "machine-kvm9"}

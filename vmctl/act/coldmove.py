@@ -98,8 +98,8 @@ async def _stop(world: World, job: Job, vm: VMRecord, source: str) -> VMRecord:
 async def _start_on(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:
     """Start it on this host, where it is not. An adopted one is defined there first, and that is undone if it fails."""
     link = world.online(host)
-    left = set(vm.may_run_on) - {host}
-    vm = await world.store.lease(vm, host, PowerState.STARTING, gone=left)
+    seen_gone = {job.journal["source"], job.journal["target"]} - {host}
+    vm = await world.store.lease(vm, host, PowerState.STARTING, gone=seen_gone)
     defined = vm.adopted and not vm.transient and job.journal["source"] != host
     if defined and not await _is_defined(link, vm):
         await job.note("defining it there", defined=host)
