@@ -149,8 +149,10 @@ def test_a_qcow2_that_cannot_be_used_says_why(good: Path, at: int, data: bytes, 
 @needs_qemu_img
 def test_one_that_is_encrypted_is_refused(tmp_path: Path) -> None:
     made = tmp_path / "luks.qcow2"
-    secret = ("--object", "secret,id=s,data=secret")
-    qemu_img("create", *secret, "-f", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=s", made, "16M")
+    qemu_img("create", "-f", "qcow2", made, "16M")
+    with made.open("r+b") as file:  # as LUKS writes it; qemu-img itself makes none on a machine that is busy
+        file.seek(32)
+        file.write((2).to_bytes(4, "big"))
     with pytest.raises(Refused, match="encrypted"):
         inspect(made)
 
