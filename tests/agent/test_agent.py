@@ -87,6 +87,7 @@ def test_the_host_asks_for_another_period_and_for_everything(tmp_path: Path) -> 
 def test_nonsense_from_the_host_changes_nothing(tmp_path: Path) -> None:
     with agent(tmp_path, FAST) as host:
         host.wait("full")
+        host.wait("delta")  # what it learns while it starts is told whole
         for body in ({"period_s": "fast"}, {"period_s": True}, {"period_s": None, "full": 1}, {}):
             host.say("want", body)
         host.say("exec", {"command": "reboot"})
@@ -101,12 +102,14 @@ def test_nonsense_from_the_host_changes_nothing(tmp_path: Path) -> None:
 def test_a_host_that_says_hello_is_told_everything_but_not_at_any_rate(tmp_path: Path) -> None:
     with agent(tmp_path, FAST) as host:
         host.wait("full")
+        began = time.monotonic()
         for _ in range(20):
             host.say("hello", {})
-        time.sleep(2.5)
+        host.wait("hello")
+        time.sleep(1.5)
         while host.read():
             pass
-        assert 1 <= sum(one.type == "hello" for one in host.got) - 1 <= 3
+        assert sum(one.type == "hello" for one in host.got) - 1 <= 1 + time.monotonic() - began
 
 
 def test_the_port_is_not_there_at_first_vanishes_and_comes_back(tmp_path: Path) -> None:
@@ -256,7 +259,8 @@ def test_a_slow_path_delays_nothing(tmp_path: Path) -> None:
             for _ in range(5):
                 host.wait("delta")
             assert time.monotonic() - began < 2.5
-            host.wait(lambda one: "no answer within 1 s" in str(one.body.get("watches")))
+            told = lambda one: "no answer within 1 s" in str(one.body.get("watches"))  # noqa: E731
+            assert any(map(told, host.got)) or host.wait(told), "a change is told once, perhaps among those five"
 
 
 def test_the_command(tmp_path: Path) -> None:
