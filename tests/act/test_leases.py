@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from typing import Any, cast
+
 import pytest
 
 from tests.act.hosts import FakeHost
-from vmctl.act import leases
+from vmctl.act import leaked, leases
 from vmctl.errors import LibvirtError, MissingLease
+from vmctl.hosts.facts import Fact
 from vmctl.hosts.link import HostLink
-from vmctl.model import PowerState
-from vmctl.records import Task, VMRecord
-from vmctl.tasks import Job
+from vmctl.model import Disk, PowerState, Spec
+from vmctl.records import Storage, Task, VMRecord
+from vmctl.tasks import Job, Tasks
 from vmctl.world import World
 
 
@@ -58,3 +62,37 @@ async def test_a_lease_that_another_host_holds_stays_there(world: World, kvm1: F
     vm = await world.store.vm("web1")
     assert vm.power is PowerState.PAUSED and "resource busy" in vm.why
     assert [event.kind for event in await world.store.events()] == ["alarm"]
+
+
+async def test_an_alarm_ends_with_its_cause(world: World, kvm1: FakeHost) -> None:
+    """It holds its lease again, and no task of ours gave it back."""
+    uuid = (await world.store.vm("web1")).uuid
+    await world.store.change(VMRecord, uuid, why=f"{leases.MISSING} on kvm1")
+    kvm1.done.append("resume")  # somebody else did
+    await leases.Guard(world, Tasks(world.store)).look(cast(HostLink, kvm1))
+    assert (await world.store.vm("web1")).why == ""
+
+
+async def test_a_lease_left_behind_is_told_from_a_copy(
+    world: World, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock is held on a host whose QEMUs do not have it: its lock files are replaced, and nobody else's."""
+    uuid = (await world.store.vm("web1")).uuid
+    spec = Spec(uuid, "web1", 1, 512, (Disk("main", f"/s/vm-web1-{uuid}/disk.qcow2"), Disk("main", "/s/common.qcow2")))
+    await world.store.put(Storage("main", "/s", 1.0, "/s/lockspace", ["kvm1"]))
+    await world.store.change(VMRecord, uuid, spec=spec, power=PowerState.STOPPED, host="", may_run_on={})
+    own, common = (f"/s/lockspace/{sha256(disk.path.encode()).hexdigest()}" for disk in spec.disks)
+    kvm1.files |= {f"/s/lockspace/{uuid}": b"old", own: b"", common: b""}
+    kvm1.domains.clear()
+    held, running = [uuid], ["/proc/7"]
+
+    async def ask(fact: Fact[Any]) -> Any:
+        return frozenset(held) if "locks" in fact.command[2] else list(running)
+
+    monkeypatch.setattr(kvm1, "ask", ask, raising=False)
+    vm = await world.store.vm("web1")
+    assert await leaked.replace_lease(world, vm) == [], "a QEMU has it: it is a copy"
+    running.clear()
+    assert await leaked.replace_lease(world, vm) == ["kvm1"]
+    assert kvm1.files == {f"/s/lockspace/{uuid}": b"", common: b""}
+    assert "was left behind by virtlockd on kvm1" in (await world.store.events())[-1].text

@@ -62,6 +62,7 @@ class Guard:
             without = await self._certainly_missing(link)
             for vm in without:
                 await self._tell(link, vm)
+            await self._forget_alarms(link, {vm.uuid for vm in without})
             if (without or link.name in self._world.no_lock) and await self._gives_leases(link):
                 for vm in without:
                     await self._tasks.submit("renew lease", vm.name, "lease guard", vm=vm.name)
@@ -87,6 +88,12 @@ class Guard:
         if not vm.why.startswith(MISSING):
             await self._world.store.change(VMRecord, vm.uuid, why=f"{MISSING} on {link.name}")
             await self._world.tell("alarm", vm.name, f"{vm.name} {MISSING} on {link.name}")
+
+    async def _forget_alarms(self, link: HostLink, without: set[str]) -> None:
+        """A VM that holds its lease again, however it came by it, is not said to lack it any more."""
+        for vm in await self._running(link):
+            if vm.why.startswith(MISSING) and vm.uuid not in without:
+                await self._world.store.change(VMRecord, vm.uuid, why="")
 
     async def _gives_leases(self, link: HostLink) -> bool:
         """Take a lease with a probe VM, at once and then every minute; a host that gives none gets no VMs meanwhile."""

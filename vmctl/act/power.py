@@ -25,6 +25,7 @@ from vmctl.errors import (
     VmctlError,
 )
 from vmctl.hosts import domainxml
+from vmctl.hosts.leaseprobe import refused_by_lock
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import DomainSeen
 from vmctl.model import VM, Cluster, HostState, NoPlace, Placement, PowerState
@@ -131,8 +132,7 @@ async def _prepare(world: World, vm: VMRecord, link: HostLink) -> str:
 
 def explain_start(vm: VMRecord, host: str, err: HostError) -> HostError | Refused:
     """A start that the lock refused is a refusal: the VM or its disk is in use elsewhere."""
-    text = err.message.lower()
-    if "lock" in text and any(word in text for word in ("busy", "held", "acquire", "in use", "another process")):
+    if refused_by_lock(err.message):
         return Refused(
             f"{vm.name} was not started on {host}: its lock is held, so it or its disk is in use elsewhere",
             lines=(err.message,),
