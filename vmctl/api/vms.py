@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from vmctl.act import checks, create, decided, power
+from vmctl.act.overtake import overtake_stop
 from vmctl.act.whereabouts import check_signature
 from vmctl.api import requests, views
 from vmctl.api.shared import Now, submit
@@ -95,6 +96,8 @@ async def stop_vm(controller: Now, name: requests.Part, asked: requests.Stop) ->
     """Shut it down."""
     vm = await controller.world.store.vm(name)
     check_signature(vm, asked.i_know_it_is_off)
+    if asked.force:
+        await overtake_stop(controller.world.store, controller.tasks, vm)
     return await submit(controller, "stop", vm.name, vm=vm.uuid, **asked.model_dump())
 
 

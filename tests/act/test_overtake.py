@@ -1,0 +1,36 @@
+"""`stop --force` ends a stop that still waits for the guest, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.act.hosts import UUID
+from vmctl.act.overtake import overtake_stop
+from vmctl.records import TaskState
+from vmctl.tasks import Job, Tasks
+from vmctl.world import World
+
+
+@pytest.mark.parametrize(("kind", "state"), [("stop", TaskState.CANCELLED), ("migrate", TaskState.RUNNING)])
+async def test_only_a_stop_gives_way(world: World, kind: str, state: TaskState) -> None:
+    holds = asyncio.Event()
+
+    async def waits(job: Job) -> dict[str, Any]:
+        await world.store.claim(await world.store.vm(UUID), job.id)
+        holds.set()
+        while True:
+            job.check_cancelled()
+            await asyncio.sleep(0.01)
+
+    tasks = Tasks(world.store)
+    tasks.handlers[kind] = waits
+    task = await tasks.submit(kind, "web1", vm=UUID)
+    async with asyncio.timeout(10):
+        await holds.wait()
+        await overtake_stop(world.store, tasks, await world.store.vm(UUID))
+        job = tasks.live(task.id)
+        assert (job.state if job else (await tasks.wait(task.id)).state) is state
+    await tasks.close()
