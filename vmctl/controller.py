@@ -18,7 +18,7 @@ from typing import Any
 from vmctl import config, lock, paths
 from vmctl.act import create, delete, hosts, leases, lockfree, migrate, plans, poke, power, storage
 from vmctl.act.health import Healths
-from vmctl.act.presence import follow_host, keep_boot
+from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
 from vmctl.act.reconcile import reconcile
 from vmctl.act.restart import Restarts
 from vmctl.decide.warm import warm
@@ -81,6 +81,8 @@ class Controller:
         self.restarts = Restarts(self.world, self.tasks)
         self.scheduler = Scheduler(self.world, self.tasks)
         self._settling: dict[str, asyncio.Lock] = {}
+        self._unsettled: set[str] = set()  # hosts of which something is new
+        self._closing = False
         self._background: set[asyncio.Task[None]] = set()
         self.tasks.handlers = self._handlers()
 
@@ -136,6 +138,8 @@ class Controller:
 
     def attach(self, record: HostRecord) -> HostLink:
         """Begin the lasting link to a registered host."""
+        if record.name in self.world.links:
+            raise Refused(f"{record.name} has a link already", hint=f"vmctl host check {record.name}")
         link = HostLink(record, self.world.keys, self.world.runtime, self.world.settings, self.world.gate)
         link.on_sample = self._sampled
         link.on_domains = self._domains_changed
@@ -163,16 +167,27 @@ class Controller:
         self._spawn(self._settle(link), f"reconcile {link.name}")
 
     async def _settle(self, link: HostLink) -> None:
+        """Follow a host: one pass at a time, and another one when something was new meanwhile."""
+        self._unsettled.add(link.name)
         lock = self._settling.setdefault(link.name, asyncio.Lock())
         if lock.locked():
-            return  # the next reading follows within seconds
+            return
         async with lock:
-            with wall(log, link.name):
-                await follow_host(self.world, link)
-                await reconcile(self.world, link)
-                await keep_boot(self.world, link)
-            with wall(log, f"the leases on {link.name}"):
-                await self.guard.look(link)
+            while link.name in self._unsettled and self.world.links.get(link.name) is link:
+                self._unsettled.discard(link.name)
+                with wall(log, link.name):
+                    await follow_host(self.world, link)
+                    await reconcile(self.world, link)
+                    await keep_boot(self.world, link)
+                with wall(log, f"the leases on {link.name}"):
+                    await self.guard.look(link)
+        if not link.online:  # whether it is lost is told once it stayed away for a while
+            asyncio.get_running_loop().call_later(LOST_AFTER_S, self._still_away, link)
+
+    def _still_away(self, link: HostLink) -> None:
+        away = not link.online and not link.told_lost and self.world.links.get(link.name) is link
+        if away and not self._closing:
+            self._domains_changed(link)
 
     async def _keep_means(self) -> None:
         await self.world.store.add_means(self.world.loads.finished_means(time.time()))
@@ -196,6 +211,7 @@ class Controller:
 
     async def close(self) -> None:
         """Stop. Tasks that run are left to the next controller; hosts and VMs go on."""
+        self._closing = True
         self.scheduler.close()
         await self.tasks.close()
         for task in list(self._background):

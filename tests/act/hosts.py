@@ -33,10 +33,12 @@ class FakeHost:
         self.rebooted, self.tried, self.about, self.ssh = False, True, None, self
         self.size: tuple[int, int] | None = None
         self.boot_id, self.since = "boot-1", 0.0
+        self.judged_boot, self.told_lost = "boot-1", False
         self.changed: set[str] = set()
         self.read_at: dict[str, float] = {}
         self.spec = Spec(UUID, "web1", 1, 512)  # as which web1 runs there
         self.kept: dict[str, Shown] = {}  # what is shown of domains besides their state
+        self.changed_at: dict[str, float] = {}  # file -> when, UTC seconds
         self.lost: set[str] = set()  # files that are not there
         self.out = True  # what is paused there is the source of a migration that broke
         self.started: list[str] = []  # XML of domains
@@ -124,10 +126,18 @@ class FakeHost:
 
     async def ask(self, fact: Fact[Any]) -> Any:
         self._answers("ask")
+        if any("%Y %n" in word for word in fact.command):
+            return fact.read((await self.run(fact.command)).out, self.name)
         return fact.read(f"{1 << 30} {self.free} 1", self.name)  # how much room there is: nothing else is asked
 
     async def run(self, argv: Sequence[str], *, check: bool = True) -> Ran:
-        """Which of the files is not there; all else is done."""
+        """Which of the files is not there, or lies beside a disk; all else is done."""
+        if any("%Y %n" in word for word in argv):
+            prefix = f"{argv[-2]}/{argv[-1]}"
+            lines = [
+                f"{self.changed_at.get(path, 0)} {path}\n" for path in sorted(self.files) if path.startswith(prefix)
+            ]
+            return Ran(0, "".join(lines), "")
         return Ran(0, "".join(f"{word}\n" for word in argv if word in self.lost), "")
 
     # -- domains

@@ -265,3 +265,18 @@ async def test_a_host_that_nobody_asked_is_not_taken_for_gone(world: World, kvm1
     await world.store.change(VMRecord, UUID, may_run_on={"kvm1": "machine-kvm1", "kvm9": "machine-kvm9"})
     assert await run(world) == "done"
     assert (await web1(world)).may_run_on == {"kvm2": "machine-kvm2", "kvm9": "machine-kvm9"}
+
+
+async def test_a_target_that_falls_silent_before_the_stop_ends_the_move(
+    world: World, kvm1: FakeHost, kvm2: FakeHost
+) -> None:
+    """The next controller finds the guest running, and the target gone: nothing is stopped, nothing is doubted."""
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    await ready(world, kvm1, kvm2, "ours")
+    kvm2.silent()
+    number = (await move(world)).id
+    await world.store.change(Task, number, journal={"cold": True, "source": "kvm1", "target": "kvm2"})
+    again = Job(await world.store.get(Task, number), world.store)
+    assert await to_its_end(world, migrate.migrate, again) == "web1 was not moved and runs on kvm1"
+    vm = await web1(world)
+    assert (vm.power, vm.host) == (RUNNING, "kvm1") and kvm1.done == [] and kvm1.started == []

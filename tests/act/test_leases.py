@@ -96,3 +96,35 @@ async def test_a_lease_left_behind_is_told_from_a_copy(
     assert await leaked.replace_lease(world, vm) == ["kvm1"]
     assert kvm1.files == {f"/s/lockspace/{uuid}": b"", common: b""}
     assert "was left behind by virtlockd on kvm1" in (await world.store.events())[-1].text
+
+
+async def test_a_key_that_was_taken_is_made_again_before_anything_is_paused(world: World, kvm1: FakeHost) -> None:
+    uuid = (await world.store.vm("web1")).uuid
+    spec = Spec(uuid, "web1", 1, 512, (Disk("main", "/s/web1.qcow2"),))
+    await world.store.put(Storage("main", "/s", 1.0, "/s/lockspace", ["kvm1"]))
+    await world.store.change(VMRecord, uuid, spec=spec)
+    kvm1.failing["create_volume"] = LibvirtError("no space left")
+    job = await job_of(world)
+    with pytest.raises(LibvirtError):
+        await leases.renew(world, job)
+    assert "suspend" not in kvm1.done
+    await leases.renew(world, job)
+    assert kvm1.done[-2:] == ["suspend", "resume"] and f"/s/lockspace/{uuid}" in kvm1.files
+
+
+async def test_what_we_paused_is_let_go_on_again_and_again(
+    world: World, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another cause than a lock is not called one, and it goes on as soon as it can."""
+    monkeypatch.setattr(leases, "SECOND_LOOK_S", 0.0)
+    kvm1.failing["resume"] = LibvirtError("Unable to open resource: No such file")
+    job = await job_of(world, paused="kvm1")
+    kvm1.shows(PowerState.PAUSED)
+    await leases.renew(world, job)
+    assert (await world.store.vm("web1")).power is PowerState.RUNNING
+    monkeypatch.setattr(leases, "RESUME_FOR_S", -1.0)
+    kvm1.shows(PowerState.PAUSED)
+    kvm1.failing["resume"] = LibvirtError("Unable to open resource: No such file")
+    with pytest.raises(MissingLease, match="its lease cannot be taken"):
+        await leases.renew(world, job)
+    assert "another host" not in (await world.store.events())[-1].text

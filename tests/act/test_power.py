@@ -12,10 +12,12 @@ from tests.act.hosts import UUID, FakeHost
 from vmctl.act import delete, poke, power
 from vmctl.act.hosts import Hosts
 from vmctl.act.reconcile import reconcile
-from vmctl.errors import LibvirtError, NoAnswer, NotSent, Unreachable
+from vmctl.errors import LibvirtError, NoAnswer, NotSent, Refused, RegistryUnusable, Unreachable
 from vmctl.hosts.link import HostLink
 from vmctl.model import Disk, Placement, PowerState, Spec
-from vmctl.records import HostRecord, Storage, TaskState, VMRecord
+from vmctl.records import HostRecord, Image, Storage, TaskState, VMRecord
+from vmctl.store import store as store_room
+from vmctl.store.store import Store
 from vmctl.tasks import Job
 from vmctl.world import World
 
@@ -163,7 +165,7 @@ async def test_a_disk_that_two_vms_have_is_not_deleted_with_one(world: World, di
     twin = Spec("2", "twin", 1, 512, (Disk("main", "/s/web1.qcow2"),))
     await world.store.add_vm(VMRecord(twin, 1.0))
     await run(world, "stop", power.stop)
-    assert await run(world, "delete", delete.delete) == "twin has /s/web1.qcow2, too: it is not deleted"
+    assert await run(world, "delete", delete.delete) == "twin needs /s/web1.qcow2, too: it is not deleted"
     assert "/s/web1.qcow2" in disk.files
 
 
@@ -287,3 +289,88 @@ async def test_an_unreachable_host_keeps_its_exit_code(world: World, disk: FakeH
     with pytest.raises(Unreachable) as caught:
         await power.stop(world, await new_job(world, "stop", "web1", vm=UUID))
     assert "--i-know-it-is-off" in caught.value.lines[0]
+
+
+# -- what lies beside a disk, and what is built on it
+
+
+@pytest.fixture
+async def off(world: World, disk: FakeHost, kvm2: FakeHost) -> FakeHost:
+    """web1 ended by itself; it was last read whole at 1000."""
+    disk.shows(None)
+    await world.store.change(VMRecord, UUID, power=STOPPED, host="", may_run_on={}, wanted="running", read_at=1000.0)
+    return disk
+
+
+@pytest.mark.parametrize(("name", "changed_at", "starts"), [
+    ("/s/web1.nightly", 2000.0, False),  # a layer that nobody told us of
+    ("/s/web1.nightly", 900.0, True),  # it was there when the VM was last seen, and not below it
+    ("/s/web10.qcow2", 2000.0, True),  # another VM's
+    ("/s/web1.json", 2000.0, True),  # its own
+])  # fmt: skip
+async def test_a_newer_layer_beside_the_disk_is_not_ignored(
+    world: World, off: FakeHost, kvm2: FakeHost, name: str, changed_at: float, starts: bool
+) -> None:
+    off.files[name], kvm2.changed_at[name] = b"layer", changed_at
+    said = await run(world, "start", power.start)
+    assert (said == "done") == starts, said
+    if not starts:
+        assert f"{name} lies beside its disk /s/web1.qcow2" in said and kvm2.started == []
+        assert await run(world, "start", power.start, as_registered=True) == "done"
+
+
+async def test_in_a_folder_of_its_own_every_file_counts(world: World, off: FakeHost, kvm2: FakeHost) -> None:
+    spec = Spec(UUID, "web1", 1, 512, (Disk("main", f"/s/vm-web1-{UUID}/disk.qcow2"),))
+    await world.store.change(VMRecord, UUID, spec=spec)
+    for name in ("disk.qcow2", "disk.json", "backup1"):
+        off.files[f"/s/vm-web1-{UUID}/{name}"] = b""
+        kvm2.changed_at[f"/s/vm-web1-{UUID}/{name}"] = 2000.0
+    assert f"/s/vm-web1-{UUID}/backup1 lies beside" in await run(world, "start", power.start)
+    assert await run(world, "delete", delete.delete) == "done"
+    assert f"left where they are: /s/vm-web1-{UUID}/backup1" in (await world.store.events())[-1].text
+
+
+async def test_what_a_clone_is_built_on_is_not_deleted(world: World, disk: FakeHost) -> None:
+    """Somebody else's VM has this VM's disk below its own, and an image below another one."""
+    below = ["/s/clone.qcow2", "/s/image.qcow2", "/s/web1.qcow2"]
+    await world.store.add_vm(VMRecord(Spec("2", "clone", 1, 512), 1.0, adopted=True, files=below))
+    await world.store.put(Image("tiny", "main", "/s/image.qcow2", 1.0))
+    await run(world, "stop", power.stop)
+    assert await run(world, "delete", delete.delete) == "clone needs /s/web1.qcow2, too: it is not deleted"
+    with pytest.raises(Refused, match="disks of clone are built on image tiny"):
+        await world.store.take_image("tiny")
+
+
+@pytest.mark.parametrize("state", [PAUSED, RUNNING])
+async def test_a_stop_that_was_refused_changes_nothing_that_is_wanted(
+    world: World, disk: FakeHost, state: PowerState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest that cannot hear its button, or does not obey."""
+    await world.store.change(VMRecord, UUID, wanted="running")
+    disk.shows(state)
+
+    async def deaf(_uuid: str) -> None:
+        return None
+
+    monkeypatch.setattr(disk, "shutdown", deaf)
+    monkeypatch.setattr(power, "MOST_BRIEF_S", 0.3)
+    assert await run(world, "stop", power.stop, timeout_s=0.2) != "done"
+    assert (await web1(world)).wanted == "running"
+
+
+async def test_a_registry_that_takes_nothing_for_a_while_is_waited_for(
+    world: World, disk: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program holds it just when the VM has stopped."""
+    monkeypatch.setattr(store_room, "TRY_AGAIN_S", 0.0)
+    real, left = Store._lease, [3]
+
+    async def held(self: Store, *args: Any, **more: Any) -> VMRecord:
+        if left[0]:
+            left[0] -= 1
+            raise RegistryUnusable("another program holds the registry")
+        return await real(self, *args, **more)
+
+    monkeypatch.setattr(Store, "_lease", held)
+    assert await run(world, "stop", power.stop) == "done"
+    assert (await web1(world)).power is STOPPED and left == [0]

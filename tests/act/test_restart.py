@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
-from tests.act.hosts import UUID, FakeHost
+from tests.act.hosts import UUID, FakeHost, domain
 from vmctl.act.presence import follow_host, keep_boot
 from vmctl.act.reconcile import reconcile
 from vmctl.act.restart import Restarts
@@ -138,3 +139,25 @@ def test_each_start_again_waits_longer() -> None:
     assert wait_s([RESTS_S[2] + 1, 2000.0]) == 0.0
     assert wait_s([1.0, 2.0, 3.0]) is None
     assert wait_s([WINDOW_S + 1, WINDOW_S + 2, WINDOW_S + 3]) == 0.0
+
+
+async def test_a_boot_that_is_heard_of_in_the_middle_changes_no_judgement(world: World, wanted: FakeHost) -> None:
+    """The host is back, and its first sample comes between two steps of following it."""
+    wanted.shows(None)
+    wanted.boot_id, wanted.since = "", time.time()
+    link = cast(HostLink, wanted)
+    await follow_host(world, link)
+    wanted.boot_id = "boot-2"
+    await reconcile(world, link)
+    await keep_boot(world, link)
+    assert ((await web1(world)).power, (await web1(world)).wanted) == (RUNNING, "running")
+    await look(world, wanted)
+    assert ((await web1(world)).power, (await web1(world)).wanted) == (STOPPED, "running")
+    assert "host rebooted" in await told(world)
+
+
+async def test_of_a_host_that_left_the_pool_nothing_is_followed(world: World, wanted: FakeHost) -> None:
+    other = FakeHost("kvm1")
+    other.domains = {"9": replace(domain(RUNNING), uuid="9", name="ghost")}
+    await reconcile(world, cast(HostLink, other))
+    assert await world.store.find_vm("ghost") is None

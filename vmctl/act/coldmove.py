@@ -15,6 +15,7 @@ from vmctl.act import power
 from vmctl.act.definitions import refuse_drift
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.promise import promise, refuse_stuck
+from vmctl.act.reconcile import ASKED
 from vmctl.act.whereabouts import ask
 from vmctl.decide.outcome import Sight
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, VmctlError
@@ -62,6 +63,9 @@ async def go_on(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
     began = time.monotonic()
     here, there = await asyncio.gather(ask(world, source, vm.uuid), ask(world, target, vm.uuid))
     begun = job.journal.get("starting")
+    if there.sight is Sight.SILENT and not begun and here.sight is not Sight.GONE:
+        await world.store.lease(vm, source, PowerState.RUNNING)
+        raise MigrationFailed(f"{vm.name} was not moved and runs on {source}", lines=(str(here), str(there)))
     if here.sight is Sight.SILENT or (there.sight is Sight.SILENT and begun == target):
         lines = (str(here), str(there))
         await world.store.lease(vm, source, PowerState.UNKNOWN, also=(target,) if begun else (), why="; ".join(lines))
@@ -88,7 +92,7 @@ async def _stop(world: World, job: Job, vm: VMRecord, source: str) -> VMRecord:
     try:
         await power.halt(link, vm, job, force=False, limit_s=limit_s)
     except VmctlError as err:
-        await world.store.lease(vm, source, PowerState.RUNNING)
+        await world.store.lease(vm, source, PowerState.RUNNING, why=f"{ASKED} by a cold move that was given up")
         if isinstance(err, Cancelled):
             err.message += f"; the power button of {vm.name} was pressed, so it may still shut down"
         raise

@@ -49,6 +49,7 @@ async def keep(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> VMRe
     storages = await world.store.all(Storage)
     values = await _adopted(world, link, vm, shown, storages) if vm.adopted else {"drift": _drift(vm, link, shown)}
     values |= {
+        "files": files_of(vm, shown),
         "stuck": stays(link.name, shown, storages, cold=False),
         "stuck_cold": stays(link.name, shown, storages, cold=True),
     }
@@ -58,6 +59,18 @@ async def keep(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> VMRe
         vm = replace(vm, **values)
         await _tell(world, link, vm, values)
     return vm
+
+
+def files_of(vm: VMRecord, shown: Shown) -> list[str]:
+    """Every file that it needs. Only what runs tells the chains below its disks: what was known of them stays."""
+    now = domainxml.read(shown.live or shown.kept or shown.again).definition.paths
+    return sorted(now if shown.live else {*now, *vm.files})
+
+
+def last_read_at(link: HostLink, uuid: str) -> float:
+    """When the VM was last read whole on its host, in UTC seconds; 0 where it was not."""
+    at = link.read_at.get(uuid)
+    return 0.0 if at is None else time.time() - (time.monotonic() - at)
 
 
 async def _tell(world: World, link: HostLink, vm: VMRecord, values: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from vmctl.act import disks
 from vmctl.act.disks import storage_of
+from vmctl.act.layers import beside
 from vmctl.act.whereabouts import prove_off
 from vmctl.errors import Refused
 from vmctl.records import VMRecord
@@ -30,7 +31,9 @@ async def delete(world: World, job: Job) -> dict[str, Any]:
         storage = await storage_of(world, vm)
         await job.note("deleting disks", deleting=vm.uuid)
         if storage is not None:
-            left = await disks.remove(await world.wait_any_online(storage.hosts), storage, vm.spec)
+            link = await world.wait_any_online(storage.hosts)
+            strangers = [one.path for one in await beside(link, vm.spec)]
+            left = [*await disks.remove(link, storage, vm.spec), *strangers]
     await world.store.remove(VMRecord, vm.uuid)
     kept = f"; left where they are: {', '.join(left)}" if left else ""
     what = "was forgotten; its disks stay" if vm.adopted else f"and its disks were deleted{kept}"
@@ -47,9 +50,9 @@ async def _claimed_or_gone(world: World, job: Job) -> VMRecord | None:
 
 
 async def _refuse_if_shared(world: World, vm: VMRecord) -> None:
-    """A disk that another VM has, too, is not deleted with this one."""
+    """A disk that another VM has, too, or that a disk of another one is built on, is not deleted with this one."""
     own = {disk.path for disk in vm.spec.disks}
     for other in await world.store.all(VMRecord):
-        both = own & {disk.path for disk in other.spec.disks}
+        both = own & ({disk.path for disk in other.spec.disks} | set(other.files))
         if both and other.uuid != vm.uuid:
-            raise Refused(f"{other.name} has {both.pop()}, too: it is not deleted", hint=f"vmctl show {other.name}")
+            raise Refused(f"{other.name} needs {both.pop()}, too: it is not deleted", hint=f"vmctl show {other.name}")

@@ -179,7 +179,11 @@ class Hosts:
         if twin:
             problem = f"it is the same machine as {twin} (libvirt's host UUID is equal)"
             return {"added": False, "checks": checks, "problem": problem, "fix": "set host_uuid in libvirtd.conf"}
-        await self._world.store.put(candidate.record)
+        try:
+            await self._world.store.insert(candidate.record)
+        except Refused:  # somebody else added it meanwhile
+            problem = f"{name} is registered already"
+            return {"added": False, "checks": checks, "problem": problem, "fix": f"vmctl host check {name}"}
         shared = {c.name.removeprefix("storage ") for c in candidate.checks if c.verdict == doctor.OK}
         for kept in await self._world.store.all(Storage):
             if kept.name in shared:

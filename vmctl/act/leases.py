@@ -8,13 +8,17 @@ leases at all, because a VM that cannot take its lease stays paused.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import defaultdict
 from typing import Any
 
-from vmctl.errors import HostError, LibvirtError, MissingLease
+from vmctl.act import disks
+from vmctl.act.disks import storage_of
+from vmctl.errors import HostError, MissingLease
 from vmctl.hosts import doctor, leases
+from vmctl.hosts.leaseprobe import refused_by_lock
 from vmctl.hosts.link import HostLink
 from vmctl.model import PowerState
 from vmctl.records import Storage, VMRecord
@@ -24,6 +28,7 @@ from vmctl.world import World
 log = logging.getLogger("vmctl.leases")
 LOOK_EVERY_S = 8.0
 TRY_EVERY_S = 60.0  # how often a host that gives no leases is tried again
+RESUME_FOR_S = 60.0  # a VM that was paused for its lease is let go on
 SECOND_LOOK_S = 1.0  # a lease changes hands for a moment when a VM is resumed or moved
 MISSING = "runs without its lease"
 
@@ -121,22 +126,53 @@ async def renew(world: World, job: Job) -> dict[str, Any]:
     if job.journal.get("paused") != vm.host:
         if not await missing(world, link, [vm]):
             return await _renewed(world, link, vm, "it holds its lease")
+        await _make_key(world, link, vm)  # without it, it would stay paused
         await job.note("renewing", paused=vm.host)
         await link.virt.suspend(vm.uuid)
-    try:
-        if (await link.virt.power(vm.uuid))[0] is PowerState.PAUSED:
-            await link.virt.resume(vm.uuid)
-    except LibvirtError as err:
-        await world.store.lease(vm, link.name, PowerState.PAUSED, why=f"its lease is held elsewhere: {err.message}")
-        await world.tell("alarm", vm.name, f"{vm.name} is paused on {link.name}: another host holds its lease")
-        raise MissingLease(
-            f"{vm.name} is paused on {link.name}: its lease is held elsewhere",
-            lines=(err.message,),
-            hint=f"look on every host for a second copy: virsh list; then vmctl resume {vm.name}",
-        ) from err
+    await _resume(world, vm)
+    link = world.online(vm.host)
     if await missing(world, link, [vm]):
         raise MissingLease(f"{vm.name} still {MISSING} on {link.name}", hint=f"vmctl host check {link.name}")
     return await _renewed(world, link, vm, "its lease was taken again")
+
+
+async def _make_key(world: World, link: HostLink, vm: VMRecord) -> None:
+    """See that the VM's key is in the lockspace, where somebody may have taken it. Raises HostError."""
+    storage = await storage_of(world, vm)
+    if storage is not None and not vm.adopted:
+        await disks.ensure(link, storage)
+        await disks.make_key(link, storage, vm.uuid)
+
+
+async def _resume(world: World, vm: VMRecord) -> None:
+    """Let it go on: tried for a while, as it was us who paused it. Raises MissingLease, which says why it is paused."""
+    deadline = time.monotonic() + RESUME_FOR_S
+    while True:
+        try:
+            link = world.online(vm.host)
+            if (await link.virt.power(vm.uuid))[0] is PowerState.PAUSED:
+                await link.virt.resume(vm.uuid)
+            return
+        except HostError as err:
+            elsewhere = refused_by_lock(err.message) or "busy" in err.message
+            if elsewhere or time.monotonic() > deadline:
+                raise await _stays_paused(world, vm, err, elsewhere) from err
+            await asyncio.sleep(SECOND_LOOK_S)
+            with contextlib.suppress(HostError):
+                await _make_key(world, world.online(vm.host), vm)
+
+
+async def _stays_paused(world: World, vm: VMRecord, err: HostError, elsewhere: bool) -> MissingLease:
+    why = "its lease is held elsewhere" if elsewhere else "its lease cannot be taken"
+    await world.store.lease(vm, vm.host, PowerState.PAUSED, why=f"{why}: {err.message}")
+    told = "another host holds its lease" if elsewhere else f"{why}: {err.message}"
+    await world.tell("alarm", vm.name, f"{vm.name} is paused on {vm.host}: {told}")
+    look = f"look on every host for a second copy: virsh list; then vmctl resume {vm.name}"
+    return MissingLease(
+        f"{vm.name} is paused on {vm.host}: {why}",
+        lines=(err.message,),
+        hint=look if elsewhere else f"vmctl resume {vm.name}",
+    )
 
 
 async def _renewed(world: World, link: HostLink, vm: VMRecord, what: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmctl.act.disks import look_for_key, storage_of
 from vmctl.act.power import LOOK_FOR_S
 from vmctl.act.whereabouts import ask, home
 from vmctl.errors import HostError, NoAnswer, NotSent, Refused, Uncertain
@@ -33,6 +34,9 @@ async def poke(world: World, job: Job) -> dict[str, Any]:
     if seen is None or seen.power not in fitting:
         raise Refused(f"{vm.name} is {seen.power if seen else 'not there'}: it cannot {verb}", hint="vmctl list")
     await job.note(verb, host=vm.host)
+    storage = await storage_of(world, vm)
+    if verb == "resume" and storage is not None and not vm.adopted:
+        await look_for_key(link, storage, vm.uuid)  # it takes its lease again
     awake = link.virt.wake if seen.why == ASLEEP else link.virt.resume
     action = {"reset": link.virt.reset, "pause": link.virt.suspend, "resume": awake}[verb]
     try:

@@ -10,6 +10,7 @@ from typing import Any
 from vmctl.act import disks, record
 from vmctl.act.definitions import learn, refuse_drift
 from vmctl.act.disks import storage_of
+from vmctl.act.layers import refuse_newer_layers
 from vmctl.act.leaked import after_stop, explained
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.whereabouts import Answer, ask, check_signature, home, prove_off
@@ -116,7 +117,7 @@ async def launch(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:
             await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
             said = explain_start(vm, host, err)
             raise (await explained(world, vm, host, said) if isinstance(said, Refused) else said) from err
-    return await world.store.lease(vm, host, PowerState.RUNNING, wanted="running", drift=[])
+    return await world.store.lease(vm, host, PowerState.RUNNING, wanted="running", drift=[], read_at=0.0)
 
 
 async def _prepare(world: World, vm: VMRecord, link: HostLink) -> str:
@@ -190,6 +191,8 @@ async def start(world: World, job: Job) -> dict[str, Any]:
         wanted = _only(vm, job.args.get("host", ""))
         seen = VM(vm.spec, power=PowerState.STARTING, adopted=vm.adopted)
         found = await choose(world, job, seen, wanted, "start")
+        if not job.args.get("as_registered") and not vm.adopted:
+            await refuse_newer_layers(world, world.online(found.host), vm, job.task.who)
         vm = await world.store.lease(vm, found.host, PowerState.STARTING)
     job.say(f"placed on {found.why}")
     vm = await launch(world, job, vm, found.host)
@@ -247,13 +250,17 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
     vm = await learn(world, link, vm)  # what it is now, for its next start
     for one in vm.drift:
         job.say(f"{vm.name} is not as it is written down, and will not start like this again: {one['what']}")
-    await job.note("stopping", host=vm.host, stopping_since=job.journal.get("stopping_since") or time.time())
+    begun = {"stopping_since": time.time(), "wanted": vm.wanted} | job.journal
+    await job.note("stopping", **begun | {"host": vm.host})
     limit = patience(job, float(job.args.get("timeout_s") or world.settings.timeouts.shutdown_s))
-    await world.store.change(
-        VMRecord, vm.uuid, wanted="stopped"
-    )  # from now on, an end of its guest is what was asked for
-    await halt(link, vm, job, force=bool(job.args.get("force")), limit_s=limit)
-    await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,))
+    # From now on, an end of its guest is what was asked for; if it runs on, it is wanted as before.
+    await world.store.change(VMRecord, vm.uuid, wanted="stopped")
+    try:
+        await halt(link, vm, job, force=bool(job.args.get("force")), limit_s=limit)
+    except VmctlError:
+        await world.store.change(VMRecord, vm.uuid, wanted=job.journal["wanted"])
+        raise
+    await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=time.time())
     await after_stop(world, vm, link)
     await world.tell("stopped", vm.name, f"{vm.name} was stopped on {link.name}", job.task.who)
     return {"vm": vm.name, "host": link.name}

@@ -18,6 +18,7 @@ LOST_AFTER_S = 3.0  # its link is tried again meanwhile
 async def follow_host(world: World, link: HostLink) -> None:
     """Tell what is new of the host's presence. A link that is made anew within seconds is no news."""
     online, why = link.online, link.why
+    link.judged_boot = link.boot_id if online else ""  # one for the whole pass: a sample may bring another meanwhile
     host = await world.store.find(HostRecord, link.name)
     if host is None or link.online != online:
         return  # the next look follows at once
@@ -30,18 +31,17 @@ async def follow_host(world: World, link: HostLink) -> None:
         vms = [vm.name for vm in await world.store.all(VMRecord) if host.name in vm.may_run_on]
         there = f"; may run on there: {', '.join(sorted(vms))}" if vms else ""
         await world.tell("host lost", host.name, f"{host.name} does not answer: {why}{there}")
-    if link.online and link.boot_id:
-        link.rebooted = bool(host.boot_id) and host.boot_id != link.boot_id
+    link.told_lost = not online and (host.lost_at is not None or time.time() - link.since >= LOST_AFTER_S)
+    link.rebooted = bool(host.boot_id and link.judged_boot) and host.boot_id != link.judged_boot
 
 
 async def keep_boot(world: World, link: HostLink) -> None:
     """Its domains were followed: from now on, this boot is the one that the registry knows."""
     host = await world.store.find(HostRecord, link.name)
-    if host is None or not link.online or not link.boot_id or host.boot_id == link.boot_id:
+    boot = link.judged_boot
+    if host is None or not boot or host.boot_id == boot or link.domains_at is None:
         return
-    if link.domains_at is None:
-        return
-    await world.store.change(HostRecord, host.name, boot_id=link.boot_id)
+    await world.store.change(HostRecord, host.name, boot_id=boot)
     if link.rebooted:
         link.rebooted = False
         await world.tell("host rebooted", host.name, f"{host.name} was rebooted: what ran there has ended")

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from vmctl.act.definitions import due, learn, resolved, spec_of
+from vmctl.act.definitions import due, last_read_at, learn, resolved, spec_of
 from vmctl.act.whereabouts import Answer, alive, ask, known_as
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, Refused, VmctlError
@@ -26,13 +26,15 @@ from vmctl.world import World
 
 log = logging.getLogger("vmctl.reconcile")
 WAIT_FOR_BOOT_S = 30.0
+HUNG = "left paused by a migration that broke"
+ASKED = "asked to shut down"  # by a cold move that was given up: it is still wanted running
 TWO_COPIES = "two copies:"
 
 
 async def reconcile(world: World, link: HostLink) -> None:
     """Bring the registry in line with what this host shows. One VM that cannot be read stops no other."""
-    if not link.online or link.domains_at is None:
-        return
+    if not link.online or link.domains_at is None or world.links.get(link.name) is not link:
+        return  # of a host that left the pool nothing is followed
     known = {vm.uuid: vm for vm in await world.store.all(VMRecord)}
     for domain in list(link.domains.values()):
         vm = known.get(domain.uuid)
@@ -58,7 +60,7 @@ async def _follow(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen
     if vm.host == link.name:
         if domain.power is PowerState.PAUSED and domain.why in LEFT_OVER and await _let_go_on(world, link, vm):
             return
-        if domain.power is not vm.power:
+        if domain.power is not vm.power and not vm.why.startswith(HUNG):
             await _changed(world, link, vm, domain)
     elif alive(domain):
         await _elsewhere(world, link, vm, domain)
@@ -78,11 +80,24 @@ async def _let_go_on(world: World, link: HostLink, vm: VMRecord) -> bool:
     answers = await asyncio.gather(*(ask(world, name, vm.uuid) for name in others))
     if any(settle(here.sight, answer.sight) is not Act.RESUME_SOURCE for answer in answers if _matters(vm, answer)):
         return False
-    await link.virt.resume(vm.uuid)
+    try:
+        await link.virt.resume(vm.uuid)
+    except HostError as err:
+        await _tell_hung(world, link, vm, err)
+        return False
     gone = [answer.host for answer in answers if answer.sight is Sight.GONE]
     await world.store.lease(vm, link.name, PowerState.RUNNING, gone=gone)
     await world.tell("resumed", vm.name, f"{vm.name} goes on on {link.name}: a migration that broke had left it paused")
     return True
+
+
+async def _tell_hung(world: World, link: HostLink, vm: VMRecord, err: HostError) -> None:
+    """QEMU itself hangs in a migration that was cancelled as it switched over (seen with 7.2): only its end helps."""
+    why = f"{HUNG}, and its QEMU does not let it go on"
+    if vm.why != why:
+        await world.store.change(VMRecord, vm.uuid, why=why)
+        mend = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
+        await world.tell("alarm", vm.name, f"{vm.name} on {link.name}: {why}: {err.message}; {mend}")
 
 
 def _matters(vm: VMRecord, answer: Answer) -> bool:
@@ -94,14 +109,15 @@ async def _changed(world: World, link: HostLink, vm: VMRecord, domain: DomainSee
     """It does something else than it did: its guest, or somebody on the host, has changed it."""
     more: dict[str, Any] = {}
     if domain.power is PowerState.STOPPED:
-        more = {"gone": (link.name,), "wanted": _still_wanted(vm, link)}
+        read_at = last_read_at(link, vm.uuid)
+        more = {"gone": (link.name,), "wanted": _still_wanted(vm, link), "read_at": read_at}
     await world.store.lease(vm, link.name, domain.power, why=domain.why, **more)
     await world.tell("changed", vm.name, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")
 
 
 def _still_wanted(vm: VMRecord, link: HostLink) -> str:
     """What is wanted of a VM that ended by itself: a reboot of its host changes nothing, all else is an answer."""
-    return vm.wanted if link.rebooted or not link.boot_id else "stopped"
+    return vm.wanted if link.rebooted or not link.judged_boot or vm.why.startswith(ASKED) else "stopped"
 
 
 async def _absent(world: World, link: HostLink, vm: VMRecord) -> None:
@@ -119,7 +135,7 @@ async def _absent(world: World, link: HostLink, vm: VMRecord) -> None:
 
 def _boot_is_known(link: HostLink) -> bool:
     """Whether a reboot of the host can be told from the end of a guest; one that tells no load is not waited for."""
-    return bool(link.boot_id) or time.time() - link.since > WAIT_FOR_BOOT_S
+    return bool(link.judged_boot) or time.time() - link.since > WAIT_FOR_BOOT_S
 
 
 async def _surely_gone(world: World, link: HostLink, vm: VMRecord) -> bool:
@@ -173,8 +189,10 @@ async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
     elif _boot_is_known(link) and await _surely_gone(world, link, vm):
         wanted = _still_wanted(vm, link)
         host = vm.host if vm.adopted else ""
-        await world.store.lease(vm, host, PowerState.STOPPED, gone=(link.name,), wanted=wanted)
+        read_at = last_read_at(link, vm.uuid)
+        await world.store.lease(vm, host, PowerState.STOPPED, gone=(link.name,), wanted=wanted, read_at=read_at)
         why = f"{link.name} was rebooted" if link.rebooted else "it ended by itself, or somebody ended it"
+        why = vm.why if vm.why.startswith(ASKED) else why
         await world.tell("ended", vm.name, f"{vm.name} is no longer on {link.name}: stopped; {why}")
 
 
@@ -201,6 +219,7 @@ async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
         adopted=not ours,
         definition="" if ours else xml,
         transient=not ours and not shown.kept,
+        files=sorted(seen.definition.paths),
         may_run_on={link.name: link.record.machine} if runs else {},
         wanted="running" if runs else "",
     )

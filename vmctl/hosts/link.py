@@ -53,6 +53,8 @@ class HostLink:
         self.read_at: dict[str, float] = {}  # UUID -> when its domain was read whole, monotonic
         self.boot_id = ""  # of the boot that it is in, once it was heard
         self.tried = False  # to reach it, at least once
+        self.told_lost = False  # that it does not answer
+        self.judged_boot = ""  # the boot that what it shows is judged by, while it is followed
         self.rebooted = False  # it is in another boot than the registry knows of: what ran there has ended with that
         self.on_sample: OnSample = lambda _link, _sample: None
         self.on_domains: OnDomains = lambda _link: None
@@ -85,7 +87,7 @@ class HostLink:
             self.virt = self._new_virt()
             await self.virt.open(self.socket, self._on_event)
             self.about, self.cpus, self.boot_id = await self.virt.about(), {}, ""
-            self.read_at.clear()
+            self.changed |= self.read_at.keys()  # whatever happened while nobody listened
 
     async def _forward_libvirt(self) -> None:
         problem: VmctlError | None = None

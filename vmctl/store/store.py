@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +12,7 @@ from sqlalchemy import ColumnElement, delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col, select
 
-from vmctl.errors import NotFound, Refused
+from vmctl.errors import NotFound, Refused, RegistryUnusable
 from vmctl.model import PowerState
 from vmctl.records import (
     DecisionRecord,
@@ -41,6 +43,8 @@ from vmctl.store.tables import (
 )
 
 Record = TypeVar("Record")
+Done = TypeVar("Done")
+PATIENCE_S, TRY_AGAIN_S = 120.0, 1.0
 TABLES: dict[type[Any], type[SQLModel]] = {
     HostRecord: HostRow,
     Storage: StorageRow,
@@ -151,8 +155,10 @@ class Store:
     async def take_image(self, name: str) -> None:
         """Forget an image that no VM is made from; Refused names those that are."""
         async with database.session(self._engine) as db:
+            row = await db.get(ImageRow, name)
+            files = {row.path, row.kernel, row.initrd} - {""} if row is not None else set()
             vms = await _read_all(db, VMRecord)
-            users = [vm.name for vm in vms if vm.spec.image == name]
+            users = [vm.name for vm in vms if vm.spec.image == name or files & set(vm.files)]
             if users:
                 some = ", ".join(users[:5])
                 raise Refused(f"disks of {some} are built on image {name}", hint=f"vmctl delete {' '.join(users[:5])}")
@@ -220,7 +226,14 @@ class Store:
 
         `gone`: hosts that were seen not to have it, or for which an admin signed; `also`: further ones where it may run
         from now on. A VM that may still run somewhere is not stopped, whatever `power` says: it is UNKNOWN.
+
+        A registry that takes nothing is waited for: what a host did must be written down.
         """
+        return await patiently(lambda: self._lease(vm, host, power, gone=gone, also=also, **more))
+
+    async def _lease(
+        self, vm: VMRecord, host: str, power: PowerState, *, gone: Iterable[str], also: Iterable[str], **more: Any
+    ) -> VMRecord:
         async with database.session(self._engine) as db:
             may = {name: machine for name, machine in vm.may_run_on.items() if name not in set(gone)}
             for name in {*also, host} - {""} if power is not PowerState.STOPPED else ():
@@ -338,6 +351,18 @@ class Store:
             for statement in old:
                 gone += (await db.execute(statement)).rowcount  # type: ignore[attr-defined]
         return gone
+
+
+async def patiently(write: Callable[[], Awaitable[Done]]) -> Done:
+    """Write; try again for a while where the registry takes nothing: its disk is full, or another program holds it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return await write()
+        except RegistryUnusable:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(TRY_AGAIN_S)
 
 
 def missing(what: str, name: str) -> NotFound:
