@@ -22,6 +22,12 @@ settings.register_profile("all", settings.get_profile("quick"), max_examples=100
 settings.load_profile("quick")
 
 
+@pytest.fixture(autouse=True)
+def _no_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registries of tests need not survive one: thousands of small writes wait for no disk."""
+    monkeypatch.setattr(database, "PRAGMAS", ("synchronous=OFF", *(p for p in database.PRAGMAS if "synchr" not in p)))
+
+
 @pytest.fixture(scope="session")
 def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry's file with all tables and nothing in them."""

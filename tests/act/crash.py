@@ -68,13 +68,13 @@ async def to_its_end(world: World, handler: Handler, job: Job) -> str:
 
 
 async def deaths(
-    life: Life, world: World, handler: Handler, begin: Callable[[], Awaitable[Job]]
+    life: Life, world: World, handler: Handler, begin: Callable[[], Awaitable[Job]], *, first: int = 0, every: int = 1
 ) -> AsyncIterator[tuple[int, str]]:
-    """Let the controller die at step 0, 1, 2, ... of a task, and the next one finish it: (step, outcome) of each.
+    """Let the controller die at step `first` and each `every`th one of a task after it, and the next one finish it.
 
-    `begin` makes everything ready and gives the task. Ends when a task comes to its end without dying.
+    `begin` makes everything ready and gives the task. Yields (step, outcome); ends when a task comes to its end alive.
     """
-    for step in range(200):
+    for step in range(first, 200, every):
         job = await begin()
         life.left = step
         try:
