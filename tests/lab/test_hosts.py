@@ -41,6 +41,11 @@ def traces(pool: Pool, host: str) -> str:
     return pool.ssh(host, "; ".join(look))
 
 
+def test_nothing_of_the_probes_stays(pool: Pool) -> None:
+    """Locks and storages were proven between hosts that were still on their way into the pool."""
+    assert "probe" not in pool.ssh(pool.hosts[0], "ls -a /shared /shared/lockspace; virsh -q pool-list --all")
+
+
 def test_a_host_is_left_as_it_was_found(pool: Pool) -> None:
     host = pool.hosts[2]
     pool.do("host", "remove", host)

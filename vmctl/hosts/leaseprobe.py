@@ -59,7 +59,8 @@ class LeaseProbe:
                 await link.virt.destroy(number)
             except VmctlError as err:
                 log.debug("%s: probe %s: %s", link.name, number, err.message)
-        for link in [one for one in (self._maker, *(link for link, _ in self._vms)) if one is not None and one.online]:
+        # Whichever link works: one of a host on its way into the pool is not called online yet.
+        for link in [one for one in (self._maker, *(link for link, _ in self._vms)) if one is not None]:
             try:
                 await link.virt.delete_volume(self._lockspace, self._key)
                 return
