@@ -88,6 +88,7 @@ class VMRecord:
     transient: bool = False  # an adopted one whose host keeps no definition of it
     # In what it was last seen to differ from what it would be started as: {"what": both values, "mend": the command}.
     drift: list[dict[str, str]] = field(default_factory=list)
+    ended: list[Any] = field(default_factory=list)  # [host, UTC seconds] of an end that no command asked for
     read_at: float = 0.0  # of one that ended: when it was last read whole before that, UTC seconds
     files: list[str] = field(default_factory=list)  # that its start opens, each disk's backing chain among them
     stuck: list[str] = field(default_factory=list)  # what keeps it from leaving its host live, in words

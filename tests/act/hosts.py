@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -39,6 +40,10 @@ class FakeHost:
         self.spec = Spec(UUID, "web1", 1, 512)  # as which web1 runs there
         self.kept: dict[str, Shown] = {}  # what is shown of domains besides their state
         self.changed_at: dict[str, float] = {}  # file -> when, UTC seconds
+        self.below: dict[str, list[str]] = {}  # disk -> the files below it
+        self.qemus: list[str] = []  # processes of QEMUs that libvirt does not show
+        self.moved_away: set[str] = set()
+        self.lost_since = 0.0
         self.lost: set[str] = set()  # files that are not there
         self.out = True  # what is paused there is the source of a migration that broke
         self.started: list[str] = []  # XML of domains
@@ -126,6 +131,13 @@ class FakeHost:
 
     async def ask(self, fact: Fact[Any]) -> Any:
         self._answers("ask")
+        if any("backing-chain" in word for word in fact.command):
+            chains = [[{"filename": path} for path in (disk, *self.below.get(disk, ()))] for disk in fact.command[4:]]
+            return fact.read("".join(map(json.dumps, chains)), self.name)
+        if any("test -e" in word for word in fact.command):
+            return fact.read((await self.run(fact.command)).out, self.name)
+        if any("-uuid" in word for word in fact.command):
+            return fact.read("\n".join(self.qemus), self.name)
         if any("%Y %n" in word for word in fact.command):
             return fact.read((await self.run(fact.command)).out, self.name)
         return fact.read(f"{1 << 30} {self.free} 1", self.name)  # how much room there is: nothing else is asked

@@ -10,8 +10,9 @@ from typing import Any
 
 from vmctl.act import disks, power
 from vmctl.act.made import Made
+from vmctl.act.mounted import host_with, refuse_unmounted
 from vmctl.decide.outcome import Sight
-from vmctl.errors import Refused, Usage, VmctlError
+from vmctl.errors import Refused, Uncertain, Usage, VmctlError
 from vmctl.model import GROUPS, VM, Boot, Disk, PowerState, Spec, bad_name
 from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
 from vmctl.tasks import Job
@@ -109,7 +110,8 @@ async def create(world: World, job: Job) -> dict[str, Any]:
         await world.store.add_vm(record, made=True)
     made = Made(job, storage)
     try:
-        link = world.online(host) if host else world.any_online(storage.hosts)
+        link = world.online(host) if host else await host_with(world, storage)
+        await refuse_unmounted(world, link, storage)
         job.show(text=f"making the disk on {image.name}")
         disk = await disks.make(
             link, storage, image, spec, int(args.get("disk_bytes") or 0), bool(args.get("full")), made
@@ -119,6 +121,8 @@ async def create(world: World, job: Job) -> dict[str, Any]:
         await disks.write_files(link, storage, spec, made)
         if starts:
             await power.launch(world, job, await world.store.vm(spec.uuid), host)
+    except Uncertain:  # it may run, or does
+        raise
     except VmctlError as err:
         await _undo(world, job, await world.store.vm(spec.uuid), storage, err)
         raise
@@ -134,7 +138,7 @@ async def _undo(world: World, job: Job, vm: VMRecord, storage: Storage, err: Vmc
         return
     try:
         if made := Made(job, storage).names:
-            link = world.any_online(storage.hosts)
+            link = await host_with(world, storage)
             await disks.ensure(link, storage)
             await Made(job, storage).undo(link)
             if disks.beside(vm.spec) in made:

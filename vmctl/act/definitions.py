@@ -15,6 +15,7 @@ from typing import Any
 
 from vmctl.errors import Refused
 from vmctl.hosts import domainxml
+from vmctl.hosts.chains import chains
 from vmctl.hosts.definition import Definition, Difference, differences
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import Shown
@@ -49,7 +50,7 @@ async def keep(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> VMRe
     storages = await world.store.all(Storage)
     values = await _adopted(world, link, vm, shown, storages) if vm.adopted else {"drift": _drift(vm, link, shown)}
     values |= {
-        "files": files_of(vm, shown),
+        "files": await files_of(link, vm, shown),
         "stuck": stays(link.name, shown, storages, cold=False),
         "stuck_cold": stays(link.name, shown, storages, cold=True),
     }
@@ -61,10 +62,14 @@ async def keep(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> VMRe
     return vm
 
 
-def files_of(vm: VMRecord, shown: Shown) -> list[str]:
-    """Every file that it needs. Only what runs tells the chains below its disks: what was known of them stays."""
-    now = domainxml.read(shown.live or shown.kept or shown.again).definition.paths
-    return sorted(now if shown.live else {*now, *vm.files})
+async def files_of(link: HostLink, vm: VMRecord, shown: Shown) -> list[str]:
+    """Every file that it needs. Only what runs tells the chains below its disks: other disks are asked, once."""
+    found = domainxml.read(shown.live or shown.kept or shown.again).definition
+    if shown.live or set(found.paths) <= set(vm.files):
+        return sorted(found.paths) if shown.live else vm.files
+    disks = [disk.path for disk in found.disks if disk.kind == "file" and disk.path]
+    below: frozenset[str] = await link.ask(chains(disks)) if disks else frozenset()
+    return sorted({*found.paths, *below})
 
 
 def last_read_at(link: HostLink, uuid: str) -> float:

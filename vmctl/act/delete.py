@@ -7,6 +7,7 @@ from typing import Any
 from vmctl.act import disks
 from vmctl.act.disks import storage_of
 from vmctl.act.layers import beside
+from vmctl.act.mounted import host_with
 from vmctl.act.whereabouts import prove_off
 from vmctl.errors import Refused
 from vmctl.records import VMRecord
@@ -31,7 +32,7 @@ async def delete(world: World, job: Job) -> dict[str, Any]:
         storage = await storage_of(world, vm)
         await job.note("deleting disks", deleting=vm.uuid)
         if storage is not None:
-            link = await world.wait_any_online(storage.hosts)
+            link = await host_with(world, storage)
             strangers = [one.path for one in await beside(link, vm.spec)]
             left = [*await disks.remove(link, storage, vm.spec), *strangers]
     await world.store.remove(VMRecord, vm.uuid)

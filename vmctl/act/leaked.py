@@ -14,16 +14,13 @@ from vmctl.act import disks
 from vmctl.act.disks import storage_of
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import leases
-from vmctl.hosts.facts import Fact
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.qemus import processes
 from vmctl.records import VMRecord
 from vmctl.world import World
 
 log = logging.getLogger("vmctl.leaked")
 SETTLE_S = 1.0  # a lease is given back a moment after its domain is gone
-QEMUS = """for p in /proc/[1-9]*; do
-  tr "\\0" " " <"$p/cmdline" 2>/dev/null | grep -q -e "-uuid $1 " && echo "$p"
-done; :"""
 
 
 async def holders(world: World, vm: VMRecord, links: Iterable[HostLink]) -> list[HostLink]:
@@ -40,7 +37,7 @@ async def _leaks(link: HostLink, lockspace: str, uuid: str) -> bool:
     try:
         if uuid not in await link.ask(leases.held(lockspace, [uuid])):
             return False
-        running = await link.ask(Fact(("sh", "-c", QEMUS, "sh", uuid), str.split))
+        running = await link.ask(processes(uuid))
         return not running and await link.virt.domain(uuid) is None
     except HostError as err:
         log.info("%s: whether it holds the lease of %s is not known: %s", link.name, uuid, err.message)

@@ -16,7 +16,8 @@ LOOK = """for f; do
 done; :"""
 
 
-def _missing(paths: tuple[str, ...]) -> Fact[tuple[str, ...]]:
+def missing(paths: tuple[str, ...]) -> Fact[tuple[str, ...]]:
+    """Ask which of these files are surely not there."""
     return Fact(("sh", "-c", LOOK, "sh", *paths), lambda text: tuple(text.splitlines()))
 
 
@@ -40,7 +41,7 @@ async def lacking(world: World, link: HostLink, needs: Definition, uuid: str) ->
     if twin is not None:
         words.append(f"{host} has another domain of that name ({twin.uuid})")
     if needs.paths:
-        fact = _missing(needs.paths)
+        fact = missing(needs.paths)
         gone = fact.parse((await link.ssh.run(fact.command)).out)
         words += [f"{path} is not there on {host}" for path in gone]
     return words

@@ -12,6 +12,7 @@ from vmctl.act.definitions import learn, refuse_drift
 from vmctl.act.disks import storage_of
 from vmctl.act.layers import refuse_newer_layers
 from vmctl.act.leaked import after_stop, explained
+from vmctl.act.mounted import refuse_unmounted
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.whereabouts import Answer, ask, check_signature, home, prove_off
 from vmctl.decide.outcome import Sight
@@ -22,12 +23,14 @@ from vmctl.errors import (
     NoAnswer,
     NoHostFits,
     Refused,
+    RegistryUnusable,
     Uncertain,
     VmctlError,
 )
 from vmctl.hosts import domainxml
 from vmctl.hosts.leaseprobe import refused_by_lock
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.qemus import processes
 from vmctl.hosts.virt import DomainSeen
 from vmctl.model import VM, Cluster, HostState, NoPlace, Placement, PowerState
 from vmctl.observe import observe
@@ -117,13 +120,18 @@ async def launch(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:
             await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
             said = explain_start(vm, host, err)
             raise (await explained(world, vm, host, said) if isinstance(said, Refused) else said) from err
-    return await world.store.lease(vm, host, PowerState.RUNNING, wanted="running", drift=[], read_at=0.0)
+    try:
+        return await world.store.lease(vm, host, PowerState.RUNNING, wanted="running", drift=[], read_at=0.0, ended=[])
+    except RegistryUnusable as err:  # it runs: nothing may be undone, nothing started elsewhere
+        text = f"{vm.name} runs on {host}, and that could not be written: {err.message}"
+        raise Uncertain(text, hint=err.hint) from err
 
 
 async def _prepare(world: World, vm: VMRecord, link: HostLink) -> str:
     """What a start needs on the host; the XML to start with."""
     storage = await storage_of(world, vm)
     if storage is not None and not vm.adopted:
+        await refuse_unmounted(world, link, storage)
         await disks.ensure(link, storage)
         await disks.look_for_key(link, storage, vm.uuid)
     xml = xml_for(vm, link, storage)
@@ -236,16 +244,16 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
     if link is not None and not link.online:
         await link.wait_online(5.0)
     if vm.power is PowerState.STOPPED:
-        await world.store.change(VMRecord, vm.uuid, wanted="stopped")
+        await world.store.change(VMRecord, vm.uuid, wanted="stopped", ended=[])
         return {"vm": vm.name, "host": vm.host, "why": "it was stopped already"}
     if link is None or (signed and not link.online):
         vm = await prove_off(world, vm, "stop --force", signed, job.task.who)
-        await world.store.change(VMRecord, vm.uuid, wanted="stopped")
+        await world.store.change(VMRecord, vm.uuid, wanted="stopped", ended=[])
         return {"vm": vm.name, "host": vm.host, "why": f"{job.task.who} signed for it" if signed else "it is not there"}
     link = _answering(world, vm)
     if await link.virt.domain(vm.uuid) is None:  # it ended by itself, or runs where nobody knows of
         await prove_off(world, vm, "stop", signed, job.task.who)
-        await world.store.change(VMRecord, vm.uuid, wanted="stopped")
+        await world.store.change(VMRecord, vm.uuid, wanted="stopped", ended=[])
         return {"vm": vm.name, "host": vm.host, "why": "it had ended by itself"}
     vm = await learn(world, link, vm)  # what it is now, for its next start
     for one in vm.drift:
@@ -290,6 +298,7 @@ async def halt(link: HostLink, vm: VMRecord, job: Job, *, force: bool, limit_s: 
         try:
             seen = await link.virt.domain(vm.uuid)
             if seen is None or seen.power is PowerState.STOPPED:
+                await _surely_ended(link, vm)
                 return
             if not force and waited >= _press_at(presses):
                 presses += 1
@@ -305,6 +314,15 @@ async def halt(link: HostLink, vm: VMRecord, job: Job, *, force: bool, limit_s: 
             )
         job.show(text=f"waiting for the guest to shut down, {waited:.0f} s of {limit_s:.0f} s")
         await asyncio.sleep(0.2)
+
+
+async def _surely_ended(link: HostLink, vm: VMRecord) -> None:
+    """See that its QEMU is gone, too. Raises Uncertain where libvirt only lost sight of it."""
+    if found := await link.ask(processes(vm.uuid)):
+        raise Uncertain(
+            f"libvirt on {link.name} does not show {vm.name}, but its QEMU runs (process {found[0]})",
+            hint=f"on {link.name}: ps {found[0]}",
+        )
 
 
 async def _press(link: HostLink, vm: VMRecord, seen: DomainSeen) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import time
 
 from vmctl.hosts.link import HostLink
+from vmctl.model import PowerState
 from vmctl.records import HostRecord, VMRecord
 from vmctl.world import World
 
+ORDERLY_S = 300.0  # that a host's own shutdown waits for its guests (libvirt-guests)
 LOST_AFTER_S = 3.0  # its link is tried again meanwhile
 
 
@@ -35,6 +37,15 @@ async def follow_host(world: World, link: HostLink) -> None:
     link.rebooted = bool(host.boot_id and link.judged_boot) and host.boot_id != link.judged_boot
 
 
+async def _want_again(world: World, link: HostLink) -> None:
+    """An orderly reboot ends guests before the host is lost: those are wanted as before, though they ended first."""
+    for vm in await world.store.all(VMRecord):
+        host, at = vm.ended if vm.ended else ("", 0.0)
+        last = host == link.name and link.lost_since and float(at) >= link.lost_since - ORDERLY_S
+        if last and vm.power is PowerState.STOPPED and vm.wanted == "stopped":
+            await world.store.change(VMRecord, vm.uuid, wanted="running", ended=[])
+
+
 async def keep_boot(world: World, link: HostLink) -> None:
     """Its domains were followed: from now on, this boot is the one that the registry knows."""
     host = await world.store.find(HostRecord, link.name)
@@ -44,4 +55,5 @@ async def keep_boot(world: World, link: HostLink) -> None:
     await world.store.change(HostRecord, host.name, boot_id=boot)
     if link.rebooted:
         link.rebooted = False
+        await _want_again(world, link)
         await world.tell("host rebooted", host.name, f"{host.name} was rebooted: what ran there has ended")

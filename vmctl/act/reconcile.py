@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.act.definitions import due, last_read_at, learn, resolved, spec_of
-from vmctl.act.whereabouts import Answer, alive, ask, known_as
+from vmctl.act.whereabouts import Answer, alive, ask, ask_for_sure, known_as
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
@@ -108,9 +108,12 @@ def _matters(vm: VMRecord, answer: Answer) -> bool:
 async def _changed(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
     """It does something else than it did: its guest, or somebody on the host, has changed it."""
     more: dict[str, Any] = {}
+    if domain.power is PowerState.RUNNING and not vm.wanted:
+        more = {"wanted": "running"}
     if domain.power is PowerState.STOPPED:
         read_at = last_read_at(link, vm.uuid)
         more = {"gone": (link.name,), "wanted": _still_wanted(vm, link), "read_at": read_at}
+        more["ended"] = [link.name, time.time()]
     await world.store.lease(vm, link.name, domain.power, why=domain.why, **more)
     await world.tell("changed", vm.name, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")
 
@@ -140,7 +143,11 @@ def _boot_is_known(link: HostLink) -> bool:
 
 async def _surely_gone(world: World, link: HostLink, vm: VMRecord) -> bool:
     """Ask again: the list may be older than its start."""
-    return (await ask(world, link.name, vm.uuid)).sight is Sight.GONE
+    answer = await ask_for_sure(world, link.name, vm.uuid)
+    if answer.sight is Sight.SILENT and answer.why != vm.why and "QEMU runs" in answer.why:
+        await world.store.lease(vm, vm.host, PowerState.UNKNOWN, why=answer.why)
+        await world.tell("alarm", vm.name, f"{vm.name} on {link.name}: {answer.why}")
+    return answer.sight is Sight.GONE
 
 
 async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
@@ -187,13 +194,32 @@ async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
             await world.store.remove(VMRecord, vm.uuid)
             await world.tell("forgotten", vm.name, f"{vm.name} was undefined on {link.name} and is forgotten")
     elif _boot_is_known(link) and await _surely_gone(world, link, vm):
+        if vm.uuid in link.moved_away:
+            await _moved_away(world, link, vm)
+            return
         wanted = _still_wanted(vm, link)
         host = vm.host if vm.adopted else ""
         read_at = last_read_at(link, vm.uuid)
-        await world.store.lease(vm, host, PowerState.STOPPED, gone=(link.name,), wanted=wanted, read_at=read_at)
+        await world.store.lease(
+            vm,
+            host,
+            PowerState.STOPPED,
+            gone=(link.name,),
+            wanted=wanted,
+            read_at=read_at,
+            ended=[link.name, time.time()],
+        )
         why = f"{link.name} was rebooted" if link.rebooted else "it ended by itself, or somebody ended it"
         why = vm.why if vm.why.startswith(ASKED) else why
         await world.tell("ended", vm.name, f"{vm.name} is no longer on {link.name}: stopped; {why}")
+
+
+async def _moved_away(world: World, link: HostLink, vm: VMRecord) -> None:
+    """libvirt said that it left by a migration, which was none of ours: it runs where nobody shows it yet."""
+    link.moved_away.discard(vm.uuid)
+    why = f"somebody migrated it away from {link.name}, and no host shows it"
+    await world.store.lease(vm, "", PowerState.UNKNOWN, gone=(link.name,), why=why)
+    await world.tell("changed", vm.name, f"{vm.name}: {why} yet")
 
 
 async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
@@ -219,7 +245,7 @@ async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
         adopted=not ours,
         definition="" if ours else xml,
         transient=not ours and not shown.kept,
-        files=sorted(seen.definition.paths),
+        files=sorted(seen.definition.paths) if runs else [],  # of one that does not run, its disks are asked
         may_run_on={link.name: link.record.machine} if runs else {},
         wanted="running" if runs else "",
     )

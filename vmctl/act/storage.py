@@ -15,6 +15,7 @@ from typing import Any
 from vmctl import imagefile
 from vmctl.act import disks
 from vmctl.act.made import Made
+from vmctl.act.mounted import host_with
 from vmctl.act.proof import Proof, State, is_full, prove
 from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refused, Usage, VmctlError
 from vmctl.hosts import doctor, domainxml, mounts
@@ -169,7 +170,7 @@ async def image_add(world: World, job: Job) -> dict[str, Any]:
     if await world.store.find(Image, name) is not None:
         raise Refused(f"there is already an image {name!r}", hint="vmctl image list")
     storage = await _storage(world, job.args.get("storage") or "")
-    link = world.any_online(storage.hosts)
+    link = await host_with(world, storage)
     await disks.ensure(link, storage)
     if job.args.get("initrd") and not job.args.get("kernel"):
         raise Usage("an initrd is nothing without its kernel", hint="--kernel FILE --initrd FILE")
@@ -211,7 +212,7 @@ async def _undo_image(world: World, job: Job, storage: Storage) -> None:
     if not made.names:
         return
     try:
-        link = world.any_online(storage.hosts)
+        link = await host_with(world, storage)
         await disks.ensure(link, storage)
         await made.undo(link)
     except VmctlError as left:
@@ -243,7 +244,7 @@ async def _storage(world: World, name: str) -> Storage:
 
 async def _upload(world: World, storage: Storage, source: Path, volume: str, job: Job, made: Made) -> str:
     """Put a file on the storage as it is, and read it back. Raises Refused where there is no room for it."""
-    link = world.any_online(storage.hosts)
+    link = await host_with(world, storage)
     size = (await asyncio.to_thread(source.stat)).st_size
     need = await asyncio.to_thread(lambda: sum(length for _, length in imagefile.extents(source)))
     try:
@@ -305,11 +306,11 @@ async def image_remove(world: World, job: Job) -> dict[str, Any]:
         await world.store.take_image(image.name)
     try:
         storage = await world.store.get(Storage, image.storage)
-        link = await world.wait_any_online(storage.hosts)
+        link = await host_with(world, storage)
         await disks.ensure(link, storage)
-        for path in filter(None, (image.path, image.kernel, image.initrd)):
+        for path in filter(None, (image.kernel, image.initrd, image.path)):
             await disks.delete_file(link, storage, disks.name_in(storage, path))
-    except HostError:
+    except (HostError, Refused):
         await world.store.insert(image)
         raise
     await world.tell("image", image.name, f"image {image.name} was deleted", job.task.who)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from vmctl.decide.outcome import Sight
 from vmctl.errors import HostError, NotFound, Refused, Usage
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.qemus import processes
 from vmctl.hosts.virt import DomainSeen
 from vmctl.model import PowerState
 from vmctl.records import HostRecord, VMRecord
@@ -46,6 +47,23 @@ async def ask(world: World, host: str, uuid: str) -> Answer:
         return Answer(host, Sight.SILENT, why=err.message)
 
 
+async def ask_for_sure(world: World, host: str, uuid: str) -> Answer:
+    """`ask`, and where libvirt shows nothing, look for its QEMU: a libvirtd that was restarted may have lost it.
+
+    A QEMU that libvirt does not show can be neither watched nor ended through it: that is no answer, and not "gone".
+    """
+    answer = await ask(world, host, uuid)
+    if answer.sight is not Sight.GONE:
+        return answer
+    try:
+        found = await world.links[host].ask(processes(uuid))
+    except (HostError, KeyError) as err:
+        return Answer(host, Sight.SILENT, why=f"whether its QEMU runs is not known: {err}")
+    if found:
+        return Answer(host, Sight.SILENT, why=f"libvirt does not show it, but its QEMU runs (process {found[0]})")
+    return answer
+
+
 def sight_of(host: str, domain: DomainSeen | None) -> Answer:
     """A domain as the outcome table sees it. Only one that is off is gone: a crashed one may keep its QEMU."""
     if domain is None or domain.power is PowerState.STOPPED:
@@ -75,7 +93,7 @@ async def unproven(world: World, vm: VMRecord) -> tuple[str, ...]:
 
     Every host is asked. Refused when one shows it.
     """
-    answers = await asyncio.gather(*(ask(world, host, vm.uuid) for host in world.links))
+    answers = await asyncio.gather(*(ask_for_sure(world, host, vm.uuid) for host in world.links))
     gone: set[str] = set()
     silent: dict[str, str] = {}
     for answer in answers:
@@ -86,6 +104,8 @@ async def unproven(world: World, vm: VMRecord) -> tuple[str, ...]:
             gone.add(name)
         elif name is not None:
             silent[name] = f"{name}, which does not answer: {answer.why}"
+        elif "QEMU runs" in answer.why:  # wherever that is
+            raise Refused(f"{vm.name} runs on {answer.host}: {answer.why}", hint=f"on {answer.host}: ps, virsh list")
     if vm.power is PowerState.STOPPED:
         return ()
     if not vm.may_run_on:

@@ -49,6 +49,8 @@ class HostLink:
         self.size: tuple[int, int] | None = None  # CPUs and MiB of memory, as the doctor measured them
         self.domains: dict[str, DomainSeen] = {}
         self.domains_at: float | None = None  # monotonic
+        self.moved_away: set[str] = set()  # UUIDs of domains that left by a migration, as libvirt told
+        self.lost_since = 0.0  # when it stopped answering, UTC seconds
         self.changed: set[str] = set()  # UUIDs of domains that libvirt told something of since they were read whole
         self.read_at: dict[str, float] = {}  # UUID -> when its domain was read whole, monotonic
         self.boot_id = ""  # of the boot that it is in, once it was heard
@@ -87,7 +89,16 @@ class HostLink:
             self.virt = self._new_virt()
             await self.virt.open(self.socket, self._on_event)
             self.about, self.cpus, self.boot_id = await self.virt.about(), {}, ""
+            self._check_machine(self.about)
             self.changed |= self.read_at.keys()  # whatever happened while nobody listened
+
+    def _check_machine(self, about: About) -> None:
+        """Machines made from one template show one SSH key: what one of them says is not said of another one's VMs."""
+        if self.record.machine and about.host_uuid != self.record.machine:
+            raise HostKeyChanged(
+                f"{self.name} is another machine: libvirt's host UUID is {about.host_uuid}, not {self.record.machine}",
+                hint=f"if you replaced it: vmctl host remove {self.name} --force, then vmctl host add {self.name}",
+            )
 
     async def _forward_libvirt(self) -> None:
         problem: VmctlError | None = None
@@ -179,6 +190,8 @@ class HostLink:
         self.tried = True
         if (state, why) != (self.state, self.why):
             log.info("%s is %s%s", self.name, state, f": {why}" if why else "")
+        if state is not self.state and self.online:
+            self.lost_since = time.time()
         if state is not self.state:
             self.since = time.time()
         self.state, self.why = state, why
@@ -237,6 +250,10 @@ class HostLink:
     def _on_event(self, event: DomainEvent) -> None:
         log.debug("%s: %s %s", self.name, event.name, event.what)
         self.changed.add(event.uuid)
+        if event.what == "migrated":
+            self.moved_away.add(event.uuid)
+        elif event.what == "started":
+            self.moved_away.discard(event.uuid)
         self._refresh.set()
 
     async def learn_cpus(self, cpus: Iterable[str]) -> None:

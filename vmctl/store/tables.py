@@ -100,6 +100,7 @@ class VMRow(Base, table=True):
     dirty_mib_s: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     transient: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     drift: list[dict[str, str]] = _json("[]", list)
+    ended: list[Any] = _json("[]", list)
     read_at: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     files: list[str] = _json("[]", list)
     stuck: list[str] = _json("[]", list)

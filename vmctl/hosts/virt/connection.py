@@ -46,7 +46,7 @@ class DomainEvent:
 
     uuid: str
     name: str
-    what: str  # one of LIFECYCLE's words, or "changed"
+    what: str  # one of LIFECYCLE's words, "migrated" (away from here), or "changed"
 
 
 _loop_started = threading.Lock()
@@ -118,9 +118,11 @@ class Connection:
         if self._on_event is not None:
             self._on_event(DomainEvent("", "", "connection closed"))
 
-    def _lifecycle(self, _conn: Any, domain: Any, event: int, _detail: int, _opaque: Any) -> None:
+    def _lifecycle(self, _conn: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
+        left = event == libvirt.VIR_DOMAIN_EVENT_STOPPED and detail == libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED
+        what = "migrated" if left else LIFECYCLE.get(event, "changed")
         if self._on_event is not None:
-            self._on_event(DomainEvent(domain.UUIDString(), domain.name(), LIFECYCLE.get(event, "changed")))
+            self._on_event(DomainEvent(domain.UUIDString(), domain.name(), what))
 
     def _changed(self, _conn: Any, domain: Any, *_what: Any) -> None:
         if self._on_event is not None:

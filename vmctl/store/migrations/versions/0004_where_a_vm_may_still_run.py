@@ -34,6 +34,7 @@ def _columns() -> dict[str, tuple[sa.Column[Any], ...]]:
             sa.Column("dirty_mib_s", sa.Float(), nullable=False, server_default="0"),
             sa.Column("transient", sa.Boolean(), nullable=False, server_default=sa.false()),
             sa.Column("drift", sa.JSON(), nullable=False, server_default="[]"),
+            sa.Column("ended", sa.JSON(), nullable=False, server_default="[]"),
             sa.Column("read_at", sa.Float(), nullable=False, server_default="0"),
             sa.Column("files", sa.JSON(), nullable=False, server_default="[]"),
             sa.Column("stuck", sa.JSON(), nullable=False, server_default="[]"),
