@@ -204,6 +204,8 @@ async def start(world: World, job: Job) -> dict[str, Any]:
         vm = await world.store.lease(vm, found.host, PowerState.STARTING)
     job.say(f"placed on {found.why}")
     vm = await launch(world, job, vm, found.host)
+    if job.task.who != "autostart":
+        await world.store.change(VMRecord, vm.uuid, restarts=[])  # somebody looked: the budget begins anew
     await world.tell("started", vm.name, f"{vm.name} runs on {found.why}", job.task.who)
     return {"vm": vm.name, "host": vm.host, "why": found.why}
 

@@ -176,7 +176,8 @@ async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainS
     await world.store.lease(
         vm, link.name, domain.power, gone=left, why=domain.why, moved_at=time.time(), wanted="running"
     )
-    was = f"not on {vm.host}" if vm.host else "started by somebody else"
+    back = known_as(vm, link.record) is not None
+    was = f"not on {vm.host}" if vm.host else "which is back" if back else "started by somebody else"
     await world.tell("found", vm.name, f"{vm.name} runs on {link.name}, {was}")
 
 
