@@ -136,7 +136,7 @@ class FakeHost:
             return fact.read("".join(map(json.dumps, chains)), self.name)
         if any("test -e" in word for word in fact.command):
             return fact.read((await self.run(fact.command)).out, self.name)
-        if any("-uuid" in word for word in fact.command):
+        if any("qemu*|kvm*" in word for word in fact.command):
             return fact.read("\n".join(self.qemus), self.name)
         if any("%Y %n" in word for word in fact.command):
             return fact.read((await self.run(fact.command)).out, self.name)

@@ -87,7 +87,7 @@ async def test_a_lease_left_behind_is_told_from_a_copy(
     held, running = [uuid], ["/proc/7"]
 
     async def ask(fact: Fact[Any]) -> Any:
-        return frozenset(held) if "locks" in fact.command[2] else list(running)
+        return frozenset(held) if "/proc/locks" in fact.command[2] else list(running)
 
     monkeypatch.setattr(kvm1, "ask", ask, raising=False)
     vm = await world.store.vm("web1")

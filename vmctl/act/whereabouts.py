@@ -93,7 +93,10 @@ async def unproven(world: World, vm: VMRecord) -> tuple[str, ...]:
 
     Every host is asked. Refused when one shows it.
     """
-    answers = await asyncio.gather(*(ask_for_sure(world, host, vm.uuid) for host in world.links))
+    # Where it may run, its process counts as well; elsewhere libvirt's word will do.
+    near = {link.name for link in world.links.values() if known_as(vm, link.record) is not None} | {vm.host}
+    asking = ((ask_for_sure if host in near else ask)(world, host, vm.uuid) for host in world.links)
+    answers = await asyncio.gather(*asking)
     gone: set[str] = set()
     silent: dict[str, str] = {}
     for answer in answers:

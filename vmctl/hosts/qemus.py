@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from vmctl.hosts.facts import Fact
 
-# One that is dead and not reaped has no command line any more.
-LOOK = """for p in /proc/[1-9]*; do
-  tr "\\0" " " <"$p/cmdline" 2>/dev/null | grep -q -e "-uuid $1 " && echo "${p#/proc/}"
-done; :"""
+# One grep reads all command lines, word by word; it and its shell may have the UUID among their words, too. One that is
+# dead and not reaped has no command line any more.
+LOOK = """printf %s "$1" | grep -lsaxzF -f - /proc/[1-9]*/cmdline | while read -r file; do
+  process=${file#/proc/}; process=${process%/cmdline}
+  read -r name <"/proc/$process/comm" && case $name in qemu*|kvm*) echo "$process";; esac
+done 2>/dev/null; :"""
 
 
 def processes(uuid: str) -> Fact[list[str]]:
