@@ -233,8 +233,8 @@ async def test_a_controller_that_dies_in_a_cold_move(
 
     home = "kvm1" if fails else "kvm2"
     # Each kind dies at other steps, so that together they die at all of them.
-    first = ("ours", "adopted", "transient").index(kind) % 2
-    async for step, said in deaths(life, world, migrate.migrate, begin, first=first, every=2):
+    first = ("ours", "adopted", "transient").index(kind)
+    async for step, said in deaths(life, world, migrate.migrate, begin, first=first, every=3):
         assert ("started again on kvm1" in said) if fails else (said == "done"), (step, said)
         assert runs_on(kvm1, kvm2) == [home], step
         assert defined_on(kvm1, kvm2) == ([home] if kind == "adopted" else []), step

@@ -56,7 +56,8 @@ def test_vms_are_sorted_as_wanted(pool: Pool) -> None:
 @pytest.mark.parametrize("key", ["q", "Ctrl-C"])
 def test_q_leaves(pool: Pool, key: str) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "vmctl.cli.main", "top"]
+    # Who runs the tests in the background may have SIGINT ignored, and so would this process.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "vmctl.cli.main", "top"]
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
     seen, deadline = b"", time.monotonic() + 15
     while b"q leaves" not in seen and time.monotonic() < deadline:

@@ -14,6 +14,7 @@ from vmctl.hosts.link import HostLink
 from vmctl.records import Image, Storage, VMRecord
 from vmctl.world import World
 
+WAIT_S = 1.0  # for a host that is just coming
 ENOUGH = 5  # registered files that are looked for, where the lockspace does not tell
 
 
@@ -39,7 +40,7 @@ async def refuse_unmounted(world: World, link: HostLink, storage: Storage) -> No
 
 async def host_with(world: World, storage: Storage) -> HostLink:
     """A host that answers and really has the storage. Refused names what is wrong with the first that has not."""
-    await world.wait_any_online(storage.hosts)
+    await world.wait_any_online(storage.hosts, WAIT_S)
     first: Refused | HostError | None = None
     for name in sorted(storage.hosts):
         link = world.links.get(name)
