@@ -7,8 +7,7 @@ import contextlib
 import time
 from typing import Any
 
-from vmctl.act.power import off_at
-from vmctl.act.whereabouts import Answer, ask
+from vmctl.act.whereabouts import Answer, ask, off_at
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, VmctlError
 from vmctl.hosts.virt import JobProgress

@@ -12,6 +12,7 @@ from vmctl.act import disks, proof
 from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable, VmctlError, by_code, made
 from vmctl.hosts import address, doctor
 from vmctl.hosts.doctor import Check
+from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.ssh import HostKey, explain, read_host_key
 from vmctl.model import PowerState
@@ -19,7 +20,6 @@ from vmctl.records import HostRecord, Setting, Storage, VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
 
-PROBE = "vmctl-probe-"  # domains of 1 MiB by which the lock manager is proven
 Attach = Callable[[HostRecord], HostLink]
 
 

@@ -41,9 +41,7 @@ async def lacking(world: World, link: HostLink, needs: Definition, uuid: str) ->
     if twin is not None:
         words.append(f"{host} has another domain of that name ({twin.uuid})")
     if needs.paths:
-        fact = missing(needs.paths)
-        gone = fact.parse((await link.ssh.run(fact.command)).out)
-        words += [f"{path} is not there on {host}" for path in gone]
+        words += [f"{path} is not there on {host}" for path in await link.ask(missing(needs.paths))]
     return words
 
 

@@ -14,7 +14,7 @@ from vmctl.act.layers import refuse_newer_layers
 from vmctl.act.leaked import after_stop, explained
 from vmctl.act.mounted import refuse_unmounted
 from vmctl.act.needs import refuse_lacking
-from vmctl.act.whereabouts import Answer, ask, check_signature, home, prove_off
+from vmctl.act.whereabouts import Answer, ask, check_signature, home, off_at, prove_off
 from vmctl.decide.outcome import Sight
 from vmctl.decide.place import place
 from vmctl.errors import (
@@ -90,11 +90,6 @@ def xml_for(vm: VMRecord, link: HostLink, storage: Storage | None) -> str:
         return vm.definition
     accel = link.about.accel if link.about else "kvm"
     return domainxml.build(vm.spec, domainxml.Site(accel, storage.lockspace if storage else ""))
-
-
-def off_at(vm: VMRecord) -> str:
-    """The host of a VM that is stopped: none, but an adopted one has its definition there."""
-    return vm.host if vm.adopted else ""
 
 
 async def launch(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:

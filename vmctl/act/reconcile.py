@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.act.definitions import due, last_read_at, learn, resolved, spec_of
-from vmctl.act.whereabouts import Answer, alive, ask, ask_for_sure, known_as
+from vmctl.act.whereabouts import Answer, alive, ask, ask_for_sure, known_as, off_at
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
+from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import LEFT_OVER, DomainSeen
 from vmctl.model import PowerState
@@ -199,11 +200,10 @@ async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
             await _moved_away(world, link, vm)
             return
         wanted = _still_wanted(vm, link)
-        host = vm.host if vm.adopted else ""
         read_at = last_read_at(link, vm.uuid)
         await world.store.lease(
             vm,
-            host,
+            off_at(vm),
             PowerState.STOPPED,
             gone=(link.name,),
             wanted=wanted,
@@ -225,7 +225,7 @@ async def _moved_away(world: World, link: HostLink, vm: VMRecord) -> None:
 
 async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
     """A domain nobody told us about: registered as it is, and not touched."""
-    if domain.name.startswith("vmctl-probe-"):
+    if domain.name.startswith(PROBE):
         return
     try:
         shown = await link.virt.shown(domain.uuid)

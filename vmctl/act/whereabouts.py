@@ -136,8 +136,12 @@ async def prove_off(world: World, vm: VMRecord, verb: str, signed: str, who: str
         )
     if vm.power is PowerState.STOPPED:
         return vm
-    home = vm.host if vm.adopted else ""
-    return await world.store.lease(vm, home, PowerState.STOPPED, gone=vm.may_run_on)
+    return await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=vm.may_run_on)
+
+
+def off_at(vm: VMRecord) -> str:
+    """The host of a VM that is stopped: none, but an adopted one has its definition there."""
+    return vm.host if vm.adopted else ""
 
 
 def check_signature(vm: VMRecord, signed: str) -> None:

@@ -26,7 +26,7 @@ class Machines:
         self.names = {machine: name for name, machine in named}
         self._uuids = dict(reversed(named))
 
-    def uuid(self, name: requests.Part) -> str:
+    def uuid(self, name: str) -> str:
         """The UUID of a VM or host by its name or UUID. Raises NotFound, which names near ones."""
         if name.lower() in self.names:
             return name.lower()

@@ -10,7 +10,7 @@ import click
 from vmctl import errors
 from vmctl.cli import complete, follow, output, storages
 from vmctl.cli.client import Client
-from vmctl.cli.output import mib, share
+from vmctl.cli.output import in_bytes, mib, share
 from vmctl.cli.sizes import Label, Name
 
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
@@ -133,8 +133,7 @@ def show(name: str, form: str) -> None:
     Example: vmctl host show kvm1
     """
     found = Client().get("hosts", name)
-    if form not in ("table", "wide"):
-        output.data(found, form)
+    if output.shown_as_data(found, form):
         return
     more, load = found["more"], found["load"]
     rows = [("name", name), ("state", found["state"]), ("why", found["why"]), ("address", found["address"])]
@@ -254,15 +253,11 @@ storage.add_command(storages.storage_show)
 storage.add_command(storages.storage_measure)
 
 
-def _bytes(count: float) -> str:
-    return mib(count / 2**20)
-
-
 def _storage_done(task: dict[str, Any]) -> str:
     result = task["result"]
     for problem in result["problems"]:
         output.say(f"  not usable from {problem}")
-    size = f"{_bytes(result['free_bytes'])} of {_bytes(result['capacity_bytes'])} free"
+    size = f"{in_bytes(result['free_bytes'])} of {in_bytes(result['capacity_bytes'])} free"
     return f"storage {result['storage']} at {result['path']}: shared by {', '.join(result['hosts'])}, {size}"
 
 
@@ -382,7 +377,7 @@ def image_list(form: str) -> None:
     """
     columns: tuple[output.Column, ...] = (
         ("NAME", lambda i: i["name"]),
-        ("SIZE", lambda i: mib(i["size_bytes"] / 2**20)),
+        ("SIZE", lambda i: in_bytes(i["size_bytes"])),
         ("FORMAT", lambda i: i["format"]),
         ("STORAGE", lambda i: i["storage"]),
         ("BOOT", lambda i: "kernel" if i["kernel"] else "disk"),

@@ -157,6 +157,11 @@ def mib(value: float | None) -> str:
     return f"{value:.0f}M" if value < 1024 else f"{value / 1024:.1f}G"
 
 
+def in_bytes(count: float) -> str:
+    """Bytes, as `mib` writes them."""
+    return mib(count / 2**20)
+
+
 def share(value: float | None, whole: float = 1.0) -> str:
     """A share as a percentage."""
     return "-" if value is None or not whole else f"{100 * value / whole:.0f}%"

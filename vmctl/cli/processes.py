@@ -145,8 +145,7 @@ def show(name: str, form: str) -> None:
     Example: vmctl process show 10.99.0.7:80:1700000000000000:812
     """
     found = Client().get("processes", name)
-    if form not in ("table", "wide"):
-        output.data(found, form)
+    if output.shown_as_data(found, form):
         return
     output.pairs(_facts(found))
     _print_samples(found["samples"], found)

@@ -60,8 +60,7 @@ def show(name: str, form: str) -> None:
     Example: vmctl show web1 -o json
     """
     vm = Client().get("vms", name)
-    if form not in ("table", "wide"):
-        output.data(vm, form)
+    if output.shown_as_data(vm, form):
         return
     rows = [(column.lower(), get(vm)) for column, get in (*VM_COLUMNS, *VM_WIDE)]
     if vm["load"]:

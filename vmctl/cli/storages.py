@@ -9,7 +9,7 @@ import click
 
 from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
-from vmctl.cli.output import mib
+from vmctl.cli.output import in_bytes
 
 
 @click.command("show")
@@ -21,11 +21,11 @@ def storage_show(name: str, form: str) -> None:
     Example: vmctl storage show main
     """
     found = Client().get("storages", name)
-    if form not in ("table", "wide"):
-        output.data(found, form)
+    if output.shown_as_data(found, form):
         return
     proven = found["proven"]
     shared = [f"{host} ({_since(proven.get('hosts', {}).get(host))})" for host in found["hosts"]]
+    room = f"{in_bytes(proven['free'])} of {in_bytes(proven['capacity'])} free" if "free" in proven else None
     locks, free = proven.get("locks"), proven.get("lock_free_after_s")
     output.pairs(
         [
@@ -33,7 +33,7 @@ def storage_show(name: str, form: str) -> None:
             ("path", found["path"]),
             ("mount", proven.get("mount")),
             ("lockspace", found["lockspace"]),
-            ("size", f"{_size(proven['free'])} of {_size(proven['capacity'])} free" if "free" in proven else None),
+            ("size", room),
             ("shared by", ", ".join(shared)),
             ("locks", f"{locks['verdict']}: {locks['text']} ({_since(locks['at'])})" if locks else "not proven"),
             ("free again", f"{free:.0f} s after a host's loss, as measured" if free else "not measured"),
@@ -63,7 +63,3 @@ def storage_measure(name: str, host: str, form: str, detach: bool, timeout: floa
 def _measured(task: dict[str, Any]) -> str:
     result = task["result"]
     return f"storage {result['storage']}: locks are free {result['lock_free_after_s']:.0f} s after a host's loss"
-
-
-def _size(count: float) -> str:
-    return mib(count / 2**20)

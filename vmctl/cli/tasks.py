@@ -55,8 +55,7 @@ def show(number: int, form: str) -> None:
     Example: vmctl task show 7
     """
     found = Client().get("tasks", str(number))
-    if form not in ("table", "wide"):
-        output.data(found, form)
+    if output.shown_as_data(found, form):
         return
     rows = [(key, found[key]) for key in ("id", "kind", "subject", "state", "step", "who")]
     output.pairs([*rows, ("took", _took(found)), ("outcome", outcome(found))])

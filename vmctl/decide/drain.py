@@ -62,14 +62,11 @@ def _leave(party: list[VM], host: str, now: Cluster, policy: Policy) -> tuple[li
 def _definition(vm: VM, host: str, now: Cluster, policy: Policy) -> tuple[list[Move], list[str]]:
     """Where the definition of a stopped VM goes, which only this host has: nothing runs, so nothing is copied."""
     if vm.busy or vm.stuck:
-        return [], [
-            f"{vm.name} is stopped and defined on {host} only: {vm.stuck[0] if vm.stuck else 'a task holds it'}"
-        ]
+        return [], [f"{_only_here(vm, host)}: {vm.stuck[0] if vm.stuck else 'a task holds it'}"]
     found = place(vm, now, policy)
     if not isinstance(found, Placement):
-        return [], [f"{vm.name} is stopped and defined on {host} only: {found.why}"]
-    why = f"{vm.name} is stopped and defined on {host} only: its definition moves"
-    return [Move(vm.name, host, found.host, why)], []
+        return [], [f"{_only_here(vm, host)}: {found.why}"]
+    return [Move(vm.name, host, found.host, f"{_only_here(vm, host)}: its definition moves")], []
 
 
 def _only_here(vm: VM, host: str) -> str:

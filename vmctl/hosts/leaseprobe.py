@@ -10,6 +10,7 @@ from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
 
 log = logging.getLogger("vmctl.leaseprobe")
+PROBE = "vmctl-probe-"  # what its domains and keys are called
 LOCKED = ("busy", "held", "acquire", "in use", "is locked", "another process")
 
 
@@ -24,7 +25,7 @@ class LeaseProbe:
 
     def __init__(self, lockspace: str) -> None:
         self._lockspace = lockspace
-        self._key = f"vmctl-probe-{uuid.uuid4()}"
+        self._key = f"{PROBE}{uuid.uuid4()}"
         self._maker: HostLink | None = None
         self._vms: list[tuple[HostLink, str]] = []
 
@@ -48,7 +49,7 @@ class LeaseProbe:
         number = str(uuid.uuid4())
         self._vms.append((link, number))
         accel = link.about.accel if link.about else "kvm"
-        name = f"vmctl-probe-{number[:8]}"
+        name = f"{PROBE}{number[:8]}"
         await link.virt.create(domainxml.probe(number, name, accel, self._lockspace, self._key))
         return number
 
