@@ -108,6 +108,10 @@ class World:
                 task.cancel()
         return self.any_online(hosts)
 
+    def event(self, kind: str, subject: str, text: str, who: str = "") -> Event:
+        """What happens at this moment; for the transaction of what it tells of."""
+        return Event(kind, subject, text, time.time(), who=who)
+
     async def tell(self, kind: str, subject: str, text: str, who: str = "") -> None:
         """Record an event, and who asked for it."""
-        await self.store.add(Event(kind, subject, text, time.time(), who=who))
+        await self.store.add(self.event(kind, subject, text, who))

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from tests.act.crash import Life
 from tests.act.hosts import UUID, FakeHost
 from vmctl.act import poke, power
 from vmctl.config import Settings
@@ -33,6 +34,12 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power, "LOOK_AGAIN_S", 0.0)
     monkeypatch.setattr(power, "LOOK_FOR_S", 0.0)
     monkeypatch.setattr(poke, "LOOK_FOR_S", 0.0)
+
+
+@pytest.fixture
+def life(monkeypatch: pytest.MonkeyPatch) -> Life:
+    """A controller that can be told to die at a step."""
+    return Life(monkeypatch)
 
 
 @pytest.fixture

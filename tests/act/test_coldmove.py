@@ -49,7 +49,7 @@ async def ready(world: World, kvm1: FakeHost, kvm2: FakeHost, kind: str) -> None
         kvm1.kept[UUID] = Shown(live=OWN_XML, kept=OWN_XML, autostart=True)
     if kind == "transient":
         kvm1.kept[UUID] = Shown(live=OWN_XML, again=OWN_XML)
-    values = {
+    values: dict[str, Any] = {
         "adopted": kind != "ours",
         "transient": kind == "transient",
         "definition": OWN_XML if kind != "ours" else "",

@@ -40,11 +40,6 @@ async def shared(world: World, kvm1: FakeHost) -> FakeHost:
 
 
 @pytest.fixture
-def life(monkeypatch: pytest.MonkeyPatch) -> Life:
-    return Life(monkeypatch)
-
-
-@pytest.fixture
 def picture(tmp_path: Path) -> Iterator[str]:
     """An image's file."""
     path = tmp_path / "twin.raw"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from tests.act.crash import Died, Life
 from tests.act.hosts import UUID, FakeHost, domain
 from vmctl.act.presence import follow_host, keep_boot
 from vmctl.act.reconcile import reconcile
@@ -57,6 +59,43 @@ async def test_a_lost_host_is_told_once_with_its_vms(world: World, wanted: FakeH
     for _ in range(2):
         await look(world, wanted)
     assert (await told(world)).count("host back") == 1
+
+
+@pytest.mark.parametrize("online", [False, True])
+async def test_a_controller_that_dies_loses_no_event(world: World, wanted: FakeHost, life: Life, online: bool) -> None:
+    """At each write of telling that a host is lost, or that it is back and was rebooted."""
+    wanted.silent()
+    if online:
+        await look(world, wanted)
+        wanted.shows(None)
+        wanted.online, wanted.boot_id = True, "boot-2"
+    for step in range(20):
+        life.left = step
+        with contextlib.suppress(Died):
+            await look(world, wanted)
+        life.left = None
+        wanted.told_lost = wanted.rebooted = False  # the next controller remembers nothing
+    assert (await told(world)).count("host lost") == 1
+    assert (await told(world)).count("host back") == (await told(world)).count("host rebooted") == online
+
+
+async def test_a_reboot_that_a_controller_died_over_starts_again_what_its_shutdown_ended(
+    world: World, wanted: FakeHost, life: Life
+) -> None:
+    """The guest ended just before its host: that it is wanted again is written before the new boot is."""
+    wanted.lost_since = time.time()
+    await world.store.change(VMRecord, UUID, power=STOPPED, wanted="stopped", ended=["kvm1", time.time()], host="")
+    wanted.shows(None)
+    wanted.boot_id = "boot-2"
+    for step in range(8):
+        life.left = step
+        with contextlib.suppress(Died):
+            await look(world, wanted)
+        life.left = None
+        wanted.rebooted = False
+        if (await world.store.get(HostRecord, "kvm1")).boot_id == "boot-2":
+            break
+    assert (await web1(world)).wanted == "running"
 
 
 async def test_a_host_that_was_not_tried_yet_is_not_lost(world: World, kvm1: FakeHost) -> None:

@@ -32,22 +32,24 @@ async def conclude(
     if act is Act.ON_TARGET:
         await world.store.lease(vm, target, PowerState.RUNNING, gone=gone, moved_at=time.time())
         return await _moved(world, job, vm, source, target, took_s, lines)
+    if act is Act.ON_SOURCE and isinstance(problem, Cancelled):
+        told = world.event("migration cancelled", vm.name, f"{vm.name} stays on {source}: {problem.message}", who)
+        await world.store.lease(vm, source, PowerState.RUNNING, gone=gone, told=[told])
+        raise Cancelled(f"{problem.message}; {vm.name} runs on {source}", lines=lines)
     if act is Act.ON_SOURCE:
-        await world.store.lease(vm, source, PowerState.RUNNING, gone=gone)
-        if isinstance(problem, Cancelled):
-            await world.tell("migration cancelled", vm.name, f"{vm.name} stays on {source}: {problem.message}", who)
-            raise Cancelled(f"{problem.message}; {vm.name} runs on {source}", lines=lines)
         why = problem.message if problem else "libvirt reported no error"
         text = f"{vm.name} was not migrated and runs on {source}: {why}"
-        await world.tell("migration failed", vm.name, f"{source} -> {target}: {text}", who)
+        told = world.event("migration failed", vm.name, f"{source} -> {target}: {text}", who)
+        await world.store.lease(vm, source, PowerState.RUNNING, gone=gone, told=[told])
         raise MigrationFailed(text, lines=lines)
     if act is Act.NOWHERE:
-        await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone)
-        await world.tell("lost", vm.name, f"{vm.name} runs nowhere after its migration {source} -> {target} broke", who)
+        text = f"{vm.name} runs nowhere after its migration {source} -> {target} broke"
+        told = world.event("lost", vm.name, text, who)
+        await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone, told=[told])
         why = problem.message if problem else "it ended meanwhile"
         raise MigrationFailed(f"{vm.name} runs nowhere: {why}", lines=lines, hint=f"vmctl start {vm.name}")
-    await world.store.lease(vm, source, PowerState.UNKNOWN, gone=gone, why="; ".join(lines))
-    await world.tell("alarm", vm.name, f"{vm.name}: {act}; {'; '.join(lines)}", who)
+    alarm = world.event("alarm", vm.name, f"{vm.name}: {act}; {'; '.join(lines)}", who)
+    await world.store.lease(vm, source, PowerState.UNKNOWN, gone=gone, why="; ".join(lines), told=[alarm])
     raise Uncertain(f"where {vm.name} runs is not certain ({act})", lines=lines, hint=f"vmctl show {vm.name}")
 
 

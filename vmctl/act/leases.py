@@ -91,8 +91,8 @@ class Guard:
 
     async def _tell(self, link: HostLink, vm: VMRecord) -> None:
         if not vm.why.startswith(MISSING):
-            await self._world.store.change(VMRecord, vm.uuid, why=f"{MISSING} on {link.name}")
-            await self._world.tell("alarm", vm.name, f"{vm.name} {MISSING} on {link.name}")
+            alarm = self._world.event("alarm", vm.name, f"{vm.name} {MISSING} on {link.name}")
+            await self._world.store.change(VMRecord, vm.uuid, why=f"{MISSING} on {link.name}", told=[alarm])
 
     async def _forget_alarms(self, link: HostLink, without: set[str]) -> None:
         """A VM that holds its lease again, however it came by it, is not said to lack it any more."""
@@ -164,9 +164,9 @@ async def _resume(world: World, vm: VMRecord) -> None:
 
 async def _stays_paused(world: World, vm: VMRecord, err: HostError, elsewhere: bool) -> MissingLease:
     why = "its lease is held elsewhere" if elsewhere else "its lease cannot be taken"
-    await world.store.lease(vm, vm.host, PowerState.PAUSED, why=f"{why}: {err.message}")
-    told = "another host holds its lease" if elsewhere else f"{why}: {err.message}"
-    await world.tell("alarm", vm.name, f"{vm.name} is paused on {vm.host}: {told}")
+    text = "another host holds its lease" if elsewhere else f"{why}: {err.message}"
+    alarm = world.event("alarm", vm.name, f"{vm.name} is paused on {vm.host}: {text}")
+    await world.store.lease(vm, vm.host, PowerState.PAUSED, why=f"{why}: {err.message}", told=[alarm])
     look = f"look on every host for a second copy: virsh list; then vmctl resume {vm.name}"
     return MissingLease(
         f"{vm.name} is paused on {vm.host}: {why}",
@@ -176,6 +176,6 @@ async def _stays_paused(world: World, vm: VMRecord, err: HostError, elsewhere: b
 
 
 async def _renewed(world: World, link: HostLink, vm: VMRecord, what: str) -> dict[str, Any]:
-    await world.store.lease(vm, link.name, PowerState.RUNNING)
-    await world.tell("lease", vm.name, f"{vm.name} on {link.name}: {what}")
+    told = [world.event("lease", vm.name, f"{vm.name} on {link.name}: {what}")]
+    await world.store.lease(vm, link.name, PowerState.RUNNING, told=told)
     return {"vm": vm.name, "host": link.name, "why": what}

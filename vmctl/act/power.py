@@ -186,7 +186,7 @@ async def start(world: World, job: Job) -> dict[str, Any]:
     """Task: start a VM where placement says, or on `host`."""
     vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
     if job.journal.get("starting"):
-        return await _finish_start(world, vm, job)
+        return await _finish_start(world, vm, job, "started")
     if not job.args.get("as_registered"):
         refuse_drift(vm, "started")
     vm = await prove_off(world, vm, "start", job.args.get("i_know_it_is_off", ""), job.task.who)
@@ -217,16 +217,19 @@ def _only(vm: VMRecord, asked: str) -> str:
     return asked
 
 
-async def _finish_start(world: World, vm: VMRecord, job: Job) -> dict[str, Any]:
+async def _finish_start(world: World, vm: VMRecord, job: Job, kind: str) -> dict[str, Any]:
     """A controller died in a start: one that runs is done, one that does not is started again there."""
     host = job.journal["starting"]
     answer = await outcome(world, vm, host)
     if answer.sight is Sight.GONE:
         vm = await world.store.lease(vm, host, PowerState.STARTING)
-        vm = await launch(world, job, vm, host)
-        return {"vm": vm.name, "host": host, "why": "started after the controller's restart"}
-    await world.store.lease(vm, host, PowerState.RUNNING, wanted="running")
-    return {"vm": vm.name, "host": host, "why": "found running after the controller's restart"}
+        await launch(world, job, vm, host)
+        why = "started after the controller's restart"
+    else:
+        await world.store.lease(vm, host, PowerState.RUNNING, wanted="running")
+        why = "found running after the controller's restart"
+    await world.tell(kind, vm.name, f"{vm.name} runs on {host}: {why}", job.task.who)
+    return {"vm": vm.name, "host": host, "why": why}
 
 
 async def stop(world: World, job: Job) -> dict[str, Any]:
@@ -265,9 +268,9 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
     except VmctlError:
         await world.store.change(VMRecord, vm.uuid, wanted=job.journal["wanted"])
         raise
-    await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=time.time())
+    told = [world.event("stopped", vm.name, f"{vm.name} was stopped on {link.name}", job.task.who)]
+    await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=time.time(), told=told)
     await after_stop(world, vm, link)
-    await world.tell("stopped", vm.name, f"{vm.name} was stopped on {link.name}", job.task.who)
     return {"vm": vm.name, "host": link.name}
 
 
@@ -356,7 +359,7 @@ async def reboot(world: World, job: Job) -> dict[str, Any]:
     """
     vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
     if job.journal.get("starting"):
-        return await _finish_start(world, vm, job)
+        return await _finish_start(world, vm, job, "reboot")
     if not job.journal.get("host"):
         found = await home(world, vm)
         vm = await learn(world, found, vm)

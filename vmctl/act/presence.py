@@ -26,13 +26,13 @@ async def follow_host(world: World, link: HostLink) -> None:
         return  # the next look follows at once
     if online and host.lost_at is not None:
         away_s = time.time() - host.lost_at
-        await world.store.change(HostRecord, host.name, lost_at=None)
-        await world.tell("host back", host.name, f"{host.name} answers again, after {away_s:.0f} s")
+        back = world.event("host back", host.name, f"{host.name} answers again, after {away_s:.0f} s")
+        await world.store.change(HostRecord, host.name, lost_at=None, told=[back])
     elif not online and link.tried and host.lost_at is None and time.time() - link.since >= LOST_AFTER_S:
-        await world.store.change(HostRecord, host.name, lost_at=link.since)
         vms = [vm.name for vm in await world.store.all(VMRecord) if host.name in vm.may_run_on]
         there = f"; may run on there: {', '.join(sorted(vms))}" if vms else ""
-        await world.tell("host lost", host.name, f"{host.name} does not answer: {why}{there}")
+        lost = world.event("host lost", host.name, f"{host.name} does not answer: {why}{there}")
+        await world.store.change(HostRecord, host.name, lost_at=link.since, told=[lost])
     link.told_lost = not online and (host.lost_at is not None or time.time() - link.since >= LOST_AFTER_S)
     link.rebooted = bool(host.boot_id and link.judged_boot) and host.boot_id != link.judged_boot
 
@@ -52,8 +52,9 @@ async def keep_boot(world: World, link: HostLink) -> None:
     boot = link.judged_boot
     if host is None or not boot or host.boot_id == boot or link.domains_at is None:
         return
-    await world.store.change(HostRecord, host.name, boot_id=boot)
+    told = []
     if link.rebooted:
-        link.rebooted = False
-        await _want_again(world, link)
-        await world.tell("host rebooted", host.name, f"{host.name} was rebooted: what ran there has ended")
+        await _want_again(world, link)  # before the boot is known: a successor must do it again
+        told = [world.event("host rebooted", host.name, f"{host.name} was rebooted: what ran there has ended")]
+    await world.store.change(HostRecord, host.name, boot_id=boot, told=told)
+    link.rebooted = False

@@ -87,8 +87,9 @@ async def _let_go_on(world: World, link: HostLink, vm: VMRecord) -> bool:
         await _tell_hung(world, link, vm, err)
         return False
     gone = [answer.host for answer in answers if answer.sight is Sight.GONE]
-    await world.store.lease(vm, link.name, PowerState.RUNNING, gone=gone)
-    await world.tell("resumed", vm.name, f"{vm.name} goes on on {link.name}: a migration that broke had left it paused")
+    text = f"{vm.name} goes on on {link.name}: a migration that broke had left it paused"
+    told = [world.event("resumed", vm.name, text)]
+    await world.store.lease(vm, link.name, PowerState.RUNNING, gone=gone, told=told)
     return True
 
 
@@ -96,9 +97,9 @@ async def _tell_hung(world: World, link: HostLink, vm: VMRecord, err: HostError)
     """QEMU itself hangs in a migration that was cancelled as it switched over (seen with 7.2): only its end helps."""
     why = f"{HUNG}, and its QEMU does not let it go on"
     if vm.why != why:
-        await world.store.change(VMRecord, vm.uuid, why=why)
         mend = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
-        await world.tell("alarm", vm.name, f"{vm.name} on {link.name}: {why}: {err.message}; {mend}")
+        alarm = world.event("alarm", vm.name, f"{vm.name} on {link.name}: {why}: {err.message}; {mend}")
+        await world.store.change(VMRecord, vm.uuid, why=why, told=[alarm])
 
 
 def _matters(vm: VMRecord, answer: Answer) -> bool:
@@ -115,8 +116,8 @@ async def _changed(world: World, link: HostLink, vm: VMRecord, domain: DomainSee
         read_at = last_read_at(link, vm.uuid)
         more = {"gone": (link.name,), "wanted": _still_wanted(vm, link), "read_at": read_at}
         more["ended"] = [link.name, time.time()]
-    await world.store.lease(vm, link.name, domain.power, why=domain.why, **more)
-    await world.tell("changed", vm.name, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")
+    told = [world.event("changed", vm.name, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")]
+    await world.store.lease(vm, link.name, domain.power, why=domain.why, told=told, **more)
 
 
 def _still_wanted(vm: VMRecord, link: HostLink) -> str:
@@ -146,8 +147,8 @@ async def _surely_gone(world: World, link: HostLink, vm: VMRecord) -> bool:
     """Ask again: the list may be older than its start."""
     answer = await ask_for_sure(world, link.name, vm.uuid)
     if answer.sight is Sight.SILENT and answer.why != vm.why and "QEMU runs" in answer.why:
-        await world.store.lease(vm, vm.host, PowerState.UNKNOWN, why=answer.why)
-        await world.tell("alarm", vm.name, f"{vm.name} on {link.name}: {answer.why}")
+        alarm = world.event("alarm", vm.name, f"{vm.name} on {link.name}: {answer.why}")
+        await world.store.lease(vm, vm.host, PowerState.UNKNOWN, why=answer.why, told=[alarm])
     return answer.sight is Sight.GONE
 
 
@@ -174,53 +175,52 @@ async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainS
     elif home.sight is Sight.SILENT and here.sight is not Sight.RUNNING:
         return
     left = (vm.host,) if home.sight is Sight.GONE else ()
-    await world.store.lease(
-        vm, link.name, domain.power, gone=left, why=domain.why, moved_at=time.time(), wanted="running"
-    )
     back = known_as(vm, link.record) is not None
     was = f"not on {vm.host}" if vm.host else "which is back" if back else "started by somebody else"
-    await world.tell("found", vm.name, f"{vm.name} runs on {link.name}, {was}")
+    told = [world.event("found", vm.name, f"{vm.name} runs on {link.name}, {was}")]
+    more: dict[str, Any] = {"why": domain.why, "moved_at": time.time(), "wanted": "running"}
+    await world.store.lease(vm, link.name, domain.power, gone=left, told=told, **more)
 
 
 async def _alarm(world: World, link: HostLink, vm: VMRecord) -> None:
     why = f"{TWO_COPIES} on {vm.host} and on {link.name}"
     if vm.why != why:
-        await world.store.change(VMRecord, vm.uuid, why=why)
-        await world.tell("alarm", vm.name, f"{vm.name} shows {why}; nothing is done to either, look at both hosts")
+        alarm = world.event("alarm", vm.name, f"{vm.name} shows {why}; nothing is done to either, look at both hosts")
+        await world.store.change(VMRecord, vm.uuid, why=why, told=[alarm])
 
 
 async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
     """Its host answers and does not have it: it ended by itself, or somebody else ended it."""
     if vm.power is PowerState.STOPPED:
         if vm.adopted and not vm.transient:
-            await world.store.remove(VMRecord, vm.uuid)
-            await world.tell("forgotten", vm.name, f"{vm.name} was undefined on {link.name} and is forgotten")
+            told = [world.event("forgotten", vm.name, f"{vm.name} was undefined on {link.name} and is forgotten")]
+            await world.store.remove(VMRecord, vm.uuid, told=told)
     elif _boot_is_known(link) and await _surely_gone(world, link, vm):
         if vm.uuid in link.moved_away:
             await _moved_away(world, link, vm)
             return
-        wanted = _still_wanted(vm, link)
-        read_at = last_read_at(link, vm.uuid)
+        why = f"{link.name} was rebooted" if link.rebooted else "it ended by itself, or somebody ended it"
+        why = vm.why if vm.why.startswith(ASKED) else why
+        others = sorted(vm.may_run_on.keys() - {link.name})
+        now = f"may still run on {', '.join(others)}" if others else "stopped"
         await world.store.lease(
             vm,
             off_at(vm),
             PowerState.STOPPED,
             gone=(link.name,),
-            wanted=wanted,
-            read_at=read_at,
+            told=[world.event("ended", vm.name, f"{vm.name} is no longer on {link.name}: {now}; {why}")],
+            wanted=_still_wanted(vm, link),
+            read_at=last_read_at(link, vm.uuid),
             ended=[link.name, time.time()],
         )
-        why = f"{link.name} was rebooted" if link.rebooted else "it ended by itself, or somebody ended it"
-        why = vm.why if vm.why.startswith(ASKED) else why
-        await world.tell("ended", vm.name, f"{vm.name} is no longer on {link.name}: stopped; {why}")
 
 
 async def _moved_away(world: World, link: HostLink, vm: VMRecord) -> None:
     """libvirt said that it left by a migration, which was none of ours: it runs where nobody shows it yet."""
     link.moved_away.discard(vm.uuid)
     why = f"somebody migrated it away from {link.name}, and no host shows it"
-    await world.store.lease(vm, "", PowerState.UNKNOWN, gone=(link.name,), why=why)
-    await world.tell("changed", vm.name, f"{vm.name}: {why} yet")
+    told = [world.event("changed", vm.name, f"{vm.name}: {why} yet")]
+    await world.store.lease(vm, "", PowerState.UNKNOWN, gone=(link.name,), why=why, told=told)
 
 
 async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:

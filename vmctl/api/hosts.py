@@ -92,8 +92,8 @@ async def undrain_host(controller: Now, name: requests.Part) -> dict[str, Any]:
     kept = await controller.world.store.get(HostRecord, name)
     if not kept.draining:
         raise Refused(f"{name} is not draining")
-    await controller.world.store.change(HostRecord, name, draining=False)
-    await controller.world.tell("host", name, f"{name} takes VMs again", "local user")
+    told = [controller.world.event("host", name, f"{name} takes VMs again", "local user")]
+    await controller.world.store.change(HostRecord, name, draining=False, told=told)
     return {"host": name}
 
 

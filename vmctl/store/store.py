@@ -117,12 +117,13 @@ class Store:
             await db.flush()
             return int(row.id)  # type: ignore[attr-defined]
 
-    async def change(self, kind: type[Any], key: Any, **values: Any) -> None:
-        """Set some fields of one record."""
+    async def change(self, kind: type[Any], key: Any, *, told: Iterable[Event] = (), **values: Any) -> None:
+        """Set some fields of one record, and record the events that tell of it."""
         table = TABLES[kind]
         column = next(iter(table.__table__.primary_key))  # type: ignore[attr-defined]
         async with database.session(self._engine) as db:
             await db.execute(update(table).where(column == key).values(**database.columns(values)))
+            _tell(db, told)
 
     async def label_host(self, name: str, labels: dict[str, str]) -> dict[str, str]:
         """Set some labels of a host, take away those that are empty, and return all it has. Raises NotFound."""
@@ -133,11 +134,12 @@ class Store:
             row.labels = {key: value for key, value in (row.labels | labels).items() if value}
             return row.labels
 
-    async def remove(self, kind: type[Any], key: Any) -> None:
-        """Forget one record."""
+    async def remove(self, kind: type[Any], key: Any, *, told: Iterable[Event] = ()) -> None:
+        """Forget one record, and record the events that tell of it."""
         column = next(iter(TABLES[kind].__table__.primary_key))  # type: ignore[attr-defined]
         async with database.session(self._engine) as db:
             await db.execute(delete(TABLES[kind]).where(column == key))
+            _tell(db, told)
 
     async def insert(self, record: Any) -> None:
         """Add a record with a key of its own; Refused when there is one with that key."""
@@ -220,19 +222,29 @@ class Store:
         *,
         gone: Iterable[str] = (),
         also: Iterable[str] = (),
+        told: Iterable[Event] = (),
         **more: Any,
     ) -> VMRecord:
         """Write where a VM is: takes a new epoch, and is refused when somebody else took one since `vm` was read.
 
         `gone`: hosts that were seen not to have it, or for which an admin signed; `also`: further ones where it may run
-        from now on. A VM that may still run somewhere is not stopped, whatever `power` says: it is UNKNOWN.
+        from now on; `told`: the events that tell of it. A VM that may still run somewhere is not stopped, whatever
+        `power` says: it is UNKNOWN.
 
         A registry that takes nothing is waited for: what a host did must be written down.
         """
-        return await patiently(lambda: self._lease(vm, host, power, gone=gone, also=also, **more))
+        return await patiently(lambda: self._lease(vm, host, power, gone=gone, also=also, told=told, **more))
 
     async def _lease(
-        self, vm: VMRecord, host: str, power: PowerState, *, gone: Iterable[str], also: Iterable[str], **more: Any
+        self,
+        vm: VMRecord,
+        host: str,
+        power: PowerState,
+        *,
+        gone: Iterable[str],
+        also: Iterable[str],
+        told: Iterable[Event],
+        **more: Any,
     ) -> VMRecord:
         async with database.session(self._engine) as db:
             may = {name: machine for name, machine in vm.may_run_on.items() if name not in set(gone)}
@@ -246,6 +258,7 @@ class Store:
             done = await db.execute(update(VMRow).where(same).values(epoch=vm.epoch + 1, **values))
             if done.rowcount != 1:  # type: ignore[attr-defined]
                 raise Refused(f"{vm.name} was changed by somebody else meanwhile", hint=f"vmctl show {vm.name}")
+            _tell(db, told)
             row = await db.get(VMRow, vm.uuid, populate_existing=True)
             assert row is not None
             return database.to_record(VMRecord, row)
@@ -369,6 +382,11 @@ def missing(what: str, name: str) -> NotFound:
     """The error for a name that nothing has."""
     verb = {"VM": "vmctl list", "task": "vmctl task list"}.get(what, f"vmctl {what} list")
     return NotFound(f"there is no {what} {name!r}", hint=verb)
+
+
+def _tell(db: AsyncSession, events: Iterable[Event]) -> None:
+    """Events stand in the transaction of what they tell: none is lost, and none is told of what was not done."""
+    db.add_all([database.to_row(EventRow, event) for event in events])
 
 
 async def _read_all(db: AsyncSession, kind: type[Record], *where: ColumnElement[bool]) -> list[Record]:
