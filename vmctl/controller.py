@@ -18,6 +18,7 @@ from typing import Any
 from vmctl import config, lock, paths
 from vmctl.act import create, delete, hosts, leases, lockfree, migrate, plans, poke, power, storage
 from vmctl.act.health import Healths
+from vmctl.act.mounted import Mounts
 from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
 from vmctl.act.reconcile import reconcile
 from vmctl.act.restart import Restarts
@@ -77,6 +78,7 @@ class Controller:
         self.plans = plans.Plans(self.world, self.tasks)
         self.hosts = hosts.Hosts(self.world, self.attach)
         self.guard = leases.Guard(self.world, self.tasks)
+        self.mounts = Mounts(self.world)
         self.healths = Healths(self.world, self.tasks)
         self.restarts = Restarts(self.world, self.tasks)
         self.scheduler = Scheduler(self.world, self.tasks)
@@ -179,6 +181,8 @@ class Controller:
                     await follow_host(self.world, link)
                     await reconcile(self.world, link)
                     await keep_boot(self.world, link)
+                with wall(log, f"the storages of {link.name}"):
+                    await self.mounts.look(link)
                 with wall(log, f"the leases on {link.name}"):
                     await self.guard.look(link)
         if not link.online:  # whether it is lost is told once it stayed away for a while

@@ -67,6 +67,10 @@ class AlreadyRuns(Refused):
     """Another controller holds the registry."""
 
 
+class NotMounted(Refused):
+    """A host does not have a storage now, that was proven there."""
+
+
 class NoHostFits(Refused):
     """No host can take the VM; `lines` has one line per host."""
 

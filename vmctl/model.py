@@ -147,7 +147,8 @@ class Host:
     load: HostLoad | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     draining: bool = False
-    storages: frozenset[str] = frozenset()  # storages proven reachable from here
+    storages: frozenset[str] = frozenset()  # storages proven reachable from here, and not lost since
+    lost_storages: frozenset[str] = frozenset()  # those that were proven here, and are not mounted now
     bridges: frozenset[str] | None = None  # its bridges, where known
     cpu_models: frozenset[str] | None = None  # CPU models that its QEMU can offer, where known
     numa_mib: tuple[int, ...] = ()  # memory of each NUMA node, where known

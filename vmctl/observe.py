@@ -30,6 +30,8 @@ def _host(world: World, record: HostRecord, storages: list[Storage]) -> Host:
     load = world.loads.host(record.name)
     size = world.loads.size(record.name)
     about = link.about if link else None
+    proven = frozenset(s.name for s in storages if record.name in s.hosts)
+    lost = world.unmounted.get(record.name, set())
     cpus, mem_mib = size or ((about.cpus, about.mem_mib) if about else _last_size(record))
     return Host(
         name=record.name,
@@ -39,7 +41,8 @@ def _host(world: World, record: HostRecord, storages: list[Storage]) -> Host:
         load=load,
         labels=record.labels,
         draining=record.draining,
-        storages=frozenset(s.name for s in storages if record.name in s.hosts),
+        storages=proven - lost,
+        lost_storages=proven & lost,
         bridges=world.loads.bridges(record.name),
         cpu_models=offered(about.cpu_models, link.cpus) if link and about else None,
         numa_mib=about.numa_mib if about else (),

@@ -57,6 +57,7 @@ class World:
     links: dict[str, HostLink] = field(default_factory=dict)
     loads: Loads = field(default_factory=Loads)
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
+    unmounted: dict[str, set[str]] = field(default_factory=dict)  # host -> storages that are not mounted there now
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS_AT_ONCE))
     placing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one placement at a time sees all promises
     slots: Slots = field(init=False)

@@ -12,7 +12,7 @@ from vmctl.hosts import domainxml
 from vmctl.hosts.facts import Fact
 from vmctl.hosts.ssh import Ran
 from vmctl.hosts.virt import DomainSeen, JobProgress, Shown
-from vmctl.model import PowerState, Spec
+from vmctl.model import HostState, PowerState, Spec
 from vmctl.records import HostRecord
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -64,6 +64,10 @@ class FakeHost:
         """From now on the host shows web1 like that; None: not at all."""
         self.domains = {uuid: found for uuid, found in self.domains.items() if uuid != UUID}
         self.domains |= {} if power is None else {UUID: domain(power, **more)}
+
+    @property
+    def state(self) -> HostState:
+        return HostState.ONLINE if self.online else HostState.UNKNOWN
 
     def silent(self) -> None:
         """The host answers no more."""

@@ -41,6 +41,13 @@ def test_a_host_whose_lock_manager_fails_takes_none_of_ours() -> None:
     assert no(replace(WEB, adopted=True), broken) == ""
 
 
+def test_a_host_that_lost_a_storage_is_told_from_one_that_never_had_it() -> None:
+    web = vm("web1", "", disks=(Disk("main", "/s/disk"),))
+    assert no(web, host("kvm1", storages=frozenset())).endswith("storage main is not proven there")
+    lost = host("kvm1", storages=frozenset(), lost_storages=frozenset({"main"}))
+    assert no(web, lost).endswith("storage main is not mounted there now")
+
+
 def test_a_host_takes_none_before_it_is_measured() -> None:
     assert no(WEB, replace(host("kvm1"), load=None)) == "measured: its load has not been measured yet"
 

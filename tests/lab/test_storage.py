@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.pool import Pool
+from tests.lab.pool import Pool, wait_for
 from tests.lab.test_odd_hosts import inside
 from vmctl.lab import images
 
@@ -19,10 +19,10 @@ PLACE = "/small"
 
 @pytest.fixture
 def small(pool: Pool, tmp_path: Path) -> Iterator[str]:
-    """A file system of 16 MiB that all hosts share, registered as "small"."""
+    """A file system of 40 MiB that all hosts share, registered as "small"."""
     file = tmp_path / "small.img"
     with file.open("wb") as made:
-        made.truncate(16 << 20)
+        made.truncate(40 << 20)
     subprocess.run(["mkfs.ext4", "-q", "-m", "0", file], check=True)
     found = subprocess.run(["losetup", "--find", "--show", file], capture_output=True, text=True, check=True)
     device = found.stdout.strip()
@@ -58,6 +58,30 @@ def test_a_full_storage_is_told_as_full_and_keeps_its_proof(pool: Pool, small: s
     pool.do("storage", "check", "small")
     pool.do("image", "add", "nospace", str(disk), "--storage", "small")
     pool.do("image", "remove", "nospace")
+
+
+def test_a_start_goes_where_the_storage_is_mounted(pool: Pool, small: str) -> None:
+    disk = images.ensure("tiny", lambda _line: None)
+    boot = ("--kernel", str(disk.kernel), "--initrd", str(disk.initrd), "--cmdline", disk.cmdline)
+    pool.do("image", "add", "onsmall", str(disk.disk), "--storage", "small", *boot)
+    lost, left = pool.hosts[:2], pool.hosts[2]
+    device = inside(small, f"findmnt -no SOURCE {PLACE}").strip()
+    try:
+        with pool.vms("mobile", image="onsmall", options=("--no-start",)):
+            for host in lost:
+                inside(host, f"umount {PLACE}")
+            ran = pool("start", "mobile", "--host", lost[0])
+            assert ran.code == 3 and f"storage small is not mounted on {lost[0]}" in ran.err, ran
+            why = pool.do("host", "show", lost[0], "-o", "json").json["why"]
+            assert why == "storage small is not mounted there"
+            assert pool.do("start", "mobile", "-o", "json").json["host"] == left
+            assert pool.copies("mobile") == {left: "running"}
+            for host in lost:
+                inside(host, f"mount {device} {PLACE}")
+            again = lambda: pool.do("host", "show", lost[0], "-o", "json").json["why"] == ""  # noqa: E731
+            wait_for(again, 30, "it is seen to be mounted again")
+    finally:
+        pool("image", "remove", "onsmall")
 
 
 def test_a_damaged_file_harms_nobody_else(pool: Pool) -> None:

@@ -147,10 +147,9 @@ async def resolved(link: HostLink, found: Definition) -> list[tuple[str, str]]:
     return pairs
 
 
-def storage_at(storages: list[Storage], host: str, path: str) -> str:
-    """The storage on which a path lies; its host's own where it is on none."""
-    at = next((s.name for s in storages if path.startswith(s.path.rstrip("/") + "/")), "")
-    return at or f"{host}'s own"
+def storage_at(storages: list[Storage], path: str) -> str:
+    """The storage on which a path lies; empty: none of the pool's, so it is its host's own."""
+    return next((s.name for s in storages if path.startswith(s.path.rstrip("/") + "/")), "")
 
 
 def spec_of(link: HostLink, seen: domainxml.Seen, disks: list[tuple[str, str]], storages: list[Storage]) -> Spec:
@@ -161,7 +160,9 @@ def spec_of(link: HostLink, seen: domainxml.Seen, disks: list[tuple[str, str]], 
         name=seen.name,
         cpus=seen.cpus,
         mem_mib=seen.mem_mib,
-        disks=tuple(Disk(storage_at(storages, link.name, path), path, "", target) for target, path in disks),
+        disks=tuple(
+            Disk(storage_at(storages, path) or f"{link.name}'s own", path, "", target) for target, path in disks
+        ),
         mac=seen.macs[0] if seen.macs and bridges else "",  # of other networks nothing is known
         bridge=bridges[0] if bridges else "",
         more_bridges=bridges[1:],
@@ -188,7 +189,7 @@ def stays(host: str, shown: Shown, storages: list[Storage], *, cold: bool) -> li
         return words
     if shown.saved:
         words.append(f"its memory was saved on {host}: virsh managedsave-remove {name}, or virsh start {name}")
-    if found.nvram and storage_at(storages, host, found.nvram).endswith("'s own"):
+    if found.nvram and not storage_at(storages, found.nvram):
         words.append(f"its firmware's variables are on {host}'s own disk: {found.nvram}")
     if found.tpm:
         words.append(f"the state of its TPM is on {host}'s own disk")
@@ -202,7 +203,7 @@ def _many(number: int, what: str) -> str:
 def _media(host: str, found: Definition, storages: list[Storage]) -> list[str]:
     """Media in its drives that only its host has."""
     drives = [disk for disk in found.disks if disk.device in ("cdrom", "floppy") and disk.kind in ("file", "block")]
-    own = [disk for disk in drives if disk.path and storage_at(storages, host, disk.path).endswith("'s own")]
+    own = [disk for disk in drives if disk.path and not storage_at(storages, disk.path)]
     kinds = {"cdrom": "CD-ROM", "floppy": "floppy"}
     eject = f"on {host}: virsh change-media {found.name} {{}} --eject"
     return [

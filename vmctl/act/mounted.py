@@ -6,14 +6,19 @@ its own disk, and find deleted what is only not shown. So whoever makes or remov
 
 from __future__ import annotations
 
+import logging
+import time
 from pathlib import PurePosixPath
 
 from vmctl.act.needs import missing
-from vmctl.errors import HostError, Refused
+from vmctl.errors import HostError, NotMounted, Refused
 from vmctl.hosts.link import HostLink
 from vmctl.records import Image, Storage, VMRecord
+from vmctl.walls import wall
 from vmctl.world import World
 
+log = logging.getLogger("vmctl.storage")
+EVERY_S, AGAIN_S = 60.0, 8.0  # how often a host is asked for its storages; for one that it lost
 WAIT_S = 1.0  # for a host that is just coming
 ENOUGH = 5  # registered files that are looked for, where the lockspace does not tell
 
@@ -28,14 +33,56 @@ async def marks(world: World, storage: Storage) -> tuple[str, ...]:
 
 
 async def refuse_unmounted(world: World, link: HostLink, storage: Storage) -> None:
-    """Refuse to use the storage through a host that does not have it. Raises Refused, HostError."""
+    """Refuse to use the storage through a host that does not have it. Raises NotMounted, HostError.
+
+    What is found is kept in `world.unmounted`: such a host gets no VMs of this storage until it has it again.
+    """
     paths = await marks(world, storage)
     gone: tuple[str, ...] = await link.ask(missing(paths)) if paths else ()
-    if paths and len(gone) == len(paths):
-        raise Refused(
-            f"storage {storage.name} is not mounted on {link.name}: {paths[0]} is not there",
-            hint=f"on {link.name}: mount {storage.path}; then vmctl storage check {storage.name}",
-        )
+    lost = world.unmounted.setdefault(link.name, set())
+    if not paths or len(gone) < len(paths):
+        lost.discard(storage.name)
+        return
+    lost.add(storage.name)
+    raise NotMounted(
+        f"storage {storage.name} is not mounted on {link.name}: {paths[0]} is not there",
+        hint=f"on {link.name}: mount {storage.path}; then vmctl storage check {storage.name}",
+    )
+
+
+class Mounts:
+    """Looks after what hosts have mounted: at each new connection, and from time to time."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._looked: dict[str, tuple[float, float]] = {}  # host -> since when it was online, and when; monotonic
+
+    async def look(self, link: HostLink) -> None:
+        """Ask a host for its storages when that is due; tell what it lost, and what it has again."""
+        world, now = self._world, time.monotonic()
+        since, looked_at = self._looked.get(link.name, (-1.0, 0.0))
+        rest_s = AGAIN_S if world.unmounted.get(link.name) else EVERY_S
+        due = link.since != since or now - looked_at >= rest_s
+        if not link.online or not due:
+            return
+        self._looked[link.name] = link.since, now
+        for storage in await world.store.all(Storage):
+            if link.name in storage.hosts:
+                with wall(log, f"{link.name}: storage {storage.name}"):
+                    await self._look_at(link, storage)
+
+    async def _look_at(self, link: HostLink, storage: Storage) -> None:
+        before = storage.name in self._world.unmounted.get(link.name, ())
+        try:
+            await refuse_unmounted(self._world, link, storage)
+        except NotMounted as err:
+            if not before:
+                await self._world.tell("storage", link.name, f"{err.message}; {err.hint}")
+        except HostError as err:
+            log.info("%s: whether it has storage %s is not known: %s", link.name, storage.name, err.message)
+        else:
+            if before:
+                await self._world.tell("storage", link.name, f"{link.name} has storage {storage.name} again")
 
 
 async def host_with(world: World, storage: Storage) -> HostLink:

@@ -22,6 +22,7 @@ from vmctl.errors import (
     LibvirtError,
     NoAnswer,
     NoHostFits,
+    NotMounted,
     Refused,
     RegistryUnusable,
     Uncertain,
@@ -190,19 +191,33 @@ async def start(world: World, job: Job) -> dict[str, Any]:
     if not job.args.get("as_registered"):
         refuse_drift(vm, "started")
     vm = await prove_off(world, vm, "start", job.args.get("i_know_it_is_off", ""), job.task.who)
+    wanted = _only(vm, job.args.get("host", ""))
+    while True:
+        vm, found = await _seat(world, job, vm, wanted)
+        try:
+            vm = await launch(world, job, vm, found.host)
+            break
+        except NotMounted as err:  # placement knows that now, and takes another host
+            if wanted:
+                raise
+            job.say(f"not started on {found.host}: {err.message}")
+            vm = await world.store.vm(vm.uuid)
+    if job.task.who != "autostart":
+        await world.store.change(VMRecord, vm.uuid, restarts=[])  # somebody looked: the budget begins anew
+    await world.tell("started", vm.name, f"{vm.name} runs on {found.why}", job.task.who)
+    return {"vm": vm.name, "host": vm.host, "why": found.why}
+
+
+async def _seat(world: World, job: Job, vm: VMRecord, wanted: str) -> tuple[VMRecord, Placement]:
+    """Choose the host of a start, and take the lease for it."""
     async with world.placing:
-        wanted = _only(vm, job.args.get("host", ""))
         seen = VM(vm.spec, power=PowerState.STARTING, adopted=vm.adopted)
         found = await choose(world, job, seen, wanted, "start")
         if not job.args.get("as_registered") and not vm.adopted:
             await refuse_newer_layers(world, world.online(found.host), vm, job.task.who)
         vm = await world.store.lease(vm, found.host, PowerState.STARTING)
     job.say(f"placed on {found.why}")
-    vm = await launch(world, job, vm, found.host)
-    if job.task.who != "autostart":
-        await world.store.change(VMRecord, vm.uuid, restarts=[])  # somebody looked: the budget begins anew
-    await world.tell("started", vm.name, f"{vm.name} runs on {found.why}", job.task.who)
-    return {"vm": vm.name, "host": vm.host, "why": found.why}
+    return vm, found
 
 
 def _only(vm: VMRecord, asked: str) -> str:

@@ -146,7 +146,7 @@ def _boot_is_known(link: HostLink) -> bool:
 async def _surely_gone(world: World, link: HostLink, vm: VMRecord) -> bool:
     """Ask again: the list may be older than its start."""
     answer = await ask_for_sure(world, link.name, vm.uuid)
-    if answer.sight is Sight.SILENT and answer.why != vm.why and "QEMU runs" in answer.why:
+    if answer.lost_qemu and answer.why != vm.why:
         alarm = world.event("alarm", vm.name, f"{vm.name} on {link.name}: {answer.why}")
         await world.store.lease(vm, vm.host, PowerState.UNKNOWN, why=answer.why, told=[alarm])
     return answer.sight is Sight.GONE

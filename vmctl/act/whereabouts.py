@@ -28,6 +28,7 @@ class Answer:
     sight: Sight
     domain: DomainSeen | None = None
     why: str = ""
+    lost_qemu: str = ""  # the process of a QEMU that libvirt does not show
 
     def __str__(self) -> str:
         if self.sight is Sight.SILENT:
@@ -60,7 +61,8 @@ async def ask_for_sure(world: World, host: str, uuid: str) -> Answer:
     except (HostError, KeyError) as err:
         return Answer(host, Sight.SILENT, why=f"whether its QEMU runs is not known: {err}")
     if found:
-        return Answer(host, Sight.SILENT, why=f"libvirt does not show it, but its QEMU runs (process {found[0]})")
+        why = f"libvirt does not show it, but its QEMU runs (process {found[0]})"
+        return Answer(host, Sight.SILENT, why=why, lost_qemu=found[0])
     return answer
 
 
@@ -107,7 +109,7 @@ async def unproven(world: World, vm: VMRecord) -> tuple[str, ...]:
             gone.add(name)
         elif name is not None:
             silent[name] = f"{name}, which does not answer: {answer.why}"
-        elif "QEMU runs" in answer.why:  # wherever that is
+        elif answer.lost_qemu:  # wherever that is
             raise Refused(f"{vm.name} runs on {answer.host}: {answer.why}", hint=f"on {answer.host}: ps, virsh list")
     if vm.power is PowerState.STOPPED:
         return ()

@@ -35,6 +35,12 @@ def each(records: Iterable[Record], view: Callable[[Record], dict[str, Any]]) ->
     return shown
 
 
+def _why_no_vms(seen: Host) -> str:
+    """What keeps VMs from a host that answers."""
+    lost = ", ".join(sorted(seen.lost_storages))
+    return f"gets no VMs: {seen.no_lock}" if seen.no_lock else f"storage {lost} is not mounted there" if lost else ""
+
+
 def host(world: World, record: HostRecord, seen: Host, cluster: Cluster) -> dict[str, Any]:
     """One host."""
     load = seen.load
@@ -43,7 +49,7 @@ def host(world: World, record: HostRecord, seen: Host, cluster: Cluster) -> dict
     return {
         "name": seen.name,
         "state": str(seen.state) + _draining(seen, cluster),
-        "why": seen.why_not or (seen.no_lock and f"gets no VMs: {seen.no_lock}"),
+        "why": seen.why_not or _why_no_vms(seen),
         "address": record.address,
         "cpus": seen.cpus,
         "mem_mib": seen.mem_mib,

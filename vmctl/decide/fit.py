@@ -88,8 +88,10 @@ def measured(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None
 
 
 def reaches_storage(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
-    """Every storage of the VM's disks was proven to be shared with this host."""
+    """Every storage of the VM's disks was proven to be shared with this host, and is mounted there."""
     missing = sorted({disk.storage for disk in vm.spec.disks} - host.storages)
+    if lost := [name for name in missing if name in host.lost_storages]:
+        return f"storage {', '.join(lost)} is not mounted there now"
     return f"storage {', '.join(missing)} is not proven there" if missing else None
 
 
