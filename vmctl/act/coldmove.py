@@ -105,7 +105,7 @@ async def _start_on(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord
     seen_gone = {job.journal["source"], job.journal["target"]} - {host}
     vm = await world.store.lease(vm, host, PowerState.STARTING, gone=seen_gone)
     defined = vm.adopted and not vm.transient and job.journal["source"] != host
-    if defined and not await _is_defined(link, vm):
+    if defined and await link.virt.domain(vm.uuid) is None:
         await job.note("defining it there", defined=host)
         await link.virt.define(vm.definition)
     try:
@@ -117,10 +117,6 @@ async def _start_on(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord
             with contextlib.suppress(HostError):
                 await link.virt.undefine(vm.uuid)
         raise
-
-
-async def _is_defined(link: HostLink, vm: VMRecord) -> bool:
-    return await link.virt.domain(vm.uuid) is not None
 
 
 async def _start_back(world: World, job: Job, vm: VMRecord, why: str) -> dict[str, Any]:

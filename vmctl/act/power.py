@@ -259,17 +259,14 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
     if link is not None and not link.online:
         await link.wait_online(5.0)
     if vm.power is PowerState.STOPPED:
-        await world.store.change(VMRecord, vm.uuid, wanted="stopped", ended=[])
-        return {"vm": vm.name, "host": vm.host, "why": "it was stopped already"}
+        return await _stays_off(world, vm, "it was stopped already")
     if link is None or (signed and not link.online):
         vm = await prove_off(world, vm, "stop --force", signed, job.task.who)
-        await world.store.change(VMRecord, vm.uuid, wanted="stopped", ended=[])
-        return {"vm": vm.name, "host": vm.host, "why": f"{job.task.who} signed for it" if signed else "it is not there"}
+        return await _stays_off(world, vm, f"{job.task.who} signed for it" if signed else "it is not there")
     link = _answering(world, vm)
     if await link.virt.domain(vm.uuid) is None:  # it ended by itself, or runs where nobody knows of
         await prove_off(world, vm, "stop", signed, job.task.who)
-        await world.store.change(VMRecord, vm.uuid, wanted="stopped", ended=[])
-        return {"vm": vm.name, "host": vm.host, "why": "it had ended by itself"}
+        return await _stays_off(world, vm, "it had ended by itself")
     vm = await learn(world, link, vm)  # what it is now, for its next start
     for one in vm.drift:
         job.say(f"{vm.name} is not as it is written down, and will not start like this again: {one['what']}")
@@ -287,6 +284,12 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
     await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=time.time(), told=told)
     await after_stop(world, vm, link)
     return {"vm": vm.name, "host": link.name}
+
+
+async def _stays_off(world: World, vm: VMRecord, why: str) -> dict[str, Any]:
+    """It is off already; that it is meant to be is written down."""
+    await world.store.change(VMRecord, vm.uuid, wanted="stopped", ended=[])
+    return {"vm": vm.name, "host": vm.host, "why": why}
 
 
 def _answering(world: World, vm: VMRecord) -> HostLink:

@@ -115,20 +115,21 @@ def define(domain: ET.Element) -> Definition:
                 (kind, n) for kind, n in kinds.items() if not DEVICES.get(kind) and kind not in ("disk", "interface")
             )
         ),
-        _attribute(domain, "os/type", "machine"),
+        attribute(domain, "os/type", "machine"),
         domain.get("type", ""),
         tuple(
             text for tag in ("loader", "kernel", "initrd", "dtb") if (text := domain.findtext(f"os/{tag}", "").strip())
         ),
-        (nvram.text or _attribute(nvram, "source", "file")).strip() if nvram is not None else "",
+        (nvram.text or attribute(nvram, "source", "file")).strip() if nvram is not None else "",
         domain.find("devices/tpm/backend[@type='emulator']") is not None,
         _top_cpu(domain),
         tuple(dict.fromkeys(_stuck(domain, parts))),
-        ("its CPU is host-passthrough",) if _attribute(domain, "cpu", "mode") == "host-passthrough" else (),
+        ("its CPU is host-passthrough",) if attribute(domain, "cpu", "mode") == "host-passthrough" else (),
     )
 
 
-def _attribute(node: ET.Element, path: str, name: str) -> str:
+def attribute(node: ET.Element, path: str, name: str) -> str:
+    """An attribute of the first element at a path; empty where there is none."""
     found = node.find(path)
     return found.get(name, "") if found is not None else ""
 
@@ -141,7 +142,7 @@ def _memory_mib(memory: ET.Element | None) -> int:
 def _disk(node: ET.Element) -> Disk:
     source = node.find("source")
     chain = [_where(part) for part in node.iterfind(".//backingStore/source")]
-    target = _attribute(node, "target", "dev")
+    target = attribute(node, "target", "dev")
     return Disk(
         target, node.get("device", "disk"), node.get("type", "file"), _where(source), tuple(filter(None, chain))
     )
@@ -160,7 +161,7 @@ def _net(node: ET.Element) -> Net:
     source = node.find("source")
     found = {} if source is None else source.attrib
     kind = node.get("type", "")
-    return Net(_attribute(node, "mac", "address"), kind, found.get(kind) or found.get("dev") or found.get("path") or "")
+    return Net(attribute(node, "mac", "address"), kind, found.get(kind) or found.get("dev") or found.get("path") or "")
 
 
 def _top_cpu(domain: ET.Element) -> int:
@@ -169,7 +170,7 @@ def _top_cpu(domain: ET.Element) -> int:
         for tag in ("vcpupin", "emulatorpin", "iothreadpin")
         for pin in domain.iterfind(f"cputune/{tag}")
     ]
-    texts.append(_attribute(domain, ".", "cpuset") or _attribute(domain, "vcpu", "cpuset"))
+    texts.append(attribute(domain, ".", "cpuset") or attribute(domain, "vcpu", "cpuset"))
     return max((int(number) for text in texts for number in re.findall(r"\d{1,5}", text)), default=-1)
 
 
@@ -184,15 +185,15 @@ def _stuck(domain: ET.Element, parts: list[ET.Element]) -> Iterator[str]:
         elif part.tag == "interface":
             yield from _stuck_net(_net(part))
         elif part.tag == "disk" and part.get("type", "file") in STUCK_DISKS:
-            yield STUCK_DISKS[part.get("type", "")].format(target=_attribute(part, "target", "dev"))
+            yield STUCK_DISKS[part.get("type", "")].format(target=attribute(part, "target", "dev"))
         elif part.tag in CHARACTER_DEVICES and part.get("type", "pty") not in CHARACTERS:
-            where = _attribute(part, "source", "path")
+            where = attribute(part, "source", "path")
             yield f"its {part.tag} port is the host's {where or part.get('type')}"
-        elif part.tag == "tpm" and _attribute(part, "backend", "type") != "emulator":
+        elif part.tag == "tpm" and attribute(part, "backend", "type") != "emulator":
             yield "the host's TPM is passed through"
         elif part.tag == "memory" and part.get("model") in ("nvdimm", "virtio-pmem"):
             yield f"its memory is a file of the host ({part.get('model')})"
-        elif part.tag == "rng" and _attribute(part, "backend", "model") == "egd":
+        elif part.tag == "rng" and attribute(part, "backend", "model") == "egd":
             yield "its random numbers come from a program of the host (egd)"
 
 

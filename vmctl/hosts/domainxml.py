@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from vmctl import specjson
 from vmctl.errors import VmctlError
-from vmctl.hosts.definition import Definition, define
+from vmctl.hosts.definition import Definition, attribute, define
 from vmctl.model import Spec
 
 NAMESPACE = "urn:vmctl:vm:1"
@@ -171,7 +171,7 @@ def read(text: str) -> Seen:
         machine=found.machine,
         disks=tuple(disk.path for disk in found.disks if disk.path),
         macs=tuple(mac.get("address", "") for mac in domain.iterfind("devices/interface/mac")),
-        bridge=_attribute(domain, "devices/interface/source", "bridge"),
+        bridge=attribute(domain, "devices/interface/source", "bridge"),
         agent_socket=_agent_socket(domain),
         lease=domain.find("devices/lease") is not None,
         unmovable=found.stuck + found.stuck_live,
@@ -186,11 +186,6 @@ def _spec_or_none(text: str | None) -> Spec | None:
         return specjson.load(text)
     except (ValueError, TypeError, KeyError):
         return None  # somebody edited it: the domain is then treated as not ours
-
-
-def _attribute(domain: ET.Element, path: str, name: str) -> str:
-    node = domain.find(path)
-    return node.get(name, "") if node is not None else ""
 
 
 def isa_socket(uuid: str) -> str:
