@@ -8,7 +8,7 @@ base_packages="busybox-static fish ganeti-htools gcc libc6-dev libvirt-clients l
 python3 python3-dev python3-venv tcsh"
 # what the lab needs besides
 lab_packages="ca-certificates cpio dnsmasq-base dropbear-bin e2fsprogs glusterfs-client glusterfs-server iproute2 iptables iputils-ping
-libvirt-daemon-driver-qemu lxcfs mmdebstrap mount procps qemu-system-x86 qemu-utils tini util-linux"
+libvirt-daemon-driver-qemu lxcfs mmdebstrap mount ovmf procps qemu-system-x86 qemu-utils swtpm swtpm-tools tini util-linux"
 
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }

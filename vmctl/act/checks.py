@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from vmctl.act import definitions
-from vmctl.act.needs import lacking_or_why
+from vmctl.act.needs import lacking_or_why, tpm_in_the_way
 from vmctl.act.whereabouts import Answer, ask
 from vmctl.decide import fit
 from vmctl.decide.outcome import Sight
@@ -86,6 +86,8 @@ async def _blockers(
         for xml in filter(None, (shown.live, shown.kept)):
             found += await lacking_or_why(world, link, domainxml.read(xml).definition, vm.spec.uuid)
         live = await _live_only(vm, link, source)
+        if shown.live:
+            live += await tpm_in_the_way(link, domainxml.read(shown.live).definition, vm.spec.uuid)
     except VmctlError as err:
         found.append(err.message)
     return list(dict.fromkeys(found)), live

@@ -212,6 +212,19 @@ def _media(host: str, found: Definition, storages: list[Storage]) -> list[str]:
     ]
 
 
+def refuse_losing_tpm(vm: VMRecord, verb: str) -> None:
+    """Refuse to end a transient domain whose TPM libvirt would delete with it, keys and all (seen with libvirt 9.0)."""
+    if not vm.transient:
+        return
+    found = domainxml.read(vm.definition).definition
+    if found.tpm and not found.tpm_lasts:
+        keep = f"virsh dumpxml {found.name} > {found.name}.xml && virsh define {found.name}.xml"
+        raise Refused(
+            f"{vm.name} was not {verb}: it is transient, and libvirt would delete its TPM with all keys in it",
+            hint=f"on {vm.host}: {keep}; then once more",
+        )
+
+
 def refuse_drift(vm: VMRecord, verb: str) -> None:
     """Refuse to start a VM anew as what it no longer is: what it was changed to would be lost."""
     if vm.drift:

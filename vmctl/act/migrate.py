@@ -18,7 +18,7 @@ from typing import Any
 from vmctl.act import coldmove, definitions
 from vmctl.act.conclude import QUIET_S, conclude
 from vmctl.act.disks import storage_of
-from vmctl.act.needs import refuse_lacking
+from vmctl.act.needs import refuse_lacking, tpm_in_the_way
 from vmctl.act.promise import check_again, promise, refuse_stuck
 from vmctl.act.whereabouts import home
 from vmctl.decide import migrate as ladder
@@ -60,6 +60,8 @@ async def migrate(world: World, job: Job) -> dict[str, Any]:
     target = await promise(world, job, vm)
     needs = domainxml.read(shown.live).definition
     await refuse_lacking(world, target, needs, vm.uuid, f"{vm.name} was not migrated")
+    for words in await tpm_in_the_way(target, needs, vm.uuid):
+        raise Refused(f"{vm.name} was not migrated: {words}", hint=f"vmctl migrate {vm.name} --check")
     waiting = lambda why: job.show(text=f"queued: {why}")  # noqa: E731
     if await world.slots.take(vm, target.name, waiting, job.check_cancelled):
         await check_again(world, vm, target.name)

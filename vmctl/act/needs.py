@@ -8,6 +8,7 @@ from vmctl.hosts.facts import Fact
 from vmctl.hosts.link import HostLink
 from vmctl.world import World
 
+TPM_STATES = "/var/lib/libvirt/swtpm"
 # Prints the files that are surely not there: a user who may not look into a folder says nothing of it.
 LOOK = """for f; do
   test -e "$f" && continue
@@ -43,6 +44,18 @@ async def lacking(world: World, link: HostLink, needs: Definition, uuid: str) ->
     if needs.paths:
         words += [f"{path} is not there on {host}" for path in await link.ask(missing(needs.paths))]
     return words
+
+
+async def tpm_in_the_way(link: HostLink, needs: Definition, uuid: str) -> list[str]:
+    """What of a TPM on the target of a live migration would be lost by it, in words.
+
+    libvirt makes the state anew there. Where it is there already (left behind, or on shared storage), the migration
+    fails, and libvirt then deletes what may be the only state (seen with libvirt 9.0 and swtpm 0.7). Raises HostError.
+    """
+    state = f"{TPM_STATES}/{uuid}"
+    if not needs.tpm or state in await link.ask(missing((state,))):
+        return []
+    return [f"{link.name} has a state of its TPM already, which a migration would delete: {state}"]
 
 
 async def refuse_lacking(world: World, link: HostLink, needs: Definition, uuid: str, what: str) -> None:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from vmctl.act import disks, record
-from vmctl.act.definitions import learn, refuse_drift
+from vmctl.act.definitions import learn, refuse_drift, refuse_losing_tpm
 from vmctl.act.disks import storage_of
 from vmctl.act.layers import refuse_newer_layers
 from vmctl.act.leaked import after_stop, explained
@@ -221,15 +221,19 @@ async def _seat(world: World, job: Job, vm: VMRecord, wanted: str) -> tuple[VMRe
 
 
 def _only(vm: VMRecord, asked: str) -> str:
-    """The one host that a start may use; empty: placement chooses. An adopted VM starts where its definition is."""
-    if vm.adopted and not vm.transient:
-        if asked and asked != vm.host:
-            raise Refused(
-                f"{vm.name} is defined on {vm.host} and was adopted: it cannot start on {asked}",
-                hint=f"vmctl migrate {vm.name} --cold --to {asked}",
-            )
-        return vm.host
-    return asked
+    """The one host that a start may use; empty: placement chooses.
+
+    An adopted VM starts where its definition is; a transient one where it was, if what it was made of is only there.
+    """
+    if not vm.adopted or not vm.host or (vm.transient and not vm.stuck_cold):
+        return asked
+    if asked and asked != vm.host:
+        why = vm.stuck_cold[0] if vm.transient else f"it was adopted, and is defined on {vm.host}"
+        raise Refused(
+            f"{vm.name} cannot start on {asked}: {why}",
+            hint=f"vmctl start {vm.name}" if vm.transient else f"vmctl migrate {vm.name} --cold --to {asked}",
+        )
+    return vm.host
 
 
 async def _finish_start(world: World, vm: VMRecord, job: Job, kind: str) -> dict[str, Any]:
@@ -268,6 +272,7 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
         await prove_off(world, vm, "stop", signed, job.task.who)
         return await _stays_off(world, vm, "it had ended by itself")
     vm = await learn(world, link, vm)  # what it is now, for its next start
+    refuse_losing_tpm(vm, "stopped")
     for one in vm.drift:
         job.say(f"{vm.name} is not as it is written down, and will not start like this again: {one['what']}")
     begun = {"stopping_since": time.time(), "wanted": vm.wanted} | job.journal
@@ -382,6 +387,7 @@ async def reboot(world: World, job: Job) -> dict[str, Any]:
         found = await home(world, vm)
         vm = await learn(world, found, vm)
         refuse_drift(vm, "rebooted")
+        refuse_losing_tpm(vm, "rebooted")
         xml = xml_for(vm, found, None)
         await refuse_lacking(world, found, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
         await job.note("stopping", host=vm.host, stopping_since=time.time())

@@ -77,6 +77,7 @@ class Definition:
     files: tuple[str, ...] = ()  # that a start reads, besides the disks: firmware, kernel, initrd
     nvram: str = ""
     tpm: bool = False  # an emulated one, whose state lies on its host
+    tpm_lasts: bool = False  # libvirt keeps that state also when a transient domain ends
     top_cpu: int = -1  # the highest CPU of the host that something of it is pinned to
     stuck: tuple[str, ...] = ()  # what keeps it where it is, in words
     stuck_live: tuple[str, ...] = ()  # what keeps it from migrating live, and from nothing else
@@ -122,6 +123,7 @@ def define(domain: ET.Element) -> Definition:
         ),
         (nvram.text or attribute(nvram, "source", "file")).strip() if nvram is not None else "",
         domain.find("devices/tpm/backend[@type='emulator']") is not None,
+        attribute(domain, "devices/tpm/backend", "persistent_state") == "yes",
         _top_cpu(domain),
         tuple(dict.fromkeys(_stuck(domain, parts))),
         ("its CPU is host-passthrough",) if attribute(domain, "cpu", "mode") == "host-passthrough" else (),
