@@ -2,6 +2,8 @@
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$top/.venv
+# Without Python's compiled files each of hundreds of processes would compile everything anew.
+unset PYTHONDONTWRITEBYTECODE
 
 # what the program and its tests need, without a lab
 base_packages="busybox-static fish ganeti-htools gcc libc6-dev libvirt-clients libvirt-daemon-system libvirt-dev openssh-client openssh-server pkg-config
