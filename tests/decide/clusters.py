@@ -14,6 +14,8 @@ from vmctl.model import VM, Cluster, Disk, Host, HostLoad, HostState, Move, Poli
 POLICY = Policy()
 # Plans as long as they need to be, and an imbalance is never too small to be looked at.
 EAGER = Policy(min_imbalance=0.0, max_moves=1000, min_gain=0.01, price_per_move=0.01)
+# A spread is the root of a difference: what is rounded there by 1e-16 shows as 1e-8.
+ROUNDING = 1e-7
 
 
 def host(name: str, cpu: float = 0.0, used: int = 512, **more: Any) -> Host:

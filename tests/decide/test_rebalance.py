@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.decide.clusters import (
     EAGER,
     POLICY,
+    ROUNDING,
     after,
     broken_pairs,
     cluster,
@@ -164,11 +165,11 @@ def test_every_prefix_is_feasible_and_the_whole_is_worth_its_price(found: Cluste
     net = 0.0
     for number, move in enumerate(plan.moves):
         before, then = after(found, plan.moves[:number]), after(found, plan.moves[: number + 1])
-        assert count * (total(before, EAGER) - total(then, EAGER)) == pytest.approx(move.gain, abs=1e-9)
-        assert move.score == pytest.approx(total(then, EAGER), abs=1e-9)
+        assert count * (total(before, EAGER) - total(then, EAGER)) == pytest.approx(move.gain, abs=ROUNDING)
+        assert move.score == pytest.approx(total(then, EAGER), abs=ROUNDING)
         assert move.cost == price(named(found, move.vm), EAGER)
         net += move.gain - move.cost
-    assert not plan.moves or net >= EAGER.min_gain - 1e-9
+    assert not plan.moves or net >= EAGER.min_gain - ROUNDING
     moved = [move.vm for move in plan.moves]
     assert all(moved.count(name) <= 2 for name in moved), "once, or twice when it made room in between"
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.decide.clusters import POLICY, cluster, clusters, host, named, vm
+from tests.decide.clusters import POLICY, ROUNDING, cluster, clusters, host, named, vm
 from vmctl.decide import score
 from vmctl.model import Cluster, Host, HostState, Policy, VMLoad
 
@@ -161,10 +162,24 @@ def test_there_and_back_again_scores_the_same(found: Cluster, data: st.DataObjec
 def same(one: Cluster, other: Cluster) -> bool:
     """Equal scores, term by term, but for rounding."""
     rows = zip(score.terms(one, POLICY), score.terms(other, POLICY), strict=True)
-    return all(a[0] == b[0] and a[1] == pytest.approx(b[1], abs=1e-9) for a, b in rows)
+    return all(a[0] == b[0] and a[1] == pytest.approx(b[1], abs=ROUNDING) for a, b in rows)
 
 
 def test_the_same_place_is_no_move() -> None:
     start = cluster(Host("kvm1", load=host("kvm1", 1.0).load), vm("web1", "kvm1", 1.0))
     assert score.moved(start, start.vms[0], "kvm1", POLICY) == start
     assert start.vms[0].load == VMLoad(1.0, 256)
+
+
+@pytest.mark.parametrize(("kind", "broken"), [("prefer_apart", 1), ("prefer_together", 2)])
+def test_a_vm_that_moves_is_in_both_its_places(kind: str, broken: int) -> None:
+    """As `problem` counts it: a plan's gain is what the score says."""
+    group: dict[str, Any] = {kind: "web"}
+    pair = vm("web1", "kvm1", 0.1, **group), vm("web2", "kvm2", 0.1, moving_to="kvm1", busy=True, **group)
+    assert score.broken_wishes(cluster(host("kvm1"), host("kvm2"), *pair)) == broken
+
+
+def test_a_vm_that_moves_within_a_rack_is_there_once() -> None:
+    hosts = host("kvm1", labels={"rack": "a"}), host("kvm2", labels={"rack": "a"})
+    moving = vm("web1", "kvm1", 0.1, moving_to="kvm2", busy=True, prefer_apart="web", apart_by="rack")
+    assert score.broken_wishes(cluster(*hosts, moving)) == 0

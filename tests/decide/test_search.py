@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.decide.clusters import EAGER, clusters, total
+from tests.decide.clusters import EAGER, ROUNDING, clusters, total
 from vmctl.decide import fit, score
 from vmctl.decide.problem import Board, Named, build
 from vmctl.decide.search import NOBODY, anneal, begin, descend, fits, gain, objective, put, wishes
@@ -53,13 +53,13 @@ def test_a_gain_is_the_fall_of_the_score_for_each_host(found: Cluster, data: st.
     expected = counted(found) * (total(found, POLICY) - total(score.moved(found, guest, there.name, POLICY), POLICY))
     wish = wishes(board, vm, target, NOBODY)
     if wish > -inf:
-        assert gain(board, vm, target, NOBODY) + wish == pytest.approx(expected, abs=1e-9)
+        assert gain(board, vm, target, NOBODY) + wish == pytest.approx(expected, abs=ROUNDING)
     before = objective(board)
     promised = gain(board, vm, target, NOBODY)
     put(board, vm, target)
-    assert before - objective(board) == pytest.approx(promised, abs=1e-9)
+    assert before - objective(board) == pytest.approx(promised, abs=ROUNDING)
     put(board, vm, int(board.vms[vm]["home"]))
-    assert objective(board) == pytest.approx(before, abs=1e-9), "and back again"
+    assert objective(board) == pytest.approx(before, abs=ROUNDING), "and back again"
 
 
 @given(clusters(), st.data())
@@ -81,7 +81,7 @@ def test_the_objective_is_the_score(found: Cluster) -> None:
     rows_of.pop("wishes")
     if any(score.is_counted(member, POLICY) for member in found.hosts):
         assert objective(begin(build(found, POLICY).board)) == pytest.approx(
-            counted(found) * sum(rows_of.values()), abs=1e-9
+            counted(found) * sum(rows_of.values()), abs=ROUNDING
         )
 
 

@@ -70,6 +70,14 @@ def test_a_burst_is_placed_as_one() -> None:
     assert {v.refusal.rule for v in refused[0].verdicts if v.refusal} == {"memory"}
 
 
+def test_a_new_vm_may_name_what_its_group_is_apart_by() -> None:
+    """The VM that runs does not say what apart means: the new one does, and counts for both."""
+    racks = host("kvm1", labels={"rack": "a"}), host("kvm2", labels={"rack": "a"})
+    new = vm("db2", apart="db", apart_by="rack")
+    placed, refused = place_all([new], cluster(*racks, vm("db1", "kvm1", 0.1, apart="db")), POLICY)
+    assert not placed and {v.refusal.rule for v in refused[0].verdicts if v.refusal} == {"apart"}
+
+
 @given(clusters(), st.lists(st.integers(100, 110), max_size=6, unique=True).flatmap(lambda n: st.tuples(*map(vms, n))))
 def test_whatever_is_placed_obeys_the_rules_beside_all_others(found: Cluster, new: tuple[VM, ...]) -> None:
     new = tuple(replace(one, spec=replace(one.spec, together="")) for one in new)

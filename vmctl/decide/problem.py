@@ -219,12 +219,15 @@ class _Groups:
         members = np.zeros((len(found), len(hosts) + 1), np.int64)
         for number, (kind, name) in enumerate(found):
             of_vms[rows[kind, name], column.index(kind)] = number
-            group = cluster.group(kind, name) or tuple(vms[row] for row in rows[kind, name])
+            # A VM that is still to be placed may be the one that names what the group must be apart by.
+            group = (*cluster.group(kind, name), *(vms[row] for row in rows[kind, name]))
             key = "" if kind == "prefer_together" else fit.group_key(group[0], group)
             seen: dict[str, int] = {}
             domain[number, :-1] = [seen.setdefault(fit.domain(host, key), len(seen)) for host in hosts]
             of_host = dict(zip((host.name for host in hosts), domain[number], strict=False))
             for vm in cluster.group(kind, name):
-                for home in {vm.host, vm.moving_to} & of_host.keys():
-                    members[number, of_host[home]] += 1
+                homes = [of_host[home] for home in {vm.host, vm.moving_to} & of_host.keys()]
+                # A wish counts a VM that moves within a domain once; a must keeps both its places.
+                for place in homes if kind == "apart" else set(homes):
+                    members[number, place] += 1
         return cls(of_vms, np.array([weights[kind] for kind, _ in found]), domain, members)

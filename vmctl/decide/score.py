@@ -134,10 +134,15 @@ def broken_wishes(cluster: Cluster) -> int:
         for name in cluster.groups(kind):
             group = [vm for vm in cluster.group(kind, name) if cluster.host(vm.host)]
             key = group_key(group[0], tuple(group)) if group and kind == "prefer_apart" else ""
-            homes = Counter(domain(host, key) for vm in group if (host := cluster.host(vm.host)))
+            homes = Counter(place for vm in group for place in _domains(vm, cluster, key))
             same = sum(map(pairs, homes.values()))
-            broken += same if kind == "prefer_apart" else pairs(len(group)) - same
+            broken += same if kind == "prefer_apart" else pairs(homes.total()) - same
     return broken
+
+
+def _domains(vm: VM, cluster: Cluster, key: str) -> set[str]:
+    """The failure domains that a VM is in: while it moves, those of both its hosts."""
+    return {domain(host, key) for name in (vm.host, vm.moving_to) if (host := cluster.host(name))}
 
 
 def terms(cluster: Cluster, policy: Policy) -> tuple[tuple[str, float], ...]:
