@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,10 @@ class Server:
 
 
 @pytest.fixture
-async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+async def server(tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     (tmp_path / "data").mkdir()
+    shutil.copy(empty_registry, tmp_path / "data" / "registry.db")
     app = make_app(Settings(), tmp_path / "data", tmp_path / "run")
     transport = httpx.ASGITransport(app)
     async with (
