@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +45,8 @@ class FakeHost:
         self.moved_away: set[str] = set()
         self.lost_since = 0.0
         self.lost: set[str] = set()  # files that are not there
+        self.links: set[str] = set()  # folders that are links
+        self.same: Mapping[str, str] = {}  # another name of a file -> the file
         self.out = True  # what is paused there is the source of a migration that broke
         self.started: list[str] = []  # XML of domains
         self.domains_at: float | None = 0.0
@@ -138,7 +140,7 @@ class FakeHost:
         if any("backing-chain" in word for word in fact.command):
             chains = [[{"filename": path} for path in (disk, *self.below.get(disk, ()))] for disk in fact.command[4:]]
             return fact.read("".join(map(json.dumps, chains)), self.name)
-        if any("test -e" in word for word in fact.command):
+        if any(known in word for word in fact.command for known in ("test -e", "test -L", "%d:%i")):
             return fact.read((await self.run(fact.command)).out, self.name)
         if any("qemu*|kvm*" in word for word in fact.command):
             return fact.read("\n".join(self.qemus), self.name)
@@ -154,6 +156,11 @@ class FakeHost:
                 f"{self.changed_at.get(path, 0)} {path}\n" for path in sorted(self.files) if path.startswith(prefix)
             ]
             return Ran(0, "".join(lines), "")
+        if any("test -L" in word for word in argv):
+            return Ran(0, "".join(f"{word}\n" for word in argv if word in self.links), "")
+        if any("%d:%i" in word for word in argv):
+            known = [(self.same.get(word, word), word) for word in argv if word in self.files or word in self.same]
+            return Ran(0, "".join(f"1:{number} {word}\n" for number, word in known), "")
         return Ran(0, "".join(f"{word}\n" for word in argv if word in self.lost), "")
 
     # -- domains

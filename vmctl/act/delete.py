@@ -8,6 +8,7 @@ from vmctl.act import disks
 from vmctl.act.disks import storage_of
 from vmctl.act.layers import beside
 from vmctl.act.mounted import host_with
+from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.whereabouts import prove_off
 from vmctl.errors import Refused
 from vmctl.records import VMRecord
@@ -28,11 +29,12 @@ async def delete(world: World, job: Job) -> dict[str, Any]:
     vm = await prove_off(world, vm, "delete", job.args.get("i_know_it_is_off", ""), job.task.who)
     left: list[str] = []
     if not vm.adopted:
-        await _refuse_if_shared(world, vm)
+        await refuse_if_needed(world, {disk.path for disk in vm.spec.disks}, vm.uuid)
         storage = await storage_of(world, vm)
         await job.note("deleting disks", deleting=vm.uuid)
         if storage is not None:
             link = await host_with(world, storage)
+            await refuse_links(link, storage, disks.names(storage, vm.spec))
             strangers = [one.path for one in await beside(link, vm.spec)]
             left = [*await disks.remove(link, storage, vm.spec), *strangers]
     await world.store.remove(VMRecord, vm.uuid)
@@ -48,12 +50,3 @@ async def _claimed_or_gone(world: World, job: Job) -> VMRecord | None:
     if vm is None and job.journal.get("deleting"):
         return None
     return await world.store.claim(vm or await world.store.vm(job.args["vm"]), job.id)
-
-
-async def _refuse_if_shared(world: World, vm: VMRecord) -> None:
-    """A disk that another VM has, too, or that a disk of another one is built on, is not deleted with this one."""
-    own = {disk.path for disk in vm.spec.disks}
-    for other in await world.store.all(VMRecord):
-        both = own & ({disk.path for disk in other.spec.disks} | set(other.files))
-        if both and other.uuid != vm.uuid:
-            raise Refused(f"{other.name} needs {both.pop()}, too: it is not deleted", hint=f"vmctl show {other.name}")

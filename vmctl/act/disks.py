@@ -158,24 +158,26 @@ async def delete_file(link: HostLink, storage: Storage, name: str) -> None:
             raise LibvirtError(err.message, hint=f"on {link.name}: rm -r {path.rpartition('/')[0]}") from err
 
 
+def names(storage: Storage, spec: Spec) -> list[str]:
+    """The VM's own disks on a storage, as they are called below its directory."""
+    found = [name_in(storage, disk.path) for disk in spec.disks if disk.storage == storage.name]
+    return [file for file in found if file and ("/" not in file or spec.uuid in file.split("/")[0])]
+
+
 async def remove(link: HostLink, storage: Storage, spec: Spec) -> list[str]:
     """Delete the VM's disks, its specification and its key; what of it lies elsewhere or is not its own is left.
 
     Returns the paths that were left.
     """
     await ensure(link, storage)
-    left = []
-    for disk in spec.disks:
-        file = name_in(storage, disk.path)
-        if disk.storage == storage.name and file and ("/" not in file or spec.uuid in file.split("/")[0]):
-            await delete_file(link, storage, file)
-        else:
-            left.append(disk.path)
+    own = names(storage, spec)
+    for file in own:
+        await delete_file(link, storage, file)
+    left = [disk.path for disk in spec.disks if name_in(storage, disk.path) not in own]
     name = beside(spec)
     if name and (spec.uuid in name or await _is_its_own(link, storage, name, spec.uuid)):
         await delete_file(link, storage, name)
-    own = [disk.path for disk in spec.disks if disk.path not in left]
-    await remove_locks(link, storage, spec.uuid, own)
+    await remove_locks(link, storage, spec.uuid, [disk.path for disk in spec.disks if disk.path not in left])
     return left
 
 

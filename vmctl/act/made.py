@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from vmctl.act.needed import refuse_links
 from vmctl.errors import LibvirtError
 from vmctl.hosts.link import HostLink
 from vmctl.records import Storage
@@ -39,7 +40,8 @@ class Made:
             raise
 
     async def undo(self, link: HostLink) -> None:
-        """Take away what was made. Raises HostError; gone already is done."""
+        """Take away what was made. Raises HostError, Refused; gone already is done."""
+        await refuse_links(link, self._storage, self.names)
         for volume in self.names:
             await link.virt.delete_volume(self._storage.path, volume)
             self._job.journal["made"] = [name for name in self.names if name != volume]

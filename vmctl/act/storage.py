@@ -16,6 +16,7 @@ from vmctl import imagefile
 from vmctl.act import disks
 from vmctl.act.made import Made
 from vmctl.act.mounted import host_with
+from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.proof import Proof, State, is_full, prove
 from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refused, Usage, VmctlError
 from vmctl.hosts import doctor, domainxml, mounts
@@ -307,8 +308,11 @@ async def image_remove(world: World, job: Job) -> dict[str, Any]:
     try:
         storage = await world.store.get(Storage, image.storage)
         link = await host_with(world, storage)
+        paths = [path for path in (image.kernel, image.initrd, image.path) if path]
+        await refuse_if_needed(world, set(paths))
+        await refuse_links(link, storage, [disks.name_in(storage, path) for path in paths])
         await disks.ensure(link, storage)
-        for path in filter(None, (image.kernel, image.initrd, image.path)):
+        for path in paths:
             await disks.delete_file(link, storage, disks.name_in(storage, path))
     except (HostError, Refused):
         await world.store.insert(image)

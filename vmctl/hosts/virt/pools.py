@@ -176,22 +176,23 @@ class Pools(Connection):
         path, leaf = split(pool_path, name)
         return self._in_pool(path, lambda found: call(found.storageVolLookupByName(leaf)))
 
+    def _in_own_folder(self, path: str, pool_path: str, make: Callable[[Any], str]) -> str:
+        """Make a volume in a folder that is made for it; where that fails, no empty folder is left behind."""
+        own = path != pool_path
+        try:
+            return self._in_pool(path, make, build=own)
+        except (libvirt.libvirtError, HostError):
+            if own:
+                self._remove_folder(path)
+            raise
+
     # -- volumes
 
     async def create_volume(self, pool_path: str, xml: str) -> str:
         """Make a volume, and its folder where its name has one; returns its path. LibvirtError where it exists."""
         path, own = _placed(pool_path, xml)
-        own_folder = path != pool_path
-
-        def call() -> str:
-            try:
-                return self._in_pool(path, lambda found: str(found.createXML(own, 0).path()), build=own_folder)
-            except (libvirt.libvirtError, HostError):
-                if own_folder:
-                    self._remove_folder(path)
-                raise
-
-        return await self._run(call, timeout_s=120.0)
+        make: Callable[[Any], str] = lambda found: str(found.createXML(own, 0).path())  # noqa: E731
+        return await self._run(lambda: self._in_own_folder(path, pool_path, make), timeout_s=120.0)
 
     async def copy_volume(self, pool_path: str, xml: str, source: str) -> str:
         """Make a full copy of the volume at a path; returns the copy's path. Long: the host copies."""
@@ -202,7 +203,7 @@ class Pools(Connection):
             with self._over(str(origin.parent)) as beside:
                 volume = self._named(str(origin.parent), beside, origin.name)
                 fill: Callable[[Any], str] = lambda found: str(found.createXMLFrom(own, volume, 0).path())  # noqa: E731
-                return self._in_pool(path, fill, build=path != pool_path)
+                return self._in_own_folder(path, pool_path, fill)
 
         return await self._run(copy, timeout_s=3600.0)
 
