@@ -140,7 +140,7 @@ class FakeHost:
         if any("backing-chain" in word for word in fact.command):
             chains = [[{"filename": path} for path in (disk, *self.below.get(disk, ()))] for disk in fact.command[4:]]
             return fact.read("".join(map(json.dumps, chains)), self.name)
-        if any(known in word for word in fact.command for known in ("test -e", "test -L", "%d:%i")):
+        if any(known in word for word in fact.command for known in ("test -e", "test -L", "%d:%i", "-newermt")):
             return fact.read((await self.run(fact.command)).out, self.name)
         if any("qemu*|kvm*" in word for word in fact.command):
             return fact.read("\n".join(self.qemus), self.name)
@@ -156,6 +156,10 @@ class FakeHost:
                 f"{self.changed_at.get(path, 0)} {path}\n" for path in sorted(self.files) if path.startswith(prefix)
             ]
             return Ran(0, "".join(lines), "")
+        if any("-newermt" in word for word in argv):
+            since = float(argv[6].removeprefix("@"))
+            newer = [path for path, at in self.changed_at.items() if path.startswith(f"{argv[4]}/") and at > since]
+            return Ran(0, "".join(f"{path}\n" for path in newer), "")
         if any("test -L" in word for word in argv):
             return Ran(0, "".join(f"{word}\n" for word in argv if word in self.links), "")
         if any("%d:%i" in word for word in argv):

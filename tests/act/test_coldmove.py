@@ -10,7 +10,7 @@ import pytest
 from tests.act.crash import Life, deaths, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
 from vmctl.act import migrate, power
-from vmctl.errors import LibvirtError
+from vmctl.errors import LibvirtError, Refused
 from vmctl.hosts import domainxml
 from vmctl.hosts.virt import Shown
 from vmctl.model import Disk, Placement, PowerState, Spec
@@ -160,11 +160,17 @@ async def test_a_vm_of_ours_on_a_new_layer_is_not_stopped(
 
 
 async def test_a_changed_vm_that_stopped_is_not_started_as_it_was(world: World, kvm1: FakeHost) -> None:
-    drift = [{"what": "disk vda is /s/x, /s/y is written down", "mend": "virsh blockcommit"}]
+    drift = [
+        {"what": "it has 4 vCPUs, 2 are written down", "mend": "virsh setvcpus", "mend_off": ""},
+        {"what": "disk vda is /s/x, /s/y is written down", "mend": "virsh blockcommit", "mend_off": "qemu-img commit"},
+    ]
     await world.store.change(VMRecord, UUID, host="", power=STOPPED, may_run_on={}, drift=drift)
-    said = await to_its_end(world, power.start, await new_job(world, "start", "web1", vm=UUID))
-    assert said == "web1 was not started: disk vda is /s/x, /s/y is written down"
+    with pytest.raises(Refused, match="web1 was not started: it has 4 vCPUs") as refused:
+        await power.start(world, await new_job(world, "start", "web1", vm=UUID))
     assert kvm1.started == []
+    # There is no domain any more of which virsh could commit a layer.
+    assert refused.value.hint == ("on a host with its storage: qemu-img commit; then vmctl start web1 --as-registered")
+    assert "no data is lost" in refused.value.lines[0] and "blockcommit" not in str(refused.value.lines)
 
 
 async def test_an_adopted_vms_own_word_is_followed(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:

@@ -319,6 +319,24 @@ async def test_a_newer_layer_beside_the_disk_is_not_ignored(
         assert await run(world, "start", power.start, as_registered=True) == "done"
 
 
+@pytest.mark.parametrize(("ended", "below", "starts"), [
+    (["kvm1", 1500.0], "/s/web1.qcow2", False),  # its host died after somebody made a snapshot elsewhere
+    (["kvm1", 1500.0], "/s/other.qcow2", True),
+    ([], "/s/web1.qcow2", True),  # it was stopped by us, and read whole just before
+])  # fmt: skip
+async def test_after_an_end_that_was_none_of_ours_a_layer_counts_wherever_it_is(
+    world: World, off: FakeHost, kvm2: FakeHost, ended: list[Any], below: str, starts: bool
+) -> None:
+    layer = "/s/backups/of-web1"
+    kvm2.changed_at, kvm2.below[layer] = {layer: 2000.0, "/s/iso": 2000.0}, [below]
+    await world.store.change(VMRecord, UUID, ended=ended)
+    said = await run(world, "start", power.start)
+    assert (said == "done") == starts, said
+    if not starts:
+        assert f"{layer} is built on its disk /s/web1.qcow2" in said and kvm2.started == []
+        assert await run(world, "start", power.start, as_registered=True) == "done"
+
+
 async def test_in_a_folder_of_its_own_every_file_counts(world: World, off: FakeHost, kvm2: FakeHost) -> None:
     spec = Spec(UUID, "web1", 1, 512, (Disk("main", f"/s/vm-web1-{UUID}/disk.qcow2"),))
     await world.store.change(VMRecord, UUID, spec=spec)

@@ -109,3 +109,14 @@ def test_a_difference_names_both_values_and_what_settles_it(
 ) -> None:
     [found] = differences(SHOULD, replace(SHOULD, **change))  # type: ignore[arg-type]
     assert found.what == what and mend in found.mend and found.loses is loses
+
+
+@pytest.mark.parametrize(("shown", "mend"), [
+    (LAYER, "qemu-img commit -b /s/web1.qcow2 /s/web1.nightly"),
+    (replace(LAYER, below=()),
+     "cp /s/web1.qcow2 /s/web1.qcow2.old && qemu-img convert -O qcow2 /s/web1.nightly /s/web1.qcow2"),
+    (replace(LAYER, device="cdrom"), ""),
+])  # fmt: skip
+def test_once_it_is_off_a_disks_content_is_saved_from_its_file(shown: Disk, mend: str) -> None:
+    [one] = differences(SHOULD, replace(SHOULD, disks=(shown,)))
+    assert one.mend_off == mend

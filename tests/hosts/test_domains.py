@@ -27,6 +27,9 @@ class Domain:
     def name(self) -> str:
         return f"name of {self.uuid}"
 
+    def XMLDesc(self, flags: int) -> str:
+        return f"<domain><uuid>{self.uuid}</uuid></domain>"
+
 
 @dataclass
 class Libvirt:

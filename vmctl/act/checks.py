@@ -51,7 +51,7 @@ async def check_migration(world: World, vm: VMRecord) -> dict[str, Any]:
         "movable": any(not row["blockers"] for row in rows),
         "cold_movable": any(not row["cold_blockers"] for row in rows),
         "cold": list(vm.stuck_cold),
-        "differs": vm.drift,
+        "differs": definitions.differs(vm),
     }
 
 

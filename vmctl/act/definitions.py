@@ -101,7 +101,7 @@ def _drift(vm: VMRecord, link: HostLink, shown: Shown) -> list[dict[str, str]]:
 
 def as_json(one: Difference) -> dict[str, str]:
     """A difference as the registry keeps it."""
-    return {"what": one.what, "mend": one.mend}
+    return {"what": one.what, "mend": one.mend, "mend_off": one.mend_off}
 
 
 async def _adopted(world: World, link: HostLink, vm: VMRecord, shown: Shown, storages: list[Storage]) -> dict[str, Any]:
@@ -227,10 +227,24 @@ def refuse_losing_tpm(vm: VMRecord, verb: str) -> None:
 
 def refuse_drift(vm: VMRecord, verb: str) -> None:
     """Refuse to start a VM anew as what it no longer is: what it was changed to would be lost."""
-    if vm.drift:
-        where = f"on {vm.host}: " if vm.host else ""
-        raise Refused(
-            f"{vm.name} was not {verb}: {vm.drift[0]['what']}",
-            lines=tuple(f"{one['what']}  -> {where}{one['mend']}" for one in vm.drift),
-            hint=f"{where}{vm.drift[0]['mend']}" if where else f"vmctl start {vm.name} --as-registered",
-        )
+    if not vm.drift:
+        return
+    where, again = f"on {vm.host or 'a host with its storage'}: ", f"vmctl start {vm.name} --as-registered"
+    mends = [f"{where}{one['mend']}" if one["mend"] else "" for one in differs(vm)]
+    first = next(filter(None, mends), "")
+    raise Refused(
+        f"{vm.name} was not {verb}: {vm.drift[0]['what']}",
+        lines=tuple(
+            f"{one['what']}  -> {mend or 'no data is lost by a start as registered'}"
+            for one, mend in zip(vm.drift, mends, strict=True)
+        ),
+        hint=first if vm.host else f"{first}; then {again}" if first else again,
+    )
+
+
+def differs(vm: VMRecord) -> list[dict[str, str]]:
+    """In what a VM differs, and what settles it: a command of libvirt's while it runs, once it is off one on its files.
+
+    An empty command: a start as registered loses no data.
+    """
+    return [{"what": one["what"], "mend": one["mend"] if vm.host else one.get("mend_off", "")} for one in vm.drift]

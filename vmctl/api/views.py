@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from vmctl.act.definitions import differs
 from vmctl.decide import score
 from vmctl.model import VM, Cluster, Host, PowerState
 from vmctl.records import DecisionRecord, HostRecord, VMRecord
@@ -96,7 +97,7 @@ def vm(world: World, record: VMRecord, seen: VM) -> dict[str, Any]:
         "bridge": spec.bridge,
         "wanted": record.wanted,
         "autostart": record.autostart,
-        "differs": record.drift,
+        "differs": differs(record),
         "stays": record.stuck,
         "why": record.why,
         "cpus": spec.cpus,

@@ -71,7 +71,7 @@ def show(name: str, form: str) -> None:
     rows.append(("created", f"{output.ago(time.time() - vm['created_at'])} ago"))
     rows += [("started again", "after its host's reboot")] if vm["autostart"] and not vm["adopted"] else []
     rows += [("may run on", vm["may_run_on"])] if vm["may_run_on"] not in ([], [vm["host"]]) else []
-    rows += [("differs", f"{one['what']}  -> {one['mend']}") for one in vm["differs"]]
+    rows += [("differs", f"{one['what']}  -> {one['mend']}" if one["mend"] else one["what"]) for one in vm["differs"]]
     rows += [("stays", why) for why in vm["stays"]]
     if vm["moved_at"]:
         rows.append(("moved", f"{output.ago(time.time() - vm['moved_at'])} ago"))

@@ -211,8 +211,9 @@ class Difference:
     """In one thing a domain is not what it should be: both values in words, and the command that settles it."""
 
     what: str
-    mend: str
+    mend: str  # while it runs, on its host
     loses: bool = True  # what runs has something that a start as written down would not have
+    mend_off: str = ""  # once it is off, on any host with its storage; empty: a start as written down loses no data
 
 
 def differences(should: Definition, shown: Definition) -> list[Difference]:
@@ -248,7 +249,7 @@ def _disk_differences(name: str, should: dict[str, Disk], shown: dict[str, Disk]
             commit = f"virsh blockcommit {name} {target} --base {b.path} --active --pivot --wait"
             swap = f"virsh change-media {name} {target} --eject" if a.device != "disk" else f"virsh domblklist {name}"
             what = f"disk {target} is {a.path or 'empty'}, {b.path or 'nothing'} is written down"
-            found.append(Difference(what, commit if b.path in a.below else swap))
+            found.append(Difference(what, commit if b.path in a.below else swap, mend_off=_mend_off(a, b)))
         elif b is None and a is not None:
             found.append(
                 Difference(f"disk {target} ({a.path}) is not written down", f"virsh detach-disk {name} {target}")
@@ -257,6 +258,15 @@ def _disk_differences(name: str, should: dict[str, Disk], shown: dict[str, Disk]
             mend = f"virsh attach-disk {name} {b.path} {target} --subdriver qcow2"
             found.append(Difference(f"disk {target} ({b.path}) is written down, and not there", mend, False))
     return found
+
+
+def _mend_off(shown: Disk, should: Disk) -> str:
+    """How what is in a disk that took another's place gets into that one, once nobody uses either."""
+    if shown.device != "disk" or shown.kind != "file" or not shown.path or not should.path:
+        return ""
+    if should.path in shown.below:
+        return f"qemu-img commit -b {should.path} {shown.path}"
+    return f"cp {should.path} {should.path}.old && qemu-img convert -O qcow2 {shown.path} {should.path}"
 
 
 def _net_differences(name: str, should: dict[str, Net], shown: dict[str, Net]) -> list[Difference]:

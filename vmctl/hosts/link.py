@@ -264,7 +264,10 @@ class HostLink:
 
     async def refresh_domains(self) -> dict[str, DomainSeen]:
         """Read the host's domains now."""
-        self.domains = {domain.uuid: domain for domain in await self.virt.domains()}
+        before, self.domains = self.domains, {domain.uuid: domain for domain in await self.virt.domains()}
+        for uuid, domain in self.domains.items():
+            if uuid in before and domain.shape != before[uuid].shape:
+                self.changed.add(uuid)
         self.domains_at = time.monotonic()
         self.on_domains(self)
         return self.domains

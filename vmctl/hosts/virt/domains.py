@@ -45,6 +45,7 @@ class DomainSeen:
     persistent: bool = False
     has_job: bool = False
     taps: tuple[str, ...] = ()  # its network devices, as the host calls them
+    shape: int = 0  # changes with whatever its live XML says of it; 0: not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,11 @@ class Domains(Connection):
         return await self._run(call)
 
     async def domains(self) -> tuple[DomainSeen, ...]:
-        """Every domain that the host knows, by two calls however many they are; whether one has a job is not asked.
+        """Every domain that the host knows; whether one has a job is not asked.
 
-        A third call follows for those that have begun to run since the last time.
+        Two calls tell how all are. A third one follows for those that have begun to run since the last time, and one
+        for each that runs: an external snapshot sends no event, only its XML tells of it. None of these waits for a
+        QEMU, which may hang.
         """
 
         def call() -> tuple[DomainSeen, ...]:
@@ -137,7 +140,10 @@ class Domains(Connection):
             found = conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
             seen = [(domain, _listed(domain, stats, domain.UUIDString() in persistent)) for domain, stats in found]
             self._learn_taps(conn, [domain for domain, its in seen if its.power is PowerState.RUNNING])
-            return tuple(replace(its, taps=self._taps.get((its.uuid, domain.ID()), ())) for domain, its in seen)
+            return tuple(
+                replace(its, taps=self._taps.get((its.uuid, domain.ID()), ()), shape=_shape(domain, its))
+                for domain, its in seen
+            )
 
         return await self._run(call)
 
@@ -285,6 +291,15 @@ def _seen_or_gone(domain: Any) -> DomainSeen | None:
 def _listed(domain: Any, stats: dict[str, Any], persistent: bool) -> DomainSeen:
     power, why = _power(stats.get("state.state", -1), stats.get("state.reason", -1))
     return DomainSeen(domain.UUIDString(), domain.name(), power, why, persistent)
+
+
+def _shape(domain: Any, seen: DomainSeen) -> int:
+    if seen.power not in (PowerState.RUNNING, PowerState.PAUSED):
+        return 0
+    try:
+        return hash(domain.XMLDesc(0))
+    except libvirt.libvirtError:  # it ended just now
+        return 0
 
 
 def _taps(stats: dict[str, Any]) -> tuple[str, ...]:
