@@ -17,7 +17,7 @@ from vmctl.errors import Cancelled as Cancelled
 from vmctl.errors import Refused, Uncertain, VmctlError
 from vmctl.errors import error_to_json as error_to_json
 from vmctl.records import Task, TaskState
-from vmctl.store.store import Store, patiently
+from vmctl.store.store import Store
 from vmctl.walls import wall
 
 log = logging.getLogger("vmctl.tasks")
@@ -59,7 +59,7 @@ class Job:
         """Bring its row up to date: log, step, and whatever else."""
         self.unwritten = False
         values = {"step": self.step, "log": list(self.log)} | more
-        await patiently(lambda: self._store.change(Task, self.id, **values))
+        await self._store.patiently(lambda: self._store.change(Task, self.id, **values))
 
     def touch(self) -> None:
         """Tell everybody who follows it that something is new."""

@@ -43,8 +43,10 @@ class FakeHost:
         self.below: dict[str, list[str]] = {}  # disk -> the files below it
         self.qemus: list[str] = []  # processes of QEMUs that libvirt does not show
         self.moved_away: set[str] = set()
+        self.put_out: set[str] = set()  # somebody destroyed them
         self.lost_since = 0.0
         self.lost: set[str] = set()  # files that are not there
+        self.odd: set[str] = set()  # pipes and the like
         self.links: set[str] = set()  # folders that are links
         self.same: Mapping[str, str] = {}  # another name of a file -> the file
         self.out = True  # what is paused there is the source of a migration that broke
@@ -160,6 +162,8 @@ class FakeHost:
             since = float(argv[6].removeprefix("@"))
             newer = [path for path, at in self.changed_at.items() if path.startswith(f"{argv[4]}/") and at > since]
             return Ran(0, "".join(f"{path}\n" for path in newer), "")
+        if any("test -b" in word for word in argv):
+            return Ran(0, "".join(f"{word}\n" for word in argv if word in self.odd), "")
         if any("test -L" in word for word in argv):
             return Ran(0, "".join(f"{word}\n" for word in argv if word in self.links), "")
         if any("%d:%i" in word for word in argv):

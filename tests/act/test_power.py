@@ -9,11 +9,12 @@ import pytest
 
 from tests.act.crash import Life, deaths, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
-from vmctl.act import delete, poke, power
+from vmctl.act import delete, halt, poke, power
 from vmctl.act.hosts import Hosts
 from vmctl.act.reconcile import reconcile
 from vmctl.errors import LibvirtError, NoAnswer, NotSent, Refused, RegistryUnusable, Unreachable
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.virt import DomainSeen
 from vmctl.model import Disk, Placement, PowerState, Spec
 from vmctl.records import HostRecord, Image, Storage, TaskState, VMRecord
 from vmctl.store import store as store_room
@@ -208,6 +209,54 @@ async def test_what_cannot_be_seen_is_not_known(world: World, kvm1: FakeHost) ->
     assert await run(world, "pause", poke.poke) == "whether web1 was paused on kvm1 is not known: no word"
 
 
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_forced_stop_without_an_answer_is_looked_after(
+    world: World, disk: FakeHost, done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libvirtd freezes in the middle: it may still pull the plug, so nobody says that it did not."""
+    monkeypatch.setattr(halt, "PLUG_FOR_S", 0.5)
+    await world.store.change(VMRecord, UUID, wanted="running")
+
+    async def destroy(_uuid: str) -> None:
+        disk.silent()
+        if done:
+            disk.online = True
+            disk.shows(None)
+        raise NoAnswer("no word")
+
+    async def domain(_uuid: str) -> DomainSeen | None:
+        if not disk.online:
+            raise Unreachable("no word")
+        return disk.domains.get(UUID)
+
+    monkeypatch.setattr(disk, "domain", domain)
+    monkeypatch.setattr(disk, "destroy", destroy)
+    disk.online = True
+    said = await run(world, "stop", power.stop, force=True)
+    vm = await web1(world)
+    assert vm.wanted == "stopped"
+    if done:
+        assert (said, vm.power) == ("done", STOPPED)
+    else:
+        assert said == "whether web1 was stopped is not known: kvm1 does not answer"
+        assert vm.power is RUNNING and vm.why == "asked to shut down by me: no answer yet"
+
+
+async def test_a_plug_that_libvirt_cannot_pull_is_no_stop(world: World, disk: FakeHost) -> None:
+    disk.failing["destroy"] = LibvirtError("Failed to terminate process 4711 with SIGKILL: Device or resource busy")
+    assert "web1 was not stopped: Failed to terminate" in await run(world, "stop", power.stop, force=True)
+    assert (await web1(world)).power is RUNNING
+
+
+async def test_a_pipe_in_a_disks_place_is_seen_before_qemu_waits_for_it(
+    world: World, off: FakeHost, kvm2: FakeHost
+) -> None:
+    """libvirtd waits for that QEMU, and answers nobody."""
+    kvm2.odd = {"/s/web1.qcow2"}
+    assert "/s/web1.qcow2 on kvm2 is neither a file nor a disk" in await run(world, "start", power.start)
+    assert kvm2.started == [] and (await web1(world)).power is STOPPED
+
+
 @pytest.mark.parametrize(("kind", "state", "said"), [
     ("pause", PAUSED, "done"),
     ("resume", RUNNING, "done"),
@@ -371,7 +420,7 @@ async def test_a_stop_that_was_refused_changes_nothing_that_is_wanted(
         return None
 
     monkeypatch.setattr(disk, "shutdown", deaf)
-    monkeypatch.setattr(power, "MOST_BRIEF_S", 0.3)
+    monkeypatch.setattr(halt, "MOST_BRIEF_S", 0.3)
     assert await run(world, "stop", power.stop, timeout_s=0.2) != "done"
     assert (await web1(world)).wanted == "running"
 

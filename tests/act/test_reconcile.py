@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from tests.act.crash import new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost, domain
+from vmctl.act import power
 from vmctl.act.reconcile import reconcile
 from vmctl.errors import LibvirtError
 from vmctl.hosts import domainxml
@@ -135,6 +137,27 @@ async def test_two_copies_raise_one_alarm_and_neither_is_touched(world: World, k
     why = "two copies: on kvm1 and on kvm2"
     assert (await world.store.vm("web1")).why == why
     assert await told(world) == [f"web1 shows {why}; nothing is done to either, look at both hosts"]
+    assert (await world.store.vm("web1")).may_run_on.keys() == {"kvm1", "kvm2"}
+    kvm2.shows(None)  # a human has ended that one
+    await look(world, kvm2)
+    vm = await world.store.vm("web1")
+    assert (vm.power, vm.why, list(vm.may_run_on)) == (RUNNING, "", ["kvm1"])
+
+
+async def test_a_stop_ends_one_of_two_copies_and_says_so(
+    world: World, kvm1: FakeHost, kvm2: FakeHost, hurry: None
+) -> None:
+    """The other one's host is cut off then: nobody may take the VM for stopped, or start a third."""
+    kvm1.shows(RUNNING)
+    kvm2.shows(RUNNING)
+    await look(world, kvm2)
+    kvm2.silent()
+    uuid = (await world.store.vm("web1")).uuid
+    said = await to_its_end(world, power.stop, await new_job(world, "stop", "web1", vm=uuid, force=True))
+    assert said == "web1 was stopped on kvm1, and may still run on kvm2"
+    assert (await world.store.vm("web1")).power is PowerState.UNKNOWN
+    said = await to_its_end(world, power.start, await new_job(world, "start", "web1", vm=uuid))
+    assert said.startswith("web1 may still run on kvm2, which does not answer") and kvm1.started == []
 
 
 async def test_two_paused_copies_are_not_touched(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
@@ -333,3 +356,13 @@ async def test_a_source_that_a_broken_migration_left_paused_goes_on(
     if goes_on and out:
         vm = await world.store.vm("web1")
         assert (vm.power, vm.may_run_on) == (RUNNING, {"kvm1": "machine-kvm1"})
+
+
+async def test_a_copy_of_our_xml_with_another_vms_disk_is_somebody_elses(world: World, kvm1: FakeHost) -> None:
+    """Otherwise each of the two would keep the other from being deleted, for ever."""
+    disk = Disk("main", "/s/web1.qcow2")
+    await world.store.change(VMRecord, UUID, spec=Spec(UUID, "web1", 1, 512, (disk,)), power=STOPPED, host="")
+    kvm1.domains = {OTHER: replace(domain(RUNNING), uuid=OTHER, name="copy")}
+    kvm1.xmls[OTHER] = domainxml.build(Spec(OTHER, "copy", 1, 512, (disk,)), domainxml.Site("kvm"))
+    await look(world, kvm1)
+    assert (await world.store.vm("copy")).adopted

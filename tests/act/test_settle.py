@@ -79,6 +79,30 @@ async def test_a_lost_reply_left_the_source_paused(world: World, kvm1: FakeHost,
     assert await at(world) == ("kvm2", RUNNING)
 
 
+@pytest.mark.parametrize("why", ["by request", "I/O error"])
+async def test_what_somebody_paused_on_its_target_has_arrived(
+    world: World, kvm1: FakeHost, kvm2: FakeHost, why: str
+) -> None:
+    kvm2.shows(PAUSED, why=why)
+    assert (await conclude(world))["host"] == "kvm2"
+    vm = await world.store.vm("web1")
+    assert (vm.host, vm.power, vm.why) == ("kvm2", PAUSED, why)
+    assert kvm1.done == kvm2.done == []
+
+
+@pytest.mark.parametrize(("put_out", "wanted"), [(True, "stopped"), (False, "running")])
+async def test_what_somebody_destroyed_while_it_migrated_is_not_started_again(
+    world: World, kvm1: FakeHost, kvm2: FakeHost, put_out: bool, wanted: str
+) -> None:
+    """A QEMU that broke in our migration is; as libvirt told which of the two it was."""
+    vm = await world.store.vm("web1")
+    await world.store.change(VMRecord, vm.uuid, wanted="running")
+    kvm1.put_out = {vm.uuid} if put_out else set()
+    with pytest.raises(MigrationFailed, match="web1 runs nowhere"):
+        await conclude(world)
+    assert (await world.store.vm("web1")).wanted == wanted
+
+
 async def test_the_source_never_stopped(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
     kvm1.shows(RUNNING)
     with pytest.raises(MigrationFailed, match="was not migrated and runs on kvm1: libvirt said no"):

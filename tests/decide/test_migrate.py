@@ -11,7 +11,9 @@ from vmctl.decide.migrate import Abort, PostCopy, RaiseDowntime, Seen, Wait, nex
 from vmctl.model import Policy
 
 POLICY = Policy(downtime_ms=(100, 300, 1000), stall_s=10.0, no_progress_s=60.0)
-GOING = Seen(elapsed_s=5.0, remaining_mib=400.0, since_low_s=0.5, since_bytes_s=0.1, rung=0, since_rung_s=5.0)
+GOING = Seen(
+    elapsed_s=5.0, remaining_mib=400.0, since_low_s=0.5, since_bytes_s=0.1, begun=True, rung=0, since_rung_s=5.0
+)
 STALLED = replace(GOING, since_low_s=12.0, since_rung_s=12.0)
 TOP = replace(STALLED, rung=2)
 
@@ -41,8 +43,16 @@ def test_when_nothing_is_copied_for_long_it_is_given_up_at_once() -> None:
     assert next_step(replace(GOING, since_bytes_s=59.9), POLICY) == Wait()
 
 
+def test_before_anything_is_copied_no_longer_pause_is_allowed() -> None:
+    """The target hangs while it prepares: a longer pause, or post-copy, cures nothing."""
+    waits = replace(TOP, begun=False, remaining_mib=0.0)
+    assert next_step(waits, replace(POLICY, allow_post_copy=True)) == Wait("the target prepares")
+    gone = next_step(replace(waits, since_bytes_s=60.0), POLICY)
+    assert gone == Abort("the target was not ready to take it for 60 s")
+
+
 SECONDS = st.floats(0, 1e6)
-ANYTHING = st.builds(Seen, SECONDS, SECONDS, SECONDS, SECONDS, st.integers(0, 2), SECONDS, st.booleans())
+ANYTHING = st.builds(Seen, SECONDS, SECONDS, SECONDS, SECONDS, st.booleans(), st.integers(0, 2), SECONDS, st.booleans())
 
 
 @given(ANYTHING, st.booleans())

@@ -111,6 +111,13 @@ def test_a_difference_names_both_values_and_what_settles_it(
     assert found.what == what and mend in found.mend and found.loses is loses
 
 
+def test_a_block_job_keeps_it_from_migrating_live() -> None:
+    mirror = "<mirror type='file' job='copy' ready='yes'><source file='/b'/></mirror>"
+    found = define(f"<disk type='file'><source file='/a'/>{mirror}<target dev='vda'/></disk>")
+    assert found.stuck_live == ("a block job (copy) runs on its disk vda: virsh blockjob web1 vda",)
+    assert found.stuck == ()
+
+
 @pytest.mark.parametrize(("shown", "mend"), [
     (LAYER, "qemu-img commit -b /s/web1.qcow2 /s/web1.nightly"),
     (replace(LAYER, below=()),

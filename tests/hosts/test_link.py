@@ -11,9 +11,10 @@ import pytest
 
 from tests.hosts.sshd import PrivateSshd
 from vmctl.config import Settings
-from vmctl.errors import LibvirtError, NotAllowed
+from vmctl.errors import LibvirtError, NoAnswer, NotAllowed
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import About
+from vmctl.hosts.virt import About, DomainSeen
+from vmctl.model import HostState, PowerState
 from vmctl.records import HostRecord
 
 
@@ -53,6 +54,42 @@ async def test_what_could_not_be_answered_is_asked_again(link: HostLink, monkeyp
         await link.learn_cpus(["<cpu/>"])
     await link.learn_cpus(["<cpu/>"])
     assert link.cpus == {"<cpu/>": True} and answers == []
+
+
+async def test_a_host_is_online_once_it_has_listed_its_domains(link: HostLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its libvirt answers, and hangs as soon as it is asked for its domains: nothing is to be placed there."""
+    seen: list[HostState] = []
+    connected = asyncio.Event()
+
+    async def connect() -> None:
+        connected.set()
+
+    async def domains() -> tuple[DomainSeen, ...]:
+        seen.append(link.state)
+        raise NoAnswer("libvirt on kvm1 did not answer within 30 s")
+
+    monkeypatch.setattr(link, "connect", connect)
+    monkeypatch.setattr(link.virt, "domains", domains)
+    link.on_domains = lambda one: seen.append(one.state)
+    link.start()
+    await connected.wait()
+    await asyncio.sleep(0.05)
+    await link.close()
+    assert HostState.ONLINE not in seen and len(seen) >= 2
+    assert "did not answer" in link.why and "virsh list" in link.mend
+
+
+async def test_a_domain_that_looks_otherwise_is_read_again(link: HostLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An external snapshot sends no event."""
+    shapes = iter((1, 1, 2))
+
+    async def domains() -> tuple[DomainSeen, ...]:
+        return (DomainSeen("u1", "web1", PowerState.RUNNING, shape=next(shapes)),)
+
+    monkeypatch.setattr(link.virt, "domains", domains)
+    for changed in (set(), set(), {"u1"}):
+        await link.refresh_domains()
+        assert link.changed == changed
 
 
 @pytest.mark.parametrize("setting", ["AllowTcpForwarding no", "DisableForwarding yes", "AllowStreamLocalForwarding no"])

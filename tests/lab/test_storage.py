@@ -11,6 +11,7 @@ import pytest
 
 from tests.lab.pool import Pool, wait_for
 from tests.lab.test_odd_hosts import inside
+from vmctl import lab
 from vmctl.lab import images
 
 pytestmark = pytest.mark.lab
@@ -82,6 +83,60 @@ def test_a_start_goes_where_the_storage_is_mounted(pool: Pool, small: str) -> No
             wait_for(again, 30, "it is seen to be mounted again")
     finally:
         pool("image", "remove", "onsmall")
+
+
+def test_what_is_no_file_is_not_given_to_qemu(pool: Pool) -> None:
+    """QEMU waits for the other end of a pipe, and libvirtd for QEMU: no list of domains any more on that host."""
+    host = pool.hosts[0]
+    with pool.vms("piped", options=("--no-start",)):
+        disk = pool.vm("piped")["disks"][0]
+        inside(host, f"mv {disk} /shared/piped.real; mkfifo {disk}")
+        try:
+            ran = pool("start", "piped", timeout_s=60)
+            assert ran.code == 3 and f"{disk} on " in ran.err and "neither a file nor a disk" in ran.err, ran
+        finally:
+            inside(host, f"mv /shared/piped.real {disk}")
+        pool.do("start", "piped")
+
+
+def test_what_a_link_leads_to_is_not_deleted(pool: Pool) -> None:
+    """Somebody moved a VM's folder and left a link; it leads to another VM's, which runs."""
+    host = pool.hosts[0]
+    with pool.vms("linked", options=("--no-start",)), pool.vms("theirs"):
+        pool.counting("theirs")
+        folder, theirs = (pool.vm(name)["disks"][0].rpartition("/")[0] for name in ("linked", "theirs"))
+        inside(host, f"mv {folder} {folder}.moved; ln -s {theirs} {folder}")
+        try:
+            before = inside(host, f"ls {theirs}")
+            ran = pool("delete", "linked", "--yes")
+            assert ran.code == 3 and f"{folder} is a link" in ran.err, ran
+            assert inside(host, f"ls {theirs}") == before
+            mend = ran.err.split("; rm ")[1].partition(" takes")[0]
+        finally:
+            inside(host, f"rm {folder}; mv {folder}.moved {folder}")
+        assert mend == folder
+
+
+def test_a_layer_somewhere_else_is_not_lost_by_a_start_again(pool: Pool) -> None:
+    """A snapshot with its layer outside the VM's folder, which no event tells of; then the host dies."""
+    host = pool.hosts[2]
+    with pool.vms("layered", options=("--host", host)):
+        pool.counting("layered")
+        disk, layer = pool.vm("layered")["disks"][0], "/shared/elsewhere.layered"
+        spec = f"vda,snapshot=external,file={layer}"
+        pool.virsh(host, "snapshot-create-as", "layered", "s", "--disk-only", "--no-metadata", "--diskspec", spec)
+        lab.kill(host)
+        try:
+            wait_for(lambda: pool.do("host", "show", host, "-o", "json").json["state"] == "unknown", 40, "lost")
+        finally:
+            lab.boot(host)
+        told = lambda: [e["text"] for e in pool.do("events", "-o", "json").json if e["kind"] == "differs"]  # noqa: E731
+        wait_for(lambda: any(layer in text for text in told()), 60, "it is told why it is not started")
+        assert pool.copies("layered") == {}
+        ran = pool("start", "layered")
+        assert ran.code == 3 and layer in ran.err and "qemu-img commit" in ran.err, ran
+        inside(pool.hosts[0], f"qemu-img commit -q -b {disk} {layer} && rm {layer}")
+        pool.do("start", "layered", "--as-registered")
 
 
 def test_a_damaged_file_harms_nobody_else(pool: Pool) -> None:

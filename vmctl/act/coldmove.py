@@ -13,12 +13,12 @@ from typing import Any
 
 from vmctl.act import power
 from vmctl.act.definitions import refuse_drift
+from vmctl.act.halt import halt, patience
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.promise import promise, refuse_stuck
-from vmctl.act.reconcile import ASKED
-from vmctl.act.whereabouts import ask
+from vmctl.act.whereabouts import ASKED, ask
 from vmctl.decide.outcome import Sight
-from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, VmctlError
+from vmctl.errors import Cancelled, HostError, MigrationFailed, Refused, Uncertain, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import Shown
@@ -88,9 +88,13 @@ async def go_on(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
 
 async def _stop(world: World, job: Job, vm: VMRecord, source: str) -> VMRecord:
     """See the guest gone from its host. If it does not obey, it goes on as it was."""
-    link, limit_s = world.link(source), power.patience(job, world.settings.timeouts.shutdown_s)
+    link, limit_s = world.link(source), patience(job, world.settings.timeouts.shutdown_s)
     try:
-        await power.halt(link, vm, job, force=False, limit_s=limit_s)
+        await halt(link, vm, job, force=False, limit_s=limit_s)
+    except Refused:  # its guest cannot hear the button: nothing was pressed
+        power_now, why = await link.virt.power(vm.uuid)
+        await world.store.lease(vm, source, power_now, why=why)
+        raise
     except VmctlError as err:
         await world.store.lease(vm, source, PowerState.RUNNING, why=f"{ASKED} by a cold move that was given up")
         if isinstance(err, Cancelled):

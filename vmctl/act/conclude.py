@@ -10,7 +10,7 @@ from typing import Any
 from vmctl.act.whereabouts import Answer, ask, off_at
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, VmctlError
-from vmctl.hosts.virt import JobProgress
+from vmctl.hosts.virt import LEFT_OVER, JobProgress
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.tasks import Job
@@ -30,7 +30,9 @@ async def conclude(
     gone = [answer.host for answer in answers if answer.sight is Sight.GONE]
     who = job.task.who
     if act is Act.ON_TARGET:
-        await world.store.lease(vm, target, PowerState.RUNNING, gone=gone, moved_at=time.time())
+        seen = answers[1].domain
+        power, why = (seen.power, seen.why) if seen is not None else (PowerState.RUNNING, "")
+        await world.store.lease(vm, target, power, gone=gone, why=why, moved_at=time.time())
         return await _moved(world, job, vm, source, target, took_s, lines)
     if act is Act.ON_SOURCE and isinstance(problem, Cancelled):
         told = world.event("migration cancelled", vm.name, f"{vm.name} stays on {source}: {problem.message}", who)
@@ -44,8 +46,13 @@ async def conclude(
         raise MigrationFailed(text, lines=lines)
     if act is Act.NOWHERE:
         text = f"{vm.name} runs nowhere after its migration {source} -> {target} broke"
+        more: dict[str, Any] = {}
+        link = world.links.get(source)
+        if link is not None and vm.uuid in link.put_out:  # as without a migration: that was somebody's wish
+            text = f"{vm.name} ended on {source} while it migrated to {target}: it shut down, or somebody ended it"
+            more = {"wanted": "stopped", "ended": [source, time.time()]}
         told = world.event("lost", vm.name, text, who)
-        await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone, told=[told])
+        await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone, told=[told], **more)
         why = problem.message if problem else "it ended meanwhile"
         raise MigrationFailed(f"{vm.name} runs nowhere: {why}", lines=lines, hint=f"vmctl start {vm.name}")
     alarm = world.event("alarm", vm.name, f"{vm.name}: {act}; {'; '.join(lines)}", who)
@@ -58,7 +65,7 @@ async def both(world: World, job: Job, vm: VMRecord, source: str, target: str) -
     began = time.monotonic()
     while True:
         here, there = await asyncio.gather(ask(world, source, vm.uuid), ask(world, target, vm.uuid))
-        act = settle(here.sight, there.sight)
+        act = Act.ON_TARGET if _arrived_paused(here, there) else settle(here.sight, there.sight)
         waited = time.monotonic() - began
         busy = bool(here.domain and here.domain.has_job and here.sight is not Sight.GONE)
         silent = Sight.SILENT in (here.sight, there.sight)
@@ -71,6 +78,12 @@ async def both(world: World, job: Job, vm: VMRecord, source: str, target: str) -
             return act, (here, there)
         job.show(text=f"reading both hosts: {here}; {there}")
         await asyncio.sleep(0.2 if waited < 5 else 1.0)
+
+
+def _arrived_paused(here: Answer, there: Answer) -> bool:
+    """Somebody, or an I/O error, paused it on the target just when it had arrived: not the migration, which is over."""
+    paused = there.sight is Sight.PAUSED and there.domain is not None and there.domain.why not in LEFT_OVER
+    return here.sight is Sight.GONE and paused
 
 
 async def _do(world: World, vm: VMRecord, act: Act, source: str, target: str) -> bool:

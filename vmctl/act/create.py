@@ -11,6 +11,7 @@ from typing import Any
 from vmctl.act import disks, power
 from vmctl.act.made import Made
 from vmctl.act.mounted import host_with, refuse_unmounted
+from vmctl.act.proof import is_full
 from vmctl.decide.outcome import Sight
 from vmctl.errors import Refused, Uncertain, Usage, VmctlError
 from vmctl.model import GROUPS, VM, Boot, Disk, PowerState, Spec, bad_name
@@ -125,6 +126,9 @@ async def create(world: World, job: Job) -> dict[str, Any]:
         raise
     except VmctlError as err:
         await _undo(world, job, await world.store.vm(spec.uuid), storage, err)
+        if is_full(err.message):
+            what, hint = f"storage {storage.name} is full", f"make room in {storage.path}"
+            raise Refused(f"{what}: {spec.name} was not made", lines=(err.message,), hint=hint) from err
         raise
     await world.tell(
         "created", spec.name, f"{spec.name} was created; " + (f"runs on {why}" if host else why), job.task.who

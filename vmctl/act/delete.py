@@ -41,7 +41,7 @@ async def delete(world: World, job: Job) -> dict[str, Any]:
     kept = f"; left where they are: {', '.join(left)}" if left else ""
     what = "was forgotten; its disks stay" if vm.adopted else f"and its disks were deleted{kept}"
     await world.tell("deleted", vm.name, f"{vm.name} {what}", job.task.who)
-    return {"vm": vm.name, "left": left}
+    return {"vm": vm.name, "left": left, "forgotten": vm.adopted}
 
 
 async def _claimed_or_gone(world: World, job: Job) -> VMRecord | None:

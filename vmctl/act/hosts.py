@@ -248,7 +248,8 @@ class Hosts:
         link = self._world.link(name)
         await link.wait_online(5.0)
         if not link.online:
-            return [Check("SSH", doctor.FAIL, link.why, f"ssh {link.record.ssh_user}@{link.record.address}")]
+            try_ssh = f"ssh {link.record.ssh_user}@{link.record.address}"
+            return [Check("connection", doctor.FAIL, link.why, link.mend or try_ssh)]
         candidate = Candidate(link.record, link)
         candidate.checks = [Check("SSH", doctor.OK, f"key {link.record.fingerprint}"), *await doctor.examine(link)]
         space, check = await self._lockspace(link)

@@ -170,7 +170,9 @@ class _Watch:
         if not progress.active:
             return
         now = time.monotonic()
-        if progress.remaining < self.low:
+        if not progress.total:  # the target prepares: what is left, and for how long, counts from its first byte
+            self.low_at = self.rung_at = now
+        elif progress.remaining < self.low:
             self.low, self.low_at = progress.remaining, now
         if progress.processed != self.bytes_seen:
             self.bytes_seen, self.bytes_at = progress.processed, now
@@ -194,6 +196,7 @@ class _Watch:
             remaining_mib=progress.remaining / MIB,
             since_low_s=now - self.low_at,
             since_bytes_s=now - self.bytes_at,
+            begun=progress.total > 0,
             rung=self.rung,
             since_rung_s=now - self.rung_at,
             post_copy=self.tactic == "post-copy",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from vmctl.errors import Refused, VmctlError
 from vmctl.hosts.definition import Definition
 from vmctl.hosts.facts import Fact
@@ -15,6 +17,10 @@ LOOK = """for f; do
   test "$(id -u)" = 0 || test -x "$(dirname -- "$f")" || continue
   echo "$f"
 done; :"""
+
+
+# Prints what stands in a file's place and is none: QEMU would wait for ever for a pipe's other end.
+ODD = 'for f; do ! test -e "$f" || test -f "$f" || test -b "$f" || echo "$f"; done; :'
 
 
 def missing(paths: tuple[str, ...]) -> Fact[tuple[str, ...]]:
@@ -43,6 +49,8 @@ async def lacking(world: World, link: HostLink, needs: Definition, uuid: str) ->
         words.append(f"{host} has another domain of that name ({twin.uuid})")
     if needs.paths:
         words += [f"{path} is not there on {host}" for path in await link.ask(missing(needs.paths))]
+        odd = Fact(("sh", "-c", ODD, "sh", *needs.paths), str.splitlines)
+        words += [f"{path} on {host} is neither a file nor a disk" for path in await link.ask(odd)]
     return words
 
 
@@ -62,7 +70,16 @@ async def refuse_lacking(world: World, link: HostLink, needs: Definition, uuid: 
     """Refuse what cannot work, before anything is touched."""
     words = await lacking(world, link, needs, uuid)
     if words:
-        raise Refused(f"{what}: {words[0]}", lines=tuple(words[1:]), hint=f"vmctl host check {link.name}")
+        raise Refused(f"{what}: {words[0]}", lines=tuple(words[1:]), hint=_look_at(link.name, needs, words[0]))
+
+
+def _look_at(host: str, needs: Definition, lack: str) -> str:
+    """The command that shows more of what a host lacks."""
+    if path := next((path for path in needs.paths if lack.startswith(path)), ""):
+        return f"on {host}: ls -l {shlex.quote(path)}"
+    if "another domain of that name" in lack:
+        return f"on {host}: virsh dominfo {shlex.quote(needs.name)}"
+    return f"vmctl host check {host}"
 
 
 async def lacking_or_why(world: World, link: HostLink, needs: Definition, uuid: str) -> list[str]:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import Any
 
 from vmctl.act import disks, record
 from vmctl.act.definitions import learn, refuse_drift, refuse_losing_tpm
 from vmctl.act.disks import storage_of
+from vmctl.act.halt import halt, patience
 from vmctl.act.layers import refuse_newer_layers
 from vmctl.act.leaked import after_stop, explained
 from vmctl.act.mounted import refuse_unmounted
 from vmctl.act.needs import refuse_lacking
-from vmctl.act.whereabouts import Answer, ask, check_signature, home, off_at, prove_off
+from vmctl.act.whereabouts import ASKED, Answer, ask, check_signature, home, off_at, prove_off
 from vmctl.decide.outcome import Sight
 from vmctl.decide.place import place
 from vmctl.errors import (
     HostError,
-    LibvirtError,
     NoAnswer,
     NoHostFits,
     NotMounted,
@@ -31,18 +30,13 @@ from vmctl.errors import (
 from vmctl.hosts import domainxml
 from vmctl.hosts.leaseprobe import refused_by_lock
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.qemus import processes
-from vmctl.hosts.virt import DomainSeen
 from vmctl.model import VM, Cluster, HostState, NoPlace, Placement, PowerState
 from vmctl.observe import observe
 from vmctl.records import Storage, VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
 
-PRESS_AFTER_S = (0.0, 2.0, 4.0, 8.0)  # a guest that still boots misses the first press of its power button
-PRESS_EVERY_S = 15.0  # and then
 FIRST_LOAD_S = 4.0
-MOST_BRIEF_S = 5.0
 LOOK_FOR_S = 60.0  # how long an unknown outcome is looked after
 MENDS = {"draining": "vmctl host undrain", "online": "vmctl host check"}  # a rule that says no -> what changes it
 LOOK_AGAIN_S = 3.0  # a call that a dead controller left behind may still begin: "not there" is believed after two looks
@@ -282,11 +276,16 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
     await world.store.change(VMRecord, vm.uuid, wanted="stopped")
     try:
         await halt(link, vm, job, force=bool(job.args.get("force")), limit_s=limit)
+    except Uncertain:  # it was asked for: an end that is seen later is no guest's own
+        await world.store.change(VMRecord, vm.uuid, why=f"{ASKED} by {job.task.who or 'somebody'}: no answer yet")
+        raise
     except VmctlError:
         await world.store.change(VMRecord, vm.uuid, wanted=job.journal["wanted"])
         raise
     told = [world.event("stopped", vm.name, f"{vm.name} was stopped on {link.name}", job.task.who)]
-    await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=time.time(), told=told)
+    vm = await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=time.time(), told=told)
+    if vm.power is not PowerState.STOPPED:
+        raise Uncertain(f"{vm.name} was stopped on {link.name}, and {vm.why}", hint=f"vmctl show {vm.name}")
     await after_stop(world, vm, link)
     return {"vm": vm.name, "host": link.name}
 
@@ -304,74 +303,6 @@ def _answering(world: World, vm: VMRecord) -> HostLink:
     except HostError as err:
         err.lines = (f"if you know that {vm.name} is off: vmctl stop {vm.name} --i-know-it-is-off",)
         raise
-
-
-async def halt(link: HostLink, vm: VMRecord, job: Job, *, force: bool, limit_s: float) -> None:
-    """Bring a VM to a stop and see it gone. Raises VmctlError when its guest does not obey.
-
-    A host that is lost meanwhile is waited for: what it was asked for goes on there.
-    """
-    if force:
-        await link.virt.destroy(vm.uuid)
-    began = time.monotonic()
-    presses = 0
-    while True:
-        job.check_cancelled()
-        waited = time.monotonic() - began
-        try:
-            seen = await link.virt.domain(vm.uuid)
-            if seen is None or seen.power is PowerState.STOPPED:
-                await _surely_ended(link, vm)
-                return
-            if not force and waited >= _press_at(presses):
-                presses += 1
-                await _press(link, vm, seen)
-        except HostError as err:
-            if waited > limit_s:
-                raise
-            job.show(text=f"waiting for {link.name}: {err.message}")
-        if waited > limit_s:
-            raise VmctlError(
-                f"{vm.name} did not shut down within {limit_s:.0f} s; it still runs on {link.name}",
-                hint=f"vmctl stop --force {vm.name}",
-            )
-        job.show(text=f"waiting for the guest to shut down, {waited:.0f} s of {limit_s:.0f} s")
-        await asyncio.sleep(0.2)
-
-
-async def _surely_ended(link: HostLink, vm: VMRecord) -> None:
-    """See that its QEMU is gone, too. Raises Uncertain where libvirt only lost sight of it."""
-    if found := await link.ask(processes(vm.uuid)):
-        raise Uncertain(
-            f"libvirt on {link.name} does not show {vm.name}, but its QEMU runs (process {found[0]})",
-            hint=f"on {link.name}: ps {found[0]}",
-        )
-
-
-async def _press(link: HostLink, vm: VMRecord, seen: DomainSeen) -> None:
-    """Press its power button. Raises Refused where its guest cannot hear it."""
-    if seen.power in (PowerState.PAUSED, PowerState.CRASHED):
-        raise _cannot_hear(vm, seen.power, seen.why)
-    with contextlib.suppress(LibvirtError):  # it may go just now
-        await link.virt.shutdown(vm.uuid)
-
-
-def patience(job: Job, limit_s: float) -> float:
-    """What is left of a guest's time to shut down, also for who takes over: its predecessor's wait counts."""
-    since = float(job.journal.get("stopping_since") or time.time())
-    return max(MOST_BRIEF_S, limit_s - max(0.0, time.time() - since))
-
-
-def _press_at(presses: int) -> float:
-    """When the power button is pressed for the next time, in seconds."""
-    last = len(PRESS_AFTER_S) - 1
-    return PRESS_AFTER_S[presses] if presses <= last else PRESS_AFTER_S[last] + PRESS_EVERY_S * (presses - last)
-
-
-def _cannot_hear(vm: VMRecord, power: PowerState, why: str) -> Refused:
-    text = f"{vm.name} is {power}{f' ({why})' if why else ''}: its guest cannot hear its power button"
-    hint = f"vmctl stop --force {vm.name}"
-    return Refused(text, hint=hint if power is PowerState.CRASHED else f"vmctl resume {vm.name}, or {hint}")
 
 
 async def reboot(world: World, job: Job) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.act.definitions import due, last_read_at, learn, resolved, spec_of
-from vmctl.act.whereabouts import Answer, alive, ask, ask_for_sure, known_as, off_at
+from vmctl.act.whereabouts import ASKED, Answer, alive, ask, ask_for_sure, known_as, off_at
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
@@ -28,7 +28,6 @@ from vmctl.world import World
 log = logging.getLogger("vmctl.reconcile")
 WAIT_FOR_BOOT_S = 30.0
 HUNG = "left paused by a migration that broke"
-ASKED = "asked to shut down"  # by a cold move that was given up: it is still wanted running
 TWO_COPIES = "two copies:"
 
 
@@ -186,7 +185,8 @@ async def _alarm(world: World, link: HostLink, vm: VMRecord) -> None:
     why = f"{TWO_COPIES} on {vm.host} and on {link.name}"
     if vm.why != why:
         alarm = world.event("alarm", vm.name, f"{vm.name} shows {why}; nothing is done to either, look at both hosts")
-        await world.store.change(VMRecord, vm.uuid, why=why, told=[alarm])
+        # It may run there from now on, whatever becomes of the other: nobody starts it anew before that one is gone.
+        await world.store.lease(vm, vm.host, vm.power, also=(link.name,), why=why, told=[alarm])
 
 
 async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
@@ -233,7 +233,9 @@ async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
         seen = domainxml.read(shown.live or xml)
     except VmctlError:
         return  # it ended meanwhile, or the next reading will do
-    ours = seen.spec is not None and seen.spec.uuid == domain.uuid
+    taken = {disk.path for vm in await world.store.all(VMRecord) for disk in vm.spec.disks}
+    # A domain that says it is ours, and has another VM's disk, is a copy that somebody made of that one's XML.
+    ours = seen.spec is not None and seen.spec.uuid == domain.uuid and not taken & {d.path for d in seen.spec.disks}
     storages = await world.store.all(Storage)
     disks = await resolved(link, seen.definition)
     spec = seen.spec if ours and seen.spec else spec_of(link, seen, disks, storages)

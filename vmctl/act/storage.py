@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import posixpath
 import secrets
@@ -25,6 +26,8 @@ from vmctl.model import bad_name
 from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
+
+ROOM_S = 2.0  # how long a host is waited for that is asked how much room there is
 
 
 async def add(world: World, job: Job) -> dict[str, Any]:
@@ -132,6 +135,19 @@ async def proven(world: World, name: str) -> dict[str, Any]:
     kept = await world.store.find(Setting, f"proof/{name}")
     found: dict[str, Any] = json.loads(kept.value) if kept is not None else {}
     return found
+
+
+async def room(world: World, storage: Storage) -> dict[str, int]:
+    """How large the storage is now and how much of it is free, in bytes; empty where no host tells within a moment."""
+    for name in sorted(storage.hosts):
+        link = world.links.get(name)
+        if link is None or not link.online or storage.name in world.unmounted.get(name, ()):
+            continue
+        with contextlib.suppress(HostError, TimeoutError):
+            async with asyncio.timeout(ROOM_S):
+                found = await link.ask(mounts.space(storage.path))
+            return {"capacity": found.capacity, "free": found.free}
+    return {}
 
 
 async def remove(world: World, job: Job) -> dict[str, Any]:

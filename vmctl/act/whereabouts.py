@@ -19,6 +19,10 @@ from vmctl.model import PowerState
 from vmctl.records import HostRecord, VMRecord
 from vmctl.world import World
 
+# How a VM's `why` begins while its guest may still obey somebody: its end, then, is not its own.
+ASKED = "asked to shut down"
+FAR_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -97,13 +101,15 @@ async def unproven(world: World, vm: VMRecord) -> tuple[str, ...]:
     """
     # Where it may run, its process counts as well; elsewhere libvirt's word will do.
     near = {link.name for link in world.links.values() if known_as(vm, link.record) is not None} | {vm.host}
-    asking = ((ask_for_sure if host in near else ask)(world, host, vm.uuid) for host in world.links)
+    asking = (ask_for_sure(world, host, vm.uuid) if host in near else _ask_far(world, host, vm) for host in world.links)
     answers = await asyncio.gather(*asking)
     gone: set[str] = set()
     silent: dict[str, str] = {}
     for answer in answers:
         if answer.sight in (Sight.RUNNING, Sight.PAUSED):
-            raise Refused(f"{vm.name} already runs on {answer.host} ({answer.sight})", hint=f"vmctl stop {vm.name}")
+            force = " --force" if answer.sight is Sight.PAUSED else ""  # a paused guest hears no power button
+            hint = f"vmctl stop{force} {vm.name}"
+            raise Refused(f"{vm.name} already runs on {answer.host} ({answer.sight})", hint=hint)
         name = known_as(vm, world.links[answer.host].record)
         if name is not None and answer.sight is Sight.GONE:
             gone.add(name)
@@ -117,6 +123,15 @@ async def unproven(world: World, vm: VMRecord) -> tuple[str, ...]:
         return (f"{vm.name} may still run: where it was last is not known",) if vm.power is PowerState.UNKNOWN else ()
     left = [name for name in vm.may_run_on if name not in gone]
     return tuple(f"{vm.name} may still run on {silent.get(name) or f'{name}, which was removed'}" for name in left)
+
+
+async def _ask_far(world: World, host: str, vm: VMRecord) -> Answer:
+    """Ask a host where it was never known to run: one that hangs is not waited for as long."""
+    try:
+        async with asyncio.timeout(FAR_S):
+            return await ask(world, host, vm.uuid)
+    except TimeoutError:
+        return Answer(host, Sight.SILENT, why=f"libvirt did not answer within {FAR_S:g} s")
 
 
 async def prove_off(world: World, vm: VMRecord, verb: str, signed: str, who: str) -> VMRecord:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,6 +25,7 @@ from vmctl.controller import Controller
 from vmctl.errors import NotAllowed, NotFound, Refused, Unreachable, Usage, VmctlError, error_to_json
 
 log = logging.getLogger("vmctl.api")
+WARNING = "X-Vmctl-Warning"  # percent-encoded
 STATUS: tuple[tuple[type[VmctlError], int], ...] = (
     (Usage, 422),
     (NotFound, 404),
@@ -95,7 +97,11 @@ async def _no_route(request: Request, _err: Exception) -> JSONResponse:
 async def _edge(request: Request, call: Callable[[Request], Awaitable[Any]]) -> Any:
     """What nobody expected is logged whole and shown in one sentence: the API's edge."""
     try:
-        return await call(request)
+        answer = await call(request)
+        if trouble := request.app.state.controller.world.store.trouble:
+            # What is shown may be older than what was done: whoever reads it should know.
+            answer.headers[WARNING] = quote(f"{trouble}; what is shown may be out of date")
+        return answer
     except Exception as err:
         log.exception("%s %s broke", request.method, request.url.path)
         return Plain({"error": error_to_json(VmctlError(f"{type(err).__name__}: {err}"))}, 500)

@@ -113,7 +113,8 @@ async def add_storage(controller: Now, asked: requests.StorageAdd) -> dict[str, 
 async def show_storage(controller: Now, name: requests.Part) -> dict[str, Any]:
     """One storage, and what it was proven to do."""
     kept = await controller.world.store.get(Storage, name)
-    return asdict(kept) | {"proven": await storage.proven(controller.world, name)}
+    room = await storage.room(controller.world, kept)
+    return asdict(kept) | {"proven": await storage.proven(controller.world, name), "room": room}
 
 
 @router.post("/storages/{name}/check", status_code=202)

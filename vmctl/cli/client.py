@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from vmctl import errors, lock, paths, text
 from vmctl.cli import offline
@@ -60,6 +60,7 @@ class Client:
         self._path = socket_path()
         self._patience_s = patience_s
         self._offline = offline.attached()
+        self._warned = ""
         self._autostart = autostart and "VMCTL_SOCKET" not in os.environ
 
     def get(self, *parts: str, **query: Any) -> Any:
@@ -111,6 +112,10 @@ class Client:
             raise errors.ControllerUnreachable(
                 f"the controller at {self._path} went away: {err}", hint="vmctl task list, once it is back"
             ) from err
+        warning = response.headers.get("X-Vmctl-Warning", "")
+        if warning and warning != self._warned:
+            self._warned = warning
+            print(f"warning: {text.shown(unquote(warning))}", file=sys.stderr)
         if response.status >= 400:
             raise _error(response)
         return response

@@ -25,7 +25,8 @@ def storage_show(name: str, form: str) -> None:
         return
     proven = found["proven"]
     shared = [f"{host} ({_since(proven.get('hosts', {}).get(host))})" for host in found["hosts"]]
-    room = f"{in_bytes(proven['free'])} of {in_bytes(proven['capacity'])} free" if "free" in proven else None
+    room = found.get("room")
+    size = f"{in_bytes(room['free'])} of {in_bytes(room['capacity'])} free" if room else "no host tells it now"
     locks, free = proven.get("locks"), proven.get("lock_free_after_s")
     output.pairs(
         [
@@ -33,7 +34,7 @@ def storage_show(name: str, form: str) -> None:
             ("path", found["path"]),
             ("mount", proven.get("mount")),
             ("lockspace", found["lockspace"]),
-            ("size", room),
+            ("size", size),
             ("shared by", ", ".join(shared)),
             ("locks", f"{locks['verdict']}: {locks['text']} ({_since(locks['at'])})" if locks else "not proven"),
             ("free again", f"{free:.0f} s after a host's loss, as measured" if free else "not measured"),

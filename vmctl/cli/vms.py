@@ -184,7 +184,8 @@ def _confirm(names: tuple[str, ...]) -> None:
         found = Client().get("vms", name)
         if found["power"] != "stopped":
             where = f" on {found['host']}" if found["host"] else ""
-            hint = f"vmctl task attach {found['task']}" if found["task"] else f"vmctl stop {name}"
+            force = " --force" if found["power"] == "paused" else ""
+            hint = f"vmctl task attach {found['task']}" if found["task"] else f"vmctl stop{force} {name}"
             raise errors.Refused(f"{name} is {found['power']}{where}", hint=hint)
         what.append(f"{name} with {', '.join(found['disks']) or 'no disk'}")
     if not click.confirm(f"delete for good: {'; '.join(what)}?", err=True):
@@ -210,7 +211,15 @@ def delete(names: tuple[str, ...], yes: bool, signed: bool, form: str, detach: b
     def call(client: Client, name: str) -> Any:
         return client.delete("vms", name, i_know_it_is_off=typed.get(name))
 
-    each(names, form, call, lambda t: f"{t['subject']} is deleted", detach, timeout)
+    each(names, form, call, _deleted, detach, timeout)
+
+
+def _deleted(task: dict[str, Any]) -> str:
+    name, result = task["subject"], task["result"]
+    if result.get("forgotten"):
+        return f"{name} is forgotten; its disks stay"
+    left = ", ".join(result.get("left") or ())
+    return f"{name} is deleted; left where they are: {left}" if left else f"{name} is deleted"
 
 
 @click.command()

@@ -20,6 +20,7 @@ class Seen:
     remaining_mib: float
     since_low_s: float  # since `remaining` was last lower than ever before
     since_bytes_s: float  # since the last byte was copied
+    begun: bool  # there is something to copy: before, the target prepares
     rung: int  # index of the downtime step in force
     since_rung_s: float  # since that step was taken
     post_copy: bool = False  # the guest runs on the target already: there is no way back
@@ -63,7 +64,10 @@ def next_step(seen: Seen, policy: Policy) -> Step:
     if seen.post_copy:
         return Wait("fetching the rest")
     if seen.since_bytes_s >= policy.no_progress_s:
-        return Abort(f"nothing was copied for {seen.since_bytes_s:.0f} s")
+        what = "nothing was copied" if seen.begun else "the target was not ready to take it"
+        return Abort(f"{what} for {seen.since_bytes_s:.0f} s")
+    if not seen.begun:
+        return Wait("the target prepares")
     if min(seen.since_low_s, seen.since_rung_s) < policy.stall_s:
         return Wait()
     stalled = f"{seen.remaining_mib:.0f} MiB left and not falling for {seen.since_low_s:.0f} s"

@@ -126,7 +126,7 @@ def define(domain: ET.Element) -> Definition:
         attribute(domain, "devices/tpm/backend", "persistent_state") == "yes",
         _top_cpu(domain),
         tuple(dict.fromkeys(_stuck(domain, parts))),
-        ("its CPU is host-passthrough",) if attribute(domain, "cpu", "mode") == "host-passthrough" else (),
+        tuple(_stuck_live(domain)),
     )
 
 
@@ -197,6 +197,15 @@ def _stuck(domain: ET.Element, parts: list[ET.Element]) -> Iterator[str]:
             yield f"its memory is a file of the host ({part.get('model')})"
         elif part.tag == "rng" and attribute(part, "backend", "model") == "egd":
             yield "its random numbers come from a program of the host (egd)"
+
+
+def _stuck_live(domain: ET.Element) -> Iterator[str]:
+    if attribute(domain, "cpu", "mode") == "host-passthrough":
+        yield "its CPU is host-passthrough"
+    for disk in domain.iterfind("devices/disk"):
+        if (job := disk.find("mirror")) is not None:
+            target, kind = attribute(disk, "target", "dev"), job.get("job", "copy")
+            yield f"a block job ({kind}) runs on its disk {target}: virsh blockjob {domain.findtext('name')} {target}"
 
 
 def _stuck_net(net: Net) -> Iterator[str]:

@@ -43,6 +43,7 @@ class HostLink:
         self.name = record.name
         self.state = HostState.UNKNOWN
         self.why = "not connected yet"
+        self.mend = ""  # what may bring it back, where that is known
         self.since = time.time()
         self.about: About | None = None
         self.cpus: dict[str, bool] = {}  # guests' <cpu> elements, and whether this host can give them
@@ -50,6 +51,7 @@ class HostLink:
         self.domains: dict[str, DomainSeen] = {}
         self.domains_at: float | None = None  # monotonic
         self.moved_away: set[str] = set()  # UUIDs of domains that left by a migration, as libvirt told
+        self.put_out: set[str] = set()  # UUIDs of domains that shut down, or that somebody destroyed, as libvirt told
         self.lost_since = 0.0  # when it stopped answering, UTC seconds
         self.changed: set[str] = set()  # UUIDs of domains that libvirt told something of since they were read whole
         self.read_at: dict[str, float] = {}  # UUID -> when its domain was read whole, monotonic
@@ -170,13 +172,14 @@ class HostLink:
         while True:
             try:
                 await self.connect()
+                await self._first_list()
                 self._set(HostState.ONLINE, "")
                 attempt = 0
                 await self._serve()
             except HostKeyChanged as err:
-                self._set(HostState.UNTRUSTED, err.message)
+                self._set(HostState.UNTRUSTED, err.message, err.hint)
             except VmctlError as err:
-                self._set(HostState.UNKNOWN, err.message)
+                self._set(HostState.UNKNOWN, err.message, err.hint)
             finally:
                 self._up.clear()
                 await self._drop()
@@ -186,7 +189,7 @@ class HostLink:
             self._wanted.clear()
             attempt += 1
 
-    def _set(self, state: HostState, why: str) -> None:
+    def _set(self, state: HostState, why: str, mend: str = "") -> None:
         self.tried = True
         if (state, why) != (self.state, self.why):
             log.info("%s is %s%s", self.name, state, f": {why}" if why else "")
@@ -194,7 +197,7 @@ class HostLink:
             self.lost_since = time.time()
         if state is not self.state:
             self.since = time.time()
-        self.state, self.why = state, why
+        self.state, self.why, self.mend = state, why, mend
         if state is HostState.ONLINE:
             self._up.set()
         self.on_domains(self)
@@ -234,26 +237,41 @@ class HostLink:
         finally:
             collector.close()
 
+    async def _first_list(self) -> None:
+        """A host whose libvirt answers, and hangs as soon as it is asked for its domains, is not one to work with."""
+        try:
+            await self.refresh_domains()
+        except LibvirtError as err:  # one odd domain is no reason to let go of the host
+            log.warning("%s: domains not read: %s", self.name, err)
+        except HostError as err:
+            err.hint = (
+                f"on {self.name}: virsh list; if that hangs: systemctl restart virtlockd libvirtd (its VMs go on)"
+            )
+            raise
+
     async def _watch_domains(self) -> None:
         while True:
-            try:
-                await self.refresh_domains()
-            except LibvirtError as err:  # one odd domain is no reason to let go of the host
-                log.warning("%s: domains not read: %s", self.name, err)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DOMAINS_EVERY_S):
                     await self._refresh.wait()
             self._refresh.clear()
             if not await self.virt.alive():
                 raise Unreachable(f"{self.name}: the connection to libvirt was lost")
+            try:
+                await self.refresh_domains()
+            except LibvirtError as err:
+                log.warning("%s: domains not read: %s", self.name, err)
 
     def _on_event(self, event: DomainEvent) -> None:
         log.debug("%s: %s %s", self.name, event.name, event.what)
         self.changed.add(event.uuid)
         if event.what == "migrated":
             self.moved_away.add(event.uuid)
+        elif event.what == "put out":
+            self.put_out.add(event.uuid)
         elif event.what == "started":
             self.moved_away.discard(event.uuid)
+            self.put_out.discard(event.uuid)
         self._refresh.set()
 
     async def learn_cpus(self, cpus: Iterable[str]) -> None:

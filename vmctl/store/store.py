@@ -66,6 +66,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._engine = database.open_engine(path)
         self.ledger = LedgerStore(self._engine)
+        self.trouble = ""  # why the registry takes nothing just now, while somebody waits for it: in words
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -76,6 +77,20 @@ class Store:
     async def close(self) -> None:
         """Let go of the file."""
         await self._engine.dispose()
+
+    async def patiently(self, write: Callable[[], Awaitable[Done]]) -> Done:
+        """Write; try again for a while where the registry takes nothing: its disk is full, or somebody holds it."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                done = await write()
+                self.trouble = ""
+                return done
+            except RegistryUnusable as err:
+                self.trouble = err.message
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(TRY_AGAIN_S)
 
     # -- any kind of record
 
@@ -233,7 +248,7 @@ class Store:
 
         A registry that takes nothing is waited for: what a host did must be written down.
         """
-        return await patiently(lambda: self._lease(vm, host, power, gone=gone, also=also, told=told, **more))
+        return await self.patiently(lambda: self._lease(vm, host, power, gone=gone, also=also, told=told, **more))
 
     async def _lease(
         self,
@@ -364,18 +379,6 @@ class Store:
             for statement in old:
                 gone += (await db.execute(statement)).rowcount  # type: ignore[attr-defined]
         return gone
-
-
-async def patiently(write: Callable[[], Awaitable[Done]]) -> Done:
-    """Write; try again for a while where the registry takes nothing: its disk is full, or another program holds it."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return await write()
-        except RegistryUnusable:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(TRY_AGAIN_S)
 
 
 def missing(what: str, name: str) -> NotFound:

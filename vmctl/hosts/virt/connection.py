@@ -29,6 +29,12 @@ LIFECYCLE = {
     libvirt.VIR_DOMAIN_EVENT_SHUTDOWN: "shutdown",
     libvirt.VIR_DOMAIN_EVENT_CRASHED: "crashed",
 }
+# How it stopped, where that counts: it is elsewhere now; its guest shut down, or somebody destroyed it.
+STOPPED = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED: "migrated",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: "put out",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "put out",
+}
 
 # What else is told of a domain that runs: it is then read again.
 CHANGES = (
@@ -46,7 +52,7 @@ class DomainEvent:
 
     uuid: str
     name: str
-    what: str  # one of LIFECYCLE's words, "migrated" (away from here), or "changed"
+    what: str  # one of LIFECYCLE's or STOPPED's words, or "changed"
 
 
 _loop_started = threading.Lock()
@@ -119,8 +125,8 @@ class Connection:
             self._on_event(DomainEvent("", "", "connection closed"))
 
     def _lifecycle(self, _conn: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
-        left = event == libvirt.VIR_DOMAIN_EVENT_STOPPED and detail == libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED
-        what = "migrated" if left else LIFECYCLE.get(event, "changed")
+        ended = STOPPED.get(detail) if event == libvirt.VIR_DOMAIN_EVENT_STOPPED else None
+        what = ended or LIFECYCLE.get(event, "changed")
         if self._on_event is not None:
             self._on_event(DomainEvent(domain.UUIDString(), domain.name(), what))
 
@@ -227,6 +233,11 @@ def translate(host: str, call: Callable[..., T], args: tuple[Any, ...]) -> T:
     except libvirt.libvirtError as err:
         failure = _explained(host, err)
     raise failure
+
+
+def is_lost(err: libvirt.libvirtError) -> bool:
+    """Whether the error says that a connection broke."""
+    return LOST.search(err.get_error_message() or "") is not None
 
 
 def _explained(host: str, err: libvirt.libvirtError) -> HostError | NotFound:

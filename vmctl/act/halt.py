@@ -1,0 +1,105 @@
+"""Bring a VM's guest to a stop and see it gone: the power button, or the plug."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from vmctl.errors import HostError, LibvirtError, Refused, Uncertain, VmctlError
+from vmctl.hosts.link import HostLink
+from vmctl.hosts.qemus import processes
+from vmctl.hosts.virt import DomainSeen
+from vmctl.model import PowerState
+from vmctl.records import VMRecord
+from vmctl.tasks import Job
+
+PRESS_AFTER_S = (0.0, 2.0, 4.0, 8.0)  # a guest that still boots misses the first press of its power button
+PRESS_EVERY_S = 15.0  # and then
+MOST_BRIEF_S = 5.0
+PLUG_FOR_S = 60.0  # how long a host that does not answer is asked again to pull the plug
+
+
+async def halt(link: HostLink, vm: VMRecord, job: Job, *, force: bool, limit_s: float) -> None:
+    """Bring a VM to a stop and see it gone. Raises VmctlError when its guest does not obey.
+
+    A host that is lost meanwhile is waited for: what it was asked for goes on there.
+    """
+    limit_s = PLUG_FOR_S if force else limit_s
+    began = time.monotonic()
+    presses = 0
+    while True:
+        job.check_cancelled()
+        waited = time.monotonic() - began
+        try:
+            seen = await link.virt.domain(vm.uuid)
+            if seen is None or seen.power is PowerState.STOPPED:
+                await _surely_ended(link, vm)
+                return
+            if force:
+                await _pull_plug(link, vm)
+            elif waited >= _press_at(presses):
+                presses += 1
+                await _press(link, vm, seen)
+        except HostError as err:
+            if waited > limit_s:
+                await _not_known_off(link, vm, err)
+            job.show(text=f"waiting for {link.name}: {err.message}")
+        if waited > limit_s:
+            raise VmctlError(
+                f"{vm.name} did not shut down within {limit_s:.0f} s; it still runs on {link.name}",
+                hint=f"vmctl stop --force {vm.name}",
+            )
+        job.show(text=f"waiting for the guest to shut down, {waited:.0f} s of {limit_s:.0f} s")
+        await asyncio.sleep(0.02 if force else 0.2)
+
+
+async def _not_known_off(link: HostLink, vm: VMRecord, err: HostError) -> None:
+    raise Uncertain(
+        f"whether {vm.name} was stopped is not known: {link.name} does not answer",
+        lines=(err.message,),
+        hint=f"vmctl show {vm.name}; its end will be noticed once {link.name} is back",
+    ) from err
+
+
+async def _surely_ended(link: HostLink, vm: VMRecord) -> None:
+    """See that its QEMU is gone, too. Raises Uncertain where libvirt only lost sight of it."""
+    if found := await link.ask(processes(vm.uuid)):
+        raise Uncertain(
+            f"libvirt on {link.name} does not show {vm.name}, but its QEMU runs (process {found[0]})",
+            hint=f"on {link.name}: ps {found[0]}",
+        )
+
+
+async def _pull_plug(link: HostLink, vm: VMRecord) -> None:
+    """End its QEMU; may be done again. Raises Refused where libvirt cannot."""
+    try:
+        await link.virt.destroy(vm.uuid)
+    except LibvirtError as err:
+        raise Refused(f"{vm.name} was not stopped: {err.message}", hint=f"on {link.name}: virsh list; ps") from err
+
+
+async def _press(link: HostLink, vm: VMRecord, seen: DomainSeen) -> None:
+    """Press its power button. Raises Refused where its guest cannot hear it."""
+    if seen.power in (PowerState.PAUSED, PowerState.CRASHED):
+        raise _cannot_hear(vm, seen.power, seen.why)
+    with contextlib.suppress(LibvirtError):  # it may go just now
+        await link.virt.shutdown(vm.uuid)
+
+
+def patience(job: Job, limit_s: float) -> float:
+    """What is left of a guest's time to shut down, also for who takes over: its predecessor's wait counts."""
+    since = float(job.journal.get("stopping_since") or time.time())
+    return max(MOST_BRIEF_S, limit_s - max(0.0, time.time() - since))
+
+
+def _press_at(presses: int) -> float:
+    """When the power button is pressed for the next time, in seconds."""
+    last = len(PRESS_AFTER_S) - 1
+    return PRESS_AFTER_S[presses] if presses <= last else PRESS_AFTER_S[last] + PRESS_EVERY_S * (presses - last)
+
+
+def _cannot_hear(vm: VMRecord, power: PowerState, why: str) -> Refused:
+    text = f"{vm.name} is {power}{f' ({why})' if why else ''}: its guest cannot hear its power button"
+    hint = f"vmctl stop --force {vm.name}"
+    return Refused(text, hint=hint if power is PowerState.CRASHED else f"vmctl resume {vm.name}, or {hint}")
