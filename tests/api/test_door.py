@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from fastapi.routing import APIRoute
@@ -272,3 +273,12 @@ def test_a_name_is_a_part_and_a_part_is_text(name: str) -> None:
         assert text.bad_part(name) is None and name == name.strip()
     if text.bad_part(name) is None:
         assert text.bad_text(name) is None
+
+
+async def test_what_may_be_out_of_date_says_so(server: Server) -> None:
+    assert "X-Vmctl-Warning" not in (await server.ask("GET", "vms")).headers
+    server.controller.world.store.trouble = "the registry cannot be written: no space left"
+    warning = (await server.ask("GET", "vms")).headers["X-Vmctl-Warning"]
+    assert unquote(warning).startswith(
+        "the registry cannot be written: no space left; what is shown may be out of date"
+    )

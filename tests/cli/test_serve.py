@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -18,7 +21,7 @@ from vmctl.api.server import listening, private
 from vmctl.cli.client import Client
 from vmctl.cli.serve import left_open
 from vmctl.cli.top import View
-from vmctl.errors import AlreadyRuns, Refused, Usage
+from vmctl.errors import AlreadyRuns, ControllerUnreachable, Refused, Usage
 
 
 class Home:
@@ -86,6 +89,45 @@ def test_a_controller_that_was_killed_has_a_successor(home: Home) -> None:
     assert home.socket.exists(), "nobody took it away"
     code, _, err = home.run("list")
     assert code == 0 and "started a local controller" in err
+
+
+@pytest.fixture
+def dying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """A controller that ends just as it is asked for the first time; the next one answers, and warns."""
+    place, heard = tmp_path / "controller.sock", list[bytes]()
+    monkeypatch.setattr("vmctl.cli.client.socket_path", lambda: place)
+    monkeypatch.delenv("VMCTL_SOCKET", raising=False)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(place))
+        server.listen()
+
+        def serve() -> None:
+            for answers in (False, True, True):
+                with contextlib.suppress(OSError), server.accept()[0] as one:
+                    heard.append(one.recv(4096))
+                    warning = quote("the registry cannot be written: no space left")
+                    if answers:
+                        one.sendall(f"HTTP/1.1 200 OK\r\nX-Vmctl-Warning: {warning}\r\n".encode())
+                        one.sendall(b"Content-Length: 2\r\nConnection: close\r\n\r\n[]")
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield heard
+
+
+def test_a_question_to_a_controller_that_just_ends_goes_to_the_next(
+    dying: list[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = Client()
+    assert client.get("vms") == client.get("vms") == []
+    assert len(dying) == 3
+    assert capsys.readouterr().err == "warning: the registry cannot be written: no space left\n", "said once"
+
+
+def test_a_command_is_not_given_twice(dying: list[bytes]) -> None:
+    """It may have been heard."""
+    with pytest.raises(ControllerUnreachable, match="went away"):
+        Client().post("vms", "web1", "stop")
+    assert len(dying) == 1
 
 
 def test_stopping_takes_the_socket_away_and_says_so(home: Home) -> None:

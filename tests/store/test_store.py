@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vmctl.errors import NotFound, Refused
+from vmctl.errors import NotFound, Refused, RegistryUnusable
 from vmctl.model import Boot, Disk, PowerState, Spec
 from vmctl.records import Event, HostRecord, Mean, Task, TaskState, VMRecord
 from vmctl.store.store import Store
@@ -103,3 +103,18 @@ async def test_what_is_old_is_pruned(store: Store) -> None:
     assert await store.means("host/kvm1", 60, 0.0) == [minute[0]]
     assert await store.means("host/kvm1", 600, 0.0) == [ten[0]]
     assert [event.text for event in await store.events()] == ["hello"]
+
+
+async def test_while_the_registry_takes_nothing_that_is_known(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file system is full: a write waits, and whoever reads meanwhile is told."""
+    monkeypatch.setattr("vmctl.store.store.TRY_AGAIN_S", 0.0)
+    seen: list[str] = []
+
+    async def write() -> str:
+        seen.append(store.trouble)
+        if len(seen) < 3:
+            raise RegistryUnusable("no space left")
+        return "written"
+
+    assert await store.patiently(write) == "written"
+    assert seen == ["", "no space left", "no space left"] and store.trouble == ""

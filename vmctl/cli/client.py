@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from vmctl import errors, lock, paths, text
-from vmctl.cli import offline
+from vmctl.cli import offline, output
 
 START_LIMIT_S = 30.0
 LOOK_EVERY_S = 0.05
@@ -94,6 +94,15 @@ class Client:
         _check(parts)
         if self._offline:
             return self._offline.answer(method, parts, body, query)
+        try:
+            return self._once(method, parts, body, query)
+        except errors.ControllerUnreachable:
+            if method != "GET" or not self._autostart:
+                raise  # it may have been heard
+        time.sleep(LOOK_EVERY_S)  # it ended just as it was asked: the next one answers
+        return self._once(method, parts, body, query)
+
+    def _once(self, method: str, parts: tuple[str, ...], body: Any, query: dict[str, Any]) -> Any:
         with contextlib.closing(self._connect()) as connection:
             return json.loads(self._send(connection, method, parts, body, query).read())
 
@@ -115,7 +124,7 @@ class Client:
         warning = response.headers.get("X-Vmctl-Warning", "")
         if warning and warning != self._warned:
             self._warned = warning
-            print(f"warning: {text.shown(unquote(warning))}", file=sys.stderr)
+            print(f"warning: {output.clean(unquote(warning))}", file=sys.stderr)
         if response.status >= 400:
             raise _error(response)
         return response
