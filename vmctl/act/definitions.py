@@ -24,7 +24,7 @@ from vmctl.records import Storage, VMRecord
 from vmctl.world import World
 
 log = logging.getLogger("vmctl.definitions")
-READ_EVERY_S = 60.0  # an external snapshot sends no event
+READ_EVERY_S = 300.0  # what is not in the live XML (a snapshot of libvirt's own, say) sends no event
 MOST_AT_ONCE = 8  # that are read because it is time; those that libvirt told of are all read
 
 
