@@ -13,7 +13,7 @@ from tests.hosts.sshd import PrivateSshd
 from vmctl.config import Settings
 from vmctl.errors import LibvirtError, NoAnswer, NotAllowed
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import About, DomainSeen
+from vmctl.hosts.virt import About, DomainSeen, Virt
 from vmctl.model import HostState, PowerState
 from vmctl.records import HostRecord
 
@@ -77,6 +77,27 @@ async def test_a_host_is_online_once_it_has_listed_its_domains(link: HostLink, m
     await link.close()
     assert HostState.ONLINE not in seen and len(seen) >= 2
     assert "did not answer" in link.why and "virsh list" in link.mend
+
+
+async def test_what_a_host_showed_before_it_was_lost_is_not_judged(
+    link: HostLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Back after a reboot, with domains that cannot be listed yet: those of the boot before are not its own."""
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    async def about() -> About:
+        assert link.about is not None
+        return link.about
+
+    for owner, name in ((link.ssh, "connect"), (link, "_forward_libvirt")):
+        monkeypatch.setattr(owner, name, nothing)
+    monkeypatch.setattr(Virt, "open", nothing)
+    monkeypatch.setattr(Virt, "about", lambda _self: about())
+    link.domains_at = 1.0
+    await link.connect()
+    assert link.domains_at is None
 
 
 async def test_a_domain_that_looks_otherwise_is_read_again(link: HostLink, monkeypatch: pytest.MonkeyPatch) -> None:

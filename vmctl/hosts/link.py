@@ -93,6 +93,7 @@ class HostLink:
             self.about, self.cpus, self.boot_id = await self.virt.about(), {}, ""
             self._check_machine(self.about)
             self.changed |= self.read_at.keys()  # whatever happened while nobody listened
+            self.domains_at = None  # what it showed before says nothing of what it shows now
 
     def _check_machine(self, about: About) -> None:
         """Machines made from one template show one SSH key: what one of them says is not said of another one's VMs."""
