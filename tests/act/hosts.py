@@ -46,6 +46,7 @@ class FakeHost:
         self.put_out: set[str] = set()  # somebody destroyed them
         self.lost_since = 0.0
         self.lost: set[str] = set()  # files that are not there
+        self.search_ends = "0"  # how a search for files ends
         self.odd: set[str] = set()  # pipes and the like
         self.links: set[str] = set()  # folders that are links
         self.same: Mapping[str, str] = {}  # another name of a file -> the file
@@ -161,7 +162,7 @@ class FakeHost:
         if any("-newermt" in word for word in argv):
             since = float(argv[6].removeprefix("@"))
             newer = [path for path, at in self.changed_at.items() if path.startswith(f"{argv[4]}/") and at > since]
-            return Ran(0, "".join(f"{path}\n" for path in newer), "")
+            return Ran(0, "".join(f"{path}\n" for path in [*newer, self.search_ends]), "")
         if any("test -b" in word for word in argv):
             return Ran(0, "".join(f"{word}\n" for word in argv if word in self.odd), "")
         if any("test -L" in word for word in argv):

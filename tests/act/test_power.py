@@ -386,6 +386,30 @@ async def test_after_an_end_that_was_none_of_ours_a_layer_counts_wherever_it_is(
         assert await run(world, "start", power.start, as_registered=True) == "done"
 
 
+async def test_a_storage_that_cannot_be_looked_through_is_not_called_clean(
+    world: World, off: FakeHost, kvm2: FakeHost
+) -> None:
+    await world.store.change(VMRecord, UUID, ended=["kvm1", 1500.0])
+    kvm2.search_ends = "124"
+    assert "a newer layer of its disk is not known" in await run(world, "start", power.start)
+    assert kvm2.started == []
+    kvm2.search_ends = "1"  # some folder may not be read, as always
+    assert await run(world, "start", power.start) == "done"
+
+
+async def test_a_layer_on_the_host_where_it_ended_is_found_among_many_files(
+    world: World, off: FakeHost, kvm1: FakeHost, kvm2: FakeHost
+) -> None:
+    """Its storage is another one than the disk's: the host's own; and every other file is newer, too."""
+    layer, many = "/var/lib/libvirt/images/layer.qcow2", {f"/s/{n}": 2000.0 for n in range(300)}
+    kvm1.changed_at, kvm1.below[layer] = {f"/var/lib/libvirt/images/{n}": 2000.0 for n in range(300)}, ["/s/web1.qcow2"]
+    kvm1.changed_at[layer], kvm2.changed_at = 1990.0, many
+    await world.store.change(VMRecord, UUID, ended=["kvm1", 1500.0])
+    with pytest.raises(Refused, match=f"{layer} is built on its disk") as refused:
+        await power.start(world, await new_job(world, "start", "web1", vm=UUID))
+    assert refused.value.hint == f"on kvm1: qemu-img info {layer}"
+
+
 async def test_in_a_folder_of_its_own_every_file_counts(world: World, off: FakeHost, kvm2: FakeHost) -> None:
     spec = Spec(UUID, "web1", 1, 512, (Disk("main", f"/s/vm-web1-{UUID}/disk.qcow2"),))
     await world.store.change(VMRecord, UUID, spec=spec)

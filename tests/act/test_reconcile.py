@@ -158,6 +158,9 @@ async def test_a_stop_ends_one_of_two_copies_and_says_so(
     assert (await world.store.vm("web1")).power is PowerState.UNKNOWN
     said = await to_its_end(world, power.start, await new_job(world, "start", "web1", vm=uuid))
     assert said.startswith("web1 may still run on kvm2, which does not answer") and kvm1.started == []
+    kvm2.online = True  # and once it answers, the same command ends what is left
+    assert await to_its_end(world, power.stop, await new_job(world, "stop", "web1", vm=uuid, force=True)) == "done"
+    assert (await world.store.vm("web1")).power is PowerState.STOPPED and "destroy" in kvm2.done
 
 
 async def test_two_paused_copies_are_not_touched(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:

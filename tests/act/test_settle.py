@@ -103,6 +103,20 @@ async def test_what_somebody_destroyed_while_it_migrated_is_not_started_again(
     assert (await world.store.vm("web1")).wanted == wanted
 
 
+@pytest.mark.parametrize("there", [PAUSED, RUNNING, None])
+async def test_after_a_broken_post_copy_no_half_is_ended_by_itself(
+    world: World, kvm1: FakeHost, kvm2: FakeHost, hopeless: None, there: PowerState | None
+) -> None:
+    """Each host has a part of its memory; and nobody is told to destroy one of them."""
+    kvm1.shows(PAUSED, why="post-copy failed")
+    kvm2.shows(there, why="post-copy failed" if there is PAUSED else "")
+    with pytest.raises(Uncertain, match="its post-copy broke") as caught:
+        await conclude(world)
+    assert kvm1.done == kvm2.done == []
+    assert caught.value.hint == "vmctl stop --force web1, then vmctl start web1"
+    assert "destroy" not in str(caught.value) + (await world.store.events())[-1].text
+
+
 async def test_the_source_never_stopped(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
     kvm1.shows(RUNNING)
     with pytest.raises(MigrationFailed, match="was not migrated and runs on kvm1: libvirt said no"):

@@ -12,7 +12,14 @@ from vmctl.model import Policy
 
 POLICY = Policy(downtime_ms=(100, 300, 1000), stall_s=10.0, no_progress_s=60.0)
 GOING = Seen(
-    elapsed_s=5.0, remaining_mib=400.0, since_low_s=0.5, since_bytes_s=0.1, begun=True, rung=0, since_rung_s=5.0
+    elapsed_s=5.0,
+    remaining_mib=400.0,
+    since_low_s=0.5,
+    since_bytes_s=0.1,
+    both_online=True,
+    begun=True,
+    rung=0,
+    since_rung_s=5.0,
 )
 STALLED = replace(GOING, since_low_s=12.0, since_rung_s=12.0)
 TOP = replace(STALLED, rung=2)
@@ -40,7 +47,15 @@ def test_at_the_top_it_is_given_up_or_switched_over() -> None:
 
 def test_when_nothing_is_copied_for_long_it_is_given_up_at_once() -> None:
     assert next_step(replace(GOING, since_bytes_s=60.0), POLICY) == Abort("nothing was copied for 60 s")
-    assert next_step(replace(GOING, since_bytes_s=59.9), POLICY) == Wait()
+    assert next_step(replace(GOING, since_bytes_s=59.9), POLICY) == Wait("nothing flows")
+
+
+def test_while_nothing_flows_nothing_is_changed() -> None:
+    """The target is cut off for a moment: post-copy would then fetch memory over a network that is broken."""
+    policy = replace(POLICY, allow_post_copy=True)
+    for broken in ({"since_bytes_s": 2.0}, {"both_online": False}):
+        for seen in (STALLED, TOP):
+            assert next_step(replace(seen, **broken), policy) == Wait("nothing flows")
 
 
 def test_before_anything_is_copied_no_longer_pause_is_allowed() -> None:
@@ -52,7 +67,9 @@ def test_before_anything_is_copied_no_longer_pause_is_allowed() -> None:
 
 
 SECONDS = st.floats(0, 1e6)
-ANYTHING = st.builds(Seen, SECONDS, SECONDS, SECONDS, SECONDS, st.booleans(), st.integers(0, 2), SECONDS, st.booleans())
+ANYTHING = st.builds(
+    Seen, SECONDS, SECONDS, SECONDS, SECONDS, st.booleans(), st.booleans(), st.integers(0, 2), SECONDS, st.booleans()
+)
 
 
 @given(ANYTHING, st.booleans())

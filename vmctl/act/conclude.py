@@ -10,7 +10,7 @@ from typing import Any
 from vmctl.act.whereabouts import Answer, ask, off_at
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, VmctlError
-from vmctl.hosts.virt import LEFT_OVER, JobProgress
+from vmctl.hosts.virt import LEFT_OVER, POST_COPY_FAILED, JobProgress
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.tasks import Job
@@ -18,6 +18,7 @@ from vmctl.world import World
 
 SETTLE_FOR_S = 30.0
 QUIET_S = 15.0  # a host that stays silent this long is taken as silent for this outcome
+HALVES = "cannot go on: its post-copy broke, and each host has a part of its memory (its disk is whole)"
 FINAL = (Act.ON_TARGET, Act.ON_SOURCE, Act.NOWHERE, Act.ALARM)
 
 
@@ -55,9 +56,18 @@ async def conclude(
         await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone, told=[told], **more)
         why = problem.message if problem else "it ended meanwhile"
         raise MigrationFailed(f"{vm.name} runs nowhere: {why}", lines=lines, hint=f"vmctl start {vm.name}")
-    alarm = world.event("alarm", vm.name, f"{vm.name}: {act}; {'; '.join(lines)}", who)
+    broken = any(is_half(answer) for answer in answers)
+    unclear = f"where {vm.name} runs is not certain{': both run' if act is Act.ALARM else ''}"
+    what = f"{vm.name} {HALVES}" if broken else unclear
+    alarm = world.event("alarm", vm.name, f"{what}; {'; '.join(lines)}", who)
     await world.store.lease(vm, source, PowerState.UNKNOWN, gone=gone, why="; ".join(lines), told=[alarm])
-    raise Uncertain(f"where {vm.name} runs is not certain ({act})", lines=lines, hint=f"vmctl show {vm.name}")
+    end = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
+    raise Uncertain(what, lines=lines, hint=end if broken else f"vmctl show {vm.name}")
+
+
+def is_half(answer: Answer) -> bool:
+    """Whether what the host shows has a part of the VM's memory only: its post-copy broke."""
+    return answer.domain is not None and answer.domain.why == POST_COPY_FAILED
 
 
 async def both(world: World, job: Job, vm: VMRecord, source: str, target: str) -> tuple[Act, tuple[Answer, Answer]]:
@@ -72,7 +82,8 @@ async def both(world: World, job: Job, vm: VMRecord, source: str, target: str) -
         # Two paused copies: the target may be about to run, so this picture gets time to change by itself.
         hasty = here.sight is Sight.PAUSED and there.sight is Sight.PAUSED and waited < QUIET_S
         clear = act in FINAL and not busy and not (silent and waited < QUIET_S)
-        if not busy and not hasty and await _do(world, vm, act, source, target):
+        halves = is_half(here) or is_half(there)  # neither can go on alone, and neither is a left-over
+        if not busy and not hasty and not halves and await _do(world, vm, act, source, target):
             job.say(f"{act}: {here}, {there}")
         elif clear or waited > SETTLE_FOR_S:
             return act, (here, there)
@@ -106,13 +117,14 @@ async def _moved(
 ) -> dict[str, Any]:
     """The happy end: the pause as libvirt measured it, checked on both hosts."""
     stats, _, _ = await asyncio.gather(_completed(world, vm, target), _look(world, source), _look(world, target))
-    text = f"{vm.name} moved {source} -> {target}, paused {stats.downtime_ms} ms"
+    paused = f"paused {stats.downtime_ms} ms" if stats.downtime_ms else "its pause was not measured"
+    text = f"{vm.name} moved {source} -> {target}, {paused}"
     await world.tell("migrated", vm.name, text, job.task.who)
     return {
         "vm": vm.name,
         "source": source,
         "host": target,
-        "downtime_ms": stats.downtime_ms,
+        "downtime_ms": stats.downtime_ms or None,  # of a post-copy libvirt tells none
         "libvirt_ms": stats.elapsed_ms,
         "seconds": round(took_s, 3),
         "checked": list(lines),

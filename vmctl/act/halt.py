@@ -9,7 +9,7 @@ import time
 from vmctl.errors import HostError, LibvirtError, Refused, Uncertain, VmctlError
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.qemus import processes
-from vmctl.hosts.virt import DomainSeen
+from vmctl.hosts.virt import POST_COPY_FAILED, DomainSeen
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.tasks import Job
@@ -102,4 +102,5 @@ def _press_at(presses: int) -> float:
 def _cannot_hear(vm: VMRecord, power: PowerState, why: str) -> Refused:
     text = f"{vm.name} is {power}{f' ({why})' if why else ''}: its guest cannot hear its power button"
     hint = f"vmctl stop --force {vm.name}"
-    return Refused(text, hint=hint if power is PowerState.CRASHED else f"vmctl resume {vm.name}, or {hint}")
+    ended = power is PowerState.CRASHED or why == POST_COPY_FAILED  # nothing lets it go on
+    return Refused(text, hint=hint if ended else f"vmctl resume {vm.name}, or {hint}")

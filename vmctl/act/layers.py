@@ -21,9 +21,13 @@ from vmctl.records import Storage, VMRecord
 from vmctl.world import World
 
 CLOCKS_S = 5.0  # by which a host's clock may differ
-MOST_FILES = 100  # the newest ones that are looked into
-CHANGED = """timeout 20 find "$1" -xdev -path "$2" -prune -o -type f -newermt "$3" -printf '%T@ %p\\n' 2>/dev/null |
-  sort -rn | head -n "$4" | cut -d ' ' -f 2-"""
+AT_ONCE = 50  # files that one command looks into
+LOCAL = "/var/lib/libvirt/images"  # where libvirt and people put files that only their host has
+# No qcow2 file is smaller. The last line is find's own word: a folder that is too large is searched in part only.
+CHANGED = (
+    """timeout 20 find "$1" -xdev -path "$2" -prune -o -type f -size +99k -newermt "$3" -print 2>/dev/null; echo $?"""
+)
+TIMED_OUT = "124"
 # In a folder of the VM's own every file counts; elsewhere those that have the disk's name with another ending.
 LIST = 'stat -c "%Y %n" -- "$1"/"$2"* 2>/dev/null; :'
 
@@ -51,23 +55,44 @@ async def beside(link: HostLink, spec: Spec) -> list[Beside]:
     return found
 
 
-async def built_on(world: World, link: HostLink, vm: VMRecord) -> str:
-    """A file on the VM's storages that is built on its disk and was changed since it was last read; empty: none.
+async def built_on(world: World, link: HostLink, vm: VMRecord) -> tuple[str, str]:
+    """(host, path) of a file that is built on the VM's disk and was changed since it was last read; empty: none found.
 
-    Of what the registry knows to be another VM's or an image's nothing is read.
+    Looked for on every storage, and among the files of the host on which it ended. Of what the registry knows to be
+    another VM's nothing is read. Raises HostError, and Refused where there is too much to be looked through.
     """
     known = {path for other in await world.store.all(VMRecord) for path in (*other.files, *_paths(other))}
-    own = set(_paths(vm))
-    for storage in await world.store.all(Storage):
-        if storage.name not in {disk.storage for disk in vm.spec.disks}:
-            continue
-        since = f"@{max(0.0, vm.read_at - CLOCKS_S):.0f}"
-        command = ("sh", "-c", CHANGED, "sh", storage.path, storage.lockspace or "-", since, str(MOST_FILES))
-        for path in await link.ask(Fact(command, str.splitlines)):
-            below: frozenset[str] = await link.ask(chains([path])) if path not in known | own else frozenset()
-            if own & below:
-                return path
+    places = [(link, storage.path, storage.lockspace or "-") for storage in await world.store.all(Storage)]
+    if vm.ended and (ended := world.links.get(str(vm.ended[0]))) is not None and ended.online:
+        places.append((ended, LOCAL, "-"))
+    since, own = f"@{max(0.0, vm.read_at - CLOCKS_S):.0f}", set(_paths(vm))
+    for where, top, but in places:
+        *files, code = await where.ask(Fact(("sh", "-c", CHANGED, "sh", top, but, since), str.splitlines)) or [""]
+        if code == TIMED_OUT:
+            raise Refused(
+                f"{vm.name} was not started: whether a file in {top} is a newer layer of its disk is not known, "
+                "as there are too many to look through",
+                hint=f"if nobody made a snapshot of it: vmctl start {vm.name} --as-registered",
+            )
+        if path := await _first_on(where, [path for path in files if path not in known], own):
+            return where.name, path
+    return "", ""
+
+
+async def _first_on(link: HostLink, files: list[str], own: set[str]) -> str:
+    """The first of these files that is built on one of ours."""
+    for first in range(0, len(files), AT_ONCE):
+        some = files[first : first + AT_ONCE]
+        if own & await _chains(link, some):
+            for path in some:
+                if own & await _chains(link, [path]):
+                    return path
     return ""
+
+
+async def _chains(link: HostLink, files: list[str]) -> frozenset[str]:
+    found: frozenset[str] = await link.ask(chains(files))
+    return found
 
 
 def _paths(vm: VMRecord) -> list[str]:
@@ -78,19 +103,30 @@ async def refuse_newer_layers(world: World, link: HostLink, vm: VMRecord, who: s
     """Refuse to start a VM whose disk has a newer layer, as far as files tell. Raises Refused, HostError."""
     newer = [one for one in await beside(link, vm.spec) if one.changed_at > vm.read_at - CLOCKS_S]
     if newer:
-        path, how = newer[0].path, "lies beside"
-    elif (vm.ended or (vm.wanted == "running" and not vm.read_at)) and (path := await built_on(world, link, vm)):
+        host, path, how = link.name, newer[0].path, "lies beside"
+    elif vm.ended or (vm.wanted == "running" and not vm.read_at):
         how = "is built on"
+        try:
+            host, path = await built_on(world, link, vm)
+        except Refused as err:
+            await _tell(world, vm, err.message, who)
+            raise
+        if not path:
+            return
     else:
         return
     what = f"{path} {how} its disk {vm.spec.disks[0].path}, and was changed since {vm.name} was last seen"
-    if who == "autostart":  # nobody else would hear of it
-        await world.tell("differs", vm.name, f"{vm.name} was not started: {what}")
+    await _tell(world, vm, f"{vm.name} was not started: {what}", who)
     raise Refused(
         f"{vm.name} was not started: {what}",
         lines=(
-            f"if it is a newer layer: on {link.name}: qemu-img commit {path} && rm {path}",
+            f"if it is a newer layer: on {host}: qemu-img commit {path} && rm {path}",
             f"if it is not: vmctl start {vm.name} --as-registered",
         ),
-        hint=f"on {link.name}: qemu-img info {path}",
+        hint=f"on {host}: qemu-img info {path}",
     )
+
+
+async def _tell(world: World, vm: VMRecord, text: str, who: str) -> None:
+    if who == "autostart":  # nobody else would hear of it
+        await world.tell("differs", vm.name, text)

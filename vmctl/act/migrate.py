@@ -196,6 +196,7 @@ class _Watch:
             remaining_mib=progress.remaining / MIB,
             since_low_s=now - self.low_at,
             since_bytes_s=now - self.bytes_at,
+            both_online=self.source.online and self.world.link(self.target).online,
             begun=progress.total > 0,
             rung=self.rung,
             since_rung_s=now - self.rung_at,

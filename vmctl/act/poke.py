@@ -8,7 +8,7 @@ from vmctl.act.disks import look_for_key, storage_of
 from vmctl.act.power import LOOK_FOR_S
 from vmctl.act.whereabouts import ask, home
 from vmctl.errors import HostError, NoAnswer, NotSent, Refused, Uncertain
-from vmctl.hosts.virt import ASLEEP
+from vmctl.hosts.virt import ASLEEP, POST_COPY_FAILED
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.tasks import Job
@@ -33,6 +33,9 @@ async def poke(world: World, job: Job) -> dict[str, Any]:
         return {"vm": vm.name, "host": vm.host, "why": f"it is {done} already"}
     if seen is None or seen.power not in fitting:
         raise Refused(f"{vm.name} is {seen.power if seen else 'not there'}: it cannot {verb}", hint="vmctl list")
+    if seen.why == POST_COPY_FAILED:
+        end = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
+        raise Refused(f"{vm.name} cannot {verb}: its post-copy broke, and a part of its memory is lost", hint=end)
     await job.note(verb, host=vm.host)
     storage = await storage_of(world, vm)
     if verb == "resume" and storage is not None and not vm.adopted:

@@ -25,6 +25,7 @@ from vmctl.errors import (
     Refused,
     RegistryUnusable,
     Uncertain,
+    Unreachable,
     VmctlError,
 )
 from vmctl.hosts import domainxml
@@ -38,7 +39,11 @@ from vmctl.world import World
 
 FIRST_LOAD_S = 4.0
 LOOK_FOR_S = 60.0  # how long an unknown outcome is looked after
-MENDS = {"draining": "vmctl host undrain", "online": "vmctl host check"}  # a rule that says no -> what changes it
+MENDS = {
+    "draining": "vmctl host undrain",
+    "online": "vmctl host check",
+    "storage": "vmctl host check",
+}  # a rule that says no -> what changes it
 LOOK_AGAIN_S = 3.0  # a call that a dead controller left behind may still begin: "not there" is believed after two looks
 
 
@@ -253,6 +258,7 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
     vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
     signed = job.args.get("i_know_it_is_off", "")
     check_signature(vm, signed)
+    vm = await _where_it_is(world, vm)
     link = world.links.get(vm.host)
     if link is not None and not link.online:
         await link.wait_online(5.0)
@@ -262,7 +268,12 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
         vm = await prove_off(world, vm, "stop --force", signed, job.task.who)
         return await _stays_off(world, vm, f"{job.task.who} signed for it" if signed else "it is not there")
     link = _answering(world, vm)
-    if await link.virt.domain(vm.uuid) is None:  # it ended by itself, or runs where nobody knows of
+    try:
+        seen = await link.virt.domain(vm.uuid)
+    except HostError as err:
+        hint = f"vmctl host check {link.name}"
+        raise Unreachable(f"{vm.name} was not stopped, nothing was asked of it: {err.message}", hint=hint) from err
+    if seen is None:  # it ended by itself, or runs where nobody knows of
         await prove_off(world, vm, "stop", signed, job.task.who)
         return await _stays_off(world, vm, "it had ended by itself")
     vm = await learn(world, link, vm)  # what it is now, for its next start
@@ -285,9 +296,20 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
     told = [world.event("stopped", vm.name, f"{vm.name} was stopped on {link.name}", job.task.who)]
     vm = await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=time.time(), told=told)
     if vm.power is not PowerState.STOPPED:
-        raise Uncertain(f"{vm.name} was stopped on {link.name}, and {vm.why}", hint=f"vmctl show {vm.name}")
+        raise Uncertain(f"{vm.name} was stopped on {link.name}, and {vm.why}", hint=f"vmctl stop --force {vm.name}")
     await after_stop(world, vm, link)
     return {"vm": vm.name, "host": link.name}
+
+
+async def _where_it_is(world: World, vm: VMRecord) -> VMRecord:
+    """A VM without a home, of which one host alone shows a copy: what is left of two, or of a move that broke."""
+    if vm.host or vm.power is PowerState.STOPPED:
+        return vm
+    asked = await asyncio.gather(*(ask(world, name, vm.uuid) for name in vm.may_run_on))
+    shown = [answer for answer in asked if answer.domain is not None and answer.sight is not Sight.GONE]
+    if len(shown) != 1 or shown[0].domain is None:
+        return vm
+    return await world.store.lease(vm, shown[0].host, shown[0].domain.power, why=shown[0].domain.why)
 
 
 async def _stays_off(world: World, vm: VMRecord, why: str) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def done(task: dict[str, Any]) -> str:
     r = task["result"]
     if r.get("cold"):
         return f"{r['vm']} runs on {r['host']} (was on {r['source']}); its guest took {r['stop_seconds']:.1f} s to stop"
-    took = f"paused {r['downtime_ms']} ms, {r['seconds']:.1f} s in all"
+    paused = f"paused {r['downtime_ms']} ms" if r["downtime_ms"] else "its pause was not measured"
+    took = f"{paused}, {r['seconds']:.1f} s in all"
     return f"{r['vm']} runs on {r['host']} (was on {r['source']}); {took}; checked: {', '.join(r['checked'])}"
 
 

@@ -9,7 +9,7 @@ Result = dict[str, Any]
 
 
 def _moved(r: Result) -> str:
-    how = "cold" if r.get("cold") else f"paused {r.get('downtime_ms', 0)} ms"
+    how = "cold" if r.get("cold") else f"paused {r['downtime_ms']} ms" if r.get("downtime_ms") else "live"
     return f"{r.get('source', '?')} -> {r.get('host', '?')}, {how}"
 
 

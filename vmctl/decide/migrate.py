@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from vmctl.model import Policy
 
+FLOWS_S = 1.5  # bytes flow if the last ones came within this time
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -20,6 +22,7 @@ class Seen:
     remaining_mib: float
     since_low_s: float  # since `remaining` was last lower than ever before
     since_bytes_s: float  # since the last byte was copied
+    both_online: bool  # source and target answer
     begun: bool  # there is something to copy: before, the target prepares
     rung: int  # index of the downtime step in force
     since_rung_s: float  # since that step was taken
@@ -68,6 +71,8 @@ def next_step(seen: Seen, policy: Policy) -> Step:
         return Abort(f"{what} for {seen.since_bytes_s:.0f} s")
     if not seen.begun:
         return Wait("the target prepares")
+    if seen.since_bytes_s >= FLOWS_S or not seen.both_online:
+        return Wait("nothing flows")  # a longer pause cures no network, and post-copy over a broken one loses the guest
     if min(seen.since_low_s, seen.since_rung_s) < policy.stall_s:
         return Wait()
     stalled = f"{seen.remaining_mib:.0f} MiB left and not falling for {seen.since_low_s:.0f} s"

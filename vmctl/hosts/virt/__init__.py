@@ -7,7 +7,7 @@ answer in time raises `NoAnswer`: libvirt may still do it later, so look before 
 
 from vmctl.hosts.virt.connection import DomainEvent
 from vmctl.hosts.virt.console import Console, Consoles
-from vmctl.hosts.virt.domains import ASLEEP, LEFT_OVER, About, Domains, DomainSeen, Shown
+from vmctl.hosts.virt.domains import ASLEEP, LEFT_OVER, POST_COPY_FAILED, About, Domains, DomainSeen, Shown
 from vmctl.hosts.virt.migration import JobProgress, Migrations
 from vmctl.hosts.virt.pools import DAMAGED, GONE, Pools
 
@@ -21,6 +21,7 @@ __all__ = [
     "DAMAGED",
     "GONE",
     "LEFT_OVER",
+    "POST_COPY_FAILED",
     "About",
     "Console",
     "DomainEvent",

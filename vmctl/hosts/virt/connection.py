@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from vmctl.errors import HostError, LibvirtError, NoAnswer, NotFound, NotSent
+from vmctl.errors import HostError, LibvirtError, NoAnswer, NotFound, NotSent, VmctlError
 
 T = TypeVar("T")
 THREADS = 4
@@ -170,10 +170,10 @@ class Connection:
             future = loop.run_in_executor(self._pool, translate, self.host, call, args)
         except RuntimeError:  # the threads have ended with the link
             raise self._no_connection() from None
+        future.add_done_callback(_forget)  # who asked may have been cancelled meanwhile
         try:
             return await asyncio.wait_for(asyncio.shield(future), limit)
         except TimeoutError:
-            future.add_done_callback(_forget)
             raise NoAnswer(f"libvirt on {self.host} did not answer within {limit:g} s") from None
         except asyncio.CancelledError:
             if future.cancelled() and not _being_cancelled():  # the reaper took it out of the queue
@@ -190,6 +190,11 @@ class Connection:
             self._let_go()
             conn = self._own[threading.get_ident()] = self._open()
         return conn
+
+    def _connected_now(self) -> bool:
+        """Whether this thread's own connection stands."""
+        conn = self._own.get(threading.get_ident())
+        return conn is not None and bool(conn.isAlive())
 
     def _let_go(self) -> None:
         """Close this thread's own connection, in this thread."""
@@ -225,13 +230,18 @@ def _forget(future: asyncio.Future[Any]) -> None:
 def translate(host: str, call: Callable[..., T], args: tuple[Any, ...]) -> T:
     """Call libvirt, with our errors for its own.
 
-    Ours is raised outside the handler, without libvirt's beneath: that one's traceback keeps the domain that was
-    called, a domain keeps its connection, and the last one to go closes it, in whichever thread collects the garbage.
+    It is raised outside the handler, without what is beneath: a traceback keeps the domain that was called, a domain
+    keeps its connection, and the last one to go closes it, in whichever thread collects the garbage. In the event
+    loop's that waits for an answer which the loop itself should carry, until every connection is taken for lost.
     """
+    failure: VmctlError
     try:
         return call(*args)
     except libvirt.libvirtError as err:
         failure = _explained(host, err)
+    except VmctlError as err:  # of ours, from inside the call: its frames hold domains and pools, too
+        failure = err.with_traceback(None)
+    failure.__context__ = failure.__cause__ = None
     raise failure
 
 

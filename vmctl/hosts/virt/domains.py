@@ -20,13 +20,14 @@ POWER = {
     libvirt.VIR_DOMAIN_CRASHED: PowerState.CRASHED,
     libvirt.VIR_DOMAIN_PMSUSPENDED: PowerState.PAUSED,
 }
+POST_COPY_FAILED = "post-copy failed"  # a part of its memory is on another host, or gone
 PAUSED_WHY = {
     libvirt.VIR_DOMAIN_PAUSED_USER: "by request",
     libvirt.VIR_DOMAIN_PAUSED_MIGRATION: "migrating",
     libvirt.VIR_DOMAIN_PAUSED_IOERROR: "I/O error",
     libvirt.VIR_DOMAIN_PAUSED_STARTING_UP: "starting up",
     libvirt.VIR_DOMAIN_PAUSED_POSTCOPY: "post-copy",
-    libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED: "post-copy failed",
+    libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED: POST_COPY_FAILED,
 }
 ASLEEP = "asleep: suspended by its guest"  # no request: only waking it helps
 # libvirt before 8.9 knows no TPM to keep, and deletes none

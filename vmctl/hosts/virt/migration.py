@@ -52,20 +52,15 @@ class Migrations(Connection):
         executor = ThreadPoolExecutor(1, thread_name_prefix=f"migrate-{self.host}")
 
         def call() -> None:
-            failure: LibvirtError | None = None
             try:
-                domain = self._domain(uuid)
-                try:
-                    domain.migrateToURI3(uri, params, flags)
-                except libvirt.libvirtError as err:
-                    # The source's libvirtd hands on what the target's connection said: not ours was lost, but its.
-                    if not is_lost(err) or not domain.connect().isAlive():
-                        raise
-                    failure = LibvirtError(f"libvirt on {self.host} lost the target's: {err.get_error_message()}")
+                self._domain(uuid).migrateToURI3(uri, params, flags)
+            except libvirt.libvirtError as err:
+                # The source's libvirtd hands on what the target's connection said: not ours was lost, but its.
+                if not is_lost(err) or not self._connected_now():
+                    raise
+                raise LibvirtError(f"libvirt on {self.host} lost the target's: {err.get_error_message()}") from None
             finally:
                 self._let_go()
-            if failure is not None:
-                raise failure
 
         try:
             await asyncio.get_running_loop().run_in_executor(executor, translate, self.host, call, ())
