@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import cast
 
@@ -72,6 +73,18 @@ async def test_a_vm_that_was_just_found_is_asked_for_what_lies_below(
     for said in (await delete_web1(world), await remove_tiny(world)):
         assert "theirs" in said and (answers or "below the disks of theirs is not known" in said), said
     assert {OWN, TINY} <= kvm1.files.keys()
+
+
+async def test_what_lies_below_a_volume_of_a_pool_stays(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+    xml = domainxml.build(Spec(THEIRS, "theirs", 1, 64, (Disk("main", "/x"),)), domainxml.Site("kvm"))
+    xml = re.sub("<metadata>.*</metadata>", "", xml)
+    xml = xml.replace('<disk type="file"', '<disk type="volume"').replace('file="/x"', 'pool="p" volume="theirs.qcow2"')
+    kvm2.domains[THEIRS] = DomainSeen(THEIRS, "theirs", PowerState.STOPPED, persistent=True)
+    kvm2.kept[THEIRS] = Shown(kept=xml)
+    kvm2.below["/pools/p/theirs.qcow2"] = [OWN]
+    for _ in range(2):  # adopted, then read whole
+        await reconcile(world, cast(HostLink, kvm2))
+    assert "theirs needs" in await delete_web1(world) and OWN in kvm1.files
 
 
 async def test_a_file_that_another_vm_calls_by_another_name_stays(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:

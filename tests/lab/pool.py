@@ -56,7 +56,8 @@ class Pool:
         os.environ["VMCTL_LAB"] = name
         (self.place / "config" / "vmctl").mkdir(parents=True)
         settings = (
-            "sample_period_s = 1.0\n[policy]\nstall_s = 3.0\ncooldown_s = 30.0\n[timeouts]\nssh_keepalive_s = 2.0\n"
+            "sample_period_s = 1.0\n[policy]\nstall_s = 3.0\nno_progress_s = 20.0\ncooldown_s = 30.0\n"
+            "[timeouts]\nssh_keepalive_s = 2.0\n"
             "[health]\nhung_after_s = 20.0\nheal_after_s = 4.0\n"
         )
         (self.place / "config" / "vmctl" / "vmctl.toml").write_text(settings)

@@ -65,11 +65,12 @@ async def keep(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> VMRe
 async def files_of(link: HostLink, vm: VMRecord, shown: Shown) -> list[str]:
     """Every file that it needs. Only what runs tells the chains below its disks: other disks are asked, once."""
     found = domainxml.read(shown.live or shown.kept or shown.again).definition
-    if shown.live or set(found.paths) <= set(vm.files):
-        return sorted(found.paths) if shown.live else vm.files
-    disks = [disk.path for disk in found.disks if disk.kind == "file" and disk.path]
+    disks = [path for _, path in await resolved(link, found) if path.startswith("/")]  # volumes of pools, too
+    own = {*found.paths, *disks}
+    if shown.live or own <= set(vm.files):
+        return sorted(own) if shown.live else vm.files
     below: frozenset[str] = await link.ask(chains(disks)) if disks else frozenset()
-    return sorted({*found.paths, *below})
+    return sorted(own | below)
 
 
 def last_read_at(link: HostLink, uuid: str) -> float:

@@ -40,7 +40,7 @@ async def refuse_if_needed(world: World, own: set[str], but: str = "") -> None:
     for other in await world.store.all(VMRecord):
         if other.uuid == but:
             continue
-        if other.adopted and not other.files and other.spec.disks:
+        if other.adopted and not other.files and any(disk.path.startswith("/") for disk in other.spec.disks):
             other = await _with_its_chain(world, other)
         theirs = {disk.path for disk in other.spec.disks} | set(other.files)
         needs = (own & theirs) or (await _the_same(world, other.host, own, theirs) if other.adopted else set())

@@ -95,8 +95,9 @@ class Definition:
     @property
     def paths(self) -> tuple[str, ...]:
         """Every file that a start opens, the whole backing chain of each disk among them."""
-        disks = (path for disk in self.disks if disk.kind == "file" and disk.path for path in (disk.path, *disk.below))
-        return tuple(dict.fromkeys((*disks, *self.files)))
+        own = [disk.path for disk in self.disks if disk.kind == "file" and disk.path]
+        below = [path for disk in self.disks for path in disk.below]
+        return tuple(dict.fromkeys((*own, *below, *self.files)))
 
 
 def define(domain: ET.Element) -> Definition:
