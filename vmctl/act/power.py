@@ -272,6 +272,8 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
         seen = await link.virt.domain(vm.uuid)
     except HostError as err:
         hint = f"vmctl host check {link.name}"
+        if job.journal.get("stopping_since"):  # by a controller that died
+            raise Uncertain(f"whether {vm.name} was stopped is not known: {err.message}", hint=hint) from err
         raise Unreachable(f"{vm.name} was not stopped, nothing was asked of it: {err.message}", hint=hint) from err
     if seen is None:  # it ended by itself, or runs where nobody knows of
         await prove_off(world, vm, "stop", signed, job.task.who)

@@ -94,6 +94,7 @@ class HostLink:
             self._check_machine(self.about)
             self.changed |= self.read_at.keys()  # whatever happened while nobody listened
             self.domains_at = None  # what it showed before says nothing of what it shows now
+            self.put_out.clear()  # it may have been started again since
 
     def _check_machine(self, about: About) -> None:
         """Machines made from one template show one SSH key: what one of them says is not said of another one's VMs."""
