@@ -31,6 +31,7 @@ from vmctl.errors import (
 from vmctl.hosts import domainxml
 from vmctl.hosts.leaseprobe import refused_by_lock
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.virt import DomainSeen
 from vmctl.model import VM, Cluster, HostState, NoPlace, Placement, PowerState
 from vmctl.observe import observe
 from vmctl.records import Storage, VMRecord
@@ -268,14 +269,7 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
         vm = await prove_off(world, vm, "stop --force", signed, job.task.who)
         return await _stays_off(world, vm, f"{job.task.who} signed for it" if signed else "it is not there")
     link = _answering(world, vm)
-    try:
-        seen = await link.virt.domain(vm.uuid)
-    except HostError as err:
-        hint = f"vmctl host check {link.name}"
-        if job.journal.get("stopping_since"):  # by a controller that died
-            raise Uncertain(f"whether {vm.name} was stopped is not known: {err.message}", hint=hint) from err
-        raise Unreachable(f"{vm.name} was not stopped, nothing was asked of it: {err.message}", hint=hint) from err
-    if seen is None:  # it ended by itself, or runs where nobody knows of
+    if await _first_sight(link, vm, job) is None:  # it ended by itself, or runs where nobody knows of
         await prove_off(world, vm, "stop", signed, job.task.who)
         return await _stays_off(world, vm, "it had ended by itself")
     vm = await learn(world, link, vm)  # what it is now, for its next start
@@ -301,6 +295,17 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
         raise Uncertain(f"{vm.name} was stopped on {link.name}, and {vm.why}", hint=f"vmctl stop --force {vm.name}")
     await after_stop(world, vm, link)
     return {"vm": vm.name, "host": link.name}
+
+
+async def _first_sight(link: HostLink, vm: VMRecord, job: Job) -> DomainSeen | None:
+    """The domain before a stop asks anything of it. Raises Unreachable, which says so."""
+    try:
+        return await link.virt.domain(vm.uuid)
+    except HostError as err:
+        hint = f"vmctl host check {link.name}"
+        if job.journal.get("stopping_since"):  # by a controller that died
+            raise Uncertain(f"whether {vm.name} was stopped is not known: {err.message}", hint=hint) from err
+        raise Unreachable(f"{vm.name} was not stopped, nothing was asked of it: {err.message}", hint=hint) from err
 
 
 async def _where_it_is(world: World, vm: VMRecord) -> VMRecord:
