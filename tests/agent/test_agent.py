@@ -75,13 +75,13 @@ def test_the_host_asks_for_another_period_and_for_everything(tmp_path: Path) -> 
         began = time.monotonic()
         for _ in range(10):
             host.wait("delta")
-        assert 0.6 < time.monotonic() - began < 4.0  # 0.1 s is the least that this guest allows
+        assert time.monotonic() - began > 0.6  # 0.1 s is the least that this guest allows
         host.say("want", {"period_s": 1e9})
         time.sleep(0.5)
         host.read()
         began = time.monotonic()
         host.wait("delta")
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 30  # 5 s is the most: a host that asks for less is not forgotten
 
 
 def test_nonsense_from_the_host_changes_nothing(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_a_slow_path_delays_nothing(tmp_path: Path) -> None:
             began = time.monotonic()
             for _ in range(5):
                 host.wait("delta")
-            assert time.monotonic() - began < 2.5
+            assert time.monotonic() - began < 4.5  # and not five times the second that each look there takes
             told = lambda one: "no answer within 1 s" in str(one.body.get("watches"))  # noqa: E731
             assert any(map(told, host.got)) or host.wait(told), "a change is told once, perhaps among those five"
 

@@ -72,15 +72,18 @@ def test_it_comes_works_and_goes(server: tuple[subprocess.Popen[str], int]) -> N
     try:
         assert any(key[0] == busy.pid for key in scanner.scan(101.0))
         assert busy.pid in scanner.fresh
-        began = time.monotonic()
-        time.sleep(0.5)
-        assert any(key[0] == busy.pid for key in scanner.scan(101.0 + time.monotonic() - began))
-        seen = record_of(scanner, busy.pid)
-        assert seen is not None and float(str(seen["cpu"])) > 0.1
+        began, cpu = time.monotonic(), 0.0
+        while cpu <= 0.1 and time.monotonic() - began < 20:  # it has to share this machine's CPUs
+            time.sleep(0.5)
+            assert any(key[0] == busy.pid for key in scanner.scan(101.0 + time.monotonic() - began))
+            seen = record_of(scanner, busy.pid)
+            assert seen is not None
+            cpu = float(str(seen["cpu"]))
+        assert cpu > 0.1
     finally:
         busy.kill()
         busy.wait()
-    scanner.scan(103.0)
+    scanner.scan(130.0)
     assert record_of(scanner, busy.pid) is None
     assert not scanner.is_alive(busy.pid)
 
