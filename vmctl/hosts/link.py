@@ -242,14 +242,18 @@ class HostLink:
     async def _first_list(self) -> None:
         """A host whose libvirt answers, and hangs as soon as it is asked for its domains, is not one to work with."""
         try:
-            await self.refresh_domains()
-        except LibvirtError as err:  # one odd domain is no reason to let go of the host
-            log.warning("%s: domains not read: %s", self.name, err)
+            await self._list_domains()
         except HostError as err:
             err.hint = (
                 f"on {self.name}: virsh list; if that hangs: systemctl restart virtlockd libvirtd (its VMs go on)"
             )
             raise
+
+    async def _list_domains(self) -> None:
+        try:
+            await self.refresh_domains()
+        except LibvirtError as err:  # one odd domain is no reason to let go of the host
+            log.warning("%s: domains not read: %s", self.name, err)
 
     async def _watch_domains(self) -> None:
         while True:
@@ -259,10 +263,7 @@ class HostLink:
             self._refresh.clear()
             if not await self.virt.alive():
                 raise Unreachable(f"{self.name}: the connection to libvirt was lost")
-            try:
-                await self.refresh_domains()
-            except LibvirtError as err:
-                log.warning("%s: domains not read: %s", self.name, err)
+            await self._list_domains()
 
     def _on_event(self, event: DomainEvent) -> None:
         log.debug("%s: %s %s", self.name, event.name, event.what)
