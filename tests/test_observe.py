@@ -10,17 +10,18 @@ import pytest
 
 from tests.hosts.test_devices import moving
 from vmctl.act.create import baseline
-from vmctl.api import views
 from vmctl.cli.hosts import HOST_WIDE
 from vmctl.cli.output import Column
 from vmctl.cli.show import VM_WIDE
 from vmctl.config import Settings
 from vmctl.decide import fit
 from vmctl.decide.problem import costs
+from vmctl.door import views
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import About, DomainSeen
 from vmctl.model import VM, Cluster, Host, HostState, Policy, PowerState, Refusal, Spec
 from vmctl.observe import observe
+from vmctl.plain import plain
 from vmctl.records import HostRecord, Setting, VMRecord
 from vmctl.store.store import Store
 from vmctl.world import World
@@ -136,7 +137,8 @@ async def views_of(world: World) -> tuple[dict[str, Any], dict[str, Any]]:
     """The host and the VM as the API tells them."""
     cluster = await observe(world)
     host, vm = await world.store.get(HostRecord, "kvm1"), await world.store.vm("u1")
-    return views.host(world, host, cluster.hosts[0], cluster), views.vm(world, vm, cluster.vms[0])
+    seen = views.host(world, host, cluster.hosts[0], cluster), views.vm(world, vm, cluster.vms[0])
+    return plain(seen[0]), plain(seen[1])
 
 
 def cells(item: dict[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from vmctl import tasks as engine
+from vmctl.commands.catalogue import Command
+from vmctl.commands.journals import Journal
+from vmctl.commands.permissions import Permission, Principal
 from vmctl.errors import NoHostFits, NotFound, Refused
 from vmctl.model import Spec
 from vmctl.records import Task, TaskState, VMRecord
 from vmctl.store.store import Store
-from vmctl.tasks import Handler, Job, Tasks
+from vmctl.tasks import AnyJob, Handler, Tasks, engine
 
 Result = dict[str, Any]
 
@@ -23,13 +26,33 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "FOLLOW_S", 0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Arguments of a command that only these tests have."""
+
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(Journal):
+    """And its journal."""
+
+    target: str = ""
+    disk: str = ""
+    victim: str = ""
+
+
+COMMAND = Command(Asked, "", Permission.POWER, "test", Noted, resumes=True)
+ME = Principal("me")
+
+
 class Work:
     """A handler that goes on when the test says so."""
 
     def __init__(self) -> None:
         self.started, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def __call__(self, job: Job) -> Result:
+    async def __call__(self, job: AnyJob) -> Result:
         await job.note("first step", target="kvm2")
         job.say("half of it is done")
         job.show(percent=50)
@@ -40,8 +63,8 @@ class Work:
         return {"host": "kvm2"}
 
 
-def running(registry: Store, handler: Handler) -> Tasks:
-    made = Tasks(registry)
+def running(registry: Store, handler: Handler, command: Command = COMMAND) -> Tasks:
+    made = Tasks(registry, {"test": command})
     made.handlers["test"] = handler
     return made
 
@@ -49,7 +72,7 @@ def running(registry: Store, handler: Handler) -> Tasks:
 async def test_a_task_goes_through_its_states(registry: Store) -> None:
     work = Work()
     tasks = running(registry, work)
-    accepted = await tasks.submit("test", "web1", "me", size=3)
+    accepted = await tasks.submit(Asked(size=3), ME, "web1")
     assert (accepted.state, accepted.args, accepted.who) == (TaskState.QUEUED, {"size": 3}, "me")
     assert await registry.get(Task, accepted.id) == accepted, "its row is there before it runs"
     await work.started.wait()
@@ -70,22 +93,22 @@ async def test_a_task_goes_through_its_states(registry: Store) -> None:
 async def test_what_a_step_needs_is_journalled_before_it_is_taken(registry: Store) -> None:
     found: list[Task] = []
 
-    async def handler(job: Job) -> Result:
+    async def handler(job: AnyJob) -> Result:
         await job.note("destroying", victim="kvm1")
         found.append(await registry.get(Task, job.id))
         return {}
 
     tasks = running(registry, handler)
-    await tasks.wait((await tasks.submit("test", "web1")).id)
+    await tasks.wait((await tasks.submit(Asked(), ME, "web1")).id)
     assert (found[0].step, found[0].journal) == ("destroying", {"victim": "kvm1"})
 
 
 async def test_a_refusal_fails_with_its_words(registry: Store) -> None:
-    async def handler(job: Job) -> Result:
+    async def handler(job: AnyJob) -> Result:
         raise NoHostFits("no host can take web1", hint="vmctl top", lines=("kvm1: full",))
 
     tasks = running(registry, handler)
-    ended = await tasks.wait((await tasks.submit("test", "web1")).id)
+    ended = await tasks.wait((await tasks.submit(Asked(), ME, "web1")).id)
     assert ended.state is TaskState.FAILED
     assert ended.error == {
         "code": "NoHostFits",
@@ -97,11 +120,11 @@ async def test_a_refusal_fails_with_its_words(registry: Store) -> None:
 
 
 async def test_a_bug_fails_with_a_sentence(registry: Store, caplog: pytest.LogCaptureFixture) -> None:
-    async def handler(job: Job) -> Result:
+    async def handler(job: AnyJob) -> Result:
         raise ZeroDivisionError("division by zero")
 
     tasks = running(registry, handler)
-    ended = await tasks.wait((await tasks.submit("test", "web1")).id)
+    ended = await tasks.wait((await tasks.submit(Asked(), ME, "web1")).id)
     assert (ended.state, ended.error["exit_code"]) == (TaskState.FAILED, 1)
     assert ended.error["message"] == "ZeroDivisionError: division by zero"
     assert ended.error["hint"] == "the controller's log has the details"
@@ -111,7 +134,7 @@ async def test_a_bug_fails_with_a_sentence(registry: Store, caplog: pytest.LogCa
 async def test_a_task_stops_between_two_steps_when_asked_to(registry: Store) -> None:
     work = Work()
     tasks = running(registry, work)
-    number = (await tasks.submit("test", "web1")).id
+    number = (await tasks.submit(Asked(), ME, "web1")).id
     await work.started.wait()
     await tasks.cancel(number)
     work.go_on.set()
@@ -125,7 +148,7 @@ async def test_what_has_ended_or_never_was_cannot_be_cancelled(registry: Store) 
     work = Work()
     work.go_on.set()
     tasks = running(registry, work)
-    number = (await tasks.submit("test", "web1")).id
+    number = (await tasks.submit(Asked(), ME, "web1")).id
     await tasks.wait(number)
     with pytest.raises(Refused, match=f"task {number} has ended: done"):
         await tasks.cancel(number)
@@ -136,28 +159,28 @@ async def test_what_has_ended_or_never_was_cannot_be_cancelled(registry: Store) 
 async def test_a_follower_sees_it_go_and_end(registry: Store) -> None:
     work = Work()
     tasks = running(registry, work)
-    number = (await tasks.submit("test", "web1")).id
+    number = (await tasks.submit(Asked(), ME, "web1")).id
     seen = []
     async for state in tasks.follow(number):
         seen.append(state)
-        if state["progress"]:
+        if state.progress:
             work.go_on.set()
-    assert [state["state"] for state in seen][-2:] == ["running", "done"]
-    halfway = next(state for state in seen if state["progress"])
-    assert (halfway["progress"], halfway["step"]) == ({"percent": 50}, "first step")
-    assert halfway["log"][0][1] == "half of it is done", "the log is live"
-    assert (seen[-1]["result"], seen[-1]["progress"]) == ({"host": "kvm2"}, {})
+    assert [str(state.state) for state in seen][-2:] == ["running", "done"]
+    halfway = next(state for state in seen if state.progress)
+    assert (halfway.progress, halfway.step) == ({"percent": 50}, "first step")
+    assert halfway.log[0][1] == "half of it is done", "the log is live"
+    assert (seen[-1].result, seen[-1].progress) == ({"host": "kvm2"}, {})
 
 
 async def test_many_may_follow_one_task_and_late_ones_see_its_end(registry: Store) -> None:
     work = Work()
     tasks = running(registry, work)
-    number = (await tasks.submit("test", "web1")).id
+    number = (await tasks.submit(Asked(), ME, "web1")).id
     waiting = [asyncio.create_task(tasks.wait(number)) for _ in range(5)]
     await work.started.wait()
     work.go_on.set()
     assert {task.state for task in await asyncio.gather(*waiting)} == {TaskState.DONE}
-    assert [state["state"] async for state in tasks.follow(number)] == ["done"]
+    assert [str(state.state) async for state in tasks.follow(number)] == ["done"]
 
 
 async def test_a_follower_of_nothing_is_told(registry: Store) -> None:
@@ -169,7 +192,7 @@ async def test_a_follower_of_nothing_is_told(registry: Store) -> None:
 async def test_what_a_task_held_is_free_when_it_has_ended(registry: Store, outcome: str) -> None:
     await registry.add_vm(VMRecord(Spec("u1", "web1", 1, 128), 1.0))
 
-    async def handler(job: Job) -> Result:
+    async def handler(job: AnyJob) -> Result:
         vm = await registry.claim(await registry.vm("web1"), job.id)
         assert vm.task == job.id
         if outcome == "failed":
@@ -182,7 +205,7 @@ async def test_what_a_task_held_is_free_when_it_has_ended(registry: Store, outco
         return {}
 
     tasks = running(registry, handler)
-    ended = await tasks.wait((await tasks.submit("test", "web1")).id)
+    ended = await tasks.wait((await tasks.submit(Asked(), ME, "web1")).id)
     assert str(ended.state) == {"broken": "failed"}.get(outcome, outcome)
     assert (await registry.vm("web1")).task is None
 
@@ -190,13 +213,13 @@ async def test_what_a_task_held_is_free_when_it_has_ended(registry: Store, outco
 async def test_a_crash_leaves_a_task_to_the_next_controller(registry: Store) -> None:
     await registry.add_vm(VMRecord(Spec("u1", "web1", 1, 128), 1.0))
 
-    async def stuck(job: Job) -> Result:
+    async def stuck(job: AnyJob) -> Result:
         await registry.claim(await registry.vm("web1"), job.id)
         return await work(job)
 
     work = Work()
     first = running(registry, stuck)
-    number = (await first.submit("test", "web1")).id
+    number = (await first.submit(Asked(), ME, "web1")).id
     await work.started.wait()
     await first.close()
     (left,) = await registry.open_tasks()
@@ -207,11 +230,11 @@ async def test_a_crash_leaves_a_task_to_the_next_controller(registry: Store) -> 
     assert left.ended_at is None
     assert (await registry.vm("web1")).task == number, "nobody else takes the VM meanwhile"
 
-    async def finish(job: Job) -> Result:
-        return {"target": job.journal["target"], "was in": job.step}
+    async def finish(job: AnyJob) -> Result:
+        return {"target": job.journal.target, "was in": job.step}
 
-    second = Tasks(registry)
-    second.resume(left, finish)
+    second = running(registry, finish)
+    second.resume(left)
     ended = await second.wait(number)
     assert (ended.state, ended.result) == (TaskState.DONE, {"target": "kvm2", "was in": "first step"})
     assert ended.started_at == left.started_at
@@ -238,12 +261,12 @@ async def test_the_end_is_written_again_until_it_is_written(registry: Store, mon
 
     monkeypatch.setattr(Store, "end_task", full)
     tasks = running(registry, _nothing)
-    task = await tasks.submit("test", "web1")
+    task = await tasks.submit(Asked(), ME, "web1")
     assert (await tasks.wait(task.id)).state is TaskState.DONE
     assert left == [0] and tasks.jobs() == []
 
 
-async def _nothing(_job: Job) -> Result:
+async def _nothing(_job: AnyJob) -> Result:
     return {}
 
 
@@ -257,17 +280,17 @@ async def test_a_start_that_cannot_be_written_ends_the_task(registry: Store, mon
 
     monkeypatch.setattr(Store, "change", full)
     tasks = running(registry, _nothing)
-    ended = await tasks.wait((await tasks.submit("test", "web1")).id)
+    ended = await tasks.wait((await tasks.submit(Asked(), ME, "web1")).id)
     assert ended.state is TaskState.FAILED and "full" in ended.error["message"]
 
 
 async def test_every_follower_hears_of_every_change(registry: Store) -> None:
     work = Work()
     tasks = running(registry, work)
-    task = await tasks.submit("test", "web1")
+    task = await tasks.submit(Asked(), ME, "web1")
 
     async def follow() -> list[str]:
-        return [state["state"] async for state in tasks.follow(task.id)]
+        return [str(state.state) async for state in tasks.follow(task.id)]
 
     followers = [asyncio.create_task(follow()) for _ in range(3)]
     await work.started.wait()
@@ -279,7 +302,7 @@ async def test_every_follower_hears_of_every_change(registry: Store) -> None:
 async def test_a_successor_knows_that_cancelling_was_asked_for(registry: Store) -> None:
     work = Work()
     tasks = running(registry, work)
-    task = await tasks.submit("test", "web1")
+    task = await tasks.submit(Asked(), ME, "web1")
     await work.started.wait()
     await tasks.cancel(task.id)
     await tasks.close()  # it dies before the task has looked
@@ -287,14 +310,14 @@ async def test_a_successor_knows_that_cancelling_was_asked_for(registry: Store) 
     assert row.cancel_asked and not row.state.ended
     later = running(registry, work)
     work.go_on.set()
-    later.resume(row, work)
+    later.resume(row)
     assert (await later.wait(task.id)).state is TaskState.CANCELLED
 
 
 async def test_what_was_said_is_in_the_registry_with_the_next_step(registry: Store) -> None:
     work = Work()
     tasks = running(registry, work)
-    task = await tasks.submit("test", "web1")
+    task = await tasks.submit(Asked(), ME, "web1")
     await work.started.wait()
     await tasks.flush()
     assert [sentence for _, sentence in (await registry.get(Task, task.id)).log] == ["half of it is done"]
@@ -307,7 +330,7 @@ async def test_a_lost_link_is_no_interruption(registry: Store, resumable: bool, 
     """A future that nobody of ours cancelled: the handler is run again, or what it did is not known."""
     tries: list[int] = []
 
-    async def handler(job: Job) -> Result:
+    async def handler(job: AnyJob) -> Result:
         tries.append(job.id)
         if len(tries) == 1:
             lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -315,9 +338,8 @@ async def test_a_lost_link_is_no_interruption(registry: Store, resumable: bool, 
             await lost
         return {"tries": len(tries)}
 
-    tasks = running(registry, handler)
-    tasks.resumable = frozenset({"test"} if resumable else ())
-    ended = await tasks.wait((await tasks.submit("test", "web1")).id)
+    tasks = running(registry, handler, replace(COMMAND, resumes=resumable))
+    ended = await tasks.wait((await tasks.submit(Asked(), ME, "web1")).id)
     assert ended.state is state
     assert ended.result == {"tries": 2} if resumable else "whether it was done is not known" in ended.error["message"]
 

@@ -11,26 +11,27 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vmctl import config, lock, paths
-from vmctl.act import create, delete, hosts, leases, lockfree, migrate, plans, poke, power, storage
+from vmctl.act import hosts, leases, plans
 from vmctl.act.health import Healths
 from vmctl.act.mounted import Mounts
 from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
 from vmctl.act.reconcile import reconcile
 from vmctl.act.restart import Restarts
 from vmctl.decide.warm import warm
+from vmctl.door import Door, Services
+from vmctl.door.handlers import task_handlers
 from vmctl.errors import Refused
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.ssh import ensure_key
-from vmctl.records import HostRecord, TaskState
+from vmctl.records import HostRecord
 from vmctl.schedules import Scheduler
 from vmctl.store.store import Store
-from vmctl.tasks import Handler, Job, Tasks
+from vmctl.tasks import Tasks
 from vmctl.walls import wall
 from vmctl.world import World
 
@@ -42,23 +43,6 @@ KEEP_LEDGER_EVERY_S = 3.0
 GUESTS_EVERY_S = 1.0
 KEEP_LOGS_EVERY_S = 1.0
 RESTARTS_EVERY_S = 5.0
-# These find in their journal what happened, or do no harm when done again; others are reported as interrupted.
-RESUMABLE = frozenset(
-    (
-        "create",
-        "start",
-        "stop",
-        "reboot",
-        "migrate",
-        "delete",
-        "storage check",
-        "host check",
-        "drain",
-        "renew lease",
-        "image add",
-        "image remove",
-    )
-)
 
 
 class Controller:
@@ -74,49 +58,25 @@ class Controller:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.world = World(store, settings, runtime / "hosts", keys)
         self.tasks = Tasks(store)
-        self.tasks.resumable = RESUMABLE
-        self.plans = plans.Plans(self.world, self.tasks)
-        self.hosts = hosts.Hosts(self.world, self.attach)
         self.guard = leases.Guard(self.world, self.tasks)
         self.mounts = Mounts(self.world)
         self.healths = Healths(self.world, self.tasks)
         self.restarts = Restarts(self.world, self.tasks)
         self.scheduler = Scheduler(self.world, self.tasks)
+        services = Services(
+            world=self.world,
+            tasks=self.tasks,
+            hosts=hosts.Hosts(self.world, self.attach),
+            plans=plans.Plans(self.world, self.tasks),
+            healths=self.healths,
+            scheduler=self.scheduler,
+        )
+        self.tasks.handlers = task_handlers(services)
+        self.door = Door(services)
         self._settling: dict[str, asyncio.Lock] = {}
         self._unsettled: set[str] = set()  # hosts of which something is new
         self._closing = False
         self._background: set[asyncio.Task[None]] = set()
-        self.tasks.handlers = self._handlers()
-
-    def _handlers(self) -> dict[str, Handler]:
-        world = self.world
-        tied = {
-            "create": create.create,
-            "start": power.start,
-            "stop": power.stop,
-            "reboot": power.reboot,
-            "reset": poke.poke,
-            "pause": poke.poke,
-            "resume": poke.poke,
-            "delete": delete.delete,
-            "migrate": migrate.migrate,
-            "renew lease": leases.renew,
-            "storage add": storage.add,
-            "storage check": storage.check,
-            "storage measure": lockfree.measure,
-            "storage remove": storage.remove,
-            "image add": storage.image_add,
-            "image remove": storage.image_remove,
-        }
-
-        handlers: dict[str, Handler] = {kind: partial(action, world) for kind, action in tied.items()}
-        return handlers | {
-            "host add": self.hosts.add,
-            "host check": self.hosts.check,
-            "host remove": self.hosts.remove,
-            "rebalance": self.plans.rebalance,
-            "drain": self.plans.drain,
-        }
 
     async def start(self) -> None:
         """Begin the links, finish what an earlier controller left open, then do what the clock says."""
@@ -161,9 +121,7 @@ class Controller:
         for task in await self.world.store.open_tasks():
             log.info("task %s (%s %s) was left open in step %r", task.id, task.kind, task.subject, task.step)
             with wall(log, f"task {task.id}"):
-                again = task.state is TaskState.QUEUED or task.kind in RESUMABLE
-                handler = self.tasks.handlers.get(task.kind) if again else None
-                self.tasks.resume(task, handler or _interrupted)
+                self.tasks.resume(task)
 
     def _domains_changed(self, link: HostLink) -> None:
         self._spawn(self._settle(link), f"reconcile {link.name}")
@@ -226,7 +184,3 @@ class Controller:
         await self.world.incarnations.flush()
         await self.world.store.close()
         os.close(self._lock)
-
-
-async def _interrupted(job: Job) -> dict[str, Any]:
-    raise Refused(f"the controller ended while it ran, in step {job.step!r}", hint="give the command again")

@@ -254,6 +254,7 @@ class Move:
     score: float = 0.0  # of the cluster after it
     wave: int = 1  # the moves of one wave share no host, and may go side by side once the waves before are done
     minutes: float = 0.0  # on the wire, as foreseen
+    uuid: str = ""  # of the VM, whose name may be another one's one day
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from vmctl.hosts.domainxml import offered
 from vmctl.hosts.link import HostLink
@@ -13,16 +13,31 @@ from vmctl.records import HostRecord, Storage, VMRecord
 from vmctl.world import World
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The cluster at one moment, with the records that it was made from: hosts by name, VMs by UUID."""
+
+    cluster: Cluster
+    hosts: Mapping[str, HostRecord]
+    vms: Mapping[str, VMRecord]
+
+
 async def observe(world: World) -> Cluster:
     """The cluster now: the registry's promises, the hosts' loads, the domains last seen."""
+    return (await observed(world)).cluster
+
+
+async def observed(world: World) -> Observed:
+    """The cluster now, and what the registry says beside it."""
     now = time.time()
     hosts, vms, storages = await world.store.inventory()
     loads = {name: _loads(world, link) for name, link in world.links.items()}
-    return Cluster(
+    cluster = Cluster(
         tuple(_host(world, record, storages) for record in hosts),
         tuple(_vm(world, record, loads.get(record.host, {}), now) for record in vms),
         now,
     )
+    return Observed(cluster, {host.name: host for host in hosts}, {vm.uuid: vm for vm in vms})
 
 
 def _host(world: World, record: HostRecord, storages: list[Storage]) -> Host:

@@ -20,6 +20,9 @@ from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 
 from vmctl.act import plans
+from vmctl.commands.cluster import Rebalance
+from vmctl.commands.hosts import CheckHosts
+from vmctl.commands.permissions import SCHEDULE
 from vmctl.errors import Usage
 from vmctl.records import Schedule
 from vmctl.tasks import Tasks
@@ -140,12 +143,12 @@ class Scheduler:
     async def _run(self, name: str) -> None:
         schedule = await self._world.store.get(Schedule, name)
         if schedule.mode == "advise":
-            result = (await plans.plan_rebalance(self._world, "schedule")).why
+            result = (await plans.plan_rebalance(self._world, SCHEDULE.name, Rebalance())).why
             await self._world.tell("advice", "cluster", f"rebalance: {result}")
         elif any(job.task.kind == name for job in self._tasks.jobs()):
             result = "skipped: the last one still runs"
         else:
-            ended = await self._tasks.wait((await self._tasks.submit(name, "cluster", "schedule")).id)
+            ended = await self._tasks.wait((await self._tasks.submit(Rebalance(), SCHEDULE, "cluster")).id)
             result = str(ended.result.get("why") or ended.error.get("message"))
         await self._world.store.change(Schedule, name, last_run=time.time(), last_result=result)
 
@@ -155,7 +158,8 @@ class Scheduler:
 
     async def _doctor(self) -> None:
         """Ask the doctor about every host; what it finds wrong becomes an event."""
-        ended = await self._tasks.wait((await self._tasks.submit("host check", "all hosts", "schedule", hosts=[])).id)
+        asked = CheckHosts()
+        ended = await self._tasks.wait((await self._tasks.submit(asked, SCHEDULE, asked.subject)).id)
         report: dict[str, Any] = ended.result.get("hosts", {})
         for host, row in report.items():
             for check in row["checks"]:

@@ -8,18 +8,16 @@ misspelt or newer one must not be silently ignored.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from vmctl.errors import Usage
 from vmctl.model import Cluster, Policy
+from vmctl.plain import plain
 
 FORMAT = 1  # of the file; raised when an older program could no longer make sense of it
 _TRUTH = ConfigDict(extra="forbid", allow_inf_nan=True)
@@ -40,7 +38,7 @@ _READER = TypeAdapter(_File)
 
 def save(cluster: Cluster, policy: Policy) -> str:
     """The snapshot file's text."""
-    return json.dumps(_plain(_File(cluster, policy)), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    return json.dumps(plain(_File(cluster, policy)), indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def load(text: str) -> tuple[Cluster, Policy]:
@@ -56,20 +54,6 @@ def load(text: str) -> tuple[Cluster, Policy]:
     _check_once("VM", (vm.name for vm in found.cluster.vms))
     _check_once("VM with the UUID", (vm.spec.uuid for vm in found.cluster.vms))
     return found.cluster, found.policy
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and math.isinf(value):
-        return str(value)
-    return value
 
 
 def _check_format(text: str) -> None:

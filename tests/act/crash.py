@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from tests.act.hosts import FakeHost
+from vmctl.commands import catalogue
 from vmctl.errors import VmctlError
 from vmctl.records import Task, TaskState
 from vmctl.store.store import Store
-from vmctl.tasks import Job
+from vmctl.tasks import AnyJob, Job
 from vmctl.world import World
 
 WRITES = ("add", "add_vm", "change", "claim", "insert", "lease", "put", "remove", "take_image", "end_task", "promise")
 CALLS = ("create_volume", "upload", "delete_volume", "create", "define", "undefine", "destroy", "shutdown", "start")
-Handler = Callable[[World, Job], Awaitable[dict[str, Any]]]
+Handler = Callable[[World, AnyJob], Awaitable[dict[str, Any]]]
 
 
 class Died(BaseException):
@@ -50,13 +51,19 @@ class Life:
                 raise Died
 
 
-async def new_job(world: World, kind: str, subject: str, **args: Any) -> Job:
+async def new_job(world: World, kind: str, subject: str, **args: Any) -> AnyJob:
     """A task that was just accepted."""
     number = await world.store.add(Task(0, kind, subject, 1.0, args=args, who="me"))
-    return Job(await world.store.get(Task, number), world.store)
+    return await job_again(world, number)
 
 
-async def to_its_end(world: World, handler: Handler, job: Job) -> str:
+async def job_again(world: World, number: int) -> AnyJob:
+    """A task as the next controller finds it."""
+    task = await world.store.get(Task, number)
+    return Job(task, catalogue.tasks()[task.kind], world.store)
+
+
+async def to_its_end(world: World, handler: Handler, job: AnyJob) -> str:
     """Run a task and write its end, as the task engine does; its outcome: done, or the error's sentence."""
     try:
         await handler(world, job)
@@ -68,7 +75,13 @@ async def to_its_end(world: World, handler: Handler, job: Job) -> str:
 
 
 async def deaths(
-    life: Life, world: World, handler: Handler, begin: Callable[[], Awaitable[Job]], *, first: int = 0, every: int = 1
+    life: Life,
+    world: World,
+    handler: Handler,
+    begin: Callable[[], Awaitable[AnyJob]],
+    *,
+    first: int = 0,
+    every: int = 1,
 ) -> AsyncIterator[tuple[int, str]]:
     """Let the controller die at step `first` and each `every`th one of a task after it, and the next one finish it.
 
@@ -84,7 +97,7 @@ async def deaths(
         else:
             life.left = None
             return
-        again = Job(await world.store.get(Task, job.id), world.store)
+        again = await job_again(world, job.id)
         ended = again.task.state.ended
         yield step, (again.task.error.get("message", "done") if ended else await to_its_end(world, handler, again))
     raise AssertionError("it never comes to its end")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.act.crash import Life, deaths, new_job, to_its_end
+from tests.act.crash import Life, deaths, job_again, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
 from vmctl.act import migrate, power
 from vmctl.errors import LibvirtError, Refused
@@ -15,7 +15,7 @@ from vmctl.hosts import domainxml
 from vmctl.hosts.virt import Shown
 from vmctl.model import Disk, Placement, PowerState, Spec
 from vmctl.records import Storage, Task, VMRecord
-from vmctl.tasks import Job
+from vmctl.tasks import AnyJob
 from vmctl.world import World
 
 RUNNING, STOPPED = PowerState.RUNNING, PowerState.STOPPED
@@ -60,7 +60,7 @@ async def ready(world: World, kvm1: FakeHost, kvm2: FakeHost, kind: str) -> None
     )
 
 
-async def move(world: World, **args: Any) -> Job:
+async def move(world: World, **args: Any) -> AnyJob:
     return await new_job(world, "migrate", "web1", vm=UUID, cold=True, **args)
 
 
@@ -150,7 +150,7 @@ async def test_a_vm_of_ours_on_a_new_layer_is_not_stopped(
     assert source in OWN_XML
     kvm1.kept[UUID] = Shown(live=OWN_XML.replace(source, f'<source file="/s/web1.nightly"/>{below}'))
     kvm2.files["/s/web1.qcow2"] = b""
-    job = await new_job(world, verb, "web1", vm=UUID, cold=True)
+    job = await new_job(world, "reboot" if verb == "reboot" else "migrate", "web1", vm=UUID, cold=True)
     said = await to_its_end(world, migrate.migrate if verb == "cold" else power.reboot, job)
     assert "disk vda is /s/web1.nightly, /s/web1.qcow2 is written down" in said
     assert "shutdown" not in kvm1.done
@@ -233,7 +233,7 @@ async def test_a_controller_that_dies_in_a_cold_move(
 
         monkeypatch.setattr(kvm2, "start" if kind == "adopted" else "create", no)
 
-    async def begin() -> Job:
+    async def begin() -> AnyJob:
         await ready(world, kvm1, kvm2, kind)
         return await move(world)
 
@@ -258,7 +258,7 @@ async def test_a_silent_target_that_may_have_started_it_is_not_doubled(
     number = (await move(world)).id
     journal = {"cold": True, "source": "kvm1", "target": "kvm2", "starting": "kvm2"}
     await world.store.change(Task, number, journal=journal)
-    again = Job(await world.store.get(Task, number), world.store)
+    again = await job_again(world, number)
     assert await to_its_end(world, migrate.migrate, again) == "where web1 runs is not certain"
     vm = await web1(world)
     assert vm.power is PowerState.UNKNOWN and set(vm.may_run_on) == {"kvm1", "kvm2"}
@@ -284,7 +284,7 @@ async def test_a_target_that_falls_silent_before_the_stop_ends_the_move(
     kvm2.silent()
     number = (await move(world)).id
     await world.store.change(Task, number, journal={"cold": True, "source": "kvm1", "target": "kvm2"})
-    again = Job(await world.store.get(Task, number), world.store)
+    again = await job_again(world, number)
     assert await to_its_end(world, migrate.migrate, again) == "web1 was not moved and runs on kvm1"
     vm = await web1(world)
     assert (vm.power, vm.host) == (RUNNING, "kvm1") and kvm1.done == [] and kvm1.started == []

@@ -12,10 +12,11 @@ import pytest
 from tests.act.crash import Life, deaths, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
 from vmctl.act import create, delete, power, storage
+from vmctl.commands.vms import Create
 from vmctl.errors import LibvirtError, NoAnswer, NotFound, Refused, Unreachable
 from vmctl.model import Disk, Placement, PowerState
 from vmctl.records import Image, Storage, VMRecord
-from vmctl.tasks import Job
+from vmctl.tasks import AnyJob
 from vmctl.world import World
 
 MIB = 1 << 20
@@ -47,7 +48,7 @@ def picture(tmp_path: Path) -> Iterator[str]:
     yield str(path)
 
 
-async def book(world: World, **more: Any) -> Job:
+async def book(world: World, **more: Any) -> AnyJob:
     args = {"name": "book", "image": "tiny", "mem_mib": 128, "labels": {}, "host": "kvm1"} | more
     return await new_job(world, "create", "book", **args)
 
@@ -130,7 +131,7 @@ async def test_a_name_that_is_taken_is_refused_before_anything_is_decided(world:
 
 @pytest.mark.parametrize("no_start", [False, True])
 async def test_a_controller_that_dies_in_a_create(world: World, shared: FakeHost, life: Life, no_start: bool) -> None:
-    async def begin() -> Job:
+    async def begin() -> AnyJob:
         if await world.store.find_vm("book") is not None:
             shared.domains.clear()
             await to_its_end(world, delete.delete, await new_job(world, "delete", "book", vm="book"))
@@ -148,7 +149,7 @@ async def test_a_controller_that_dies_in_a_create(world: World, shared: FakeHost
 
 
 async def test_a_controller_that_dies_in_a_delete(world: World, shared: FakeHost, life: Life) -> None:
-    async def begin() -> Job:
+    async def begin() -> AnyJob:
         if await world.store.find_vm("book") is None:
             await to_its_end(world, create.create, await book(world, no_start=True))
         return await new_job(world, "delete", "book", vm=(await world.store.vm("book")).uuid)
@@ -162,7 +163,7 @@ async def test_a_controller_that_dies_in_a_delete(world: World, shared: FakeHost
 # -- images
 
 
-async def add(world: World, picture: str) -> Job:
+async def add(world: World, picture: str) -> AnyJob:
     return await new_job(world, "image add", "twin", name="twin", file=picture)
 
 
@@ -224,7 +225,7 @@ async def test_of_two_images_of_one_name_one_is_registered_with_its_file(
 
 
 async def test_a_controller_that_dies_in_an_upload(world: World, shared: FakeHost, life: Life, picture: str) -> None:
-    async def begin() -> Job:
+    async def begin() -> AnyJob:
         if await world.store.find(Image, "twin") is not None:
             await to_its_end(world, storage.image_remove, await new_job(world, "image remove", "twin", name="twin"))
         return await add(world, picture)
@@ -238,7 +239,7 @@ async def test_a_controller_that_dies_in_an_upload(world: World, shared: FakeHos
 async def test_a_controller_that_dies_in_the_removal_of_an_image(
     world: World, shared: FakeHost, life: Life, picture: str
 ) -> None:
-    async def begin() -> Job:
+    async def begin() -> AnyJob:
         if await world.store.find(Image, "twin") is None:
             assert await to_its_end(world, storage.image_add, await add(world, picture)) == "done"
         return await new_job(world, "image remove", "twin", name="twin")
@@ -259,7 +260,7 @@ async def test_an_image_whose_file_cannot_be_deleted_stays_registered(world: Wor
 
 
 async def test_no_vm_is_made_from_an_image_that_goes(world: World, shared: FakeHost) -> None:
-    spec, _, _ = await create.make_spec(world, {"name": "late", "image": "tiny", "mem_mib": 128})
+    spec, _, _ = await create.make_spec(world, Create("late", "tiny", 128))
     await world.store.take_image("tiny")
     with pytest.raises(NotFound, match="no image 'tiny'"):
         await world.store.add_vm(VMRecord(spec, 1.0), made=True)

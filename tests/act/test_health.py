@@ -12,7 +12,7 @@ from vmctl.act.health import EVENTS_IN, LOOP_LIVES, Healths
 from vmctl.guests import Follower, Guests
 from vmctl.model import HealthPolicy, PowerState
 from vmctl.records import DecisionRecord, Event, VMRecord
-from vmctl.tasks import Job, Tasks
+from vmctl.tasks import AnyJob, Tasks
 from vmctl.world import World
 
 
@@ -34,7 +34,7 @@ def follower(world: World, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch) -> F
 def healths(world: World, follower: Follower) -> Healths:
     """Looks at web1; what it submits is done by nobody."""
 
-    async def nobody(_job: Job) -> dict[str, Any]:
+    async def nobody(_job: AnyJob) -> dict[str, Any]:
         return {}
 
     tasks = Tasks(world.store)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.act.crash import job_again
 from tests.act.hosts import FakeHost
 from vmctl.act import leaked, leases
 from vmctl.errors import LibvirtError, MissingLease
@@ -14,13 +15,13 @@ from vmctl.hosts.facts import Fact
 from vmctl.hosts.link import HostLink
 from vmctl.model import Disk, PowerState, Spec
 from vmctl.records import Storage, Task, VMRecord
-from vmctl.tasks import Job, Tasks
+from vmctl.tasks import AnyJob, Tasks
 from vmctl.world import World
 
 
-async def job_of(world: World, **journal: str) -> Job:
+async def job_of(world: World, **journal: str) -> AnyJob:
     number = await world.store.add(Task(0, "renew lease", "web1", 1.0, args={"vm": "web1"}, journal=dict(journal)))
-    return Job(await world.store.get(Task, number), world.store)
+    return await job_again(world, number)
 
 
 @pytest.fixture

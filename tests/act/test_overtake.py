@@ -9,8 +9,10 @@ import pytest
 
 from tests.act.hosts import UUID
 from vmctl.act.overtake import overtake_stop
+from vmctl.commands.permissions import Principal
+from vmctl.commands.vms import Migrate, Stop
 from vmctl.records import TaskState
-from vmctl.tasks import Job, Tasks
+from vmctl.tasks import AnyJob, Tasks
 from vmctl.world import World
 
 
@@ -18,7 +20,7 @@ from vmctl.world import World
 async def test_only_a_stop_gives_way(world: World, kind: str, state: TaskState) -> None:
     holds = asyncio.Event()
 
-    async def waits(job: Job) -> dict[str, Any]:
+    async def waits(job: AnyJob) -> dict[str, Any]:
         await world.store.claim(await world.store.vm(UUID), job.id)
         holds.set()
         while True:
@@ -27,7 +29,8 @@ async def test_only_a_stop_gives_way(world: World, kind: str, state: TaskState) 
 
     tasks = Tasks(world.store)
     tasks.handlers[kind] = waits
-    task = await tasks.submit(kind, "web1", vm=UUID)
+    asked = {"stop": Stop, "migrate": Migrate}[kind](UUID)
+    task = await tasks.submit(asked, Principal("me"), "web1")
     async with asyncio.timeout(10):
         await holds.wait()
         await overtake_stop(world.store, tasks, await world.store.vm(UUID))

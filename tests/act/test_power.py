@@ -19,11 +19,11 @@ from vmctl.model import Disk, Placement, PowerState, Spec
 from vmctl.records import HostRecord, Image, Storage, TaskState, VMRecord
 from vmctl.store import store as store_room
 from vmctl.store.store import Store
-from vmctl.tasks import Job
+from vmctl.tasks import AnyJob
 from vmctl.world import World
 
 RUNNING, PAUSED, STOPPED, UNKNOWN = PowerState.RUNNING, PowerState.PAUSED, PowerState.STOPPED, PowerState.UNKNOWN
-Verb = Callable[[World, Job], Awaitable[dict[str, Any]]]
+Verb = Callable[[World, AnyJob], Awaitable[dict[str, Any]]]
 VERBS: list[tuple[str, Verb]] = [("start", power.start), ("stop", power.stop), ("delete", delete.delete)]
 
 
@@ -277,7 +277,7 @@ async def test_a_controller_that_dies_in_a_start(
 ) -> None:
     life = Life(monkeypatch)
 
-    async def begin() -> Job:
+    async def begin() -> AnyJob:
         disk.shows(None)
         kvm2.shows(None)
         await world.store.change(VMRecord, UUID, power=STOPPED, host="", may_run_on={}, wanted="stopped")
@@ -293,7 +293,7 @@ async def test_a_controller_that_dies_in_a_start(
 async def test_a_controller_that_dies_in_a_stop(world: World, disk: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     life = Life(monkeypatch)
 
-    async def begin() -> Job:
+    async def begin() -> AnyJob:
         disk.shows(RUNNING)
         there = {"kvm1": "machine-kvm1"}
         await world.store.change(VMRecord, UUID, power=RUNNING, host="kvm1", may_run_on=there, wanted="running")
@@ -310,7 +310,7 @@ async def test_a_controller_that_dies_in_a_reboot(
 ) -> None:
     life = Life(monkeypatch)
 
-    async def begin() -> Job:
+    async def begin() -> AnyJob:
         disk.shows(RUNNING)
         there = {"kvm1": "machine-kvm1"}
         await world.store.change(VMRecord, UUID, power=RUNNING, host="kvm1", may_run_on=there, wanted="running")
@@ -327,7 +327,7 @@ async def test_a_host_whose_vms_a_task_holds_stays(world: World, disk: FakeHost)
     await world.store.claim(await web1(world), job.id)
     hosts = Hosts(world, lambda _record: cast(HostLink, disk))
     said = await to_its_end(
-        world, lambda _world, j: hosts.remove(j), await new_job(world, "r", "kvm1", host="kvm1", force=True)
+        world, lambda _world, j: hosts.remove(j), await new_job(world, "host remove", "kvm1", host="kvm1", force=True)
     )
     assert said == f"tasks hold VMs of kvm1: web1 (task {job.id})"
     assert await world.store.find(HostRecord, "kvm1") is not None

@@ -18,7 +18,7 @@ from vmctl.decide.restart import RESTS_S, WINDOW_S, wait_s
 from vmctl.hosts.link import HostLink
 from vmctl.model import PowerState
 from vmctl.records import HostRecord, VMRecord
-from vmctl.tasks import Job, Tasks
+from vmctl.tasks import AnyJob, Tasks
 from vmctl.world import World
 
 RUNNING, STOPPED = PowerState.RUNNING, PowerState.STOPPED
@@ -132,7 +132,7 @@ async def test_before_the_boot_is_known_nothing_is_said_of_what_is_gone(world: W
 
 
 def restarts(world: World, done: list[str]) -> tuple[Restarts, Tasks]:
-    async def start(job: Job) -> dict[str, Any]:
+    async def start(job: AnyJob) -> dict[str, Any]:
         done.append(job.task.who)
         return {}
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from tests.act.crash import job_again
 from tests.act.hosts import FakeHost
 from vmctl.act import conclude as ending
 from vmctl.act import migrate
-from vmctl.errors import LibvirtError, MigrationFailed, NoAnswer, Uncertain, VmctlError
+from vmctl.errors import Cancelled, LibvirtError, MigrationFailed, NoAnswer, Uncertain, VmctlError
 from vmctl.model import PowerState
 from vmctl.records import Task, VMRecord
-from vmctl.tasks import Cancelled, Job
+from vmctl.tasks import AnyJob
 from vmctl.world import World
 
 RUNNING, PAUSED = PowerState.RUNNING, PowerState.PAUSED
@@ -36,10 +37,10 @@ def hopeless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ending, "SETTLE_FOR_S", 0.0)
 
 
-async def job_of(world: World, **journal: str) -> Job:
+async def job_of(world: World, **journal: str) -> AnyJob:
     """A migration's task as its controller left it."""
     number = await world.store.add(Task(0, "migrate", "web1", 1.0, args={"vm": "web1"}, journal=dict(journal)))
-    return Job(await world.store.get(Task, number), world.store)
+    return await job_again(world, number)
 
 
 async def conclude(world: World, problem: VmctlError | None = PROBLEM) -> dict[str, object]:

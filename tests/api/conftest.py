@@ -30,7 +30,7 @@ class Server:
     async def get(self, *parts: str, **query: Any) -> Any:
         """The value, or the error that the controller raised."""
         known = {key: value for key, value in query.items() if value is not None}
-        answer = await self._http.get("/api/v1/" + "/".join(parts), params=known)
+        answer = await self._http.get("/api/v1/" + "/".join(parts), params=known or None)
         if answer.status_code >= 400:
             raise error_from_json(answer.json()["error"])
         return answer.json()
@@ -41,10 +41,11 @@ async def server(tmp_path: Path, empty_registry: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     (tmp_path / "data").mkdir()
     shutil.copy(empty_registry, tmp_path / "data" / "registry.db")
-    app = make_app(Settings(), tmp_path / "data", tmp_path / "run")
+    controller = Controller(Settings(), tmp_path / "data", tmp_path / "run")
+    app = make_app(controller)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://vmctl") as http,
     ):
-        yield Server(app.state.controller, http)
+        yield Server(controller, http)

@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from tests.api.conftest import Server
-from vmctl.cli import processes
+from vmctl.cli import processes, wire
 from vmctl.cli.main import cli
 from vmctl.errors import NotFound, Usage, VmctlError
 from vmctl.ledger import Seen
@@ -105,8 +105,9 @@ async def vmctl(filled: Server, monkeypatch: pytest.MonkeyPatch) -> Vmctl:
         def __init__(self, **_options: Any) -> None:
             return
 
-        def get(self, *parts: str, **query: Any) -> Any:
-            return asyncio.run_coroutine_threadsafe(filled.get(*parts, **query), loop).result()
+        def ask(self, asked: Any) -> Any:
+            path = wire.request(asked).path.removeprefix("/api/v1/")
+            return asyncio.run_coroutine_threadsafe(filled.get(path), loop).result()
 
     monkeypatch.setattr(processes, "Client", Client)
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.api.conftest import Server
 from vmctl import snapshot
+from vmctl.commands.cluster import Rebalance
+from vmctl.commands.permissions import Principal
 from vmctl.errors import Usage
 from vmctl.model import Budget, Cluster, Plan, Policy
 from vmctl.observe import observe
@@ -33,9 +35,9 @@ async def test_a_plan_keeps_to_its_budget(
         asked.append(budget)
         return Plan((), "nothing to do")
 
-    monkeypatch.setattr("vmctl.act.plans.rebalance", decided)
+    monkeypatch.setattr("vmctl.deciding.rebalance", decided)
     assert (await server.get("rebalance", **query))["why"] == "nothing to do"
-    task = await server.controller.tasks.submit("rebalance", "cluster", "test", **query)
+    task = await server.controller.tasks.submit(Rebalance(**query), Principal("test"), "cluster")
     await server.controller.tasks.wait(task.id)
     assert asked == [budget, budget]
 

@@ -18,6 +18,7 @@ from tests.bench.collect import PEERS, install_peers
 from tests.bench.migrate import environment, uri
 from tests.lab.pool import Pool, wait_for
 from vmctl.cli.client import Client
+from vmctl.commands.vms import ListVMs
 
 VMCTL = str(Path(sys.executable).with_name("vmctl"))
 GOALS_MS = {"vmctl --help": 150.0, "vmctl --version": 150.0, "vmctl list": 200.0}
@@ -72,7 +73,7 @@ def prepare(pool: Pool, vms: int) -> None:
     listed = [f"vm{number}" for number in range(vms)]
     for name in listed:
         pool.do("create", name, "--image", "tiny", "--memory", "96M")
-    ready = lambda: len([vm for vm in Client().get("vms") if vm["power"] == "running"]) == vms  # noqa: E731
+    ready = lambda: len([vm for vm in Client().ask(ListVMs()) if vm["power"] == "running"]) == vms  # noqa: E731
     wait_for(ready, 60, "all run")
     for name in listed:  # paused guests leave the cores to what is measured
         pool.do("pause", name)

@@ -23,6 +23,8 @@ import libvirt
 from tests.lab.pool import Pool, wait_for
 from vmctl import lab
 from vmctl.cli.client import Client
+from vmctl.commands.cluster import FollowTask, ListTasks
+from vmctl.commands.vms import ShowVM, Start
 from vmctl.hosts import domainxml
 from vmctl.lab import host as lab_host
 from vmctl.lab import names
@@ -65,7 +67,7 @@ def vmctl(*words: str) -> None:
 
 def seen() -> dict[str, Any]:
     """The VM as the API shows it."""
-    found: dict[str, Any] = Client(autostart=False).get("vms", VM)
+    found: dict[str, Any] = Client(autostart=False).ask(ShowVM(VM))
     return found
 
 
@@ -76,7 +78,7 @@ def wait_seen(**wanted: str) -> None:
 
 def last_task(kind: str) -> dict[str, Any]:
     """The newest ended task of a kind."""
-    tasks = [task for task in Client(autostart=False).get("tasks") if task["kind"] == kind and task["ended_at"]]
+    tasks = [task for task in Client(autostart=False).ask(ListTasks()) if task["kind"] == kind and task["ended_at"]]
     return max(tasks, key=lambda task: int(task["id"]))
 
 
@@ -175,8 +177,8 @@ def start_by_api(host: str) -> dict[str, float]:
     client = Client(autostart=False)
 
     def call() -> None:
-        task = client.post("vms", VM, "start", body={"host": host})
-        for _ in client.lines("tasks", str(task["id"]), "follow"):
+        task = client.ask(Start(VM, host))
+        for _ in client.lines(FollowTask(task["id"])):
             pass
 
     return {"wall": timed(call), "task": task_ms("start")}

@@ -21,11 +21,12 @@ from vmctl.api.connections import Patient
 from vmctl.config import Settings
 from vmctl.controller import Controller
 from vmctl.decide.place import place
-from vmctl.decisions import inputs, placement_json
+from vmctl.decisions import placed
 from vmctl.errors import VmctlError
 from vmctl.hosts.virt import About
 from vmctl.ledger import Seen
 from vmctl.model import VM, Cluster, Disk, Host, Policy, PowerState, Spec
+from vmctl.plain import plain
 from vmctl.records import DecisionRecord, Event, HostRecord, Image, Schedule, Storage, Task, TaskState, VMRecord
 
 WEB1, DB1 = "11111111-2222-3333-4444-555555555555", "21111111-2222-3333-4444-555555555555"
@@ -61,12 +62,13 @@ def served(folder: Path, registry: Path) -> Iterator[Pool]:
     server: list[uvicorn.Server] = []
 
     async def main() -> None:
-        app = make_app(Settings(), folder, folder / "run")
+        controller = Controller(Settings(), folder, folder / "run")
+        app = make_app(controller)
         async with app.router.lifespan_context(app):
-            await _fill(app.state.controller)
+            await _fill(controller)
             config = uvicorn.Config(app, http=Patient, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
             server.append(uvicorn.Server(config))
-            ready.append(Pool(app.state.controller, asyncio.get_running_loop()))
+            ready.append(Pool(controller, asyncio.get_running_loop()))
             with socket.socket(socket.AF_UNIX) as bound:
                 bound.bind(str(folder / "sock"))
                 await server[0].serve([bound])
@@ -103,7 +105,7 @@ async def _fill(controller: Controller) -> None:
     await store.put(Schedule("rebalance", "*/10 * * * *", "advise"))
     cluster = Cluster((Host("kvm1", cpus=4, mem_mib=4096),), ())
     found = place(VM(web1), cluster, Policy())
-    detail = placement_json(found) | {"inputs": inputs(cluster)}
+    detail = plain(placed(found, cluster))
     await store.add(DecisionRecord("create", WEB1, found.why, now, None, "kvm1", detail, "me"))
     for gone in (None, [(812, 4711)]):
         seen = [HTTPD] if gone is None else [HTTPD._replace(pid=900, start_ticks=5000)]

@@ -11,7 +11,8 @@ import pytest
 from tests.cli.run import said, vmctl
 from tests.decide.clusters import cluster, host, vm
 from vmctl import snapshot
-from vmctl.cli import capacity
+from vmctl.cli import capacity, wire
+from vmctl.commands.cluster import Capacity
 from vmctl.model import Policy
 
 PLAIN = Policy(cpu_overcommit=1.0, mem_reserve_mib=0, vm_overhead_mib=0, spare_host=True)
@@ -100,11 +101,12 @@ def test_the_sizes_go_over_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
     class Client:
         """A controller without hosts."""
 
-        def get(self, *parts: str, **query: Any) -> Any:
-            asked.append((parts, query))
+        def ask(self, query: Any) -> Any:
+            asked.append(query)
             return {"sizes": [], "why": [], "hosts": []}
 
     monkeypatch.setattr(capacity, "Client", Client)
     vmctl("capacity", "-o", "json")
     vmctl("capacity", "--size", "2c/4G", "--size", "1c/512M", "-o", "json")
-    assert asked == [(("capacity",), {"size": None}), (("capacity",), {"size": "2c/4096M,1c/512M"})]
+    assert asked == [Capacity(), Capacity(["2c/4096M", "1c/512M"])]
+    assert wire.request(asked[1]).path.endswith("/capacity?size=2c%2F4096M&size=1c%2F512M")

@@ -21,6 +21,7 @@ from vmctl.api.server import listening, private
 from vmctl.cli.client import Client
 from vmctl.cli.serve import left_open
 from vmctl.cli.top import View
+from vmctl.commands.vms import ListVMs, Stop
 from vmctl.errors import AlreadyRuns, ControllerUnreachable, Refused, Usage
 
 
@@ -118,7 +119,7 @@ def test_a_question_to_a_controller_that_just_ends_goes_to_the_next(
     dying: list[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = Client()
-    assert client.get("vms") == client.get("vms") == []
+    assert client.ask(ListVMs()) == client.ask(ListVMs()) == []
     assert len(dying) == 3
     assert capsys.readouterr().err == "warning: the registry cannot be written: no space left\n", "said once"
 
@@ -126,7 +127,7 @@ def test_a_question_to_a_controller_that_just_ends_goes_to_the_next(
 def test_a_command_is_not_given_twice(dying: list[bytes]) -> None:
     """It may have been heard."""
     with pytest.raises(ControllerUnreachable, match="went away"):
-        Client().post("vms", "web1", "stop")
+        Client().ask(Stop("web1"))
     assert len(dying) == 1
 
 

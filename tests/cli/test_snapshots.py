@@ -11,9 +11,10 @@ import pytest
 
 from tests.cli.run import said, vmctl
 from tests.decide.clusters import cluster, host, vm
-from vmctl import ganeti, offline, snapshot
-from vmctl.api import requests
+from vmctl import deciding, ganeti, snapshot
 from vmctl.cli import snapshots
+from vmctl.commands.cluster import Dump
+from vmctl.commands.vms import Create
 from vmctl.errors import NoHostFits, NotFound, Usage, VmctlError
 from vmctl.model import Cluster, Policy, Spec
 
@@ -107,8 +108,7 @@ def test_create(file: str) -> None:
 
 def test_a_new_vm_is_placed_by_all_that_it_asks_for(tmp_path: Path) -> None:
     """Whatever `create` says of a VM goes into the decision, offline too."""
-    policy = Policy(class_overcommit={"gold": 1.0})
-    asked = {
+    asked: dict[str, Any] = {
         "name": "new",
         "cpus": 3,
         "mem_mib": 640,
@@ -124,9 +124,9 @@ def test_a_new_vm_is_placed_by_all_that_it_asks_for(tmp_path: Path) -> None:
         "cpu": "host",
         "agent_port": "isa",
     }
-    spec = offline.Snapshot(HOT, policy).spec(asked)
+    spec = deciding.spec_of(Create(**(asked | {"image": "any"})), "new")
     assert {key: getattr(spec, key) for key in asked} == asked
-    about_placing = set(requests.Create.model_fields) & {field.name for field in fields(Spec)} - {"image"}
+    about_placing = {field.name for field in fields(Create)} & {field.name for field in fields(Spec)} - {"image"}
     assert about_placing == set(asked), "a new option of create is one here, too"
 
 
@@ -196,8 +196,8 @@ def test_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Client:
         """A controller with the hot cluster."""
 
-        def get(self, *parts: str) -> Any:
-            assert parts == ("snapshot",)
+        def ask(self, asked: Any) -> Any:
+            assert asked == Dump()
             return json.loads(snapshot.save(HOT, EAGER))
 
     monkeypatch.setattr(snapshots, "Client", Client)

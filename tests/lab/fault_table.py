@@ -30,6 +30,9 @@ from tests.lab.pool import Pool, wait_for
 from vmctl import lab, paths
 from vmctl.cli.client import Client
 from vmctl.cli.serve import running as controller_pid
+from vmctl.commands.cluster import ShowTask
+from vmctl.commands.hosts import ListHosts
+from vmctl.commands.vms import Migrate, ShowVM
 from vmctl.errors import VmctlError
 from vmctl.hosts import domainxml
 from vmctl.lab import cgroups, names
@@ -164,7 +167,7 @@ class ByVmctl:
     """`vmctl migrate`: peer to peer."""
 
     def __init__(self, source: str, target: str) -> None:
-        self.number = Client().post("vms", VM, "migrate", body={"to": target})["id"]
+        self.number = Client().ask(Migrate(VM, target))["id"]
 
     def victims(self) -> list[int]:
         """The processes that a dead client takes along."""
@@ -174,7 +177,7 @@ class ByVmctl:
     def answer(self) -> str | None:
         """The task's end, or None; a dead controller is started again by asking."""
         try:
-            task = Client().get("tasks", str(self.number))
+            task = Client().ask(ShowTask(self.number))
         except VmctlError:
             return None
         if task["state"] not in ("done", "failed", "cancelled"):
@@ -362,7 +365,7 @@ class Table:
 
     def vmctl_says(self) -> str:
         """The registry's view of the VM."""
-        shown = Client().get("vms", VM)
+        shown = Client().ask(ShowVM(VM))
         busy = f", held by task {shown['task']}" if shown["task"] else ""
         return f"{shown['power']} on {shown['host'] or '-'}{busy}"
 
@@ -375,7 +378,7 @@ class Table:
                 lab.boot(one.name)
         wait_for(lambda: all(virsh(host, "version") for host in self.pool.hosts), 30, "both libvirtds answer")
         if self.mode == "p2p":
-            online = lambda: all(host["state"] == "online" for host in Client().get("hosts"))  # noqa: E731
+            online = lambda: all(host["state"] == "online" for host in Client().ask(ListHosts()))  # noqa: E731
             wait_for(online, 60, "vmctl has both hosts online")
         where = self.place()
         if where is None or (self.mode == "p2p" and self.vmctl_says() != f"running on {where}"):

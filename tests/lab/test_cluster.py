@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab.pool import Pool, wait_for
 from vmctl.cli.client import Client
+from vmctl.commands.cluster import History
 
 pytestmark = pytest.mark.lab
 
@@ -167,11 +168,11 @@ def test_load_is_kept_with_its_history(pool: Pool) -> None:
     """Points at full rate at once, and a minute's mean in the registry when the minute is over."""
     client = Client()
     with pool.vms("tracked"):
-        seen = lambda: client.get("history", "vm", "tracked")["points"]  # noqa: E731
+        seen = lambda: client.ask(History("vm", "tracked"))["points"]  # noqa: E731
         points = wait_for(lambda: len(p := seen()) > 2 and p, 30, "points of the VM")
         assert all(0 <= point["cpu"] <= 2 and 0 < point["mem_mib"] < 1024 for point in points)
         it_writes_and_sends(pool, "tracked")
-    means = lambda: client.get("history", "host", pool.hosts[0], since_s=3600)["means"]["60"]  # noqa: E731
+    means = lambda: client.ask(History("host", pool.hosts[0], 3600))["means"]["60"]  # noqa: E731
     mean = wait_for(means, 130, "a minute's mean")[0]
     assert mean["at"] % 60 == 0 and 0 <= mean["cpu"] <= 2 and 0 < mean["mem_mib"] < 3072
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from dataclasses import dataclass
 
 from vmctl.act import definitions
 from vmctl.act.needs import lacking_or_why, tpm_in_the_way
@@ -20,7 +20,29 @@ from vmctl.records import VMRecord
 from vmctl.world import World
 
 
-async def check_migration(world: World, vm: VMRecord) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class TargetCheck:
+    """What one host has against a VM that comes live, and cold."""
+
+    host: str
+    blockers: list[str]
+    cold_blockers: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationCheck:
+    """What stands in the way of a migration; `cold`: of a cold one, wherever it goes."""
+
+    vm: str
+    source: str
+    hosts: list[TargetCheck]
+    movable: bool
+    cold_movable: bool
+    cold: list[str]
+    differs: list[dict[str, str]]
+
+
+async def check_migration(world: World, vm: VMRecord) -> MigrationCheck:
     """For every other host: what speaks against moving the VM there live, and cold; empty when nothing does.
 
     `differs`: in what the VM is not what it would be started as, which a cold move or a reboot would lose.
@@ -30,7 +52,7 @@ async def check_migration(world: World, vm: VMRecord) -> dict[str, Any]:
     if source is not None and source.online:
         try:
             shown = await source.virt.shown(vm.uuid)
-            vm = await definitions.keep(world, source, vm, shown)
+            vm = await definitions.as_shown(world, source, vm, shown)
         except VmctlError as err:
             general.append(err.message)
     cluster = await observe(world)
@@ -41,18 +63,18 @@ async def check_migration(world: World, vm: VMRecord) -> dict[str, Any]:
     differs = [one["what"] for one in vm.drift]
     alone = [*vm.stuck_cold, *differs]
     rows = [
-        {"host": host.name, "blockers": [*general, *vm.stuck, *both, *live], "cold_blockers": [*alone, *general, *both]}
+        TargetCheck(host.name, [*general, *vm.stuck, *both, *live], [*alone, *general, *both])
         for host, (both, live) in zip(hosts, found, strict=True)
     ]
-    return {
-        "vm": vm.name,
-        "source": vm.host,
-        "hosts": rows,
-        "movable": any(not row["blockers"] for row in rows),
-        "cold_movable": any(not row["cold_blockers"] for row in rows),
-        "cold": list(vm.stuck_cold),
-        "differs": definitions.differs(vm),
-    }
+    return MigrationCheck(
+        vm=vm.name,
+        source=vm.host,
+        hosts=rows,
+        movable=any(not row.blockers for row in rows),
+        cold_movable=any(not row.cold_blockers for row in rows),
+        cold=list(vm.stuck_cold),
+        differs=definitions.differs(vm),
+    )
 
 
 def _in_general(seen: VM, vm: VMRecord, shown: Shown) -> list[str]:

@@ -17,6 +17,8 @@ from vmctl.act.halt import halt, patience
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.promise import promise, refuse_stuck
 from vmctl.act.whereabouts import ASKED, ask
+from vmctl.commands.journals import Migrating
+from vmctl.commands.vms import Migrate
 from vmctl.decide.outcome import Sight
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Refused, Uncertain, VmctlError
 from vmctl.hosts import domainxml
@@ -27,8 +29,10 @@ from vmctl.records import VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
 
+Moving = Job[Migrate, Migrating]
 
-async def cold(world: World, job: Job, vm: VMRecord, shown: Shown) -> dict[str, Any]:
+
+async def cold(world: World, job: Moving, vm: VMRecord, shown: Shown) -> dict[str, Any]:
     """Move a VM that runs; what it was `shown` as was read just now."""
     refuse_stuck(vm, cold=True)
     refuse_drift(vm, "moved")
@@ -53,16 +57,16 @@ async def _refuse_definition(vm: VMRecord, target: HostLink) -> None:
         )
 
 
-async def go_on(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
+async def go_on(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
     """Stop it if it still runs, start it on the target, or where it was; from whichever step was reached."""
-    if job.journal.get("definition"):
+    if job.journal.definition:
         return await _move_definition(world, job, vm)
-    source, target = job.journal["source"], job.journal["target"]
+    source, target = job.journal.source, job.journal.target
     links = [link for name in (source, target) if (link := world.links.get(name))]
     await asyncio.gather(*(link.wait_online(power.LOOK_FOR_S) for link in links))
     began = time.monotonic()
     here, there = await asyncio.gather(ask(world, source, vm.uuid), ask(world, target, vm.uuid))
-    begun = job.journal.get("starting")
+    begun = job.journal.starting
     if there.sight is Sight.SILENT and not begun and here.sight is not Sight.GONE:
         await world.store.lease(vm, source, PowerState.RUNNING)
         raise MigrationFailed(f"{vm.name} was not moved and runs on {source}", lines=(str(here), str(there)))
@@ -74,8 +78,8 @@ async def go_on(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
         vm = await _stop(world, job, vm, source)
     elif begun and Sight.RUNNING not in (here.sight, there.sight):
         await asyncio.sleep(power.LOOK_AGAIN_S)  # a start that the dead controller asked for may only begin now
-    if job.journal.get("back"):
-        return await _start_back(world, job, vm, job.journal["back"])
+    if job.journal.back:
+        return await _start_back(world, job, vm, job.journal.back)
     stopped_s = time.monotonic() - began
     try:
         vm = await _start_on(world, job, vm, target)
@@ -86,7 +90,7 @@ async def go_on(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
     return await _arrived(world, job, vm, source, target, stopped_s)
 
 
-async def _stop(world: World, job: Job, vm: VMRecord, source: str) -> VMRecord:
+async def _stop(world: World, job: Moving, vm: VMRecord, source: str) -> VMRecord:
     """See the guest gone from its host. If it does not obey, it goes on as it was."""
     link, limit_s = world.link(source), patience(job, world.settings.timeouts.shutdown_s)
     try:
@@ -103,12 +107,12 @@ async def _stop(world: World, job: Job, vm: VMRecord, source: str) -> VMRecord:
     return await world.store.lease(vm, source, PowerState.STOPPING, gone=(source,))
 
 
-async def _start_on(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:
+async def _start_on(world: World, job: Moving, vm: VMRecord, host: str) -> VMRecord:
     """Start it on this host, where it is not. An adopted one is defined there first, and that is undone if it fails."""
     link = world.online(host)
-    seen_gone = {job.journal["source"], job.journal["target"]} - {host}
+    seen_gone = {job.journal.source, job.journal.target} - {host}
     vm = await world.store.lease(vm, host, PowerState.STARTING, gone=seen_gone)
-    defined = vm.adopted and not vm.transient and job.journal["source"] != host
+    defined = vm.adopted and not vm.transient and job.journal.source != host
     if defined and await link.virt.domain(vm.uuid) is None:
         await job.note("defining it there", defined=host)
         await link.virt.define(vm.definition)
@@ -117,15 +121,15 @@ async def _start_on(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord
     except Uncertain:
         raise
     except VmctlError:
-        if job.journal.get("defined") == host:
+        if job.journal.defined == host:
             with contextlib.suppress(HostError):
                 await link.virt.undefine(vm.uuid)
         raise
 
 
-async def _start_back(world: World, job: Job, vm: VMRecord, why: str) -> dict[str, Any]:
+async def _start_back(world: World, job: Moving, vm: VMRecord, why: str) -> dict[str, Any]:
     """The target could not start it: it goes on where it was. Raises MigrationFailed, which says where it is now."""
-    source, target = job.journal["source"], job.journal["target"]
+    source, target = job.journal.source, job.journal.target
     await job.note("starting it where it was", back=why)
     failed = f"{vm.name} could not be started on {target}: {why}"
     try:
@@ -138,19 +142,21 @@ async def _start_back(world: World, job: Job, vm: VMRecord, why: str) -> dict[st
     raise MigrationFailed(f"{failed}; it was started again on {source}", hint=f"vmctl migrate {vm.name} --check")
 
 
-async def _arrived(world: World, job: Job, vm: VMRecord, source: str, target: str, stopped_s: float) -> dict[str, Any]:
+async def _arrived(
+    world: World, job: Moving, vm: VMRecord, source: str, target: str, stopped_s: float
+) -> dict[str, Any]:
     await world.store.change(VMRecord, vm.uuid, moved_at=time.time())
     if vm.adopted and not vm.transient:
         with contextlib.suppress(HostError):  # it runs; what is left of it on its old host is told by that host
             await world.online(source).virt.undefine(vm.uuid)
-        if job.journal.get("autostart"):
+        if job.journal.autostart:
             await carry_autostart(world, job, vm, target)
     text = f"{vm.name} moved {source} -> {target} cold; its guest took {stopped_s:.1f} s to stop"
     await world.tell("migrated", vm.name, text, job.task.who)
     return {"vm": vm.name, "source": source, "host": target, "cold": True, "stop_seconds": round(stopped_s, 3)}
 
 
-async def carry_autostart(world: World, job: Job, vm: VMRecord, host: str) -> None:
+async def carry_autostart(world: World, job: Moving, vm: VMRecord, host: str) -> None:
     """Let libvirt start it when its new host boots, as its old one would have: libvirt forgets that at a migration."""
     try:
         await world.online(host).virt.set_autostart(vm.uuid, True)
@@ -162,7 +168,7 @@ async def carry_autostart(world: World, job: Job, vm: VMRecord, host: str) -> No
 # -- a definition alone
 
 
-async def definition(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
+async def definition(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
     """Move the definition of a stopped VM, which only its host has, to another host."""
     source = world.online(vm.host)
     shown = await source.virt.shown(vm.uuid)
@@ -176,15 +182,15 @@ async def definition(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
     return await _move_definition(world, job, vm)
 
 
-async def _move_definition(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
+async def _move_definition(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
     """Define it there, then forget it here; both can be done twice."""
-    source, target = job.journal["source"], job.journal["target"]
+    source, target = job.journal.source, job.journal.target
     for name in (source, target):
         await world.link(name).wait_online(power.LOOK_FOR_S)
-    await world.online(target).virt.define(job.journal["definition"])
+    await world.online(target).virt.define(job.journal.definition)
     await world.store.lease(vm, target, PowerState.STOPPED)
     await world.online(source).virt.undefine(vm.uuid)
-    if job.journal.get("autostart"):
+    if job.journal.autostart:
         await carry_autostart(world, job, vm, target)
     await world.tell(
         "migrated", vm.name, f"{vm.name} is stopped; its definition moved {source} -> {target}", job.task.who

@@ -13,7 +13,7 @@ from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, Vmctl
 from vmctl.hosts.virt import LEFT_OVER, POST_COPY_FAILED, JobProgress
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
-from vmctl.tasks import Job
+from vmctl.tasks import AnyJob
 from vmctl.world import World
 
 SETTLE_FOR_S = 30.0
@@ -23,7 +23,7 @@ FINAL = (Act.ON_TARGET, Act.ON_SOURCE, Act.NOWHERE, Act.ALARM)
 
 
 async def conclude(
-    world: World, job: Job, vm: VMRecord, source: str, target: str, problem: VmctlError | None, took_s: float
+    world: World, job: AnyJob, vm: VMRecord, source: str, target: str, problem: VmctlError | None, took_s: float
 ) -> dict[str, Any]:
     """Read both hosts, and make the registry say what they show. Raises MigrationFailed, Cancelled, Uncertain."""
     act, answers = await both(world, job, vm, source, target)
@@ -70,7 +70,7 @@ def is_half(answer: Answer) -> bool:
     return answer.domain is not None and answer.domain.why == POST_COPY_FAILED
 
 
-async def both(world: World, job: Job, vm: VMRecord, source: str, target: str) -> tuple[Act, tuple[Answer, Answer]]:
+async def both(world: World, job: AnyJob, vm: VMRecord, source: str, target: str) -> tuple[Act, tuple[Answer, Answer]]:
     """Look, act on what is certain, look again; give an unclear picture time to become clear."""
     began = time.monotonic()
     while True:
@@ -113,7 +113,7 @@ async def _do(world: World, vm: VMRecord, act: Act, source: str, target: str) ->
 
 
 async def _moved(
-    world: World, job: Job, vm: VMRecord, source: str, target: str, took_s: float, lines: tuple[str, ...]
+    world: World, job: AnyJob, vm: VMRecord, source: str, target: str, took_s: float, lines: tuple[str, ...]
 ) -> dict[str, Any]:
     """The happy end: the pause as libvirt measured it, checked on both hosts."""
     stats, _, _ = await asyncio.gather(_completed(world, vm, target), _look(world, source), _look(world, target))

@@ -12,9 +12,12 @@ from vmctl.act import disks, power
 from vmctl.act.made import Made
 from vmctl.act.mounted import host_with, refuse_unmounted
 from vmctl.act.proof import is_full
+from vmctl.commands.journals import Creating
+from vmctl.commands.vms import Create
 from vmctl.decide.outcome import Sight
+from vmctl.deciding import spec_of
 from vmctl.errors import Refused, Uncertain, Usage, VmctlError
-from vmctl.model import GROUPS, VM, Boot, Disk, PowerState, Spec, bad_name
+from vmctl.model import VM, Boot, Disk, PowerState, Spec, bad_name
 from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
@@ -55,68 +58,53 @@ def common_machine(world: World, family: str = "pc-q35-") -> str:
     return max(versions, key=lambda m: [int(n) for n in m[len(family) :].split(".")], default="")
 
 
-async def make_spec(world: World, args: dict[str, Any]) -> tuple[Spec, Image, Storage]:
+async def make_spec(world: World, asked: Create) -> tuple[Spec, Image, Storage]:
     """The specification of a new VM. Raises Usage, NotFound, and Refused when its name is taken."""
-    problem = bad_name(args["name"])
-    if problem:
+    if (problem := bad_name(asked.name)) is not None:
         raise Usage(problem)
-    if await world.store.find_vm(args["name"]) is not None:
-        raise Refused(f"there is already a VM {args['name']!r}", hint=f"vmctl show {args['name']}")
-    image = await world.store.get(Image, args["image"])
-    disks.check_size(image, int(args.get("disk_bytes") or 0))
+    if await world.store.find_vm(asked.name) is not None:
+        raise Refused(f"there is already a VM {asked.name!r}", hint=f"vmctl show {asked.name}")
+    image = await world.store.get(Image, asked.image)
+    disks.check_size(image, asked.disk_bytes)
     storage = await world.store.get(Storage, image.storage)
-    cpus, mem_mib = int(args.get("cpus", 1)), int(args["mem_mib"])
-    if cpus < 1 or mem_mib < 16:
+    if asked.cpus < 1 or asked.mem_mib < 16:
         raise Usage("a VM needs at least 1 CPU and 16 MiB of memory")
-    spec = Spec(
-        uuid=str(uuid.uuid4()),
-        name=args["name"],
-        cpus=cpus,
-        mem_mib=mem_mib,
+    number = str(uuid.uuid4())
+    spec = replace(
+        spec_of(asked, number),
         mac=new_mac(),
-        bridge=args.get("bridge") or "br0",
-        boot=Boot(image.kernel, image.initrd, f"{image.cmdline} hostname={args['name']}" if image.kernel else ""),
-        image=image.name,
-        cpu=args.get("cpu") or "baseline",
-        cpu_xml="" if args.get("cpu") == "host" else await baseline(world),
+        boot=Boot(image.kernel, image.initrd, f"{image.cmdline} hostname={asked.name}" if image.kernel else ""),
+        cpu_xml="" if asked.cpu == "host" else await baseline(world),
         machine=common_machine(world),
-        agent_port=args.get("agent_port") or "virtio",
-        one_numa_node=bool(args.get("one_numa_node")),
-        labels=args.get("labels") or {},
+        disks=(Disk(storage.name, f"{storage.path.rstrip('/')}/{disks.disk_name(asked.name, number)}"),),
     )
-    disk = Disk(storage.name, f"{storage.path.rstrip('/')}/{disks.disk_name(spec.name, spec.uuid)}")
-    spec = replace(spec, disks=(disk,))
-    words: dict[str, Any] = {key: args.get(key) or "" for key in (*GROUPS, "apart_by", "load_class")}
-    spec = replace(spec, **words)
     return spec, image, storage
 
 
-async def create(world: World, job: Job) -> dict[str, Any]:
+async def create(world: World, job: Job[Create, Creating]) -> dict[str, Any]:
     """Task: make a VM and, unless `no_start`, start it where placement says."""
-    if job.journal.get("uuid"):
+    if job.journal.uuid:
         return await _finish(world, job)
     args = job.args
     spec, image, storage = await make_spec(world, args)
     # Its UUID first: whoever takes over then knows what to look for, however little of it was made.
     await job.note("placing", uuid=spec.uuid, storage=storage.name)
-    starts = not args.get("no_start")
+    starts = not args.no_start
     async with world.placing:
         host, why = "", "not started, as asked"
         if starts:
-            found = await power.choose(world, job, VM(spec), args.get("host") or "", "create")
+            found = await power.choose(world, job, VM(spec), args.host, "create")
             host, why = found.host, found.why
             job.say(f"placed on {why}")
         state = PowerState.STARTING if starts else PowerState.STOPPED
-        record = VMRecord(spec, time.time(), host=host, power=state, task=job.id, autostart=args.get("autostart", True))
+        record = VMRecord(spec, time.time(), host=host, power=state, task=job.id, autostart=args.autostart)
         await world.store.add_vm(record, made=True)
     made = Made(job, storage)
     try:
         link = world.online(host) if host else await host_with(world, storage)
         await refuse_unmounted(world, link, storage)
         job.show(text=f"making the disk on {image.name}")
-        disk = await disks.make(
-            link, storage, image, spec, int(args.get("disk_bytes") or 0), bool(args.get("full")), made
-        )
+        disk = await disks.make(link, storage, image, spec, args.disk_bytes, args.full, made)
         spec = replace(spec, disks=(disk,))
         await world.store.change(VMRecord, spec.uuid, spec=spec)
         await disks.write_files(link, storage, spec, made)
@@ -136,7 +124,7 @@ async def create(world: World, job: Job) -> dict[str, Any]:
     return {"vm": spec.name, "uuid": spec.uuid, "host": host, "why": why}
 
 
-async def _undo(world: World, job: Job, vm: VMRecord, storage: Storage, err: VmctlError) -> None:
+async def _undo(world: World, job: Job[Create, Creating], vm: VMRecord, storage: Storage, err: VmctlError) -> None:
     """Take away what a failed create made. A VM that may run, or whose files cannot be reached, stays registered."""
     if vm.power is PowerState.UNKNOWN:
         return
@@ -155,9 +143,9 @@ async def _undo(world: World, job: Job, vm: VMRecord, storage: Storage, err: Vmc
     job.say(f"undone: {err.message}")
 
 
-async def _finish(world: World, job: Job) -> dict[str, Any]:
+async def _finish(world: World, job: Job[Create, Creating]) -> dict[str, Any]:
     """A controller died in a create: a VM that runs is done, anything else is undone."""
-    vm = await world.store.find_vm(job.journal["uuid"])
+    vm = await world.store.find_vm(job.journal.uuid)
     interrupted = Refused(
         f"{job.task.subject} was not created: the controller ended first", hint="give the command again"
     )
@@ -174,5 +162,5 @@ async def _finish(world: World, job: Job) -> dict[str, Any]:
                 "why": "found running after the controller's restart",
             }
         vm = await world.store.lease(vm, "", PowerState.STOPPED, gone=(vm.host,))
-    await _undo(world, job, vm, await world.store.get(Storage, job.journal["storage"]), interrupted)
+    await _undo(world, job, vm, await world.store.get(Storage, job.journal.storage), interrupted)
     raise interrupted

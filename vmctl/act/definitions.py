@@ -20,11 +20,12 @@ from vmctl.hosts.definition import Definition, Difference, differences
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import Shown
 from vmctl.model import Disk, Spec
-from vmctl.records import Storage, VMRecord
+from vmctl.records import Event, Storage, VMRecord
 from vmctl.world import World
 
 log = logging.getLogger("vmctl.definitions")
 READ_EVERY_S = 300.0  # what is not in the live XML (a snapshot of libvirt's own, say) sends no event
+FOLLOWED = ("spec", "definition", "transient", "drift", "files", "stuck", "stuck_cold")  # what a host's word changes
 MOST_AT_ONCE = 8  # that are read because it is time; those that libvirt told of are all read
 
 
@@ -47,19 +48,24 @@ async def keep(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> VMRe
     """Keep what a host showed of the VM just now, and tell what is new."""
     link.changed.discard(vm.uuid)
     link.read_at[vm.uuid] = time.monotonic()
+    now = await as_shown(world, link, vm, shown)
+    values = {key: value for key in FOLLOWED if (value := getattr(now, key)) != getattr(vm, key)}
+    if values:
+        await world.store.change(VMRecord, vm.uuid, **values, told=_news(world, link, vm, now))
+    return now
+
+
+async def as_shown(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> VMRecord:
+    """The VM as it would be kept after what a host shows of it. Changes nothing."""
     storages = await world.store.all(Storage)
     values = await _adopted(world, link, vm, shown, storages) if vm.adopted else {"drift": _drift(vm, link, shown)}
-    values |= {
-        "files": await files_of(link, vm, shown),
-        "stuck": stays(link.name, shown, storages, cold=False),
-        "stuck_cold": stays(link.name, shown, storages, cold=True),
-    }
-    values = {key: value for key, value in values.items() if value != getattr(vm, key)}
-    if values:
-        await world.store.change(VMRecord, vm.uuid, **values)
-        vm = replace(vm, **values)
-        await _tell(world, link, vm, values)
-    return vm
+    return replace(
+        vm,
+        **values,
+        files=await files_of(link, vm, shown),
+        stuck=stays(link.name, shown, storages, cold=False),
+        stuck_cold=stays(link.name, shown, storages, cold=True),
+    )
 
 
 async def files_of(link: HostLink, vm: VMRecord, shown: Shown) -> list[str]:
@@ -79,9 +85,18 @@ def last_read_at(link: HostLink, uuid: str) -> float:
     return 0.0 if at is None else time.time() - (time.monotonic() - at)
 
 
-async def _tell(world: World, link: HostLink, vm: VMRecord, values: dict[str, Any]) -> None:
-    for one in values.get("drift", ()):
-        await world.tell("differs", vm.name, f"{vm.name} on {link.name}: {one['what']}; there: {one['mend']}")
+def _news(world: World, link: HostLink, vm: VMRecord, now: VMRecord) -> list[Event]:
+    """What is to be told of a VM that its host shows otherwise than before."""
+    new = now.drift if now.drift != vm.drift else ()
+    told = [
+        world.event("differs", now.name, f"{now.name} on {link.name}: {one['what']}; there: {one['mend']}")
+        for one in new
+    ]
+    if now.name != vm.name:
+        told.append(
+            world.event("renamed", now.name, f"{vm.name} is called {now.name} now, as {vm.host or link.name} says")
+        )
+    return told
 
 
 def _drift(vm: VMRecord, link: HostLink, shown: Shown) -> list[dict[str, str]]:
@@ -131,7 +146,6 @@ async def _name(world: World, vm: VMRecord, shown: str) -> str:
         return vm.name
     if await world.store.find_vm(shown) is not None:
         shown = f"{shown}-{vm.uuid[:8]}"
-    await world.tell("renamed", shown, f"{vm.name} is called {shown} now, as {vm.host} says")
     return shown
 
 

@@ -10,13 +10,15 @@ from vmctl.act.layers import beside
 from vmctl.act.mounted import host_with
 from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.whereabouts import prove_off
+from vmctl.commands.journals import Deleting
+from vmctl.commands.vms import Delete
 from vmctl.errors import Refused
 from vmctl.records import VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
 
 
-async def delete(world: World, job: Job) -> dict[str, Any]:
+async def delete(world: World, job: Job[Delete, Deleting]) -> dict[str, Any]:
     """Task: delete a stopped VM and its disks. Refused while it runs or may run anywhere."""
     vm = await _claimed_or_gone(world, job)
     if vm is None:
@@ -26,7 +28,7 @@ async def delete(world: World, job: Job) -> dict[str, Any]:
             f"{vm.name} was adopted: its disks are not ours to delete",
             hint=f"on {vm.host}: virsh undefine {vm.name}; then vmctl forgets it by itself",
         )
-    vm = await prove_off(world, vm, "delete", job.args.get("i_know_it_is_off", ""), job.task.who)
+    vm = await prove_off(world, vm, "delete", job.args.i_know_it_is_off, job.task.who)
     left: list[str] = []
     if not vm.adopted:
         await refuse_if_needed(world, {disk.path for disk in vm.spec.disks}, vm.uuid)
@@ -44,9 +46,9 @@ async def delete(world: World, job: Job) -> dict[str, Any]:
     return {"vm": vm.name, "left": left, "forgotten": vm.adopted}
 
 
-async def _claimed_or_gone(world: World, job: Job) -> VMRecord | None:
+async def _claimed_or_gone(world: World, job: Job[Delete, Deleting]) -> VMRecord | None:
     """The VM to delete; None when an earlier controller came as far as forgetting it."""
-    vm = await world.store.find_vm(job.args["vm"])
-    if vm is None and job.journal.get("deleting"):
+    vm = await world.store.find_vm(job.args.vm)
+    if vm is None and job.journal.deleting:
         return None
-    return await world.store.claim(vm or await world.store.vm(job.args["vm"]), job.id)
+    return await world.store.claim(vm or await world.store.vm(job.args.vm), job.id)

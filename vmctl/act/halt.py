@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from typing import Any
 
+from vmctl.commands.journals import Stopping
 from vmctl.errors import HostError, LibvirtError, Refused, Uncertain, VmctlError
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.qemus import processes
 from vmctl.hosts.virt import POST_COPY_FAILED, DomainSeen
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
-from vmctl.tasks import Job
+from vmctl.tasks import AnyJob, Job
 
 PRESS_AFTER_S = (0.0, 2.0, 4.0, 8.0)  # a guest that still boots misses the first press of its power button
 PRESS_EVERY_S = 15.0  # and then
@@ -20,7 +22,7 @@ MOST_BRIEF_S = 5.0
 PLUG_FOR_S = 60.0  # how long a host that does not answer is asked again to pull the plug
 
 
-async def halt(link: HostLink, vm: VMRecord, job: Job, *, force: bool, limit_s: float) -> None:
+async def halt(link: HostLink, vm: VMRecord, job: AnyJob, *, force: bool, limit_s: float) -> None:
     """Bring a VM to a stop and see it gone. Raises VmctlError when its guest does not obey.
 
     A host that is lost meanwhile is waited for: what it was asked for goes on there.
@@ -87,9 +89,9 @@ async def _press(link: HostLink, vm: VMRecord, seen: DomainSeen) -> None:
         await link.virt.shutdown(vm.uuid)
 
 
-def patience(job: Job, limit_s: float) -> float:
+def patience(job: Job[Any, Stopping], limit_s: float) -> float:
     """What is left of a guest's time to shut down, also for who takes over: its predecessor's wait counts."""
-    since = float(job.journal.get("stopping_since") or time.time())
+    since = job.journal.stopping_since or time.time()
     return max(MOST_BRIEF_S, limit_s - max(0.0, time.time() - since))
 
 

@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vmctl.commands.permissions import HEALTH
+from vmctl.commands.vms import Reboot, Reset
 from vmctl.decide import heal
 from vmctl.decide.health import Health, Seen, Word, health
 from vmctl.guests import Follower
@@ -27,17 +29,7 @@ UNKNOWN = Health(Word.UNKNOWN, "")
 LOOP_LIVES, LOOP_WINDOW_S = 4, 600.0  # so many ends of one service in this time are a crash loop
 MOST_UNITS = 64
 MOST_HEALS = 32
-BEGINS_ANEW = ("reboot", "reset", "stop", "start")  # after these nothing has been heard of the guest yet
-FREEZING = {  # what a task does to a VM while its silence means nothing
-    "migrate": "being migrated",
-    "reboot": "being rebooted",
-    "reset": "being reset",
-    "stop": "being stopped",
-    "start": "being started",
-    "pause": "being paused",
-    "resume": "being resumed",
-    "renew lease": "taking its lease again",
-}
+STEPS = {"reboot": Reboot, "reset": Reset}  # what a treatment asks for
 
 
 @dataclass(slots=True)
@@ -92,16 +84,16 @@ class Healths:
             vm = self._records.get(uuid)
             if vm is None:
                 continue
-            if anew & {vm.uuid, vm.name}:
+            if vm.uuid in anew:
                 follower.guest.heard_at = None
             with wall(log, f"the health of {vm.name}"):
                 await self._see(vm, follower, self._kept[uuid], held)
 
     def _held(self) -> tuple[dict[str, str], set[str]]:
-        """VM (name or UUID) -> what a task does to it just now; those whose guests begin anew by that."""
-        jobs = [job for job in self._tasks.jobs() if job.task.kind in FREEZING]
-        anew = {str(job.args.get("vm", "")) for job in jobs if job.task.kind in BEGINS_ANEW or job.args.get("cold")}
-        return {str(job.args.get("vm", "")): FREEZING[job.task.kind] for job in jobs}, anew
+        """VM -> what a task does to it just now; those whose guests begin anew by that."""
+        jobs = [job for job in self._tasks.jobs() if job.command.meanwhile]
+        anew = {job.args.vm for job in jobs if job.command.begins_anew or getattr(job.args, "cold", False)}
+        return {job.args.vm: job.command.meanwhile for job in jobs}, anew
 
     async def _see(self, vm: VMRecord, follower: Follower, kept: Kept, held: dict[str, str]) -> None:
         now = time.monotonic()
@@ -132,7 +124,7 @@ class Healths:
     def _frozen(self, vm: VMRecord, follower: Follower, held: dict[str, str]) -> str:
         link = self._world.links.get(follower.host)
         domain = link.domains.get(vm.uuid) if link is not None else None
-        if (doing := held.get(vm.uuid) or held.get(vm.name)) is not None:
+        if (doing := held.get(vm.uuid)) is not None:
             return doing
         return "paused" if domain is not None and domain.power is PowerState.PAUSED else ""
 
@@ -180,9 +172,11 @@ class Healths:
         self._records[vm.uuid] = replace(vm, heals=heals)
         why = f"{step.verb}: {step.why}"
         detail = {"level": vm.heal, "word": str(kept.health.word), "sick_s": round(sick_s), "steps": len(heals)}
-        await self._world.store.add(DecisionRecord("heal", vm.uuid, why, time.time(), None, vm.host, detail, "health"))
+        await self._world.store.add(
+            DecisionRecord("heal", vm.uuid, why, time.time(), None, vm.host, detail, HEALTH.name)
+        )
         await self._world.tell("heal", vm.name, f"{vm.name}: {why}")
-        await self._tasks.submit(step.verb, vm.name, "health", vm=vm.name)
+        await self._tasks.submit(STEPS[step.verb](vm.uuid), HEALTH, vm.name)
 
 
 def _sentence(event: dict[str, Any]) -> str:
@@ -190,28 +184,3 @@ def _sentence(event: dict[str, Any]) -> str:
     process = f" (process {event['pid']})" if event.get("pid") else ""
     why = f": {event['why']}" if event.get("why") else ""
     return f"{about} {event['what']}{process}{why}"
-
-
-def view(world: World, healths: Healths, vm: VMRecord) -> dict[str, Any]:
-    """One VM's health, and what its guest told of itself."""
-    found, for_s, waits = healths.of(vm)
-    follower = world.guests.followers.get(vm.uuid)
-    guest = follower.guest if follower else None
-    heard_s = follower.heard_s(time.monotonic()) if follower else None
-    return {
-        "vm": vm.name,
-        "health": str(found.word),
-        "why": found.why,
-        "for_s": round(for_s, 1),
-        "heard_s": None if heard_s is None else round(heard_s, 1),
-        "port": follower.port if follower else "",
-        "heal": vm.heal,
-        "waits": waits,
-        "agent": guest.hello if guest else {},
-        "os": guest.picture.os if guest else {},
-        "watches": list(guest.picture.watches.values()) if guest else [],
-        "services": sorted((guest.picture.services or {}).values(), key=lambda s: str(s["unit"])) if guest else [],
-        "processes": len(guest.picture.processes) if guest else 0,
-        "left_out": (guest.hidden if guest else 0) + world.incarnations.left_out(vm.uuid),
-        "refused": {"times": guest.refusals, "why": guest.refused} if guest else {"times": 0, "why": ""},
-    }

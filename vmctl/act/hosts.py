@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.act import disks, proof
+from vmctl.commands.hosts import AddHosts, CheckHosts, RemoveHost
+from vmctl.commands.journals import Journal, Reporting
 from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable, VmctlError, by_code, made
 from vmctl.hosts import address, doctor
 from vmctl.hosts.doctor import Check
@@ -20,6 +22,7 @@ from vmctl.records import HostRecord, Setting, Storage, VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
 
+Adding = Job[AddHosts, Reporting]
 Attach = Callable[[HostRecord], HostLink]
 
 
@@ -46,9 +49,9 @@ class Hosts:
 
     # -- add
 
-    async def add(self, job: Job) -> dict[str, Any]:
+    async def add(self, job: Adding) -> dict[str, Any]:
         """Task: bring hosts into the pool, side by side; one that fails is not registered and stops no other."""
-        wanted = list({host.name: host for host in map(address.wanted, job.args["hosts"])}.values())
+        wanted = list({host.name: host for host in map(address.wanted, job.args.hosts)}.values())
         report: dict[str, Any] = {}
         tries = [self._meet(job, host) for host in wanted]
         met = await asyncio.gather(*tries, return_exceptions=True)
@@ -72,13 +75,13 @@ class Hosts:
             await asyncio.gather(*(candidate.link.close() for candidate in candidates))
         return await self._welcome(job, report)
 
-    async def _meet(self, job: Job, host: address.Wanted) -> Candidate:
+    async def _meet(self, job: Adding, host: address.Wanted) -> Candidate:
         name = host.name
         if await self._world.store.find(HostRecord, name) is not None:
             raise Refused(f"{name} is registered already", hint=f"vmctl host check {name}")
         key = await self._show_key(host)
         job.say(f"{name}: SSH host key {key.fingerprint}")
-        user = host.user or job.args.get("user") or self._world.settings.ssh_user
+        user = host.user or job.args.user or self._world.settings.ssh_user
         record = HostRecord(
             name=name,
             address=host.address,
@@ -87,10 +90,10 @@ class Hosts:
             added_at=time.time(),
             port=host.port,
             ssh_user=user,
-            migration_address=address.bare(given) if (given := job.args.get("migration_address")) else "",
-            labels=job.args.get("labels") or {},
+            migration_address=address.bare(given) if (given := job.args.migration_address) else "",
+            labels=job.args.labels,
         )
-        wanted = job.args.get("fingerprint")
+        wanted = job.args.fingerprint
         if wanted and wanted != key.fingerprint:
             raise Refused(f"{name} shows {key.fingerprint}, not {wanted}", hint="check the key on the host's console")
         world = self._world
@@ -100,7 +103,7 @@ class Hosts:
             candidate = Candidate(record, link)
             candidate.checks = [Check("SSH", doctor.OK, f"{user}@{host.address}, key {key.fingerprint}")]
             candidate.checks += await doctor.examine(link)
-            await self._find_lockspace(candidate, job.args.get("lockspace") or "")
+            await self._find_lockspace(candidate, job.args.lockspace)
             return candidate
         except BaseException:
             await link.close()
@@ -137,7 +140,7 @@ class Hosts:
         if known != record.about:
             await self._world.store.change(HostRecord, link.name, about=known)
 
-    async def _between(self, job: Job, candidates: list[Candidate]) -> None:
+    async def _between(self, job: Adding, candidates: list[Candidate]) -> None:
         """What must hold between hosts: one lock for all, networks, and the same shared storage."""
         job.show(text="proving the lock manager between hosts")
         inside = [link for _, link in sorted(self._world.links.items()) if link.online]
@@ -169,11 +172,11 @@ class Hosts:
             bad = [Check("network", doctor.OK, text)]
         return bad
 
-    async def _register(self, job: Job, candidate: Candidate) -> dict[str, Any]:
+    async def _register(self, job: Adding, candidate: Candidate) -> dict[str, Any]:
         name = candidate.record.name
         checks = doctor.as_json(candidate.checks)
         twin = await self._same_machine(candidate)
-        if candidate.failures and not job.args.get("force"):
+        if candidate.failures and not job.args.force:
             first = candidate.failures[0]
             return {"added": False, "checks": checks, "problem": f"{first.name}: {first.text}", "fix": first.fix}
         if twin:
@@ -198,7 +201,7 @@ class Hosts:
                 return record.name
         return ""
 
-    async def _welcome(self, job: Job, report: dict[str, Any]) -> dict[str, Any]:
+    async def _welcome(self, job: Adding, report: dict[str, Any]) -> dict[str, Any]:
         """Begin the lasting links, wait for the first look at their domains, and sum up."""
         job.show(text="looking for running domains")
         for name in [name for name, row in report.items() if row["added"]]:
@@ -208,13 +211,13 @@ class Hosts:
             await self._until_adopted(link)
             report[name]["domains"] = sorted(domain.name for domain in link.domains.values())
             await self._world.tell("host", name, f"{name} joined the pool", job.task.who)
-        job.journal["report"] = report
+        job.keep(report=report)
         failed = {name: row for name, row in report.items() if not row["added"]}
         if failed:
             lines = tuple(f"{name}: {row['problem']}  -> {row['fix']}" for name, row in failed.items())
             await job.note("done", report=report)
             message = f"{len(failed)} of {len(report)} hosts were not added"
-            again = " ".join(text for text in job.args["hosts"] if text.partition("=")[0] in failed)
+            again = " ".join(text for text in job.args.hosts if text.partition("=")[0] in failed)
             raise made(_common(report), message, f"vmctl host add {again}", lines)
         return {"hosts": report}
 
@@ -228,9 +231,9 @@ class Hosts:
 
     # -- check, remove
 
-    async def check(self, job: Job) -> dict[str, Any]:
+    async def check(self, job: Job[CheckHosts, Journal]) -> dict[str, Any]:
         """Task: the doctor again, on registered hosts."""
-        names = job.args.get("hosts") or sorted(self._world.links)
+        names = job.args.hosts or sorted(self._world.links)
         for name in names:
             self._world.link(name)  # a name that nobody knows is refused before anybody is asked
         report: dict[str, Any] = {}
@@ -265,20 +268,20 @@ class Hosts:
             candidate.checks.append(_storage_check(kept, name, finding))
         return candidate.checks
 
-    async def remove(self, job: Job) -> dict[str, Any]:
+    async def remove(self, job: Job[RemoveHost, Journal]) -> dict[str, Any]:
         """Task: let a host go, as it was found. Refused while it runs a VM of ours, unless `force`.
 
         A VM that ran there then may still run there, and its record says so: nobody starts it elsewhere or deletes its
         disks before that machine is back, or an admin signs that it is off. Adopted ones are forgotten.
         """
-        world, name = self._world, job.args["host"]
+        world, name = self._world, job.args.host
         link = world.link(name)
         here = [vm for vm in await world.store.all(VMRecord) if name in (vm.host, vm.moving_to)]
         held = [f"{vm.name} (task {vm.task})" for vm in here if vm.task is not None]
         if held:
             raise Refused(f"tasks hold VMs of {name}: {', '.join(held[:5])}", hint="vmctl task list")
         ours = [vm.name for vm in here if not vm.adopted and vm.power is not PowerState.STOPPED]
-        if ours and not job.args.get("force"):
+        if ours and not job.args.force:
             raise Refused(f"{name} runs {', '.join(ours[:5])}", hint=f"vmctl host drain {name}")
         if link.online:
             for kept in await world.store.all(Storage):

@@ -16,6 +16,9 @@ from typing import Any
 
 from vmctl.act import disks
 from vmctl.act.disks import storage_of
+from vmctl.commands.journals import Renewing
+from vmctl.commands.permissions import LEASE_GUARD
+from vmctl.commands.vms import RenewLease
 from vmctl.errors import HostError, MissingLease
 from vmctl.hosts import doctor, leases
 from vmctl.hosts.leaseprobe import refused_by_lock
@@ -70,7 +73,7 @@ class Guard:
             await self._forget_alarms(link, {vm.uuid for vm in without})
             if (without or link.name in self._world.no_lock) and await self._gives_leases(link):
                 for vm in without:
-                    await self._tasks.submit("renew lease", vm.name, "lease guard", vm=vm.name)
+                    await self._tasks.submit(RenewLease(vm.uuid), LEASE_GUARD, vm.name)
         except HostError as err:
             log.warning("%s: leases not read: %s", link.name, err)
 
@@ -119,11 +122,11 @@ class Guard:
         return proof.verdict == doctor.OK
 
 
-async def renew(world: World, job: Job) -> dict[str, Any]:
+async def renew(world: World, job: Job[RenewLease, Renewing]) -> dict[str, Any]:
     """Task: let a running VM take its lease again, by a pause of milliseconds. Its host was seen to give leases."""
-    vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
+    vm = await world.store.claim(await world.store.vm(job.args.vm), job.id)
     link = world.online(vm.host)
-    if job.journal.get("paused") != vm.host:
+    if job.journal.paused != vm.host:
         if not await missing(world, link, [vm]):
             return await _renewed(world, link, vm, "it holds its lease")
         await _make_key(world, link, vm)  # without it, it would stay paused

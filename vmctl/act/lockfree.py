@@ -8,11 +8,13 @@ import time
 from typing import Any
 
 from vmctl.act.storage import proven
+from vmctl.commands.hosts import MeasureStorage
+from vmctl.commands.journals import Journal
 from vmctl.errors import HostError, Refused
 from vmctl.hosts.leaseprobe import LeaseProbe
 from vmctl.hosts.link import HostLink
 from vmctl.records import Setting, Storage
-from vmctl.tasks import Job
+from vmctl.tasks import AnyJob, Job
 from vmctl.world import World
 
 WAIT_FOR_LOSS_S = 300.0
@@ -20,10 +22,10 @@ WAIT_FOR_LOCK_S = 900.0
 WAIT_FOR_RETURN_S = 600.0
 
 
-async def measure(world: World, job: Job) -> dict[str, Any]:
+async def measure(world: World, job: Job[MeasureStorage, Journal]) -> dict[str, Any]:
     """Task: hold a lease on a host, wait until the admin cuts it off, and try elsewhere until the lease is free."""
-    storage = await world.store.get(Storage, job.args["name"])
-    lost, other = _pair(world, storage, job.args["host"])
+    storage = await world.store.get(Storage, job.args.name)
+    lost, other = _pair(world, storage, job.args.host)
     probe = LeaseProbe(storage.lockspace)
     try:
         await probe.hold(lost)
@@ -53,7 +55,7 @@ def _pair(world: World, storage: Storage, host: str) -> tuple[HostLink, HostLink
     return lost, others[0]
 
 
-async def _until_silent(link: HostLink, job: Job) -> float:
+async def _until_silent(link: HostLink, job: AnyJob) -> float:
     """When it last answered, monotonic. Raises Refused when it goes on answering."""
     began = last = time.monotonic()
     while time.monotonic() - began < WAIT_FOR_LOSS_S:

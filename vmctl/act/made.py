@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from vmctl.act.needed import refuse_links
+from vmctl.commands.journals import Making
 from vmctl.errors import LibvirtError
 from vmctl.hosts.link import HostLink
 from vmctl.records import Storage
@@ -20,14 +22,14 @@ from vmctl.tasks import Job
 class Made:
     """What one task made on one storage."""
 
-    def __init__(self, job: Job, storage: Storage) -> None:
+    def __init__(self, job: Job[Any, Making], storage: Storage) -> None:
         self._job = job
         self._storage = storage
 
     @property
     def names(self) -> list[str]:
         """Volumes that are this task's own."""
-        return list(self._job.journal.get("made", ()))
+        return list(self._job.journal.made)
 
     @asynccontextmanager
     async def making(self, step: str, volume: str) -> AsyncIterator[None]:
@@ -36,7 +38,7 @@ class Made:
         try:
             yield
         except LibvirtError:
-            self._job.journal["made"] = [name for name in self.names if name != volume]
+            self._job.keep(made=[name for name in self.names if name != volume])
             raise
 
     async def undo(self, link: HostLink) -> None:
@@ -44,4 +46,4 @@ class Made:
         await refuse_links(link, self._storage, self.names)
         for volume in self.names:
             await link.virt.delete_volume(self._storage.path, volume)
-            self._job.journal["made"] = [name for name in self.names if name != volume]
+            self._job.keep(made=[name for name in self.names if name != volume])

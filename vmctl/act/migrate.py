@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmctl.act import coldmove, definitions
+from vmctl.act.coldmove import Moving
 from vmctl.act.conclude import QUIET_S, conclude
 from vmctl.act.disks import storage_of
 from vmctl.act.needs import refuse_lacking, tpm_in_the_way
@@ -30,7 +31,6 @@ from vmctl.hosts.ssh import Listener
 from vmctl.hosts.virt import LEFT_OVER, JobProgress
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
-from vmctl.tasks import Job
 from vmctl.world import World
 
 WATCH_S = 0.5
@@ -38,12 +38,12 @@ ABORT_S = 5.0  # an abort that takes longer waits for a target that hangs
 MIB = 1 << 20
 
 
-async def migrate(world: World, job: Job) -> dict[str, Any]:
+async def migrate(world: World, job: Moving) -> dict[str, Any]:
     """Task: move a VM to another host; of one that is stopped and defined on its host only, its definition."""
-    vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
-    if job.journal.get("cold"):
+    vm = await world.store.claim(await world.store.vm(job.args.vm), job.id)
+    if job.journal.cold:
         return await coldmove.go_on(world, job, vm)
-    if job.journal.get("target"):
+    if job.journal.target:
         return await _take_over(world, job, vm)
     if vm.power is PowerState.STOPPED and vm.adopted and not vm.transient:
         return await coldmove.definition(world, job, vm)
@@ -54,7 +54,7 @@ async def migrate(world: World, job: Job) -> dict[str, Any]:
     if seen is None or seen.power is not PowerState.RUNNING:
         power_now = f"{seen.power} ({seen.why})" if seen and seen.why else str(seen.power if seen else "not there")
         raise Refused(f"{vm.name} is {power_now}: only a running VM migrates", hint=f"vmctl resume {vm.name}")
-    if job.args.get("cold"):
+    if job.args.cold:
         return await coldmove.cold(world, job, vm, shown)
     refuse_stuck(vm, cold=False)
     target = await promise(world, job, vm)
@@ -72,7 +72,7 @@ async def migrate(world: World, job: Job) -> dict[str, Any]:
 
 
 async def _live(
-    world: World, job: Job, vm: VMRecord, source: HostLink, target: HostLink, *, autostart: bool
+    world: World, job: Moving, vm: VMRecord, source: HostLink, target: HostLink, *, autostart: bool
 ) -> dict[str, Any]:
     address = target.record.migration_address or target.record.address
     socket = f"/tmp/vmctl-{secrets.token_hex(8)}.sock"
@@ -94,11 +94,11 @@ async def _live(
         return await _end(world, job, vm, problem, time.monotonic() - began)
 
 
-async def _end(world: World, job: Job, vm: VMRecord, problem: VmctlError | None, took_s: float) -> dict[str, Any]:
+async def _end(world: World, job: Moving, vm: VMRecord, problem: VmctlError | None, took_s: float) -> dict[str, Any]:
     """Conclude; what its old host had noted of it beside its definition goes along."""
-    source, target = job.journal["source"], job.journal["target"]
+    source, target = job.journal.source, job.journal.target
     result = await conclude(world, job, vm, source, target, problem, took_s)
-    if job.journal.get("autostart"):
+    if job.journal.autostart:
         await coldmove.carry_autostart(world, job, vm, target)
     return result
 
@@ -108,10 +108,12 @@ async def _withdraw(offered: Listener) -> None:
         await offered.close()
 
 
-async def _copy(world: World, job: Job, vm: VMRecord, source: HostLink, socket: str, uri: str, *, unsafe: bool) -> None:
+async def _copy(
+    world: World, job: Moving, vm: VMRecord, source: HostLink, socket: str, uri: str, *, unsafe: bool
+) -> None:
     """Run the migration and watch it until libvirt says how it ended. Raises LibvirtError, Cancelled, HostError."""
     may = world.policy.allow_post_copy
-    watch = _Watch(world, job, vm, source, job.journal["target"])
+    watch = _Watch(world, job, vm, source, job.journal.target)
     await watch.allow(0)  # once it copies, this would wait in line for its monitor
     persistent = vm.adopted and not vm.transient
     copying = source.virt.migrate(vm.uuid, socket, uri, unsafe=unsafe, persistent=persistent, post_copy=may)
@@ -141,7 +143,7 @@ class _Watch:
     """What was seen of one migration so far, and the ladder's steps."""
 
     world: World
-    job: Job
+    job: Moving
     vm: VMRecord
     source: HostLink
     target: str
@@ -252,9 +254,9 @@ class _Watch:
 # -- after a controller died
 
 
-async def _take_over(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
+async def _take_over(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
     """Adopt a migration that another controller began: wait for its end, then read both hosts as usual."""
-    source, target = job.journal["source"], job.journal["target"]
+    source, target = job.journal.source, job.journal.target
     job.say("taken over after the controller's restart")
     await asyncio.gather(*(link.wait_online(QUIET_S) for name in (source, target) if (link := world.links.get(name))))
     vm = await world.store.lease(vm, source, PowerState.MIGRATING, also=(target,))
@@ -262,7 +264,7 @@ async def _take_over(world: World, job: Job, vm: VMRecord) -> dict[str, Any]:
     try:
         return await _end(world, job, vm, interrupted, time.time() - job.task.created_at)
     finally:
-        await _remove_socket(world, source, job.journal["socket"])
+        await _remove_socket(world, source, job.journal.socket)
 
 
 async def _remove_socket(world: World, host: str, path: str) -> None:

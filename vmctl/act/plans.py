@@ -4,42 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
+from vmctl import deciding
 from vmctl.act import power, record
-from vmctl.decide.drain import drain
-from vmctl.decide.rebalance import curve, rebalance
+from vmctl.commands.cluster import Rebalance
+from vmctl.commands.hosts import DrainHost
+from vmctl.commands.journals import CarryingOut
+from vmctl.commands.vms import Migrate
 from vmctl.errors import PartlyFailed, Refused
-from vmctl.model import Budget, Plan
+from vmctl.model import Cluster, Plan, Policy
 from vmctl.records import HostRecord, Task, TaskState, VMRecord
 from vmctl.tasks import Job, Tasks
 from vmctl.world import World
 
+Decider = Callable[[Cluster, Policy, Any], Plan]
+Carrying = Job[Rebalance | DrainHost, CarryingOut]
 
-async def plan_rebalance(world: World, who: str, budget: Budget | None = None, *, keep: bool = True) -> Plan:
-    """The plan that evens the cluster out now, within the budget; recorded, unless somebody only looks."""
+
+async def plan(world: World, kind: str, subject: str, who: str, decide: Decider, asked: Any) -> Plan:
+    """Make a plan on the cluster as it is measured now; it is recorded with its moves."""
     cluster = await power.measured(world)
     # in a thread: a large cluster takes seconds, and nobody else may wait for them
-    made = await asyncio.to_thread(rebalance, cluster, world.policy, budget)
-    if keep:
-        await record.plan(world, "rebalance", "cluster", made, cluster, who)
+    made = await asyncio.to_thread(decide, cluster, world.policy, asked)
+    await record.plan(world, kind, subject, made, cluster, who)
     return made
 
 
-async def plan_curve(world: World) -> tuple[Plan, ...]:
-    """The best plans for 1, 2, 4, ... moves; nothing is decided by it, so nothing is recorded."""
-    cluster = await power.measured(world)
-    return await asyncio.to_thread(lambda: tuple(curve(cluster, world.policy)))
-
-
-async def plan_drain(world: World, host: str, who: str, *, keep: bool = True) -> Plan:
-    """The plan that empties a host; recorded, unless somebody only looks."""
-    world.link(host)
-    cluster = await power.measured(world)
-    made = await asyncio.to_thread(drain, cluster, host, world.policy)
-    if keep:
-        await record.plan(world, "drain", host, made, cluster, who)
-    return made
+async def plan_rebalance(world: World, who: str, asked: Rebalance) -> Plan:
+    """The plan that evens the cluster out now, within its budget."""
+    return await plan(world, "rebalance", "cluster", who, deciding.plan_rebalance, asked)
 
 
 class Plans:
@@ -49,29 +44,28 @@ class Plans:
         self._world = world
         self._tasks = tasks
 
-    async def rebalance(self, job: Job) -> dict[str, Any]:
+    async def rebalance(self, job: Job[Rebalance, CarryingOut]) -> dict[str, Any]:
         """Task: even the cluster out, with no more than its arguments say: moves, gib, minutes."""
-        plan = await plan_rebalance(self._world, job.task.who, Budget(**job.args))
-        return await self._carry_out(job, plan)
+        return await self._carry_out(job, await plan_rebalance(self._world, job.task.who, job.args))
 
-    async def drain(self, job: Job) -> dict[str, Any]:
+    async def drain(self, job: Job[DrainHost, CarryingOut]) -> dict[str, Any]:
         """Task: take no more VMs on a host, and move those there away. The mark stays until undrain."""
-        world, host = self._world, job.args["host"]
+        world, host = self._world, job.args.host
         await world.store.change(HostRecord, host, draining=True)
-        if not job.journal.get("begun"):
+        if not job.journal.begun:
             await world.tell("drain", host, f"{host} is being drained", job.task.who)
         await job.note("waiting for what moves there already", begun=True)
         await self._wait_for_holders(job, host)
-        plan = await plan_drain(world, host, job.task.who)
-        result = await self._carry_out(job, plan)
-        if plan.stays:
+        made = await plan(world, "drain", host, job.task.who, deciding.plan_drain, job.args)
+        result = await self._carry_out(job, made)
+        if made.stays:
             moved = f"{result['moved']} VMs left {host}" if result["moved"] else f"no VM could leave {host}"
-            await world.tell("drain", host, f"{moved}, {len(plan.stays)} stay", job.task.who)
-            raise PartlyFailed(f"{moved}, {len(plan.stays)} stay", lines=plan.stays, hint=f"vmctl host undrain {host}")
+            await world.tell("drain", host, f"{moved}, {len(made.stays)} stay", job.task.who)
+            raise PartlyFailed(f"{moved}, {len(made.stays)} stay", lines=made.stays, hint=f"vmctl host undrain {host}")
         await world.tell("drained", host, f"{host} is drained: {result['moved']} VMs left it", job.task.who)
         return result
 
-    async def _wait_for_holders(self, job: Job, host: str) -> None:
+    async def _wait_for_holders(self, job: Carrying, host: str) -> None:
         """Tasks that hold VMs of the host end first: moves of an earlier controller's drain, or somebody's."""
         for vm in await self._world.store.all(VMRecord):
             if vm.task is None or vm.task == job.id or host not in (vm.host, vm.moving_to):
@@ -84,11 +78,11 @@ class Plans:
                 waiting.cancel()
             job.check_cancelled()
 
-    async def _carry_out(self, job: Job, plan: Plan) -> dict[str, Any]:
+    async def _carry_out(self, job: Carrying, plan: Plan) -> dict[str, Any]:
         total = len(plan.moves)
         if plan.moves:  # else it is the result, and told as such
             job.say(plan.why)
-        await job.note("moving", moves=[[m.vm, m.source, m.target] for m in plan.moves])
+        await job.note("moving", moves=[[m.uuid, m.vm, m.source, m.target] for m in plan.moves])
         ended = [asyncio.Event() for _ in plan.moves]
         children: list[Task] = []
         work = [asyncio.create_task(self._move(job, plan, number, ended, children)) for number in range(total)]
@@ -109,7 +103,7 @@ class Plans:
         return {"moved": total, "moves": total, "why": plan.why, "stays": list(plan.stays)}
 
     async def _move(
-        self, job: Job, plan: Plan, number: int, ended: list[asyncio.Event], children: list[Task]
+        self, job: Carrying, plan: Plan, number: int, ended: list[asyncio.Event], children: list[Task]
     ) -> tuple[str, bool]:
         """One move as a task of its own, begun when earlier moves have left the host it goes to; (sentence, done)."""
         move = plan.moves[number]
@@ -118,16 +112,15 @@ class Plans:
                 await ended[before].wait()
             if job.cancel_asked.is_set():
                 return f"{move.vm}: not begun, as asked", False
-            child = await self._tasks.submit(
-                "migrate", move.vm, job.task.who, vm=move.vm, to=move.target, why=move.why, parent=job.id
-            )
+            asked = Migrate(move.uuid, move.target, why=move.why, parent=job.id)
+            child = await self._tasks.submit(asked, job.who, move.vm)
             children.append(child)
             end = await self._tasks.wait(child.id)
             return f"{move.vm}: {_outcome(end)}", end.state is TaskState.DONE
         finally:
             ended[number].set()
 
-    async def _pass_on(self, job: Job, children: list[Task]) -> None:
+    async def _pass_on(self, job: Carrying, children: list[Task]) -> None:
         """Cancelling the plan cancels the moves under way."""
         await job.cancel_asked.wait()
         for child in children:

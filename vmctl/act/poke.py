@@ -7,6 +7,8 @@ from typing import Any
 from vmctl.act.disks import look_for_key, storage_of
 from vmctl.act.power import LOOK_FOR_S
 from vmctl.act.whereabouts import ask, home
+from vmctl.commands.journals import Poking
+from vmctl.commands.vms import Pause, Reset, Resume
 from vmctl.errors import HostError, NoAnswer, NotSent, Refused, Uncertain
 from vmctl.hosts.virt import ASLEEP, POST_COPY_FAILED
 from vmctl.model import PowerState
@@ -22,10 +24,10 @@ POKES: dict[str, tuple[tuple[PowerState, ...], PowerState | None]] = {
 }
 
 
-async def poke(world: World, job: Job) -> dict[str, Any]:
+async def poke(world: World, job: Job[Reset | Pause | Resume, Poking]) -> dict[str, Any]:
     """Task: reset, pause or resume a VM that runs."""
     verb = job.task.kind
-    vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
+    vm = await world.store.claim(await world.store.vm(job.args.vm), job.id)
     link = await home(world, vm)
     fitting, done = POKES[verb]
     seen = await link.virt.domain(vm.uuid)

@@ -15,6 +15,9 @@ from vmctl.act.leaked import after_stop, explained
 from vmctl.act.mounted import refuse_unmounted
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.whereabouts import ASKED, Answer, ask, check_signature, home, off_at, prove_off
+from vmctl.commands.journals import Rebooting, Starting, Stopping
+from vmctl.commands.permissions import AUTOSTART
+from vmctl.commands.vms import Reboot, Start, Stop
 from vmctl.decide.outcome import Sight
 from vmctl.decide.place import place
 from vmctl.errors import (
@@ -35,7 +38,7 @@ from vmctl.hosts.virt import DomainSeen
 from vmctl.model import VM, Cluster, HostState, NoPlace, Placement, PowerState
 from vmctl.observe import observe
 from vmctl.records import Storage, VMRecord
-from vmctl.tasks import Job
+from vmctl.tasks import AnyJob, Job
 from vmctl.world import World
 
 FIRST_LOAD_S = 4.0
@@ -56,7 +59,7 @@ def no_host(found: NoPlace) -> NoHostFits:
     return NoHostFits(found.why, lines=lines, hint=hint)
 
 
-async def choose(world: World, job: Job, vm: VM, host: str, kind: str, why: str = "") -> Placement:
+async def choose(world: World, job: AnyJob, vm: VM, host: str, kind: str, why: str = "") -> Placement:
     """Place a VM and record why. The caller holds `world.placing`. Raises NoHostFits.
 
     The VM is judged as the same snapshot shows it, where it is in it. `why`: the reason that a plan gave.
@@ -93,7 +96,7 @@ def xml_for(vm: VMRecord, link: HostLink, storage: Storage | None) -> str:
     return domainxml.build(vm.spec, domainxml.Site(accel, storage.lockspace if storage else ""))
 
 
-async def launch(world: World, job: Job, vm: VMRecord, host: str) -> VMRecord:
+async def launch(world: World, job: AnyJob, vm: VMRecord, host: str) -> VMRecord:
     """Start a VM on the host its lease names, and read back that it runs. Returns the VM with its new lease.
 
     An error is no proof that it was not started (the connection may have broken in between), so the host is read.
@@ -183,15 +186,15 @@ async def _not_known(world: World, vm: VMRecord, host: str, answer: Answer) -> N
     )
 
 
-async def start(world: World, job: Job) -> dict[str, Any]:
+async def start(world: World, job: Job[Start, Starting]) -> dict[str, Any]:
     """Task: start a VM where placement says, or on `host`."""
-    vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
-    if job.journal.get("starting"):
+    vm = await world.store.claim(await world.store.vm(job.args.vm), job.id)
+    if job.journal.starting:
         return await _finish_start(world, vm, job, "started")
-    if not job.args.get("as_registered"):
+    if not job.args.as_registered:
         refuse_drift(vm, "started")
-    vm = await prove_off(world, vm, "start", job.args.get("i_know_it_is_off", ""), job.task.who)
-    wanted = _only(vm, job.args.get("host", ""))
+    vm = await prove_off(world, vm, "start", job.args.i_know_it_is_off, job.task.who)
+    wanted = _only(vm, job.args.host)
     while True:
         vm, found = await _seat(world, job, vm, wanted)
         try:
@@ -202,18 +205,18 @@ async def start(world: World, job: Job) -> dict[str, Any]:
                 raise
             job.say(f"not started on {found.host}: {err.message}")
             vm = await world.store.vm(vm.uuid)
-    if job.task.who != "autostart":
+    if job.task.who != AUTOSTART.name:
         await world.store.change(VMRecord, vm.uuid, restarts=[])  # somebody looked: the budget begins anew
     await world.tell("started", vm.name, f"{vm.name} runs on {found.why}", job.task.who)
     return {"vm": vm.name, "host": vm.host, "why": found.why}
 
 
-async def _seat(world: World, job: Job, vm: VMRecord, wanted: str) -> tuple[VMRecord, Placement]:
+async def _seat(world: World, job: Job[Start, Starting], vm: VMRecord, wanted: str) -> tuple[VMRecord, Placement]:
     """Choose the host of a start, and take the lease for it."""
     async with world.placing:
         seen = VM(vm.spec, power=PowerState.STARTING, adopted=vm.adopted)
         found = await choose(world, job, seen, wanted, "start")
-        if not job.args.get("as_registered") and not vm.adopted:
+        if not job.args.as_registered and not vm.adopted:
             await refuse_newer_layers(world, world.online(found.host), vm, job.task.who)
         vm = await world.store.lease(vm, found.host, PowerState.STARTING)
     job.say(f"placed on {found.why}")
@@ -236,9 +239,9 @@ def _only(vm: VMRecord, asked: str) -> str:
     return vm.host
 
 
-async def _finish_start(world: World, vm: VMRecord, job: Job, kind: str) -> dict[str, Any]:
+async def _finish_start(world: World, vm: VMRecord, job: Job[Any, Starting | Rebooting], kind: str) -> dict[str, Any]:
     """A controller died in a start: one that runs is done, one that does not is started again there."""
-    host = job.journal["starting"]
+    host = job.journal.starting
     answer = await outcome(world, vm, host)
     if answer.sight is Sight.GONE:
         vm = await world.store.lease(vm, host, PowerState.STARTING)
@@ -251,13 +254,13 @@ async def _finish_start(world: World, vm: VMRecord, job: Job, kind: str) -> dict
     return {"vm": vm.name, "host": host, "why": why}
 
 
-async def stop(world: World, job: Job) -> dict[str, Any]:
+async def stop(world: World, job: Job[Stop, Stopping]) -> dict[str, Any]:
     """Task: shut a VM down through its guest, or with `force` pull the plug; done when its host shows it gone.
 
     A VM whose host is silent or was removed is taken for stopped only on an admin's signed word.
     """
-    vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
-    signed = job.args.get("i_know_it_is_off", "")
+    vm = await world.store.claim(await world.store.vm(job.args.vm), job.id)
+    signed = job.args.i_know_it_is_off
     check_signature(vm, signed)
     vm = await _where_it_is(world, vm)
     link = world.links.get(vm.host)
@@ -276,18 +279,19 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
     refuse_losing_tpm(vm, "stopped")
     for one in vm.drift:
         job.say(f"{vm.name} is not as it is written down, and will not start like this again: {one['what']}")
-    begun = {"stopping_since": time.time(), "wanted": vm.wanted} | job.journal
-    await job.note("stopping", **begun | {"host": vm.host})
-    limit = patience(job, float(job.args.get("timeout_s") or world.settings.timeouts.shutdown_s))
+    begun = job.journal.stopping_since  # by a controller that died
+    before = job.journal.wanted if begun else vm.wanted
+    await job.note("stopping", host=vm.host, stopping_since=begun or time.time(), wanted=before)
+    limit = patience(job, job.args.timeout_s or world.settings.timeouts.shutdown_s)
     # From now on, an end of its guest is what was asked for; if it runs on, it is wanted as before.
     await world.store.change(VMRecord, vm.uuid, wanted="stopped")
     try:
-        await halt(link, vm, job, force=bool(job.args.get("force")), limit_s=limit)
+        await halt(link, vm, job, force=job.args.force, limit_s=limit)
     except Uncertain:  # it was asked for: an end that is seen later is no guest's own
         await world.store.change(VMRecord, vm.uuid, why=f"{ASKED} by {job.task.who or 'somebody'}: no answer yet")
         raise
     except VmctlError:
-        await world.store.change(VMRecord, vm.uuid, wanted=job.journal["wanted"])
+        await world.store.change(VMRecord, vm.uuid, wanted=before)
         raise
     told = [world.event("stopped", vm.name, f"{vm.name} was stopped on {link.name}", job.task.who)]
     vm = await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=time.time(), told=told)
@@ -297,13 +301,13 @@ async def stop(world: World, job: Job) -> dict[str, Any]:
     return {"vm": vm.name, "host": link.name}
 
 
-async def _first_sight(link: HostLink, vm: VMRecord, job: Job) -> DomainSeen | None:
+async def _first_sight(link: HostLink, vm: VMRecord, job: Job[Stop, Stopping]) -> DomainSeen | None:
     """The domain before a stop asks anything of it. Raises Unreachable, which says so."""
     try:
         return await link.virt.domain(vm.uuid)
     except HostError as err:
         hint = f"vmctl host check {link.name}"
-        if job.journal.get("stopping_since"):  # by a controller that died
+        if job.journal.stopping_since:  # by a controller that died
             raise Uncertain(f"whether {vm.name} was stopped is not known: {err.message}", hint=hint) from err
         raise Unreachable(f"{vm.name} was not stopped, nothing was asked of it: {err.message}", hint=hint) from err
 
@@ -334,16 +338,16 @@ def _answering(world: World, vm: VMRecord) -> HostLink:
         raise
 
 
-async def reboot(world: World, job: Job) -> dict[str, Any]:
+async def reboot(world: World, job: Job[Reboot, Rebooting]) -> dict[str, Any]:
     """Task: shut a VM down through its guest and start it again on the same host.
 
     Not libvirt's own reboot: with a lock manager that one fails to take the VM's lock again and kills the VM
     (seen with libvirt 9.0: a control-error event, then "shutting down").
     """
-    vm = await world.store.claim(await world.store.vm(job.args["vm"]), job.id)
-    if job.journal.get("starting"):
+    vm = await world.store.claim(await world.store.vm(job.args.vm), job.id)
+    if job.journal.starting:
         return await _finish_start(world, vm, job, "reboot")
-    if not job.journal.get("host"):
+    if not job.journal.host:
         found = await home(world, vm)
         vm = await learn(world, found, vm)
         refuse_drift(vm, "rebooted")
@@ -351,8 +355,8 @@ async def reboot(world: World, job: Job) -> dict[str, Any]:
         xml = xml_for(vm, found, None)
         await refuse_lacking(world, found, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
         await job.note("stopping", host=vm.host, stopping_since=time.time())
-    link = world.online(job.journal["host"])
-    limit = patience(job, float(job.args.get("timeout_s") or world.settings.timeouts.shutdown_s))
+    link = world.online(job.journal.host)
+    limit = patience(job, job.args.timeout_s or world.settings.timeouts.shutdown_s)
     await halt(link, vm, job, force=False, limit_s=limit)
     vm = await world.store.lease(vm, link.name, PowerState.STARTING, gone=(link.name,))
     vm = await launch(world, job, vm, link.name)

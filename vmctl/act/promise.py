@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vmctl.act import power
+from vmctl.commands.vms import Migrate
 from vmctl.decide.fit import refusal
 from vmctl.errors import Refused
 from vmctl.hosts.link import HostLink
@@ -21,13 +24,13 @@ def refuse_stuck(vm: VMRecord, *, cold: bool) -> None:
         raise Refused(f"{vm.name} cannot migrate {how}: {words[0]}", lines=tuple(words[1:]), hint=hint)
 
 
-async def promise(world: World, job: Job, vm: VMRecord) -> HostLink:
+async def promise(world: World, job: Job[Migrate, Any], vm: VMRecord) -> HostLink:
     """Choose the target and promise the VM its place there. Raises NoHostFits, Refused."""
-    wanted = job.args.get("to") or ""
+    wanted = job.args.to
     if wanted == vm.host:
         verb = "is defined" if vm.power is PowerState.STOPPED else "already runs"
         raise Refused(f"{vm.name} {verb} on {wanted}", hint=f"vmctl migrate {vm.name}")
-    reason = str(job.args.get("why") or "")
+    reason = job.args.why
     async with world.placing:
         seen = VM(vm.spec, host=vm.host, power=vm.power, adopted=vm.adopted)
         kind = "start" if vm.power is PowerState.STOPPED else "migrate"

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import time
 
-from vmctl.decisions import inputs, placement_json, plan_json
+from vmctl.decisions import inputs, placed
 from vmctl.model import Cluster, NoPlace, Placement, Plan
+from vmctl.plain import plain
 from vmctl.records import DecisionRecord
-from vmctl.tasks import Job
+from vmctl.tasks import AnyJob
 from vmctl.world import World
 
 
 async def placement(
-    world: World, job: Job, kind: str, uuid: str, found: Placement | NoPlace, cluster: Cluster, why: str = ""
+    world: World, job: AnyJob, kind: str, uuid: str, found: Placement | NoPlace, cluster: Cluster, why: str = ""
 ) -> None:
     """Keep a placement, taken or refused, under the VM's UUID; `why`: the reason that a plan gave for it.
 
     It is kept with its task: what a task decided and did not do is no reason why a VM is where it is.
     """
-    detail = placement_json(found) | {"inputs": inputs(cluster), "task": job.id}
-    host = found.host if isinstance(found, Placement) else ""
-    await world.store.add(DecisionRecord(kind, uuid, why or found.why, time.time(), None, host, detail, job.task.who))
+    told = placed(found, cluster)
+    detail = plain(told) | {"task": job.id}
+    await world.store.add(
+        DecisionRecord(kind, uuid, why or found.why, time.time(), None, told.host, detail, job.task.who)
+    )
 
 
 async def plan(world: World, kind: str, subject: str, made: Plan, cluster: Cluster, who: str) -> None:
     """Keep a plan; each of its moves is a decision of its own once it is made, with the plan's reason."""
     now = time.time()
-    detail = plan_json(made) | {"inputs": inputs(cluster)}
+    detail = plain(made) | {"inputs": plain(inputs(cluster))}
     await world.store.add(DecisionRecord(kind, subject, made.why, now, None, "", detail, who))

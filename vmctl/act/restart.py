@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from vmctl.commands.permissions import AUTOSTART
+from vmctl.commands.vms import Start
 from vmctl.decide.restart import wait_s
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
@@ -39,4 +41,4 @@ class Restarts:
         # Counted before it is tried: a controller that dies here must not try for ever.
         told = [self._world.event("autostart", vm.name, f"{vm.name} should run: it is started again")]
         await self._world.store.change(VMRecord, vm.uuid, restarts=[now, *vm.restarts][:8], told=told)
-        await self._tasks.submit("start", vm.name, "autostart", vm=vm.uuid)
+        await self._tasks.submit(Start(vm.uuid), AUTOSTART, vm.name)

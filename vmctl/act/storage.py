@@ -19,6 +19,8 @@ from vmctl.act.made import Made
 from vmctl.act.mounted import host_with
 from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.proof import Proof, State, is_full, prove
+from vmctl.commands.hosts import AddImage, AddStorage, CheckStorage, RemoveImage, RemoveStorage
+from vmctl.commands.journals import Journal, Making, RemovingImage
 from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refused, Usage, VmctlError
 from vmctl.hosts import doctor, domainxml, mounts
 from vmctl.hosts.link import HostLink
@@ -27,12 +29,13 @@ from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
 from vmctl.tasks import Job
 from vmctl.world import World
 
+Uploading = Job[AddImage, Making]
 ROOM_S = 2.0  # how long a host is waited for that is asked how much room there is
 
 
-async def add(world: World, job: Job) -> dict[str, Any]:
+async def add(world: World, job: Job[AddStorage, Journal]) -> dict[str, Any]:
     """Task: register a shared directory, proven from every host that answers."""
-    name, path = job.args["name"], clean_path(job.args["path"])
+    name, path = job.args.name, clean_path(job.args.path)
     if (problem := bad_name(name)) is not None:
         raise Usage(problem)
     for kept in await world.store.all(Storage):
@@ -40,7 +43,7 @@ async def add(world: World, job: Job) -> dict[str, Any]:
             raise Refused(f"there is already a storage {name!r}", hint="vmctl storage list")
         if path == kept.path:
             raise Refused(f"{path} is storage {kept.name} already", hint=f"vmctl storage check {kept.name}")
-    lockspace = job.args.get("lockspace") or await _lockspace(world)
+    lockspace = job.args.lockspace or await _lockspace(world)
     storage = Storage(name, path, time.time(), lockspace)
     job.show(text="writing and reading back from every host")
     return await _prove_and_keep(world, storage, new=True)
@@ -63,9 +66,9 @@ async def _lockspace(world: World) -> str:
     return found.pop() if found else ""
 
 
-async def check(world: World, job: Job) -> dict[str, Any]:
+async def check(world: World, job: Job[CheckStorage, Journal]) -> dict[str, Any]:
     """Task: prove a storage again, from every host that answers."""
-    return await _prove_and_keep(world, await world.store.get(Storage, job.args["name"]), new=False)
+    return await _prove_and_keep(world, await world.store.get(Storage, job.args.name), new=False)
 
 
 async def _prove_and_keep(world: World, storage: Storage, *, new: bool) -> dict[str, Any]:
@@ -150,9 +153,9 @@ async def room(world: World, storage: Storage) -> dict[str, int]:
     return {}
 
 
-async def remove(world: World, job: Job) -> dict[str, Any]:
+async def remove(world: World, job: Job[RemoveStorage, Journal]) -> dict[str, Any]:
     """Task: forget a storage; its files stay."""
-    storage = await world.store.get(Storage, job.args["name"])
+    storage = await world.store.get(Storage, job.args.name)
     users = [vm.name for vm in await world.store.all(VMRecord) if any(d.storage == storage.name for d in vm.spec.disks)]
     users += [f"image {i.name}" for i in await world.store.all(Image) if i.storage == storage.name]
     if users:
@@ -168,7 +171,7 @@ async def remove(world: World, job: Job) -> dict[str, Any]:
 # -- images
 
 
-def with_progress(path: Path, job: Job) -> Iterator[bytes | int]:
+def with_progress(path: Path, job: Uploading) -> Iterator[bytes | int]:
     """A file in pieces, holes as holes; the job shows how far it is."""
     total, done = max(1, path.stat().st_size), 0
     for piece in imagefile.pieces(path):
@@ -177,28 +180,28 @@ def with_progress(path: Path, job: Job) -> Iterator[bytes | int]:
         job.progress = {"percent": round(100 * done / total, 1), "text": f"uploading {path.name}"}
 
 
-async def image_add(world: World, job: Job) -> dict[str, Any]:
+async def image_add(world: World, job: Uploading) -> dict[str, Any]:
     """Task: upload a disk image (and a kernel and initrd, where the guest is booted directly) to a storage."""
-    name = job.args["name"]
-    if job.journal.get("storage"):
+    name = job.args.name
+    if job.journal.storage:
         return await _finish_image(world, job)
     if (problem := bad_name(name)) is not None:
         raise Usage(problem)
     if await world.store.find(Image, name) is not None:
         raise Refused(f"there is already an image {name!r}", hint="vmctl image list")
-    storage = await _storage(world, job.args.get("storage") or "")
+    storage = await _storage(world, job.args.storage)
     link = await host_with(world, storage)
     await disks.ensure(link, storage)
-    if job.args.get("initrd") and not job.args.get("kernel"):
+    if job.args.initrd and not job.args.kernel:
         raise Usage("an initrd is nothing without its kernel", hint="--kernel FILE --initrd FILE")
-    image_file = await asyncio.to_thread(imagefile.inspect, Path(job.args["file"]))
+    image_file = await asyncio.to_thread(imagefile.inspect, Path(job.args.file))
     format_, size = image_file.format, image_file.size_bytes
     token = secrets.token_hex(8)
     await job.note("uploading", storage=storage.name)
     made, paths = Made(job, storage), {}
     try:
         for part, suffix in (("file", f"disk.{format_}"), ("kernel", "kernel"), ("initrd", "initrd")):
-            if source := job.args.get(part):
+            if source := getattr(job.args, part):
                 paths[part] = await _upload(world, storage, Path(source), f"image-{name}-{token}/{suffix}", job, made)
         image = Image(
             name,
@@ -209,7 +212,7 @@ async def image_add(world: World, job: Job) -> dict[str, Any]:
             size,
             paths.get("kernel", ""),
             paths.get("initrd", ""),
-            job.args.get("cmdline") or "",
+            job.args.cmdline,
         )
         await world.store.insert(image)
     except VmctlError:
@@ -223,7 +226,7 @@ def _added(image: Image) -> dict[str, Any]:
     return {"image": image.name, "path": image.path, "format": image.format, "size_bytes": image.size_bytes}
 
 
-async def _undo_image(world: World, job: Job, storage: Storage) -> None:
+async def _undo_image(world: World, job: Uploading, storage: Storage) -> None:
     """Take away what was uploaded, and nothing else."""
     made = Made(job, storage)
     if not made.names:
@@ -237,15 +240,15 @@ async def _undo_image(world: World, job: Job, storage: Storage) -> None:
         job.say(f"left on {storage.name}: {names}: {left.message}")
 
 
-async def _finish_image(world: World, job: Job) -> dict[str, Any]:
+async def _finish_image(world: World, job: Uploading) -> dict[str, Any]:
     """A controller died in an upload: an image that is registered is done, anything else is undone."""
-    storage = await world.store.get(Storage, job.journal["storage"])
-    image = await world.store.find(Image, job.args["name"])
+    storage = await world.store.get(Storage, job.journal.storage)
+    image = await world.store.find(Image, job.args.name)
     if image is not None and disks.name_in(storage, image.path) in Made(job, storage).names:
         return _added(image)
     await world.wait_any_online(storage.hosts)
     await _undo_image(world, job, storage)
-    raise Refused(f"image {job.args['name']} was not added: the controller ended first", hint="give the command again")
+    raise Refused(f"image {job.args.name} was not added: the controller ended first", hint="give the command again")
 
 
 async def _storage(world: World, name: str) -> Storage:
@@ -259,7 +262,7 @@ async def _storage(world: World, name: str) -> Storage:
     raise Usage("there are several storages: say which", hint=f"--storage {'|'.join(s.name for s in found)}")
 
 
-async def _upload(world: World, storage: Storage, source: Path, volume: str, job: Job, made: Made) -> str:
+async def _upload(world: World, storage: Storage, source: Path, volume: str, job: Uploading, made: Made) -> str:
     """Put a file on the storage as it is, and read it back. Raises Refused where there is no room for it."""
     link = await host_with(world, storage)
     size = (await asyncio.to_thread(source.stat)).st_size
@@ -310,14 +313,14 @@ async def _read_back(world: World, link: HostLink, storage: Storage, source: Pat
         )
 
 
-async def image_remove(world: World, job: Job) -> dict[str, Any]:
+async def image_remove(world: World, job: Job[RemoveImage, RemovingImage]) -> dict[str, Any]:
     """Task: delete an image that no VM's disk is built on.
 
     It is forgotten first, in one step with looking for its users: no VM can be made from it any more. What it was is in
     the journal for whoever takes over, and it is registered again where its files cannot be deleted.
     """
-    kept: dict[str, Any] = job.journal.get("image") or {}
-    image = Image(**kept) if kept else await world.store.get(Image, job.args["name"])
+    kept: dict[str, Any] = job.journal.image
+    image = Image(**kept) if kept else await world.store.get(Image, job.args.name)
     await job.note("forgetting it", image=asdict(image))
     if await world.store.find(Image, image.name) == image:
         await world.store.take_image(image.name)

@@ -1,4 +1,4 @@
-"""The HTTP API: validate, call the controller, return values. No decision is made here.
+"""The HTTP API: validate, ask at the door, return values. No decision is made here.
 
 A command is accepted with 202 and a task; `/tasks/ID/follow` streams the task as JSON lines until it has ended.
 Errors are the error tree's, with the sentence, the next command and the exit code that a client should use.
@@ -6,22 +6,21 @@ Errors are the error tree's, with the sentence, the next command and the exit co
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from vmctl import __version__, config, text
-from vmctl.api import cluster, console, health, hosts, processes, vms, words
+from vmctl import __version__, text
+from vmctl.api import console, routes, words
 from vmctl.api.limits import Limits
-from vmctl.controller import Controller
+from vmctl.api.routes import Plain
+from vmctl.door import Door
 from vmctl.errors import NotAllowed, NotFound, Refused, Unreachable, Usage, VmctlError, error_to_json
 
 log = logging.getLogger("vmctl.api")
@@ -35,25 +34,26 @@ STATUS: tuple[tuple[type[VmctlError], int], ...] = (
 )
 
 
-class Plain(JSONResponse):
-    """JSON in ASCII: text that is no Unicode, let in by an earlier version, is still an answer."""
+class Served(Protocol):
+    """What answers through the door: the controller."""
 
-    def render(self, content: Any) -> bytes:
-        """The body."""
-        return json.dumps(content, separators=(",", ":")).encode()
+    door: Door
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def close(self) -> None:
+        """End."""
 
 
-def make_app(settings: config.Settings, data: Path, runtime: Path) -> FastAPI:
-    """The application; its controller lives as long as it is served. Raises AlreadyRuns if another one does."""
-    controller = Controller(settings, data, runtime)
+def make_app(served: Served) -> FastAPI:
+    """The application; what it serves lives as long as it does."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.controller = controller
-        app.state.consoles = {}
-        await controller.start()
+        await served.start()
         yield
-        await controller.close()
+        await served.close()
 
     app = FastAPI(
         title="vmctl",
@@ -62,6 +62,7 @@ def make_app(settings: config.Settings, data: Path, runtime: Path) -> FastAPI:
         redirect_slashes=False,  # an empty name leads nowhere else
         default_response_class=Plain,
     )
+    app.state.door = served.door
     app.add_exception_handler(VmctlError, _refuse)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(400, _unreadable)
@@ -69,8 +70,8 @@ def make_app(settings: config.Settings, data: Path, runtime: Path) -> FastAPI:
         app.add_exception_handler(status, _no_route)
     app.middleware("http")(_edge)
     app.add_middleware(Limits)
-    for room in (hosts, vms, health, cluster, processes, console):
-        app.include_router(room.router, prefix="/api/v1")
+    for made in (routes.router(served.door), console.router(served.door)):
+        app.include_router(made, prefix="/api/v1")
     return app
 
 
@@ -98,7 +99,7 @@ async def _edge(request: Request, call: Callable[[Request], Awaitable[Any]]) -> 
     """What nobody expected is logged whole and shown in one sentence: the API's edge."""
     try:
         answer = await call(request)
-        if trouble := request.app.state.controller.world.store.trouble:
+        if trouble := request.app.state.door.trouble():
             # What is shown may be older than what was done: whoever reads it should know.
             answer.headers[WARNING] = quote(f"{trouble}; what is shown may be out of date")
         return answer

@@ -18,8 +18,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from vmctl import config
-from vmctl.api.app import make_app
+from vmctl.api.app import Served, make_app
 from vmctl.api.connections import Patient
 from vmctl.errors import Refused, Usage
 
@@ -27,14 +26,15 @@ log = logging.getLogger("vmctl.api")
 GRACE_S = 3  # for answers that are under way at the end
 
 
-def serve(settings: config.Settings, data: Path, path: Path, holding: Callable[[], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; `holding` is called once the lock is ours.
+def serve(make: Callable[[Path], Served], path: Path, holding: Callable[[], None]) -> None:
+    """Serve what `make` gives for the socket's folder, until SIGTERM or Ctrl-C.
 
-    Raises AlreadyRuns, and Refused or Usage for a registry that cannot be opened or a socket that cannot be made.
+    `make` takes the registry's lock, and `holding` is called once it has. Raises Refused or Usage for a socket that
+    cannot be made.
     """
     before = os.umask(0o077)
     try:
-        app = make_app(settings, data, private(path.parent))  # takes the lock
+        app = make_app(make(private(path.parent)))
         holding()
         with listening(path) as sock, contextlib.suppress(asyncio.CancelledError):
             asyncio.run(_run(app, sock))

@@ -9,6 +9,7 @@ import click
 from vmctl.cli import output
 from vmctl.cli.client import Client
 from vmctl.cli.sizes import parse_bytes
+from vmctl.commands.cluster import Capacity, PlanReboots
 
 
 class Shape(click.ParamType[Any]):
@@ -63,7 +64,7 @@ def capacity(sizes: tuple[str, ...], form: str) -> None:
 
     Example: vmctl capacity --size 2c/4G --size 8c/32G
     """
-    found = Client().get("capacity", size=",".join(sizes) or None)
+    found = Client().ask(Capacity([*sizes] or None))
     if output.shown_as_data(found["sizes"] if form == "name" else found, form, _spelt):
         return
     output.table(FITS, found["sizes"])
@@ -112,7 +113,7 @@ def reboot_plan(form: str) -> None:
 
     Example: vmctl reboot-plan
     """
-    found = Client().get("reboot-plan")
+    found = Client().ask(PlanReboots())
     hosts = [{"name": host} for group in found["groups"] for host in group["hosts"]]
     if output.shown_as_data(hosts if form == "name" else found, form):
         return

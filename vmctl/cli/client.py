@@ -17,10 +17,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
-from vmctl import errors, lock, paths, text
-from vmctl.cli import offline, output
+from vmctl import errors, lock, paths
+from vmctl.cli import offline, output, wire
 
 START_LIMIT_S = 30.0
 LOOK_EVERY_S = 0.05
@@ -63,59 +63,40 @@ class Client:
         self._warned = ""
         self._autostart = autostart and "VMCTL_SOCKET" not in os.environ
 
-    def get(self, *parts: str, **query: Any) -> Any:
-        """GET /api/v1/parts..."""
-        return self._call("GET", parts, None, query)
+    @property
+    def offline(self) -> bool:
+        """Whether a snapshot is asked instead of a controller."""
+        return self._offline is not None
 
-    def post(self, *parts: str, body: dict[str, Any] | None = None) -> Any:
-        """POST a JSON body."""
-        return self._call("POST", parts, body or {}, {})
+    def ask(self, asked: Any) -> Any:
+        """The answer to a query or command: a value of one of the classes in `vmctl.commands`."""
+        request = wire.request(asked)
+        if self._offline is not None:
+            return self._offline.answer(asked)
+        try:
+            return self._once(request)
+        except errors.ControllerUnreachable:
+            if request.method != "GET" or not self._autostart:
+                raise  # it may have been heard
+        time.sleep(LOOK_EVERY_S)  # it ended just as it was asked: the next one answers
+        return self._once(request)
 
-    def put(self, *parts: str, body: dict[str, Any]) -> Any:
-        """PUT a JSON body."""
-        return self._call("PUT", parts, body, {})
-
-    def delete(self, *parts: str, **query: Any) -> Any:
-        """DELETE."""
-        return self._call("DELETE", parts, None, query)
-
-    def lines(self, *parts: str) -> Iterator[dict[str, Any]]:
-        """GET a stream of JSON lines."""
-        _check(parts)
-        if self._offline:
-            yield from self._offline.answer("GET", parts, None, {})
-            return
+    def lines(self, asked: Any) -> Iterator[dict[str, Any]]:
+        """The answer to a query that goes on: line by line."""
+        request = wire.request(asked)
         with contextlib.closing(self._connect()) as connection:
-            response = self._send(connection, "GET", parts, None, {})
+            response = self._send(connection, request)
             while line := response.readline():
                 yield json.loads(line)
 
-    def _call(self, method: str, parts: tuple[str, ...], body: Any, query: dict[str, Any]) -> Any:
-        _check(parts)
-        if self._offline:
-            return self._offline.answer(method, parts, body, query)
-        try:
-            return self._once(method, parts, body, query)
-        except errors.ControllerUnreachable:
-            if method != "GET" or not self._autostart:
-                raise  # it may have been heard
-        time.sleep(LOOK_EVERY_S)  # it ended just as it was asked: the next one answers
-        return self._once(method, parts, body, query)
-
-    def _once(self, method: str, parts: tuple[str, ...], body: Any, query: dict[str, Any]) -> Any:
+    def _once(self, request: wire.Request) -> Any:
         with contextlib.closing(self._connect()) as connection:
-            return json.loads(self._send(connection, method, parts, body, query).read())
+            return json.loads(self._send(connection, request).read())
 
-    def _send(
-        self, connection: _UnixConnection, method: str, parts: tuple[str, ...], body: Any, query: dict[str, Any]
-    ) -> http.client.HTTPResponse:
-        path = "/api/v1/" + "/".join(quote(part, safe="") for part in parts)
-        known = [f"{key}={quote(str(value), safe='')}" for key, value in query.items() if value is not None]
-        if known:
-            path += "?" + "&".join(known)
-        data = None if body is None else json.dumps(body).encode()
+    def _send(self, connection: _UnixConnection, request: wire.Request) -> http.client.HTTPResponse:
+        headers = {"Content-Type": "application/json"} if request.body else {}
         try:
-            connection.request(method, path, data, {"Content-Type": "application/json"} if data else {})
+            connection.request(request.method, request.path, request.body, headers)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as err:
             raise errors.ControllerUnreachable(
@@ -142,13 +123,6 @@ class Client:
         except OSError as err:
             raise errors.ControllerUnreachable(f"no controller answers at {self._path}: {err}") from err
         return connection
-
-
-def _check(parts: tuple[str, ...]) -> None:
-    """What a user typed must not lead to another route. Raises Usage."""
-    for part in parts:
-        if problem := text.bad_part(part):
-            raise errors.Usage(problem)
 
 
 def start_controller(path: Path) -> None:

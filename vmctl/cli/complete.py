@@ -8,20 +8,23 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from vmctl.commands.cluster import ListSchedules, ListTasks
+from vmctl.commands.hosts import ListHosts, ListImages, ListStorages
+from vmctl.commands.vms import ListVMs
 from vmctl.errors import VmctlError
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 Item = dict[str, Any]
 
 
-def names(*path: str, key: str = "name", when: Callable[[Item], bool] = lambda _item: True) -> Completer:
-    """A completer for the names under an API path, of those of which `when` is true."""
+def names(asked: Any, key: str = "name", when: Callable[[Item], bool] = lambda _item: True) -> Completer:
+    """A completer for the names that a query answers with, of those of which `when` is true."""
 
     def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from vmctl.cli.client import Client
 
         try:
-            found: list[Item] = Client(autostart=False, patience_s=2.0).get(*path)
+            found: list[Item] = Client(autostart=False, patience_s=2.0).ask(asked)
         except (VmctlError, OSError):
             return []
         offered = [str(item[key]) for item in found if "broken" not in item and when(item)]
@@ -32,11 +35,11 @@ def names(*path: str, key: str = "name", when: Callable[[Item], bool] = lambda _
 
 def in_state(*states: str) -> Completer:
     """VMs that are in one of these states of power."""
-    return names("vms", when=lambda vm: vm["power"] in states)
+    return names(ListVMs(), when=lambda vm: vm["power"] in states)
 
 
-vms, hosts, images, storages = names("vms"), names("hosts"), names("images"), names("storages")
-schedules = names("schedules")
-tasks = names("tasks", key="id")
-open_tasks = names("tasks", key="id", when=lambda task: task["state"] in ("queued", "running"))
-draining = names("hosts", when=lambda host: host["draining"])
+vms, hosts, images, storages = names(ListVMs()), names(ListHosts()), names(ListImages()), names(ListStorages())
+schedules = names(ListSchedules())
+tasks = names(ListTasks(), key="id")
+open_tasks = names(ListTasks(), key="id", when=lambda task: task["state"] in ("queued", "running"))
+draining = names(ListHosts(), when=lambda host: host["draining"])

@@ -19,6 +19,7 @@ import click
 from vmctl import errors
 from vmctl.cli import complete
 from vmctl.cli.client import Client, log_path, socket_path
+from vmctl.commands.vms import ShowVM
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -38,7 +39,7 @@ def console(name: str, force: bool) -> None:
 
     Example: vmctl console web1
     """
-    found = Client().get("vms", name)  # a clear error first, and a controller
+    found = Client().ask(ShowVM(name))  # a clear error first, and a controller
     asked = urlencode({"force": str(force).lower(), "who": _who()})
     uri = f"ws://localhost/api/v1/vms/{quote(found['uuid'], safe='')}/console?{asked}"
     with _raw() as terminal, _opened(uri) as socket:

@@ -10,6 +10,7 @@ from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
 from vmctl.cli.sizes import Label, Name, Size
 from vmctl.cli.why import print_placement
+from vmctl.commands.vms import Create, WhereToCreate
 
 
 @click.command()
@@ -58,11 +59,11 @@ def create(
     if more["apart_by"] and not more["apart"]:
         raise click.UsageError("--apart-by says how VMs of an --apart group are kept apart, and none is given")
     client = Client()
-    body = {"name": name, "mem_mib": memory >> 20, "disk_bytes": disk, "labels": dict(labels), **more}
+    asked: dict[str, Any] = {"name": name, "mem_mib": memory >> 20, "disk_bytes": disk, "labels": dict(labels), **more}
     if dry_run:
-        print_placement(client.post("vms", "dry-run", body=body), form)
+        print_placement(client.ask(WhereToCreate(**asked)), form)
         return
-    task = client.post("vms", body=body)
+    task = client.ask(Create(**asked))
     follow.run(client, [task], form, _done, detach=detach, timeout=timeout)
 
 

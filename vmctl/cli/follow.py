@@ -20,6 +20,7 @@ from vmctl import errors
 from vmctl.cli import output
 from vmctl.cli.client import Client
 from vmctl.cli.sizes import Amount
+from vmctl.commands.cluster import CancelTask, FollowTask
 
 BAR = 20
 ENDS = ("done", "failed", "cancelled")
@@ -112,7 +113,7 @@ class _Follower:
 
     def _read(self, number: int) -> None:
         try:
-            for state in self._client.lines("tasks", str(number), "follow"):
+            for state in self._client.lines(FollowTask(number)):
                 self._news.put(state)
             if state["state"] not in ENDS:
                 raise errors.ControllerUnreachable(
@@ -146,7 +147,7 @@ class _Follower:
         if answer == "c":
             for number in open_ones:
                 with contextlib.suppress(errors.VmctlError):
-                    self._client.post("tasks", str(number), "cancel")
+                    self._client.ask(CancelTask(number))
             return
         print(f"detached; it goes on: vmctl task attach {numbers}", file=sys.stderr)
         raise SystemExit(130)

@@ -9,6 +9,7 @@ import click
 from vmctl.cli import complete, output
 from vmctl.cli.client import Client
 from vmctl.cli.output import ago, escaped, mib, share
+from vmctl.commands.vms import ListHealth, SetHeal, ShowHealth
 
 Row = dict[str, Any]
 LEVELS = ("off", "reboot", "reset")
@@ -65,12 +66,12 @@ def health(name: str | None, heal: str | None, form: str) -> None:
     if name is None:
         if heal:
             raise click.UsageError("--heal needs a VM")
-        rows = [row | {"name": row["vm"]} for row in client.get("health")]
+        rows = [row | {"name": row["vm"]} for row in client.ask(ListHealth())]
         output.rows(rows, form, COLUMNS, WIDE, "no VMs yet: vmctl create NAME --image IMAGE")
         return
     if heal:
-        client.put("vms", name, "heal", body={"level": heal})
-    found = client.get("vms", name, "health")
+        client.ask(SetHeal(name, heal))
+    found = client.ask(ShowHealth(name))
     if form not in ("table", "wide"):
         output.data(found | {"name": name}, form)
         return

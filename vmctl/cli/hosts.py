@@ -12,6 +12,25 @@ from vmctl.cli import complete, follow, output, storages
 from vmctl.cli.client import Client
 from vmctl.cli.output import in_bytes, mib, share
 from vmctl.cli.sizes import Label, Name
+from vmctl.commands.cluster import ShowTask
+from vmctl.commands.hosts import (
+    AddHosts,
+    AddImage,
+    AddStorage,
+    CheckHosts,
+    CheckStorage,
+    DrainHost,
+    LabelHost,
+    ListHosts,
+    ListImages,
+    ListStorages,
+    PlanDrain,
+    RemoveHost,
+    RemoveImage,
+    RemoveStorage,
+    ShowHost,
+    UndrainHost,
+)
 
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
@@ -79,12 +98,12 @@ def add(
     Example: vmctl host add kvm1 kvm2 kvm3=10.0.0.13
     """
     client = Client()
-    task = client.post("hosts", body={"hosts": list(names), "labels": dict(labels), **more})
+    task = client.ask(AddHosts([*names], labels=dict(labels), **more))
     try:
         follow.run(client, [task], form, _report, detach=detach, timeout=timeout)
     except errors.VmctlError:
         if form in output.PEOPLE:
-            _print_report(_report_of(client.get("tasks", str(task["id"]))))
+            _print_report(_report_of(client.ask(ShowTask(task["id"]))))
         raise
 
 
@@ -121,7 +140,7 @@ def list_hosts(form: str) -> None:
 
     Example: vmctl host list -o wide
     """
-    output.rows(Client().get("hosts"), form, HOST_COLUMNS, HOST_WIDE, "no hosts yet: vmctl host add NAME...")
+    output.rows(Client().ask(ListHosts()), form, HOST_COLUMNS, HOST_WIDE, "no hosts yet: vmctl host add NAME...")
 
 
 @host.command("show")
@@ -132,7 +151,7 @@ def show(name: str, form: str) -> None:
 
     Example: vmctl host show kvm1
     """
-    found = Client().get("hosts", name)
+    found = Client().ask(ShowHost(name))
     if output.shown_as_data(found, form):
         return
     more, load = found["more"], found["load"]
@@ -169,7 +188,7 @@ def check(names: tuple[str, ...], form: str, detach: bool, timeout: float) -> No
     Example: vmctl host check kvm1
     """
     client = Client()
-    task = client.post("hosts", "check", body={"hosts": list(names)})
+    task = client.ask(CheckHosts([*names]))
     (ended,) = follow.run(client, [task], form, _report, detach=detach, timeout=timeout)
     bad = [n for n, row in _report_of(ended).items() if any(c["verdict"] == "FAIL" for c in row["checks"])]
     if bad:
@@ -185,7 +204,7 @@ def label(name: str, labels: tuple[tuple[str, str], ...], form: str) -> None:
 
     Example: vmctl host label kvm1 rack=a
     """
-    found = Client().put("hosts", name, "labels", body={"labels": dict(labels)})
+    found = Client().ask(LabelHost(name, dict(labels)))
     sentence = f"{name}: {', '.join(f'{k}={v}' for k, v in found.items()) or 'no labels'}"
     output.result(found, form, sentence, lambda _labels: name)
 
@@ -204,9 +223,9 @@ def drain(name: str, plan: bool, form: str, detach: bool, timeout: float) -> Non
 
     client = Client()
     if plan:
-        print_plan(client.get("hosts", name, "drain"), form)
+        print_plan(client.ask(PlanDrain(name)), form)
         return
-    task = client.post("hosts", name, "drain")
+    task = client.ask(DrainHost(name))
     follow.run(
         client,
         [task],
@@ -225,7 +244,7 @@ def undrain(name: str, form: str) -> None:
 
     Example: vmctl host undrain kvm1
     """
-    found = Client().post("hosts", name, "undrain")
+    found = Client().ask(UndrainHost(name))
     output.result(found, form, f"{name} takes VMs again", lambda _host: name)
 
 
@@ -240,7 +259,7 @@ def remove(name: str, force: bool, form: str, detach: bool, timeout: float) -> N
     Example: vmctl host remove kvm1
     """
     client = Client()
-    task = client.delete("hosts", name, force=str(force).lower())
+    task = client.ask(RemoveHost(name, force))
     follow.run(client, [task], form, lambda t: f"{name} has left the pool", detach=detach, timeout=timeout)
 
 
@@ -273,7 +292,7 @@ def storage_add(name: str, path: str, lockspace: str, form: str, detach: bool, t
     Example: vmctl storage add main --path /shared
     """
     client = Client()
-    task = client.post("storages", body={"name": name, "path": path, "lockspace": lockspace})
+    task = client.ask(AddStorage(name, path, lockspace))
     follow.run(client, [task], form, _storage_done, detach=detach, timeout=timeout)
 
 
@@ -290,7 +309,7 @@ def storage_list(form: str) -> None:
         ("LOCKSPACE", lambda s: s["lockspace"]),
         ("HOSTS", lambda s: s["hosts"]),
     )
-    output.rows(Client().get("storages"), form, columns, (), "no storage yet: vmctl storage add NAME --path DIR")
+    output.rows(Client().ask(ListStorages()), form, columns, (), "no storage yet: vmctl storage add NAME --path DIR")
 
 
 @storage.command("check")
@@ -303,7 +322,7 @@ def storage_check(name: str, form: str, detach: bool, timeout: float) -> None:
     Example: vmctl storage check main
     """
     client = Client()
-    task = client.post("storages", name, "check")
+    task = client.ask(CheckStorage(name))
     (ended,) = follow.run(client, [task], form, _storage_done, detach=detach, timeout=timeout)
     if problems := (ended.get("result") or {}).get("problems"):
         raise errors.PartlyFailed(f"storage {name} is not well on {len(problems)} hosts")
@@ -319,7 +338,7 @@ def storage_remove(name: str, form: str, detach: bool, timeout: float) -> None:
     Example: vmctl storage remove main
     """
     client = Client()
-    task = client.delete("storages", name)
+    task = client.ask(RemoveStorage(name))
     follow.run(client, [task], form, lambda t: f"storage {name} is forgotten", detach=detach, timeout=timeout)
 
 
@@ -357,7 +376,7 @@ def image_add(
     client = Client()
     files = {"file": file, "kernel": kernel, "initrd": initrd}
     body = {key: str(path.resolve()) if path else "" for key, path in files.items()}
-    task = client.post("images", body={"name": name, "cmdline": cmdline, "storage": storage_name, **body})
+    task = client.ask(AddImage(name, cmdline=cmdline, storage=storage_name, **body))
     follow.run(
         client,
         [task],
@@ -382,7 +401,9 @@ def image_list(form: str) -> None:
         ("STORAGE", lambda i: i["storage"]),
         ("BOOT", lambda i: "kernel" if i["kernel"] else "disk"),
     )
-    output.rows(Client().get("images"), form, columns, (("PATH", lambda i: i["path"]),), "no images: vmctl image add")
+    output.rows(
+        Client().ask(ListImages()), form, columns, (("PATH", lambda i: i["path"]),), "no images: vmctl image add"
+    )
 
 
 @image.command("remove")
@@ -395,5 +416,5 @@ def image_remove(name: str, form: str, detach: bool, timeout: float) -> None:
     Example: vmctl image remove debian-12
     """
     client = Client()
-    task = client.delete("images", name)
+    task = client.ask(RemoveImage(name))
     follow.run(client, [task], form, lambda t: f"image {name} is deleted", detach=detach, timeout=timeout)

@@ -7,11 +7,15 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vmctl import __version__, errors, text
 from vmctl.cli import offline
+
+if TYPE_CHECKING:
+    from vmctl.commands.catalogue import Command
 
 # command -> (module, attribute, one line of help); the module is imported when the command is used
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -50,6 +54,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 
 
+# Commands of the catalogue that are part of another one here
+SPELT = {"drain": "host drain", "undrain": "host undrain", "heal": "health --heal"}
+
 # Words of other programs -> what is typed here instead
 FOREIGN: dict[str, str] = {
     "shutdown": "vmctl stop NAME",
@@ -85,11 +92,14 @@ class Lazy(click.Group):
     """A group whose commands are imported when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *_others()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            from vmctl.cli import generic
+
+            row = _others().get(cmd_name)
+            return generic.command(row) if row is not None else None
         module, attribute, _ = COMMANDS[cmd_name]
         found: click.Command = getattr(importlib.import_module(f"vmctl.cli.{module}"), attribute)
         return found
@@ -109,7 +119,15 @@ class Lazy(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+            others = [(name, row.summary) for name, row in _others().items()]
+            formatter.write_dl([*((name, text) for name, (_, _, text) in COMMANDS.items()), *others])
+
+
+def _others() -> dict[str, Command]:
+    """What the catalogue has and no front here stands for: it gets one by itself."""
+    from vmctl.cli import generic
+
+    return generic.rows(frozenset(COMMANDS) | SPELT.keys())
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,6 +10,8 @@ from vmctl import errors
 from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
 from vmctl.cli.vms import each
+from vmctl.commands.hosts import ShowHost
+from vmctl.commands.vms import CheckMigration, ListVMs, Migrate
 
 
 @click.command()
@@ -41,11 +43,11 @@ def migrate(
     if check:
         if len(chosen) != 1:
             raise click.UsageError("--check is about one VM")
-        _check(Client().get("vms", chosen[0], "migrate", "check"), form, cold)
+        _check(Client().ask(CheckMigration(chosen[0])), form, cold)
         return
 
     def call(client: Client, name: str) -> Any:
-        return client.post("vms", name, "migrate", body={"to": to, "cold": cold})
+        return client.ask(Migrate(name, to, cold))
 
     each(chosen, form, call, done, detach, timeout)
 
@@ -53,8 +55,8 @@ def migrate(
 def _running_on(host: str) -> tuple[str, ...]:
     """The VMs that run on a host. Refused where there are none."""
     client = Client()
-    there = set(client.get("hosts", host)["vms"])
-    found = tuple(vm["name"] for vm in client.get("vms") if vm["name"] in there and vm["power"] == "running")
+    there = set(client.ask(ShowHost(host))["vms"])
+    found = tuple(vm["name"] for vm in client.ask(ListVMs()) if vm["name"] in there and vm["power"] == "running")
     if not found:
         raise errors.Refused(f"no VM runs on {host}", hint="vmctl list")
     return found

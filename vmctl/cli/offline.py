@@ -11,7 +11,6 @@ from vmctl import errors
 
 if TYPE_CHECKING:
     from vmctl.model import Policy
-    from vmctl.offline import Snapshot
 
 # The commands that can do with a snapshot; what of them cannot is refused by the snapshot itself
 COMMANDS = ("rebalance", "host", "why", "create", "capacity", "reboot-plan")
@@ -24,18 +23,16 @@ class Offline:
         self._path = path
         self._policy = policy
 
-    def answer(self, method: str, parts: tuple[str, ...], body: Any, query: dict[str, Any]) -> Any:
+    def answer(self, asked: Any) -> Any:
         """As the API would. Raises Usage for what it cannot."""
-        return self._snapshot().answer(method, parts, body or {}, query)
-
-    def _snapshot(self) -> Snapshot:
-        from vmctl import offline, snapshot
+        from vmctl import deciding, snapshot
+        from vmctl.plain import plain
 
         try:
             cluster, policy = snapshot.load(read(self._path))
         except errors.Usage as err:
             raise errors.Usage(f"{self._path}: {err.message}", hint=err.hint, lines=err.lines) from err
-        return offline.Snapshot(cluster, changed(policy, self._policy))
+        return plain(deciding.decide(cluster, changed(policy, self._policy), asked))
 
 
 def changed(policy: Policy, path: Path | None) -> Policy:

@@ -10,6 +10,7 @@ import click
 from vmctl.cli import complete, follow, output, times
 from vmctl.cli.client import Client
 from vmctl.cli.sizes import Amount
+from vmctl.commands.cluster import ListSchedules, PlanCurve, PlanRebalance, Rebalance, RemoveSchedule, SetSchedule
 
 ABOVE_ZERO = Amount(min=0, min_open=True)
 
@@ -67,7 +68,7 @@ def mib(move: dict[str, Any]) -> str:
 @output.option
 @follow.options
 def rebalance(
-    only_plan: bool, apply_it: bool, as_curve: bool, form: str, detach: bool, timeout: float, **asked: float | None
+    only_plan: bool, apply_it: bool, as_curve: bool, form: str, detach: bool, timeout: float, **asked: Any
 ) -> None:
     """Even the cluster out with few live migrations, each with its reason.
 
@@ -79,12 +80,12 @@ def rebalance(
         raise click.UsageError("--curve is of plans that even out; it excludes --coolest")
     client = Client()
     if as_curve:
-        print_curve(client.get("rebalance", "curve"), form)
+        print_curve(client.ask(PlanCurve()), form)
         return
     if not apply_it:
-        print_plan(client.get("rebalance", **asked), form)
+        print_plan(client.ask(PlanRebalance(**asked)), form)
         return
-    task = client.post("rebalance", body={key: value for key, value in asked.items() if value})
+    task = client.ask(Rebalance(**asked))
     follow.run(client, [task], form, _done, detach=detach, timeout=timeout)
 
 
@@ -112,7 +113,7 @@ def set_schedule(name: str, cron: str, mode: str, form: str) -> None:
 
     Example: vmctl schedule set rebalance "*/10 * * * *" --mode act
     """
-    found = Client().put("schedules", name, body={"cron": cron, "mode": mode})
+    found = Client().ask(SetSchedule(name, cron, mode))
     sentence = f"{name}: {found['cron']} ({found['mode']}), next at {times.shown(found['next_run'])} UTC"
     output.result(found, form, sentence)
 
@@ -133,7 +134,7 @@ def list_schedules(form: str) -> None:
         ("RESULT", lambda s: s["last_result"]),
     )
     output.rows(
-        Client().get("schedules"), form, columns, (), 'nothing is scheduled: vmctl schedule set rebalance "..."'
+        Client().ask(ListSchedules()), form, columns, (), 'nothing is scheduled: vmctl schedule set rebalance "..."'
     )
 
 
@@ -145,5 +146,5 @@ def remove_schedule(name: str, form: str) -> None:
 
     Example: vmctl schedule remove rebalance
     """
-    found = Client().delete("schedules", name)
+    found = Client().ask(RemoveSchedule(name))
     output.result(found, form, f"{name} is no longer scheduled", lambda gone: gone["schedule"])

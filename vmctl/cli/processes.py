@@ -15,6 +15,7 @@ from vmctl import text
 from vmctl.cli import complete, output, times
 from vmctl.cli.client import Client
 from vmctl.cli.output import ago, escaped, mib
+from vmctl.commands.cluster import ListProcesses, ListPrograms, ListShortLived, ShowProcess, Who
 from vmctl.errors import VmctlError
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -75,9 +76,9 @@ def _machines(context: click.Context, parameter: click.Parameter, incomplete: st
     return [*complete.vms(context, parameter, incomplete), *complete.hosts(context, parameter, incomplete)]
 
 
-def _ask(path: str, key: str, incomplete: str, **query: Any) -> list[CompletionItem]:
+def _ask(asked: Any, key: str, incomplete: str) -> list[CompletionItem]:
     try:
-        found: list[Row] = Client(autostart=False).get(path, **query)
+        found: list[Row] = Client(autostart=False).ask(asked)
     except (VmctlError, OSError):
         return []
     plain = (item[key] for item in found if item[key] == escaped(item[key]))
@@ -85,12 +86,12 @@ def _ask(path: str, key: str, incomplete: str, **query: Any) -> list[CompletionI
 
 
 def _programs(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return _ask("programs", "name", incomplete, near=incomplete)
+    return _ask(ListPrograms(incomplete), "name", incomplete)
 
 
 def _uuids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """UUIDs, for a shell takes the colons of a gpid for ends of words."""
-    return _ask("processes", "uuid", incomplete, most=1000)
+    return _ask(ListProcesses(most=1000), "uuid", incomplete)
 
 
 @click.command()
@@ -110,7 +111,7 @@ def ps(name: str | None, program: str | None, history: bool, short_lived: bool, 
     if short_lived:
         _short_lived(name, form)
         return
-    found = Client().get("processes", machine=name, program=program, history=history, most=most)
+    found = Client().ask(ListProcesses(name, program, history, most))
     columns = (*COLUMNS, *ENDED) if history else COLUMNS
     output.rows(found, form, columns, WIDE, "no processes are known there")
 
@@ -123,7 +124,7 @@ def _short_lived(name: str | None, form: str) -> None:
         ("RUNS", lambda p: p["runs"]),
         ("CPU", lambda p: f"{p['cpu_s']:.1f}s"),
     )
-    found = Client().get("processes", "short-lived", machine=name)
+    found = Client().ask(ListShortLived(name))
     if form == "name":
         found = [{"name": escaped(row["program"])} for row in found]
     output.rows(found, form, columns, (), "nothing was too short-lived")
@@ -144,7 +145,7 @@ def show(name: str, form: str) -> None:
 
     Example: vmctl process show 10.99.0.7:80:1700000000000000:812
     """
-    found = Client().get("processes", name)
+    found = Client().ask(ShowProcess(name))
     if output.shown_as_data(found, form):
         return
     output.pairs(_facts(found))
@@ -212,5 +213,5 @@ def who(endpoint: str, at: float | None, form: str) -> None:
 
     Example: vmctl who 10.99.0.7:80 --at "10 minutes ago"
     """
-    found = Client().get("who", endpoint, at=at)
+    found = Client().ask(Who(endpoint, at))
     output.rows(found, form, (*COLUMNS, WIDE[4]), (*ENDED, *WIDE[:4], *WIDE[5:]))

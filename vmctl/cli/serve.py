@@ -13,6 +13,7 @@ import click
 
 from vmctl import config, errors, lock, paths
 from vmctl.cli.client import Client, log_path, socket_path
+from vmctl.commands.cluster import ListTasks
 
 STOP_LIMIT_S = 30.0
 
@@ -36,8 +37,14 @@ def serve(stop: bool, verbose: bool, background: bool) -> None:
 
 def _serve(verbose: bool, *, background: bool) -> None:
     from vmctl.api.server import serve as serve_api
+    from vmctl.controller import Controller
 
-    serve_api(config.load(), paths.data_dir(), socket_path(), lambda: _log_to(verbose, background=background))
+    settings = config.load()
+    serve_api(
+        lambda folder: Controller(settings, paths.data_dir(), folder),
+        socket_path(),
+        lambda: _log_to(verbose, background=background),
+    )
 
 
 def _log_to(verbose: bool, *, background: bool) -> None:
@@ -103,7 +110,7 @@ def left_open(tasks: list[dict[str, Any]]) -> list[str]:
 def _open_tasks() -> list[dict[str, Any]]:
     """What is under way; nothing is known of it where the controller does not answer."""
     try:
-        found: list[dict[str, Any]] = Client(autostart=False, patience_s=5.0).get("tasks", most=500)
+        found: list[dict[str, Any]] = Client(autostart=False, patience_s=5.0).ask(ListTasks(500))
     except errors.VmctlError:
         return []
     return [task for task in found if task["state"] in ("queued", "running")]

@@ -10,6 +10,7 @@ import click
 from vmctl.cli import complete, output
 from vmctl.cli.client import Client
 from vmctl.cli.output import mib, rate, share
+from vmctl.commands.vms import ListVMs, ShowVM
 
 
 def _cpu(vm: dict[str, Any]) -> str:
@@ -48,7 +49,7 @@ def list_vms(form: str) -> None:
 
     Example: vmctl list -o wide
     """
-    output.rows(Client().get("vms"), form, VM_COLUMNS, VM_WIDE, "no VMs yet: vmctl create NAME --image IMAGE")
+    output.rows(Client().ask(ListVMs()), form, VM_COLUMNS, VM_WIDE, "no VMs yet: vmctl create NAME --image IMAGE")
 
 
 @click.command()
@@ -59,7 +60,7 @@ def show(name: str, form: str) -> None:
 
     Example: vmctl show web1 -o json
     """
-    vm = Client().get("vms", name)
+    vm = Client().ask(ShowVM(name))
     if output.shown_as_data(vm, form):
         return
     rows = [(column.lower(), get(vm)) for column, get in (*VM_COLUMNS, *VM_WIDE)]

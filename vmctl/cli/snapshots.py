@@ -11,6 +11,7 @@ import click
 from vmctl import errors
 from vmctl.cli import offline, output
 from vmctl.cli.client import Client
+from vmctl.commands.cluster import Dump
 
 if TYPE_CHECKING:
     from vmctl.model import Cluster, Policy
@@ -35,7 +36,7 @@ def save(file: Path, force: bool) -> None:
     Example: vmctl snapshot save today.json
     """
     _may_write(file, force)
-    found = Client().get("snapshot")
+    found = Client().ask(Dump())
     _write(file, json.dumps(found, indent=1, sort_keys=True) + "\n")
     hosts, vms = len(found["cluster"]["hosts"]), len(found["cluster"]["vms"])
     output.say(f"{file}: {hosts} hosts, {vms} VMs")

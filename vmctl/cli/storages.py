@@ -10,6 +10,7 @@ import click
 from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
 from vmctl.cli.output import in_bytes
+from vmctl.commands.hosts import MeasureStorage, ShowStorage
 
 
 @click.command("show")
@@ -20,7 +21,7 @@ def storage_show(name: str, form: str) -> None:
 
     Example: vmctl storage show main
     """
-    found = Client().get("storages", name)
+    found = Client().ask(ShowStorage(name))
     if output.shown_as_data(found, form):
         return
     proven = found["proven"]
@@ -57,7 +58,7 @@ def storage_measure(name: str, host: str, form: str, detach: bool, timeout: floa
     Example: vmctl storage measure main --host kvm3
     """
     client = Client()
-    task = client.post("storages", name, "measure", body={"host": host})
+    task = client.ask(MeasureStorage(name, host))
     follow.run(client, [task], form, _measured, detach=detach, timeout=timeout)
 
 

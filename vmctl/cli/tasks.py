@@ -11,6 +11,7 @@ import click
 from vmctl.cli import complete, follow, output, times
 from vmctl.cli.client import Client
 from vmctl.cli.outcomes import outcome
+from vmctl.commands.cluster import CancelTask, ListEvents, ListTasks, ShowTask
 
 NUMBER = click.IntRange(1, 2**63 - 1)
 
@@ -43,7 +44,7 @@ def list_tasks(most: int, form: str) -> None:
         ("TOOK", _took),
         ("OUTCOME", outcome),
     )
-    output.rows(Client().get("tasks", most=most), form, columns, (), "no tasks yet")
+    output.rows(Client().ask(ListTasks(most)), form, columns, (), "no tasks yet")
 
 
 @task.command("show")
@@ -54,7 +55,7 @@ def show(number: int, form: str) -> None:
 
     Example: vmctl task show 7
     """
-    found = Client().get("tasks", str(number))
+    found = Client().ask(ShowTask(number))
     if output.shown_as_data(found, form):
         return
     rows = [(key, found[key]) for key in ("id", "kind", "subject", "state", "step", "who")]
@@ -77,7 +78,7 @@ def attach(numbers: tuple[int, ...], form: str, timeout: float | None) -> None:
     Example: vmctl task attach 7
     """
     client = Client()
-    tasks = [client.get("tasks", str(number)) for number in numbers]
+    tasks = [client.ask(ShowTask(number)) for number in numbers]
     follow.run(client, tasks, form, _outcome, detach=False, timeout=timeout)
 
 
@@ -98,7 +99,7 @@ def cancel(numbers: tuple[int, ...], form: str) -> None:
     Example: vmctl task cancel 7
     """
     client = Client()
-    asked = [client.post("tasks", str(number), "cancel") for number in numbers]
+    asked = [client.ask(CancelTask(number)) for number in numbers]
     if not output.shown_as_data(asked[0] if len(asked) == 1 else asked, form):
         for task in asked:
             output.say(f"task {task['id']} ({task['kind']} {task['subject']}) was asked to stop")
@@ -116,7 +117,7 @@ def events(go_on: bool, most: int, form: str) -> None:
     Example: vmctl events --follow
     """
     client = Client()
-    found = client.get("events", most=most)
+    found = client.ask(ListEvents(most=most))
     if not go_on:
         if not output.shown_as_data(found, form):
             _print(found, form)
@@ -126,7 +127,7 @@ def events(go_on: bool, most: int, form: str) -> None:
         _print(found, form)
         newest = max((event["id"] for event in found), default=newest)
         time.sleep(1.0)
-        found = client.get("events", after=newest, most=500)
+        found = client.ask(ListEvents(newest, 500))
 
 
 def _print(found: list[dict[str, Any]], form: str) -> None:

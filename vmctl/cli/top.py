@@ -21,6 +21,7 @@ from vmctl.cli import output
 from vmctl.cli.client import Client
 from vmctl.cli.show import VM_COLUMNS, VM_WIDE
 from vmctl.cli.sizes import Amount
+from vmctl.commands.cluster import About, Top
 
 Row = dict[str, Any]
 SORTS: tuple[tuple[str, Callable[[Row], Any]], ...] = (
@@ -43,12 +44,12 @@ def top(once: bool, every: float, form: str) -> None:
     """
     client = Client()
     if form not in output.PEOPLE:
-        found = client.get("top")
+        found = client.ask(Top())
         output.data(sorted(found["vms"], key=SORTS[0][1]) if form == "name" else found, form)
     elif once or not sys.stdout.isatty():
-        print(page(client.get("top"), form))
+        print(page(client.ask(Top()), form))
     else:
-        client.get("about")  # starts a controller where none runs; once
+        client.ask(About())  # starts a controller where none runs; once
         _watch(View(form), every)
 
 
@@ -83,7 +84,7 @@ class View:
     def page(self, client: Client, width: int) -> str:
         """What there is now. A controller that was stopped is left stopped."""
         try:
-            found = client.get("top")
+            found = client.ask(Top())
         except errors.ControllerUnreachable as err:
             return f"{err.message}\n\nIt is not started from here: any other command does."
         return page(found, self._form, self._sort, width)

@@ -13,6 +13,7 @@ from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
 from vmctl.cli.sizes import Amount
 from vmctl.cli.why import print_placement
+from vmctl.commands.vms import Delete, Pause, Reboot, Reset, Resume, SetAutostart, ShowVM, Start, Stop, WhereToStart
 
 SIGNED = click.option(
     "--i-know-it-is-off",
@@ -37,7 +38,7 @@ def _sign(names: tuple[str, ...], signed: bool) -> dict[str, str]:
         return {}
     typed = {}
     for name in names:
-        found = Client().get("vms", name)
+        found = Client().ask(ShowVM(name))
         where = ", ".join(found["may_run_on"]) or "the host it was on"
         print(
             f"{name}: its QEMU must have ended on {where}: the machine is powered off, was rebooted, or has no such "
@@ -105,14 +106,13 @@ def start(
     """
     if dry_run:
         for name in names:
-            print_placement(Client().post("vms", name, "start", "dry-run", body={"host": host}), form)
+            print_placement(Client().ask(WhereToStart(name, host)), form)
         return
 
     typed = _sign(names, signed)
-    body = {"host": host, "as_registered": as_registered}
 
     def call(client: Client, name: str) -> Any:
-        return client.post("vms", name, "start", body=body | {"i_know_it_is_off": typed.get(name, "")})
+        return client.ask(Start(name, host, typed.get(name, ""), as_registered))
 
     each(
         names,
@@ -150,38 +150,39 @@ def stop(
     typed = _sign(names, signed)
 
     def call(client: Client, name: str) -> Any:
-        body = {"force": force, "timeout_s": shutdown_timeout, "i_know_it_is_off": typed.get(name, "")}
-        return client.post("vms", name, "stop", body=body)
+        return client.ask(Stop(name, force, shutdown_timeout, typed.get(name, "")))
 
     each(names, form, call, lambda t: f"{t['subject']} is stopped", detach, timeout)
 
 
-def _poke(verb: str, text: str, past: str, *states: str) -> click.Command:
+def _poke(verb: str, asked: type[Any], text: str, past: str, *states: str) -> click.Command:
     @click.command(verb, help=f"{text}\n\nExample: vmctl {verb} web1")
     @_names(*states)
     @output.option
     @follow.options
     def command(names: tuple[str, ...], form: str, detach: bool, timeout: float) -> None:
-        each(
-            names, form, lambda c, name: c.post("vms", name, verb), lambda t: f"{t['subject']} {past}", detach, timeout
-        )
+        each(names, form, lambda c, name: c.ask(asked(name)), lambda t: f"{t['subject']} {past}", detach, timeout)
 
     return command
 
 
 reboot = _poke(
-    "reboot", "Shut VMs down through their guests and start them again, on the same host.", "was restarted", *RUNS
+    "reboot",
+    Reboot,
+    "Shut VMs down through their guests and start them again, on the same host.",
+    "was restarted",
+    *RUNS,
 )
-reset = _poke("reset", "Press the reset button of VMs.", "was reset", *RUNS)
-pause = _poke("pause", "Stop the CPUs of VMs.", "is paused", "running")
-resume = _poke("resume", "Let paused VMs go on.", "runs again", "paused")
+reset = _poke("reset", Reset, "Press the reset button of VMs.", "was reset", *RUNS)
+pause = _poke("pause", Pause, "Stop the CPUs of VMs.", "is paused", "running")
+resume = _poke("resume", Resume, "Let paused VMs go on.", "runs again", "paused")
 
 
 def _confirm(names: tuple[str, ...]) -> None:
     """Ask before disks go; look first, as nobody should confirm what is then refused."""
     what = []
     for name in names:
-        found = Client().get("vms", name)
+        found = Client().ask(ShowVM(name))
         if found["power"] != "stopped":
             where = f" on {found['host']}" if found["host"] else ""
             force = " --force" if found["power"] == "paused" else ""
@@ -209,7 +210,7 @@ def delete(names: tuple[str, ...], yes: bool, signed: bool, form: str, detach: b
         _confirm(names)
 
     def call(client: Client, name: str) -> Any:
-        return client.delete("vms", name, i_know_it_is_off=typed.get(name))
+        return client.ask(Delete(name, typed.get(name, "")))
 
     each(names, form, call, _deleted, detach, timeout)
 
@@ -231,6 +232,6 @@ def autostart(name: str, state: str, form: str) -> None:
 
     Example: vmctl autostart web1 off
     """
-    found = Client().put("vms", name, "autostart", body={"on": state == "on"})
+    found = Client().ask(SetAutostart(name, state == "on"))
     will = "is started again" if found["autostart"] else "stays off"
     output.result(found, form, f"{found['vm']} {will} after its host's reboot", lambda set_to: set_to["vm"])

@@ -10,6 +10,7 @@ import click
 from vmctl import errors
 from vmctl.cli import complete, output, times
 from vmctl.cli.client import Client
+from vmctl.commands.vms import WhereNow, Why
 
 
 def print_placement(found: dict[str, Any], form: str, most: int = 3) -> None:
@@ -45,7 +46,8 @@ def why(name: str, not_host: str | None, at: float | None, form: str) -> None:
 
     Example: vmctl why web1
     """
-    found = Client().get("vms", name, "why", at=at)
+    client = Client()
+    found = client.ask(WhereNow(name) if client.offline and at is None else Why(name, at))
     if output.shown_as_data(found, form, lambda decision: decision["host"]):
         return
     if "not_done" not in found:

@@ -66,7 +66,7 @@ def _definition(vm: VM, host: str, now: Cluster, policy: Policy) -> tuple[list[M
     found = place(vm, now, policy)
     if not isinstance(found, Placement):
         return [], [f"{_only_here(vm, host)}: {found.why}"]
-    return [Move(vm.name, host, found.host, f"{_only_here(vm, host)}: its definition moves")], []
+    return [Move(vm.name, host, found.host, f"{_only_here(vm, host)}: its definition moves", uuid=vm.spec.uuid)], []
 
 
 def _only_here(vm: VM, host: str) -> str:
@@ -82,7 +82,7 @@ def _leave_for(target: str, party: list[VM], now: Cluster, policy: Policy) -> tu
             return [], why if len(party) == 1 else f"{vm.name}: {why}"
         words = f"{vm.host} is drained; {target}: {why}"
         minutes = costs(vm, policy)[2]
-        moves.append(Move(vm.name, vm.host, target, words, mem_mib=vm.spec.mem_mib, minutes=minutes))
+        moves.append(Move(vm.name, vm.host, target, words, mem_mib=vm.spec.mem_mib, minutes=minutes, uuid=vm.spec.uuid))
         now = score.moved(now, vm, target, policy)
     return moves, ""
 

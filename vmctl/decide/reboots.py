@@ -227,7 +227,9 @@ class _Search:
             source, target = hosts[int(piece["home"])].name, hosts[int(piece["at"])].name
             minutes = costs(guest, self.policy)[2]
             why = f"{source} is to be rebooted"
-            found.append(Move(guest.name, source, target, why, mem_mib=guest.spec.mem_mib, minutes=minutes))
+            found.append(
+                Move(guest.name, source, target, why, mem_mib=guest.spec.mem_mib, minutes=minutes, uuid=guest.spec.uuid)
+            )
         return in_waves(found)
 
     def reason(self, row: int) -> Stuck:

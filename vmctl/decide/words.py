@@ -33,7 +33,7 @@ def moves(
         found.append(
             Move(
                 piece.name, host.name, named.hosts[target].name, why, float(gained), price, piece.spec.mem_mib, spread,
-                minutes=minutes,
+                minutes=minutes, uuid=piece.spec.uuid,
             )
         )  # fmt: skip
     return in_waves(found)

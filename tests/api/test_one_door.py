@@ -1,0 +1,192 @@
+"""One table: a new row is a route, an entry in the API's document, a permission and a command by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from annotated_types import Ge, Le
+from click.testing import CliRunner
+
+from tests.api.conftest import Server
+from vmctl.api import requests, routes
+from vmctl.api.app import make_app
+from vmctl.cli import generic
+from vmctl.cli.main import cli
+from vmctl.commands import catalogue, vms
+from vmctl.commands.catalogue import Command, Query
+from vmctl.commands.fields import VM, Help
+from vmctl.commands.permissions import LOCAL_USER, Permission, Principal
+from vmctl.config import Settings
+from vmctl.controller import Controller
+from vmctl.door import Services, handlers
+from vmctl.door.answers import HostName
+from vmctl.door.handlers import AT_ONCE, CHECKS, QUERIES, task_handlers
+from vmctl.errors import NotAllowed, NotFound
+from vmctl.model import Spec
+from vmctl.records import Task, VMRecord
+
+UUID = "11111111-2222-3333-4444-555555555555"
+NOBODY = Principal("nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class Tickle:
+    """Tickle a VM, to see whether it laughs."""
+
+    vm: VM
+    times: Annotated[int, Ge(1), Le(9), Help("How often.")] = 1
+
+
+async def tickle(_services: Services, asked: Tickle, who: Principal) -> HostName:
+    """Who was tickled, how often, by whom."""
+    return HostName(f"{asked.vm} {asked.times} {who.name}")
+
+
+ROW = Command(Tickle, "POST vms/{vm}/tickle", Permission.SET, "tickle")
+
+
+@pytest.fixture
+async def tickled(
+    tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> tuple[Controller, httpx.AsyncClient]:
+    """A controller with one more row in its table."""
+    monkeypatch.setattr(catalogue, "COMMANDS", (*catalogue.COMMANDS, ROW))
+    monkeypatch.setitem(AT_ONCE, Tickle, tickle)
+    (tmp_path / "more").mkdir()
+    shutil.copy(empty_registry, tmp_path / "more" / "registry.db")
+    controller = Controller(Settings(), tmp_path / "more", tmp_path / "run2")
+    await controller.world.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
+    app = make_app(controller)
+    return controller, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vmctl")
+
+
+async def test_a_new_row_is_a_route_with_all_that_belongs_to_it(
+    tickled: tuple[Controller, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, http = tickled
+    answer = await http.post("/api/v1/vms/web1/tickle", json={"times": 3})
+    assert (answer.status_code, answer.json()) == (200, {"host": f"{UUID} 3 local user"}), "by its UUID"
+    assert (await http.post("/api/v1/vms/web1/tickle", json={"times": 10})).status_code == 422
+    assert (await http.post("/api/v1/vms/nosuch/tickle", json={})).status_code == 404
+    told = (await http.get("/openapi.json")).json()
+    entry = told["paths"]["/api/v1/vms/{vm}/tickle"]["post"]
+    assert (entry["summary"], entry["x-permission"]) == ("Tickle a VM, to see whether it laughs.", "vm.set")
+    assert entry["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/HostName")
+    monkeypatch.setattr(routes, "LOCAL_USER", NOBODY)
+    refused = await http.post("/api/v1/vms/web1/tickle", json={})
+    assert (refused.status_code, refused.json()["error"]["message"]) == (403, "nobody has no permission vm.set")
+    await http.aclose()
+    await controller.close()
+
+
+async def test_a_new_row_is_a_command_with_its_help(
+    tickled: tuple[Controller, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, http = tickled
+    asked: list[Any] = []
+
+    class Client:
+        """Hears what it is asked."""
+
+        def ask(self, value: Any) -> Any:
+            asked.append(value)
+            return {"host": "kvm1"}
+
+    monkeypatch.setattr(generic, "Client", Client)
+    run = CliRunner()
+    help_text = (await asyncio.to_thread(run.invoke, cli, ["tickle", "--help"])).output
+    for words in ("Tickle a VM, to see whether it laughs.", "--times", "How often.", "VM"):
+        assert words in help_text
+    assert "tickle" in (await asyncio.to_thread(run.invoke, cli, ["--help"])).output
+    done = await asyncio.to_thread(run.invoke, cli, ["tickle", "web1", "--times", "2", "-o", "json"])
+    assert (done.exit_code, asked) == (0, [Tickle("web1", 2)]), done.output
+    assert (await asyncio.to_thread(run.invoke, cli, ["tickle", "web1", "--times", "10"])).exit_code == 2
+    await http.aclose()
+    await controller.close()
+
+
+# -- the table as it is
+
+
+def test_every_row_has_somebody_who_answers(server: Server) -> None:
+    handled = task_handlers(server.controller.door._services)
+    for row in catalogue.COMMANDS:
+        if row.journal is not None:
+            assert row.kind in handled and row.arguments not in AT_ONCE
+        else:
+            assert row.arguments in AT_ONCE, row.kind
+    assert {row.arguments for row in catalogue.QUERIES} == set(QUERIES)
+    assert set(CHECKS) <= {row.arguments for row in catalogue.COMMANDS}
+    assert set(handled) == set(catalogue.tasks())
+
+
+def test_what_is_only_looked_at_is_asked_by_get() -> None:
+    """A dry run sends a whole specification, which is a body."""
+    by_post = {row.arguments for row in catalogue.QUERIES if row.method != "GET"}
+    assert by_post == {vms.WhereToCreate, vms.WhereToStart}
+    assert all(row.method != "GET" for row in catalogue.COMMANDS)
+
+
+async def test_every_response_is_described(server: Server) -> None:
+    """No answer is a mere object of whatever."""
+    told = (await server.ask("GET", "../../openapi.json")).json()
+    vague = []
+    for path, methods in told["paths"].items():
+        for method, entry in methods.items():
+            good = next(entry["responses"][code] for code in ("200", "202") if code in entry["responses"])
+            schema = good.get("content", {}).get("application/json", {}).get("schema", {})
+            if not ("$ref" in schema or "items" in schema or "anyOf" in schema):
+                vague.append(f"{method} {path}")
+    assert sorted(vague) == ["get /api/v1/snapshot", "put /api/v1/hosts/{host}/labels"], (
+        "a file's text, and a map of labels"
+    )
+
+
+@pytest.mark.parametrize("row", [*catalogue.COMMANDS, *catalogue.QUERIES], ids=lambda row: row.arguments.__name__)
+async def test_nobody_may_do_anything(server: Server, row: Command | Query) -> None:
+    """Denied is what is not granted, and that is said before anything is looked up."""
+    asked = object.__new__(row.arguments)
+    for name in row.arguments.__dataclass_fields__:
+        object.__setattr__(asked, name, "nosuch")
+    before = await server.controller.world.store.all(Task)
+    with pytest.raises(NotAllowed, match=rf"nobody has no permission {row.needs}"):
+        await server.controller.door.ask(asked, NOBODY)
+    assert await server.controller.world.store.all(Task) == before
+
+
+async def test_signing_is_a_permission_of_its_own(server: Server) -> None:
+    may_stop = Principal("operator", frozenset({Permission.POWER}))
+    await server.controller.world.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
+    with pytest.raises(NotAllowed, match=r"operator has no permission vm\.sign"):
+        await server.controller.door.ask(vms.Stop("web1", i_know_it_is_off="web1"), may_stop)
+    task = await server.controller.door.ask(vms.Stop("web1"), may_stop)
+    assert (task.who, task.args["vm"], task.subject) == ("operator", UUID, "web1")
+
+
+async def test_a_vm_is_its_uuid_whatever_it_was_called(server: Server) -> None:
+    """A new web1 is not the old one: a task names the one that was meant."""
+    store = server.controller.world.store
+    await store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
+    for name in ("web1", UUID):
+        task = await server.controller.door.ask(vms.Stop(name), LOCAL_USER)
+        assert (task.args["vm"], task.subject) == (UUID, "web1")
+    with pytest.raises(NotFound, match="no VM 'web2'"):
+        await server.controller.door.ask(vms.Stop("web2"), LOCAL_USER)
+
+
+def test_what_only_the_controller_says_no_client_can(server: Server) -> None:
+    sent = requests.model(vms.Migrate, ("vm",))
+    assert sent is not None and sent.model_fields.keys() == {"to", "cold"}
+    assert catalogue.row(vms.RenewLease).way == ""
+
+
+def test_handlers_say_what_they_return() -> None:
+    for table in (handlers.QUERIES, handlers.AT_ONCE):
+        for handler in table.values():
+            assert handler.__annotations__["return"], handler

@@ -1,0 +1,94 @@
+"""Routes, made from the table of commands and queries: a new row is a new route, and an entry in the API's document."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from vmctl.api import requests
+from vmctl.commands.catalogue import Asked, Command
+from vmctl.commands.fields import hints
+from vmctl.commands.permissions import LOCAL_USER, Principal
+from vmctl.door import Door
+from vmctl.door.answers import Document
+from vmctl.door.door import answer_type
+from vmctl.plain import plain
+
+ARGUMENT = re.compile(r"\{(\w+)\}")
+
+
+class Plain(JSONResponse):
+    """JSON in ASCII: text that is no Unicode, let in by an earlier version, is still an answer."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content, separators=(",", ":")).encode()
+
+
+def principal() -> Principal:
+    """Who asks. On the controller's own socket that is whoever may open it."""
+    return LOCAL_USER
+
+
+def router(door: Door) -> APIRouter:
+    """A route for every row that clients can ask for."""
+    made = APIRouter()
+    for row in door.rows:
+        if row.way:
+            _add(made, door, row)
+    return made
+
+
+def _add(router: APIRouter, door: Door, row: Asked) -> None:
+    path = tuple(ARGUMENT.findall(row.path))
+    sent = requests.model(row.arguments, path)
+    answer = answer_type(row)
+    streams = getattr(answer, "__origin__", None) is AsyncIterator
+    router.add_api_route(
+        f"/{row.path}",
+        _endpoint(door, row, path, sent),
+        methods=[row.method],
+        status_code=202 if isinstance(row, Command) and row.journal is not None else 200,
+        summary=row.summary,
+        description=inspect.cleandoc(row.arguments.__doc__ or ""),
+        operation_id=row.arguments.__name__,
+        response_model=answer.__args__[0] if streams else None if answer is Document else answer,
+        openapi_extra={"x-permission": str(row.needs)},
+    )
+
+
+def _endpoint(
+    door: Door, row: Asked, path: tuple[str, ...], sent: type[requests.Request] | None
+) -> Callable[..., Awaitable[Response]]:
+    """The function of a route; its signature is what the framework reads."""
+
+    async def endpoint(who: Principal, request: requests.Request | None = None, **named: Any) -> Response:
+        given = {name: getattr(request, name) for name in type(request).model_fields} if request is not None else {}
+        return _response(await door.ask(row.arguments(**named, **given), who))
+
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter("who", kind, annotation=Annotated[Principal, Depends(principal)])]
+    for name in path:
+        hint: Any = hints(row.arguments)[name]
+        parameters.append(inspect.Parameter(name, kind, annotation=Annotated[hint, Path()]))
+    if sent is not None:
+        annotation: Any = sent if row.method in ("POST", "PUT") else Annotated[sent, Query()]
+        parameters.append(inspect.Parameter("request", kind, annotation=annotation))
+    endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return endpoint
+
+
+def _response(answer: Any) -> Response:
+    """An answer for the wire: one place, for all of them."""
+    if isinstance(answer, AsyncIterator):
+        lines = (json.dumps(plain(each)) + "\n" async for each in answer)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+    if isinstance(answer, Document):
+        return Response(answer.text, media_type="application/json")
+    return Plain(plain(answer))

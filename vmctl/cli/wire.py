@@ -1,0 +1,53 @@
+"""A query or command as a request to the API: its route is in the catalogue."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import MISSING, fields
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from vmctl import errors, text
+from vmctl.commands import catalogue
+from vmctl.commands.fields import Inner, mark
+
+BASE = "/api/v1/"
+
+
+class Request(NamedTuple):
+    """What is sent; `path` with its query."""
+
+    method: str
+    path: str
+    body: bytes | None
+
+
+def request(asked: Any) -> Request:
+    """The request that asks for it. Raises Usage for a name that would lead elsewhere."""
+    row = catalogue.row(type(asked))
+    path, sent = row.path, {}
+    for field in fields(asked):
+        value, hole = getattr(asked, field.name), f"{{{field.name}}}"
+        if hole in path:
+            path = path.replace(hole, _part(str(value)))
+        elif mark(type(asked), field.name, Inner) is None and (field.default is MISSING or value != field.default):
+            sent[field.name] = value
+    if row.method in ("POST", "PUT"):
+        return Request(row.method, BASE + path, json.dumps(sent).encode())
+    query = "&".join(f"{key}={quote(_word(one), safe='')}" for key, value in sent.items() for one in _many(value))
+    return Request(row.method, f"{BASE}{path}{'?' * bool(query)}{query}", None)
+
+
+def _part(name: str) -> str:
+    """A name in a path: what a user typed must not lead to another route."""
+    if problem := text.bad_part(name):
+        raise errors.Usage(problem)
+    return quote(name, safe="")
+
+
+def _many(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

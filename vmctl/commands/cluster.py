@@ -1,0 +1,179 @@
+"""Arguments: the cluster as a whole: plans, tasks, events, schedules, processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le, MaxLen
+
+from vmctl.commands.fields import Amount, Most, Moves, Number, Part, Seconds, Text
+
+MOST_PROCESSES = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalance:
+    """Even the cluster out, with at most so many moves, GiB of memory over the wire, and minutes on it.
+
+    `coolest`: only the hottest host counts.
+    """
+
+    moves: Moves | None = None
+    gib: Amount | None = None
+    minutes: Amount | None = None
+    coolest: bool | None = None
+
+    @property
+    def subject(self) -> str:
+        """What its task is about."""
+        return "cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class SetSchedule:
+    """Do something by the clock: five fields of cron text, in UTC; mode advise or act."""
+
+    name: Part
+    cron: Annotated[str, MaxLen(200)]
+    mode: str = "advise"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSchedule:
+    """Take a schedule away."""
+
+    name: Part
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    """Ask a task to stop; it does so between two steps, or aborts a migration."""
+
+    number: Number
+
+
+# -- queries
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Who answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """Hosts, VMs and the score at one moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A host's or VM's load: points of the last quarter of an hour, and means of 1 and 10 minutes further back.
+
+    CPU in cores, memory in MiB; `since_s` seconds back from now.
+    """
+
+    kind: Literal["host", "vm"]
+    name: Part
+    since_s: Seconds = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """The cluster now and the policy, as a snapshot file holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRebalance(Rebalance):
+    """What a rebalance would do now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCurve:
+    """The best plans for 1, 2, 4, ... moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What more fits, what could be lost and what to buy; `size` as 2c/4G, as often as wanted."""
+
+    size: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReboots:
+    """Which hosts can be rebooted at once, after which moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListTasks:
+    """The newest tasks, oldest first."""
+
+    most: Most = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ShowTask:
+    """One task; one about hosts with the doctor's report."""
+
+    number: Number
+
+
+@dataclass(frozen=True, slots=True)
+class FollowTask:
+    """A task as JSON lines, until it has ended."""
+
+    number: Number
+
+
+@dataclass(frozen=True, slots=True)
+class ListEvents:
+    """Events with a number above `after`."""
+
+    after: Number = 0
+    most: Most = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ListSchedules:
+    """What runs by the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListProcesses:
+    """Processes that run, the busiest first; with `history` also those that ended, the newest first."""
+
+    machine: Text | None = None
+    program: Text | None = None
+    history: bool = False
+    most: Annotated[int, Ge(1), Le(MOST_PROCESSES)] = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ListShortLived:
+    """Programs whose runs were too short for a row each, per machine and day."""
+
+    machine: Text | None = None
+    days: Annotated[float, Ge(0), Le(3660)] = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ShowProcess:
+    """One incarnation by gpid, UUID or the beginning of a UUID: its last ten minutes, and its previous lives."""
+
+    name: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who listens on IP:PORT, or did at a time (UTC seconds)."""
+
+    endpoint: Part
+    at: Seconds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListPrograms:
+    """Names of programs that begin like `near`."""
+
+    near: Text = ""

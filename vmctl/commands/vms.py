@@ -1,0 +1,213 @@
+"""Arguments: what is done with VMs, and what is asked about them. Memory in MiB, disks in bytes, times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+
+from vmctl.commands.fields import (
+    MOST_MIB,
+    VM,
+    WEEK_S,
+    Group,
+    Inner,
+    Labels,
+    MaybeHost,
+    MaybeName,
+    Name,
+    Seconds,
+    Signature,
+    Text,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make a VM, and start it where placement says."""
+
+    name: Name
+    image: Name
+    mem_mib: Annotated[int, Ge(16), Le(MOST_MIB)]
+    cpus: Annotated[int, Ge(1), Le(1024)] = 1
+    disk_bytes: Annotated[int, Ge(0), Le(1 << 50)] = 0  # 0: as large as its image
+    full: bool = False
+    host: MaybeHost = ""
+    labels: Labels = field(default_factory=dict)  # what its host must carry
+    apart: Group = ""
+    apart_by: Text = ""
+    together: Group = ""
+    prefer_apart: Group = ""
+    prefer_together: Group = ""
+    load_class: MaybeName = ""
+    one_numa_node: bool = False
+    cpu: Literal["baseline", "host"] = "baseline"
+    bridge: MaybeName = ""
+    agent_port: Literal["virtio", "isa"] = "virtio"
+    no_start: bool = False
+    autostart: bool = True
+
+    def problem(self) -> str | None:
+        """What does not go together."""
+        if self.apart_by and not self.apart:
+            return "apart_by says how VMs of an apart group are kept apart, and none is given"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a VM where placement says, or on `host`.
+
+    `as_registered`: also where it was changed past the registry, so that the change is lost.
+    """
+
+    vm: VM
+    host: MaybeHost = ""
+    i_know_it_is_off: Signature = ""
+    as_registered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Shut a VM down through its guest; `force` pulls the plug. A timeout of 0 s means the default time."""
+
+    vm: VM
+    force: bool = False
+    timeout_s: Annotated[float, Ge(0), Le(WEEK_S)] = 0.0
+    i_know_it_is_off: Signature = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reboot:
+    """Shut a VM down through its guest, and start it again on the same host."""
+
+    vm: VM
+    timeout_s: Annotated[float, Ge(0), Le(WEEK_S), Inner()] = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Press a VM's reset button."""
+
+    vm: VM
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Stop a VM's CPUs."""
+
+    vm: VM
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Let a paused VM go on."""
+
+    vm: VM
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete a stopped VM and its disks."""
+
+    vm: VM
+    i_know_it_is_off: Signature = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Migrate:
+    """Move a VM to another host, live or cold; placement chooses the host where `to` is empty."""
+
+    vm: VM
+    to: MaybeHost = ""
+    cold: bool = False
+    why: Annotated[str, Inner()] = ""  # the reason that a plan gave
+    parent: Annotated[int, Inner()] = 0  # the plan's task
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLease:
+    """Let a running VM take its lease again."""
+
+    vm: VM
+
+
+@dataclass(frozen=True, slots=True)
+class SetAutostart:
+    """Say whether a VM is started again after its host's reboot."""
+
+    vm: VM
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetHeal:
+    """Say how far a VM may be treated when its guest is sick: off, reboot, reset."""
+
+    vm: VM
+    level: str
+
+
+# -- queries
+
+
+@dataclass(frozen=True, slots=True)
+class ListVMs:
+    """All VMs, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowVM:
+    """One VM."""
+
+    vm: VM
+
+
+@dataclass(frozen=True, slots=True)
+class WhereToCreate(Create):
+    """Where a new VM would go, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class WhereToStart:
+    """Where a VM would start, and why."""
+
+    vm: VM
+    host: MaybeHost = ""
+    i_know_it_is_off: Signature = ""
+    as_registered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WhereNow:
+    """Where a VM would go if it had to be placed now, its own host among the others."""
+
+    vm: VM
+
+
+@dataclass(frozen=True, slots=True)
+class CheckMigration:
+    """What stands in the way of migrating a VM, for every host."""
+
+    vm: VM
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The newest decision about a VM, or the one in force at a time (UTC seconds)."""
+
+    vm: VM
+    at: Seconds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListHealth:
+    """Every VM's health, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowHealth:
+    """One VM's health, and what its guest tells of itself."""
+
+    vm: VM

@@ -1,0 +1,139 @@
+"""Who answers: for each command and query, the function that does it. What a row of the catalogue asks for is here.
+
+What a handler returns is in its annotation, from which the API's document is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from vmctl.act import create, delete, leases, lockfree, migrate, poke, power, storage
+from vmctl.act.overtake import overtake_stop
+from vmctl.act.whereabouts import check_signature
+from vmctl.commands import cluster, hosts, vms
+from vmctl.commands.permissions import Principal
+from vmctl.door import about_cluster, about_hosts, about_vms, at_once, plans, processes
+from vmctl.door.services import Services
+from vmctl.hosts import address
+from vmctl.tasks import Handler
+
+Answer = Callable[[Services, Any], Awaitable[Any]]
+AtOnce = Callable[[Services, Any, Principal], Awaitable[Any]]
+Check = Callable[[Services, Any], Awaitable[None]]
+
+QUERIES: Mapping[type[Any], Answer] = {
+    cluster.About: about_cluster.about,
+    cluster.Top: about_cluster.top,
+    cluster.History: about_cluster.history,
+    cluster.Dump: plans.dump,
+    cluster.PlanRebalance: plans.plan_rebalance,
+    cluster.PlanCurve: plans.plan_curve,
+    cluster.Capacity: plans.capacity,
+    cluster.PlanReboots: plans.plan_reboots,
+    cluster.ListTasks: about_cluster.list_tasks,
+    cluster.ShowTask: about_cluster.show_task,
+    cluster.FollowTask: about_cluster.follow_task,
+    cluster.ListEvents: about_cluster.list_events,
+    cluster.ListSchedules: about_cluster.list_schedules,
+    cluster.ListProcesses: processes.list_processes,
+    cluster.ListShortLived: processes.list_short_lived,
+    cluster.ShowProcess: processes.show_process,
+    cluster.Who: processes.who,
+    cluster.ListPrograms: processes.list_programs,
+    hosts.ListHosts: about_hosts.list_hosts,
+    hosts.ShowHost: about_hosts.show_host,
+    hosts.PlanDrain: plans.plan_drain,
+    hosts.ListStorages: about_hosts.list_storages,
+    hosts.ShowStorage: about_hosts.show_storage,
+    hosts.ListImages: about_hosts.list_images,
+    vms.ListVMs: about_vms.list_vms,
+    vms.ShowVM: about_vms.show_vm,
+    vms.WhereToCreate: about_vms.where_to_create,
+    vms.WhereToStart: about_vms.where_to_start,
+    vms.WhereNow: about_vms.where_now,
+    vms.CheckMigration: about_vms.check_migration,
+    vms.Why: about_vms.why,
+    vms.ListHealth: about_vms.list_health,
+    vms.ShowHealth: about_vms.show_health,
+}
+AT_ONCE: Mapping[type[Any], AtOnce] = {
+    hosts.LabelHost: at_once.label_host,
+    hosts.UndrainHost: at_once.undrain_host,
+    vms.SetAutostart: at_once.set_autostart,
+    vms.SetHeal: at_once.set_heal,
+    cluster.SetSchedule: at_once.set_schedule,
+    cluster.RemoveSchedule: at_once.remove_schedule,
+    cluster.CancelTask: at_once.cancel_task,
+}
+
+
+def task_handlers(services: Services) -> dict[str, Handler]:
+    """Kind of task -> who carries it out."""
+    tied: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+        "create": create.create,
+        "start": power.start,
+        "stop": power.stop,
+        "reboot": power.reboot,
+        "reset": poke.poke,
+        "pause": poke.poke,
+        "resume": poke.poke,
+        "delete": delete.delete,
+        "migrate": migrate.migrate,
+        "renew lease": leases.renew,
+        "storage add": storage.add,
+        "storage check": storage.check,
+        "storage measure": lockfree.measure,
+        "storage remove": storage.remove,
+        "image add": storage.image_add,
+        "image remove": storage.image_remove,
+    }
+    handlers: dict[str, Handler] = {kind: partial(action, services.world) for kind, action in tied.items()}
+    return handlers | {
+        "host add": services.hosts.add,
+        "host check": services.hosts.check,
+        "host remove": services.hosts.remove,
+        "rebalance": services.plans.rebalance,
+        "drain": services.plans.drain,
+    }
+
+
+# -- what is refused before there is a task
+
+
+async def _addresses(services: Services, asked: hosts.AddHosts) -> None:
+    for text in asked.hosts:
+        address.wanted(text)
+
+
+async def _known_hosts(services: Services, asked: hosts.CheckHosts) -> None:
+    for name in asked.hosts:
+        services.world.link(name)
+
+
+async def _signature(services: Services, asked: vms.Start | vms.Delete) -> None:
+    check_signature(await services.world.store.vm(asked.vm), asked.i_know_it_is_off)
+
+
+async def _stop(services: Services, asked: vms.Stop) -> None:
+    vm = await services.world.store.vm(asked.vm)
+    check_signature(vm, asked.i_know_it_is_off)
+    if asked.force:
+        await overtake_stop(services.world.store, services.tasks, vm)
+
+
+async def _target(services: Services, asked: vms.Migrate) -> None:
+    if asked.to:
+        services.world.link(asked.to)
+
+
+CHECKS: Mapping[type[Any], Check] = {
+    vms.Create: about_vms.check_new,
+    vms.Start: _signature,
+    vms.Stop: _stop,
+    vms.Delete: _signature,
+    vms.Migrate: _target,
+    hosts.AddHosts: _addresses,
+    hosts.CheckHosts: _known_hosts,
+}

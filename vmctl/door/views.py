@@ -1,0 +1,175 @@
+"""Hosts and VMs as clients see them. Every measured number carries its age."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from vmctl.act.definitions import differs
+from vmctl.act.health import Healths
+from vmctl.door import answers
+from vmctl.model import VM, Cluster, Host
+from vmctl.observe import Observed
+from vmctl.records import HostRecord, VMRecord
+from vmctl.world import World
+
+STALE_PERIODS = 3
+log = logging.getLogger("vmctl.door")
+Record = TypeVar("Record")
+View = TypeVar("View")
+CANNOT_BE_SHOWN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def each(records: Iterable[Record], view: Callable[[Record], View]) -> list[View | answers.Broken]:
+    """All records as clients see them; one that cannot be shown is named, and hides no other."""
+    shown: list[View | answers.Broken] = []
+    for record in records:
+        try:
+            shown.append(view(record))
+        except CANNOT_BE_SHOWN as err:
+            log.exception("a record cannot be shown")
+            name = str(getattr(record, "name", getattr(record, "id", "?")))
+            shown.append(answers.Broken(name, f"it cannot be shown: {type(err).__name__}: {err}"))
+    return shown
+
+
+def wider(kind: type[View], narrow: Any, **more: Any) -> View:
+    """A value of a class that has all fields of another one, and some more."""
+    return kind(**{field.name: getattr(narrow, field.name) for field in fields(narrow)}, **more)
+
+
+def hosts(world: World, seen: Observed) -> list[answers.Host | answers.Broken]:
+    """All hosts, as they were seen at one moment."""
+    return each(seen.cluster.hosts, lambda one: host(world, seen.hosts[one.name], one, seen.cluster))
+
+
+def vms(world: World, seen: Observed) -> list[answers.VM | answers.Broken]:
+    """All VMs by name, as they were seen at one moment."""
+    ordered = sorted(seen.cluster.vms, key=lambda one: one.name)
+    return each(ordered, lambda one: vm(world, seen.vms[one.spec.uuid], one))
+
+
+def _why_no_vms(seen: Host) -> str:
+    """What keeps VMs from a host that answers."""
+    lost = ", ".join(sorted(seen.lost_storages))
+    return f"gets no VMs: {seen.no_lock}" if seen.no_lock else f"storage {lost} is not mounted there" if lost else ""
+
+
+def host(world: World, record: HostRecord, seen: Host, cluster: Cluster) -> answers.Host:
+    """One host."""
+    load = seen.load
+    there = cluster.on(seen.name)
+    return answers.Host(
+        name=seen.name,
+        state=str(seen.state) + _draining(seen, cluster),
+        why=seen.why_not or _why_no_vms(seen),
+        address=record.address,
+        cpus=seen.cpus,
+        mem_mib=seen.mem_mib,
+        promised_mib=sum(vm.spec.mem_mib + world.policy.vm_overhead_mib for vm in there),
+        vcpus=sum(vm.spec.cpus for vm in there),
+        vms=[vm.name for vm in there],
+        load=load,
+        stale=load is not None and load.age_s > STALE_PERIODS * world.settings.sample_period_s,
+        more=world.loads.details(seen.name),
+        labels=dict(seen.labels),
+        draining=seen.draining,
+        storages=sorted(seen.storages),
+        bridges=None if seen.bridges is None else sorted(seen.bridges),
+        cpu_models=None if seen.cpu_models is None else sorted(seen.cpu_models),
+        numa_mib=list(seen.numa_mib),
+        fingerprint=record.fingerprint,
+        about=record.about,
+    )
+
+
+def _draining(seen: Host, cluster: Cluster) -> str:
+    if not seen.draining:
+        return ""
+    there = cluster.on(seen.name) or any(vm.defined_on == seen.name for vm in cluster.vms)
+    return ", draining" if there else ", drained"
+
+
+def vm(world: World, record: VMRecord, seen: VM) -> answers.VM:
+    """One VM."""
+    spec = record.spec
+    read_s, write_s = world.loads.disk(record.host, record.uuid) if seen.load else (None, None)
+    received_s, sent_s = _net(world, record) if seen.load else (None, None)
+    return answers.VM(
+        name=spec.name,
+        uuid=spec.uuid,
+        power=str(seen.power),
+        health=world.guests.word(record.uuid),
+        heal=record.heal,
+        host=record.host,
+        last_host=record.last_host,
+        may_run_on=sorted(record.may_run_on),
+        moving_to=seen.moving_to,
+        ip=world.guests.address(record.uuid),
+        bridge=spec.bridge,
+        wanted=record.wanted,
+        autostart=record.autostart,
+        differs=differs(record),
+        stays=record.stuck,
+        why=record.why,
+        cpus=spec.cpus,
+        mem_mib=spec.mem_mib,
+        load=seen.load,
+        read_bytes_s=read_s,
+        write_bytes_s=write_s,
+        received_bytes_s=received_s,
+        sent_bytes_s=sent_s,
+        image=spec.image,
+        disks=[disk.path for disk in spec.disks],
+        mac=spec.mac,
+        machine=spec.machine,
+        cpu=spec.cpu,
+        apart=spec.apart,
+        apart_by=spec.apart_by,
+        together=spec.together,
+        prefer_apart=spec.prefer_apart,
+        prefer_together=spec.prefer_together,
+        load_class=spec.load_class,
+        labels=dict(spec.labels),
+        pinned=spec.pinned,
+        adopted=record.adopted,
+        task=record.task,
+        moved_at=record.moved_at,
+        created_at=record.created_at,
+        epoch=record.epoch,
+    )
+
+
+def _net(world: World, record: VMRecord) -> tuple[float | None, float | None]:
+    """What a VM receives and sends, in bytes per second."""
+    link = world.links.get(record.host)
+    domain = link.domains.get(record.uuid) if link else None
+    return world.loads.net(record.host, domain.taps) if domain else (None, None)
+
+
+def health(world: World, healths: Healths, vm: VMRecord) -> answers.Health:
+    """One VM's health, and what its guest told of itself."""
+    found, for_s, waits = healths.of(vm)
+    follower = world.guests.followers.get(vm.uuid)
+    guest = follower.guest if follower else None
+    heard_s = follower.heard_s(time.monotonic()) if follower else None
+    return answers.Health(
+        vm=vm.name,
+        health=str(found.word),
+        why=found.why,
+        for_s=round(for_s, 1),
+        heard_s=None if heard_s is None else round(heard_s, 1),
+        port=follower.port if follower else "",
+        heal=vm.heal,
+        waits=waits,
+        agent=guest.hello if guest else {},
+        os=guest.picture.os if guest else {},
+        watches=list(guest.picture.watches.values()) if guest else [],
+        services=sorted((guest.picture.services or {}).values(), key=lambda s: str(s["unit"])) if guest else [],
+        processes=len(guest.picture.processes) if guest else 0,
+        left_out=(guest.hidden if guest else 0) + world.incarnations.left_out(vm.uuid),
+        refused={"times": guest.refusals, "why": guest.refused} if guest else {"times": 0, "why": ""},
+    )

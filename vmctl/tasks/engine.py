@@ -1,0 +1,198 @@
+"""Accepted commands: journalled before they act, followed while they run, always brought to an end.
+
+A task is a row first and a coroutine second. What a crash must not lose goes through `Job.note` (the journal); what is
+only nice to see (a progress bar's numbers) stays in memory. A mutating call is never retried here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from vmctl.commands import catalogue
+from vmctl.commands.catalogue import Command
+from vmctl.commands.permissions import Principal
+from vmctl.errors import Cancelled, Refused, Uncertain, VmctlError, error_to_json
+from vmctl.records import Task, TaskState
+from vmctl.store.store import Store
+from vmctl.tasks.job import AnyJob, Job, TaskNow, now
+from vmctl.walls import wall
+
+log = logging.getLogger("vmctl.tasks")
+FOLLOW_S = 0.2  # how often a follower hears of progress
+TRIES = 3  # of a handler that lost links interrupt
+FIRST_RETRY_S, SLOWEST_RETRY_S = 0.2, 5.0  # of writing a task's end
+
+Handler = Callable[[Any], Awaitable[dict[str, Any]]]  # of a Job with its command's arguments and journal
+
+
+class Tasks:
+    """All tasks of this controller. `handlers` maps a command's kind to the coroutine that carries it out."""
+
+    def __init__(self, store: Store, commands: Mapping[str, Command] | None = None) -> None:
+        self._store = store
+        self.commands = catalogue.tasks() if commands is None else commands
+        self.handlers: dict[str, Handler] = {}
+        self._kinds = {command.arguments: command.kind for command in self.commands.values()}
+        self._closing = False
+        self._jobs: dict[int, AnyJob] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def submit(self, arguments: Any, who: Principal, subject: str) -> Task:
+        """Accept a command: its row is committed before this returns."""
+        kind = self._kinds[type(arguments)]
+        number = await self._store.add(Task(0, kind, subject, time.time(), args=asdict(arguments), who=who.name))
+        task = await self._store.get(Task, number)
+        self._begin(task, self.commands[kind], self.handlers[kind])
+        return task
+
+    def resume(self, task: Task) -> None:
+        """Go on with a task of a controller that died; the handler finds what happened in the journal.
+
+        One whose handler cannot do that is ended as interrupted, and so is one whose row cannot be read.
+        """
+        command = self.commands.get(task.kind)
+        try:
+            if command is not None and (task.state is TaskState.QUEUED or command.resumes):
+                self._begin(task, command, self.handlers[task.kind])
+                return
+            problem: VmctlError = Refused(
+                f"the controller ended while it ran, in step {task.step!r}", hint="give the command again"
+            )
+        except VmctlError as err:
+            problem = err
+        ending = {"state": TaskState.FAILED, "error": error_to_json(problem), "ended_at": time.time()}
+        self._run_beside(self._write_end(task.id, lambda: None, **ending), f"the end of task {task.id}")
+
+    def _begin(self, task: Task, command: Command, handler: Handler) -> None:
+        job: AnyJob = Job(task, command, self._store)
+        self._jobs[task.id] = job
+        self._run_beside(self._run(job, handler), f"task {task.id}")
+
+    def _run_beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        runner = asyncio.create_task(work, name=name)
+        self._running.add(runner)
+        runner.add_done_callback(self._running.discard)
+
+    async def _run(self, job: AnyJob, handler: Handler) -> None:
+        job.state = TaskState.RUNNING
+        ending: dict[str, Any]
+        try:
+            await self._store.change(Task, job.id, state=job.state, started_at=job.task.started_at or time.time())
+            result = await self._handled(job, handler)
+            ending = {"state": TaskState.DONE, "result": result}
+        except Cancelled as err:
+            ending = {"state": TaskState.CANCELLED, "error": error_to_json(err)}
+        except VmctlError as err:
+            ending = {"state": TaskState.FAILED, "error": error_to_json(err)}
+        except asyncio.CancelledError:
+            log.info("task %s is left to the next controller in step %r", job.id, job.step)
+            raise
+        except Exception as err:
+            # A bug must not leave a task without an end: this is the controller's edge for tasks.
+            log.exception("task %s (%s) broke", job.id, job.task.kind)
+            broken = VmctlError(f"{type(err).__name__}: {err}", hint="the controller's log has the details")
+            ending = {"state": TaskState.FAILED, "error": error_to_json(broken)}
+        await self._end(job, ending)
+
+    async def _handled(self, job: AnyJob, handler: Handler) -> dict[str, Any]:
+        """Run the handler. One that a lost link cancelled is run again, as by a successor: it looks at the hosts."""
+        for _ in range(TRIES):
+            try:
+                return await handler(job)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if self._closing or (task is not None and task.cancelling()):
+                    raise
+                log.warning("task %s was interrupted in step %r by a link that was lost", job.id, job.step)
+                if not job.command.resumes:
+                    break
+        text = f"the link to a host was lost in step {job.step!r}: whether it was done is not known"
+        raise Uncertain(text, hint=f"vmctl task show {job.id}")
+
+    async def _end(self, job: AnyJob, ending: dict[str, Any]) -> None:
+        """Write its end, and let go of it."""
+
+        def later() -> None:
+            job.show(text=f"it has ended ({ending['state']}); that is not written yet: the registry takes nothing")
+
+        await self._write_end(job.id, later, **ending, log=job.log, step=job.step, ended_at=time.time())
+        job.state = ending["state"]
+        del self._jobs[job.id]
+        job.ended.set()
+        job.touch()
+
+    async def _write_end(self, number: int, later: Callable[[], None], **ending: Any) -> None:
+        """Write an end, again and again until it is written: a full disk must not leave a task open for ever."""
+        wait_s = FIRST_RETRY_S
+        while True:
+            try:
+                await self._store.end_task(number, **ending)
+                return
+            except Exception as err:
+                # Whatever the registry's trouble is, the work itself has ended.
+                log.error("the end of task %s is not written yet: %s", number, err)
+                later()
+                await asyncio.sleep(wait_s)
+                wait_s = min(SLOWEST_RETRY_S, wait_s * 2)
+
+    async def flush(self) -> None:
+        """Write what was said since the last time."""
+        for job in list(self._jobs.values()):
+            if job.unwritten:
+                with wall(log, f"the log of task {job.id}"):
+                    await job.write()
+
+    async def cancel(self, number: int) -> Task:
+        """Ask a task to stop; it does so between two steps, or aborts a migration."""
+        task = await self._store.get(Task, number)
+        job = self._jobs.get(number)
+        if job is None:
+            raise Refused(f"task {number} has ended: {task.state}", hint=f"vmctl task show {number}")
+        await self._store.change(Task, number, cancel_asked=True)  # who takes over must know
+        job.cancel_asked.set()
+        job.say("cancelling was asked for")
+        return task
+
+    def live(self, number: int) -> AnyJob | None:
+        """The running job of that number."""
+        return self._jobs.get(number)
+
+    def jobs(self) -> list[AnyJob]:
+        """All jobs that have not ended."""
+        return list(self._jobs.values())
+
+    async def follow(self, number: int) -> AsyncIterator[TaskNow]:
+        """The task as it goes, until it has ended."""
+        job = self._jobs.get(number)
+        if job is not None:
+            with job.watched() as news:
+                while not job.ended.is_set():
+                    news.clear()
+                    task = await self._store.get(Task, number)
+                    if job.ended.is_set():
+                        break  # it ended meanwhile: the row may be older than the result
+                    yield now(task, job)
+                    await news.wait()
+                    with contextlib.suppress(TimeoutError):  # the end is told at once, progress only so often
+                        async with asyncio.timeout(FOLLOW_S):
+                            await job.ended.wait()
+        yield now(await self._store.get(Task, number), None)
+
+    async def wait(self, number: int) -> Task:
+        """Wait until the task has ended."""
+        if (job := self._jobs.get(number)) is not None:
+            await job.ended.wait()
+        return await self._store.get(Task, number)
+
+    async def close(self) -> None:
+        """Stop here; what has not ended stays journalled for the next controller."""
+        self._closing = True
+        for runner in list(self._running):
+            runner.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
