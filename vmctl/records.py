@@ -154,7 +154,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
-    """What was decided about a VM, a host or the cluster, on which inputs, and why."""
+    """What was decided about a VM, a host or the cluster, on which inputs, and why.
+
+    `subject` is a VM's UUID, and `name` what it was called then; of a host or the cluster both are its name.
+    """
 
     kind: str
     subject: str
@@ -164,6 +167,7 @@ class DecisionRecord:
     host: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
     who: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,7 @@ class Event:
     at: float
     id: int | None = None
     who: str = ""  # who asked for it; empty: nobody did, it happened
+    uuid: str = ""  # of the VM that it is about, whose name may be another one's one day
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from vmctl.guests import Guests
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.loads import Loads
 from vmctl.incarnations import Incarnations
-from vmctl.model import Policy
+from vmctl.model import Policy, Spec
 from vmctl.records import Event, VMRecord
 from vmctl.store.store import Store, missing
 
@@ -34,16 +34,13 @@ class Slots:
 
     async def take(
         self, vm: VMRecord, target: str, waiting: Callable[[str], None], cancelled: Callable[[], None]
-    ) -> bool:
-        """Take a slot, and say whether it was waited for; `waiting` hears why, `cancelled` may raise to give up."""
-        waited = False
+    ) -> None:
+        """Take a slot; `waiting` hears why it is waited for, `cancelled` may raise to give up."""
         limits = self._policy.max_outgoing, self._policy.max_incoming
         while (why := await self._store.take_slot(vm, target, *limits)) is not None:
-            waited = True
             waiting(why)
             cancelled()
             await asyncio.sleep(SLOT_LOOK_S)
-        return waited
 
 
 @dataclass(slots=True)
@@ -109,10 +106,12 @@ class World:
                 task.cancel()
         return self.any_online(hosts)
 
-    def event(self, kind: str, subject: str, text: str, who: str = "") -> Event:
-        """What happens at this moment; for the transaction of what it tells of."""
-        return Event(kind, subject, text, time.time(), who=who)
+    def event(self, kind: str, about: str | Spec | VMRecord, text: str, who: str = "") -> Event:
+        """What happens at this moment to a VM, or to whatever has that name; for the transaction of what it tells."""
+        if isinstance(about, str):
+            return Event(kind, about, text, time.time(), who=who)
+        return Event(kind, about.name, text, time.time(), who=who, uuid=about.uuid)
 
-    async def tell(self, kind: str, subject: str, text: str, who: str = "") -> None:
+    async def tell(self, kind: str, about: str | Spec | VMRecord, text: str, who: str = "") -> None:
         """Record an event, and who asked for it."""
-        await self.store.add(self.event(kind, subject, text, who))
+        await self.store.add(self.event(kind, about, text, who))

@@ -29,7 +29,7 @@ from vmctl.door.answers import HostName
 from vmctl.door.handlers import AT_ONCE, CHECKS, QUERIES, task_handlers
 from vmctl.errors import NotAllowed, NotFound
 from vmctl.model import Spec
-from vmctl.records import Task, VMRecord
+from vmctl.records import DecisionRecord, Image, Setting, Storage, Task, VMRecord
 
 UUID = "11111111-2222-3333-4444-555555555555"
 NOBODY = Principal("nobody")
@@ -190,3 +190,24 @@ def test_handlers_say_what_they_return() -> None:
     for table in (handlers.QUERIES, handlers.AT_ONCE):
         for handler in table.values():
             assert handler.__annotations__["return"], handler
+
+
+async def test_what_happened_to_a_vm_is_not_told_of_its_namesake(server: Server) -> None:
+    world = server.controller.world
+    await world.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
+    await world.tell("stopped", await world.store.vm("web1"), "web1 was stopped")
+    await world.tell("host", "kvm1", "kvm1 joined the pool")
+    told = await server.get("events")
+    assert [(event["subject"], event["uuid"]) for event in told] == [("web1", UUID), ("kvm1", "")]
+
+
+async def test_a_dry_run_writes_nothing(server: Server) -> None:
+    """Not even what was worked out on the way, such as the CPU that all hosts can give."""
+    store = server.controller.world.store
+    await store.put(Storage("main", "/s", 1.0, hosts=["kvm1"]))
+    await store.put(Image("tiny", "main", "/s/tiny", 1.0))
+    with pytest.raises(NotFound):
+        await server.get("vms", "nosuch", "migrate", "check")
+    asked = vms.WhereToCreate("new", "tiny", 64, host="")
+    assert (await server.controller.door.ask(asked, LOCAL_USER)).host == ""
+    assert await store.all(Setting) == [] and await store.all(DecisionRecord) == [] and await store.events() == []

@@ -136,9 +136,9 @@ async def _start_back(world: World, job: Moving, vm: VMRecord, why: str) -> dict
         vm = await _start_on(world, job, vm, source)
     except VmctlError as err:
         text = f"{failed}; nor on {source}, where it was: {err.message}"
-        await world.tell("migration failed", vm.name, text, job.task.who)
+        await world.tell("migration failed", vm, text, job.task.who)
         raise MigrationFailed(text, lines=err.lines, hint=f"vmctl start {vm.name}") from err
-    await world.tell("migration failed", vm.name, f"{failed}; it was started again on {source}", job.task.who)
+    await world.tell("migration failed", vm, f"{failed}; it was started again on {source}", job.task.who)
     raise MigrationFailed(f"{failed}; it was started again on {source}", hint=f"vmctl migrate {vm.name} --check")
 
 
@@ -152,7 +152,7 @@ async def _arrived(
         if job.journal.autostart:
             await carry_autostart(world, job, vm, target)
     text = f"{vm.name} moved {source} -> {target} cold; its guest took {stopped_s:.1f} s to stop"
-    await world.tell("migrated", vm.name, text, job.task.who)
+    await world.tell("migrated", vm, text, job.task.who)
     return {"vm": vm.name, "source": source, "host": target, "cold": True, "stop_seconds": round(stopped_s, 3)}
 
 
@@ -192,7 +192,5 @@ async def _move_definition(world: World, job: Moving, vm: VMRecord) -> dict[str,
     await world.online(source).virt.undefine(vm.uuid)
     if job.journal.autostart:
         await carry_autostart(world, job, vm, target)
-    await world.tell(
-        "migrated", vm.name, f"{vm.name} is stopped; its definition moved {source} -> {target}", job.task.who
-    )
+    await world.tell("migrated", vm, f"{vm.name} is stopped; its definition moved {source} -> {target}", job.task.who)
     return {"vm": vm.name, "source": source, "host": target, "cold": True, "stop_seconds": 0.0}

@@ -36,13 +36,13 @@ async def conclude(
         await world.store.lease(vm, target, power, gone=gone, why=why, moved_at=time.time())
         return await _moved(world, job, vm, source, target, took_s, lines)
     if act is Act.ON_SOURCE and isinstance(problem, Cancelled):
-        told = world.event("migration cancelled", vm.name, f"{vm.name} stays on {source}: {problem.message}", who)
+        told = world.event("migration cancelled", vm, f"{vm.name} stays on {source}: {problem.message}", who)
         await world.store.lease(vm, source, PowerState.RUNNING, gone=gone, told=[told])
         raise Cancelled(f"{problem.message}; {vm.name} runs on {source}", lines=lines)
     if act is Act.ON_SOURCE:
         why = problem.message if problem else "libvirt reported no error"
         text = f"{vm.name} was not migrated and runs on {source}: {why}"
-        told = world.event("migration failed", vm.name, f"{source} -> {target}: {text}", who)
+        told = world.event("migration failed", vm, f"{source} -> {target}: {text}", who)
         await world.store.lease(vm, source, PowerState.RUNNING, gone=gone, told=[told])
         raise MigrationFailed(text, lines=lines)
     if act is Act.NOWHERE:
@@ -52,14 +52,14 @@ async def conclude(
         if link is not None and vm.uuid in link.put_out:  # as without a migration: that was somebody's wish
             text = f"{vm.name} ended on {source} while it migrated to {target}: it shut down, or somebody ended it"
             more = {"wanted": "stopped", "ended": [source, time.time()]}
-        told = world.event("lost", vm.name, text, who)
+        told = world.event("lost", vm, text, who)
         await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone, told=[told], **more)
         why = problem.message if problem else "it ended meanwhile"
         raise MigrationFailed(f"{vm.name} runs nowhere: {why}", lines=lines, hint=f"vmctl start {vm.name}")
     broken = any(is_half(answer) for answer in answers)
     unclear = f"where {vm.name} runs is not certain{': both run' if act is Act.ALARM else ''}"
     what = f"{vm.name} {HALVES}" if broken else unclear
-    alarm = world.event("alarm", vm.name, f"{what}; {'; '.join(lines)}", who)
+    alarm = world.event("alarm", vm, f"{what}; {'; '.join(lines)}", who)
     await world.store.lease(vm, source, PowerState.UNKNOWN, gone=gone, why="; ".join(lines), told=[alarm])
     end = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
     raise Uncertain(what, lines=lines, hint=end if broken else f"vmctl show {vm.name}")
@@ -119,7 +119,7 @@ async def _moved(
     stats, _, _ = await asyncio.gather(_completed(world, vm, target), _look(world, source), _look(world, target))
     paused = f"paused {stats.downtime_ms} ms" if stats.downtime_ms else "its pause was not measured"
     text = f"{vm.name} moved {source} -> {target}, {paused}"
-    await world.tell("migrated", vm.name, text, job.task.who)
+    await world.tell("migrated", vm, text, job.task.who)
     return {
         "vm": vm.name,
         "source": source,

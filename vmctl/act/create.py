@@ -29,7 +29,7 @@ def new_mac() -> str:
 
 
 async def baseline(world: World) -> str:
-    """The CPU that every host can give, computed once and again when a host joins; empty when hosts cannot tell."""
+    """The CPU that every host can give; empty when hosts cannot tell. Changes nothing."""
     kept = await world.store.find(Setting, "cpu-baseline")
     text = kept.value if kept is not None else await _new_baseline(world)
     for link in world.links.values() if text else ():
@@ -43,11 +43,15 @@ async def _new_baseline(world: World) -> str:
         return ""
     accel = abouts[0].accel
     cpus = [about.cpu_xml for about in abouts if about.accel == accel]
-    text = await world.any_online().virt.baseline_cpu(accel, cpus)
+    return await world.any_online().virt.baseline_cpu(accel, cpus)
+
+
+async def _keep_baseline(world: World, text: str) -> None:
+    """Let it be every new VM's until a host joins; not while some host is unknown."""
     registered = {record.name for record in await world.store.all(HostRecord)}
-    if registered == {name for name, link in world.links.items() if link.about}:  # not while some host is unknown
+    known = registered == {name for name, link in world.links.items() if link.about}
+    if text and known and await world.store.find(Setting, "cpu-baseline") is None:
         await world.store.put(Setting("cpu-baseline", text))
-    return text
 
 
 def common_machine(world: World, family: str = "pc-q35-") -> str:
@@ -87,6 +91,8 @@ async def create(world: World, job: Job[Create, Creating]) -> dict[str, Any]:
         return await _finish(world, job)
     args = job.args
     spec, image, storage = await make_spec(world, args)
+    if args.cpu == "baseline":
+        await _keep_baseline(world, spec.cpu_xml)
     # Its UUID first: whoever takes over then knows what to look for, however little of it was made.
     await job.note("placing", uuid=spec.uuid, storage=storage.name)
     starts = not args.no_start
@@ -118,9 +124,7 @@ async def create(world: World, job: Job[Create, Creating]) -> dict[str, Any]:
             what, hint = f"storage {storage.name} is full", f"make room in {storage.path}"
             raise Refused(f"{what}: {spec.name} was not made", lines=(err.message,), hint=hint) from err
         raise
-    await world.tell(
-        "created", spec.name, f"{spec.name} was created; " + (f"runs on {why}" if host else why), job.task.who
-    )
+    await world.tell("created", spec, f"{spec.name} was created; " + (f"runs on {why}" if host else why), job.task.who)
     return {"vm": spec.name, "uuid": spec.uuid, "host": host, "why": why}
 
 

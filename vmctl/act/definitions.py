@@ -89,13 +89,10 @@ def _news(world: World, link: HostLink, vm: VMRecord, now: VMRecord) -> list[Eve
     """What is to be told of a VM that its host shows otherwise than before."""
     new = now.drift if now.drift != vm.drift else ()
     told = [
-        world.event("differs", now.name, f"{now.name} on {link.name}: {one['what']}; there: {one['mend']}")
-        for one in new
+        world.event("differs", now, f"{now.name} on {link.name}: {one['what']}; there: {one['mend']}") for one in new
     ]
     if now.name != vm.name:
-        told.append(
-            world.event("renamed", now.name, f"{vm.name} is called {now.name} now, as {vm.host or link.name} says")
-        )
+        told.append(world.event("renamed", now, f"{vm.name} is called {now.name} now, as {vm.host or link.name} says"))
     return told
 
 

@@ -42,7 +42,7 @@ async def delete(world: World, job: Job[Delete, Deleting]) -> dict[str, Any]:
     await world.store.remove(VMRecord, vm.uuid)
     kept = f"; left where they are: {', '.join(left)}" if left else ""
     what = "was forgotten; its disks stay" if vm.adopted else f"and its disks were deleted{kept}"
-    await world.tell("deleted", vm.name, f"{vm.name} {what}", job.task.who)
+    await world.tell("deleted", vm, f"{vm.name} {what}", job.task.who)
     return {"vm": vm.name, "left": left, "forgotten": vm.adopted}
 
 

@@ -106,7 +106,7 @@ class Healths:
             await self._turned(vm, kept, now, sick=found.word in heal.SICK)
         if found.word not in (kept.said, Word.UNKNOWN):
             kept.said = found.word
-            await self._world.tell("health", vm.name, f"{vm.name} is {found.word}: {found.why}")
+            await self._world.tell("health", vm, f"{vm.name} is {found.word}: {found.why}")
         await self._tell_events(vm, follower, kept, now)
         await self._treat(vm, kept, now, frozen=bool(seen.frozen))
 
@@ -137,7 +137,7 @@ class Healths:
             if len(kept.told) == EVENTS_IN and now - kept.told[0] < EVENTS_WINDOW_S:
                 continue  # it tells too much: what counts is in its health
             kept.told.append(now)
-            await self._world.tell(event["what"], vm.name, f"{vm.name}: {_sentence(event)}")
+            await self._world.tell(event["what"], vm, f"{vm.name}: {_sentence(event)}")
             if event["what"] in ("exited", "restarted by itself"):
                 await self._count_end(vm, kept, str(event.get("unit") or event["watch"]), now)
 
@@ -149,9 +149,7 @@ class Healths:
         if len(ends) == LOOP_LIVES and now - ends[0] <= LOOP_WINDOW_S:
             minutes = max(1, round((now - ends[0]) / 60))
             ends.clear()
-            await self._world.tell(
-                "crash loop", vm.name, f"{vm.name}: {service} ended {LOOP_LIVES} times in {minutes} min"
-            )
+            await self._world.tell("crash loop", vm, f"{vm.name}: {service} ended {LOOP_LIVES} times in {minutes} min")
 
     # -- what its owner allows
 
@@ -173,9 +171,9 @@ class Healths:
         why = f"{step.verb}: {step.why}"
         detail = {"level": vm.heal, "word": str(kept.health.word), "sick_s": round(sick_s), "steps": len(heals)}
         await self._world.store.add(
-            DecisionRecord("heal", vm.uuid, why, time.time(), None, vm.host, detail, HEALTH.name)
+            DecisionRecord("heal", vm.uuid, why, time.time(), None, vm.host, detail, HEALTH.name, vm.name)
         )
-        await self._world.tell("heal", vm.name, f"{vm.name}: {why}")
+        await self._world.tell("heal", vm, f"{vm.name}: {why}")
         await self._tasks.submit(STEPS[step.verb](vm.uuid), HEALTH, vm.name)
 
 

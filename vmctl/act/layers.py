@@ -129,4 +129,4 @@ async def refuse_newer_layers(world: World, link: HostLink, vm: VMRecord, who: s
 
 async def _tell(world: World, vm: VMRecord, text: str, who: str) -> None:
     if who == "autostart":  # nobody else would hear of it
-        await world.tell("differs", vm.name, text)
+        await world.tell("differs", vm, text)

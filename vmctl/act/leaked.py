@@ -58,7 +58,7 @@ async def replace_lease(world: World, vm: VMRecord) -> list[str]:
     names = [link.name for link in leaking]
     text = f"the lease of {vm.name} was left behind by virtlockd on {', '.join(names)}; it was replaced"
     mend = "before it can start there again: systemctl restart virtlockd libvirtd (its VMs go on)"
-    await world.tell("lease", vm.name, f"{text}; {mend}")
+    await world.tell("lease", vm, f"{text}; {mend}")
     return names
 
 

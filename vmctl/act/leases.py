@@ -94,7 +94,7 @@ class Guard:
 
     async def _tell(self, link: HostLink, vm: VMRecord) -> None:
         if not vm.why.startswith(MISSING):
-            alarm = self._world.event("alarm", vm.name, f"{vm.name} {MISSING} on {link.name}")
+            alarm = self._world.event("alarm", vm, f"{vm.name} {MISSING} on {link.name}")
             await self._world.store.change(VMRecord, vm.uuid, why=f"{MISSING} on {link.name}", told=[alarm])
 
     async def _forget_alarms(self, link: HostLink, without: set[str]) -> None:
@@ -168,7 +168,7 @@ async def _resume(world: World, vm: VMRecord) -> None:
 async def _stays_paused(world: World, vm: VMRecord, err: HostError, elsewhere: bool) -> MissingLease:
     why = "its lease is held elsewhere" if elsewhere else "its lease cannot be taken"
     text = "another host holds its lease" if elsewhere else f"{why}: {err.message}"
-    alarm = world.event("alarm", vm.name, f"{vm.name} is paused on {vm.host}: {text}")
+    alarm = world.event("alarm", vm, f"{vm.name} is paused on {vm.host}: {text}")
     await world.store.lease(vm, vm.host, PowerState.PAUSED, why=f"{why}: {err.message}", told=[alarm])
     look = f"look on every host for a second copy: virsh list; then vmctl resume {vm.name}"
     return MissingLease(
@@ -179,6 +179,6 @@ async def _stays_paused(world: World, vm: VMRecord, err: HostError, elsewhere: b
 
 
 async def _renewed(world: World, link: HostLink, vm: VMRecord, what: str) -> dict[str, Any]:
-    told = [world.event("lease", vm.name, f"{vm.name} on {link.name}: {what}")]
+    told = [world.event("lease", vm, f"{vm.name} on {link.name}: {what}")]
     await world.store.lease(vm, link.name, PowerState.RUNNING, told=told)
     return {"vm": vm.name, "host": link.name, "why": what}

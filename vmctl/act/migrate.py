@@ -63,8 +63,8 @@ async def migrate(world: World, job: Moving) -> dict[str, Any]:
     for words in await tpm_in_the_way(target, needs, vm.uuid):
         raise Refused(f"{vm.name} was not migrated: {words}", hint=f"vmctl migrate {vm.name} --check")
     waiting = lambda why: job.show(text=f"queued: {why}")  # noqa: E731
-    if await world.slots.take(vm, target.name, waiting, job.check_cancelled):
-        await check_again(world, vm, target.name)
+    await world.slots.take(vm, target.name, waiting, job.check_cancelled)
+    await check_again(world, vm, target.name)
     return await _live(world, job, vm, source, target, autostart=shown.autostart)
 
 

@@ -51,7 +51,7 @@ async def poke(world: World, job: Job[Reset | Pause | Resume, Poking]) -> dict[s
     shown = (await link.refresh_domains()).get(vm.uuid)
     if shown is not None:
         await world.store.lease(vm, vm.host, shown.power, why=shown.why)
-    await world.tell(verb, vm.name, f"{vm.name} on {vm.host}: {verb}", job.task.who)
+    await world.tell(verb, vm, f"{vm.name} on {vm.host}: {verb}", job.task.who)
     return {"vm": vm.name, "host": vm.host}
 
 

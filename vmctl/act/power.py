@@ -69,7 +69,7 @@ async def choose(world: World, job: AnyJob, vm: VM, host: str, kind: str, why: s
     cluster = await measured(world)
     seen = next((one for one in cluster.vms if one.spec.uuid == vm.spec.uuid), None)
     found = place(seen if seen is not None and kind == "migrate" else vm, cluster, world.policy, only=host)
-    await record.placement(world, job, kind, vm.spec.uuid, found, cluster, why)
+    await record.placement(world, job, kind, vm, found, cluster, why)
     if isinstance(found, NoPlace):
         raise no_host(found)
     return found
@@ -207,7 +207,7 @@ async def start(world: World, job: Job[Start, Starting]) -> dict[str, Any]:
             vm = await world.store.vm(vm.uuid)
     if job.task.who != AUTOSTART.name:
         await world.store.change(VMRecord, vm.uuid, restarts=[])  # somebody looked: the budget begins anew
-    await world.tell("started", vm.name, f"{vm.name} runs on {found.why}", job.task.who)
+    await world.tell("started", vm, f"{vm.name} runs on {found.why}", job.task.who)
     return {"vm": vm.name, "host": vm.host, "why": found.why}
 
 
@@ -250,7 +250,7 @@ async def _finish_start(world: World, vm: VMRecord, job: Job[Any, Starting | Reb
     else:
         await world.store.lease(vm, host, PowerState.RUNNING, wanted="running")
         why = "found running after the controller's restart"
-    await world.tell(kind, vm.name, f"{vm.name} runs on {host}: {why}", job.task.who)
+    await world.tell(kind, vm, f"{vm.name} runs on {host}: {why}", job.task.who)
     return {"vm": vm.name, "host": host, "why": why}
 
 
@@ -293,7 +293,7 @@ async def stop(world: World, job: Job[Stop, Stopping]) -> dict[str, Any]:
     except VmctlError:
         await world.store.change(VMRecord, vm.uuid, wanted=before)
         raise
-    told = [world.event("stopped", vm.name, f"{vm.name} was stopped on {link.name}", job.task.who)]
+    told = [world.event("stopped", vm, f"{vm.name} was stopped on {link.name}", job.task.who)]
     vm = await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=time.time(), told=told)
     if vm.power is not PowerState.STOPPED:
         raise Uncertain(f"{vm.name} was stopped on {link.name}, and {vm.why}", hint=f"vmctl stop --force {vm.name}")
@@ -360,5 +360,5 @@ async def reboot(world: World, job: Job[Reboot, Rebooting]) -> dict[str, Any]:
     await halt(link, vm, job, force=False, limit_s=limit)
     vm = await world.store.lease(vm, link.name, PowerState.STARTING, gone=(link.name,))
     vm = await launch(world, job, vm, link.name)
-    await world.tell("reboot", vm.name, f"{vm.name} was restarted on {link.name}", job.task.who)
+    await world.tell("reboot", vm, f"{vm.name} was restarted on {link.name}", job.task.who)
     return {"vm": vm.name, "host": link.name}

@@ -41,7 +41,7 @@ async def promise(world: World, job: Job[Migrate, Any], vm: VMRecord) -> HostLin
 
 
 async def check_again(world: World, vm: VMRecord, target: str) -> None:
-    """Ask the rules once more, just before anything moves: a wait for a slot may have changed the answer."""
+    """Ask the rules once more, just before anything moves: since the promise the cluster may have changed."""
     cluster = await observe(world)
     seen = next(v for v in cluster.vms if v.spec.uuid == vm.uuid)
     host = cluster.host(target)

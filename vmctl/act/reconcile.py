@@ -87,7 +87,7 @@ async def _let_go_on(world: World, link: HostLink, vm: VMRecord) -> bool:
         return False
     gone = [answer.host for answer in answers if answer.sight is Sight.GONE]
     text = f"{vm.name} goes on on {link.name}: a migration that broke had left it paused"
-    told = [world.event("resumed", vm.name, text)]
+    told = [world.event("resumed", vm, text)]
     await world.store.lease(vm, link.name, PowerState.RUNNING, gone=gone, told=told)
     return True
 
@@ -97,7 +97,7 @@ async def _tell_hung(world: World, link: HostLink, vm: VMRecord, err: HostError)
     why = f"{HUNG}, and its QEMU does not let it go on"
     if vm.why != why:
         mend = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
-        alarm = world.event("alarm", vm.name, f"{vm.name} on {link.name}: {why}: {err.message}; {mend}")
+        alarm = world.event("alarm", vm, f"{vm.name} on {link.name}: {why}: {err.message}; {mend}")
         await world.store.change(VMRecord, vm.uuid, why=why, told=[alarm])
 
 
@@ -115,7 +115,7 @@ async def _changed(world: World, link: HostLink, vm: VMRecord, domain: DomainSee
         read_at = last_read_at(link, vm.uuid)
         more = {"gone": (link.name,), "wanted": _still_wanted(vm, link), "read_at": read_at}
         more["ended"] = [link.name, time.time()]
-    told = [world.event("changed", vm.name, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")]
+    told = [world.event("changed", vm, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")]
     await world.store.lease(vm, link.name, domain.power, why=domain.why, told=told, **more)
 
 
@@ -134,7 +134,7 @@ async def _absent(world: World, link: HostLink, vm: VMRecord) -> None:
         power = PowerState.STOPPED if vm.power is PowerState.UNKNOWN else vm.power
         told = await world.store.lease(vm, vm.host, power, gone=(name,))
         if told.power is PowerState.STOPPED:
-            await world.tell("ended", vm.name, f"{vm.name} is not on {link.name} any more: stopped")
+            await world.tell("ended", vm, f"{vm.name} is not on {link.name} any more: stopped")
 
 
 def _boot_is_known(link: HostLink) -> bool:
@@ -146,7 +146,7 @@ async def _surely_gone(world: World, link: HostLink, vm: VMRecord) -> bool:
     """Ask again: the list may be older than its start."""
     answer = await ask_for_sure(world, link.name, vm.uuid)
     if answer.lost_qemu and answer.why != vm.why:
-        alarm = world.event("alarm", vm.name, f"{vm.name} on {link.name}: {answer.why}")
+        alarm = world.event("alarm", vm, f"{vm.name} on {link.name}: {answer.why}")
         await world.store.lease(vm, vm.host, PowerState.UNKNOWN, why=answer.why, told=[alarm])
     return answer.sight is Sight.GONE
 
@@ -176,7 +176,7 @@ async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainS
     left = (vm.host,) if home.sight is Sight.GONE else ()
     back = known_as(vm, link.record) is not None
     was = f"not on {vm.host}" if vm.host else "which is back" if back else "started by somebody else"
-    told = [world.event("found", vm.name, f"{vm.name} runs on {link.name}, {was}")]
+    told = [world.event("found", vm, f"{vm.name} runs on {link.name}, {was}")]
     more: dict[str, Any] = {"why": domain.why, "moved_at": time.time(), "wanted": "running"}
     await world.store.lease(vm, link.name, domain.power, gone=left, told=told, **more)
 
@@ -184,7 +184,7 @@ async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainS
 async def _alarm(world: World, link: HostLink, vm: VMRecord) -> None:
     why = f"{TWO_COPIES} on {vm.host} and on {link.name}"
     if vm.why != why:
-        alarm = world.event("alarm", vm.name, f"{vm.name} shows {why}; nothing is done to either, look at both hosts")
+        alarm = world.event("alarm", vm, f"{vm.name} shows {why}; nothing is done to either, look at both hosts")
         # It may run there from now on, whatever becomes of the other: nobody starts it anew before that one is gone.
         await world.store.lease(vm, vm.host, vm.power, also=(link.name,), why=why, told=[alarm])
 
@@ -193,7 +193,7 @@ async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
     """Its host answers and does not have it: it ended by itself, or somebody else ended it."""
     if vm.power is PowerState.STOPPED:
         if vm.adopted and not vm.transient:
-            told = [world.event("forgotten", vm.name, f"{vm.name} was undefined on {link.name} and is forgotten")]
+            told = [world.event("forgotten", vm, f"{vm.name} was undefined on {link.name} and is forgotten")]
             await world.store.remove(VMRecord, vm.uuid, told=told)
     elif _boot_is_known(link) and await _surely_gone(world, link, vm):
         if vm.uuid in link.moved_away:
@@ -208,7 +208,7 @@ async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
             off_at(vm),
             PowerState.STOPPED,
             gone=(link.name,),
-            told=[world.event("ended", vm.name, f"{vm.name} is no longer on {link.name}: {now}; {why}")],
+            told=[world.event("ended", vm, f"{vm.name} is no longer on {link.name}: {now}; {why}")],
             wanted=_still_wanted(vm, link),
             read_at=last_read_at(link, vm.uuid),
             ended=[link.name, time.time()],
@@ -219,7 +219,7 @@ async def _moved_away(world: World, link: HostLink, vm: VMRecord) -> None:
     """libvirt said that it left by a migration, which was none of ours: it runs where nobody shows it yet."""
     link.moved_away.discard(vm.uuid)
     why = f"somebody migrated it away from {link.name}, and no host shows it"
-    told = [world.event("changed", vm.name, f"{vm.name}: {why} yet")]
+    told = [world.event("changed", vm, f"{vm.name}: {why} yet")]
     await world.store.lease(vm, "", PowerState.UNKNOWN, gone=(link.name,), why=why, told=told)
 
 
@@ -259,6 +259,4 @@ async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
             return  # another host showed it at the same moment
         spec = replace(spec, name=f"{spec.name}-{spec.uuid[:8]}")  # the name is taken by another VM
         await world.store.add_vm(replace(record, spec=spec))
-    await world.tell(
-        "adopted", spec.name, f"{spec.name} was found on {link.name} ({domain.power}) and adopted as it is"
-    )
+    await world.tell("adopted", spec, f"{spec.name} was found on {link.name} ({domain.power}) and adopted as it is")

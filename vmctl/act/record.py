@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from vmctl.decisions import inputs, placed
-from vmctl.model import Cluster, NoPlace, Placement, Plan
+from vmctl.model import VM, Cluster, NoPlace, Placement, Plan
 from vmctl.plain import plain
 from vmctl.records import DecisionRecord
 from vmctl.tasks import AnyJob
@@ -13,7 +13,7 @@ from vmctl.world import World
 
 
 async def placement(
-    world: World, job: AnyJob, kind: str, uuid: str, found: Placement | NoPlace, cluster: Cluster, why: str = ""
+    world: World, job: AnyJob, kind: str, vm: VM, found: Placement | NoPlace, cluster: Cluster, why: str = ""
 ) -> None:
     """Keep a placement, taken or refused, under the VM's UUID; `why`: the reason that a plan gave for it.
 
@@ -21,13 +21,13 @@ async def placement(
     """
     told = placed(found, cluster)
     detail = plain(told) | {"task": job.id}
-    await world.store.add(
-        DecisionRecord(kind, uuid, why or found.why, time.time(), None, told.host, detail, job.task.who)
-    )
+    reason, now = why or found.why, time.time()
+    record = DecisionRecord(kind, vm.spec.uuid, reason, now, None, told.host, detail, job.task.who, vm.name)
+    await world.store.add(record)
 
 
 async def plan(world: World, kind: str, subject: str, made: Plan, cluster: Cluster, who: str) -> None:
     """Keep a plan; each of its moves is a decision of its own once it is made, with the plan's reason."""
     now = time.time()
     detail = plain(made) | {"inputs": plain(inputs(cluster))}
-    await world.store.add(DecisionRecord(kind, subject, made.why, now, None, "", detail, who))
+    await world.store.add(DecisionRecord(kind, subject, made.why, now, None, "", detail, who, subject))

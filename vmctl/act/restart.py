@@ -34,11 +34,11 @@ class Restarts:
         wait = wait_s([now - at for at in vm.restarts])
         if wait is None and not vm.why.startswith(TOO_OFTEN):
             why = f"{TOO_OFTEN} {len(vm.restarts)} starts in an hour did not help"
-            told = [self._world.event("autostart", vm.name, f"{vm.name} is {why}; vmctl start {vm.name}")]
+            told = [self._world.event("autostart", vm, f"{vm.name} is {why}; vmctl start {vm.name}")]
             await self._world.store.change(VMRecord, vm.uuid, why=why, told=told)
         if wait is None or wait > 0:
             return
         # Counted before it is tried: a controller that dies here must not try for ever.
-        told = [self._world.event("autostart", vm.name, f"{vm.name} should run: it is started again")]
+        told = [self._world.event("autostart", vm, f"{vm.name} should run: it is started again")]
         await self._world.store.change(VMRecord, vm.uuid, restarts=[now, *vm.restarts][:8], told=told)
         await self._tasks.submit(Start(vm.uuid), AUTOSTART, vm.name)

@@ -148,9 +148,7 @@ async def prove_off(world: World, vm: VMRecord, verb: str, signed: str, who: str
             hint=f"vmctl host list; if you know that it is off there: vmctl {verb} {vm.name} --i-know-it-is-off",
         )
     if doubts:
-        await world.tell(
-            "signed", vm.name, f"{who or 'somebody'} signed that {vm.name} is off; {'; '.join(doubts)}", who
-        )
+        await world.tell("signed", vm, f"{who or 'somebody'} signed that {vm.name} is off; {'; '.join(doubts)}", who)
     if vm.power is PowerState.STOPPED:
         return vm
     return await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=vm.may_run_on)

@@ -142,6 +142,7 @@ class DecisionRow(Base, table=True):
     detail: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     who: str = ""
     made_at: float
+    name: str = Field(default="", sa_column_kwargs={"server_default": ""})
     __table_args__ = (Index("ix_decision_subject_made_at", "subject", "made_at"),)
 
 
@@ -155,6 +156,7 @@ class EventRow(Base, table=True):
     text: str
     at: float = Field(index=True)
     who: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    uuid: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class MeanRow(Base, table=True):
