@@ -20,7 +20,7 @@ PACKAGE = ROOT / "vmctl"
 # From the bottom up. A module imports only rooms further down, or its own room.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("vmctl.__init__", "vmctl.text"),
-    ("vmctl.model", "vmctl.errors", "vmctl.paths", "vmctl.identity", "vmctl.logs", "vmctl.plain"),
+    ("vmctl.model", "vmctl.errors", "vmctl.paths", "vmctl.identity", "vmctl.logs", "vmctl.plain", "vmctl.ports"),
     ("vmctl.config", "vmctl.lock", "vmctl.records", "vmctl.specjson", "vmctl.decisions", "vmctl.walls"),
     ("vmctl.commands",),
     ("vmctl.decide", "vmctl.ledger", "vmctl.lab", "vmctl.snapshot", "vmctl.ganeti", "vmctl.imagefile"),
@@ -52,6 +52,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "vmctl.decide": ("vmctl.model",),
     "vmctl.decisions": ("vmctl.model",),
     "vmctl.plain": (),
+    "vmctl.ports": (),
     "vmctl.commands": ("vmctl.text", "vmctl.errors"),
     "vmctl.deciding": (
         "vmctl.model",
@@ -69,7 +70,15 @@ ONLY: dict[str, tuple[str, ...]] = {
     "vmctl.imagefile": ("vmctl.errors",),
     "vmctl.identity": (),
     "vmctl.ledger": ("vmctl.model", "vmctl.identity"),
-    "vmctl.hosts": ("vmctl.model", "vmctl.errors", "vmctl.config", "vmctl.records", "vmctl.specjson", "vmctl.ledger"),
+    "vmctl.hosts": (
+        "vmctl.model",
+        "vmctl.errors",
+        "vmctl.config",
+        "vmctl.records",
+        "vmctl.specjson",
+        "vmctl.ledger",
+        "vmctl.ports",
+    ),
     "vmctl.store": (
         "vmctl.model",
         "vmctl.errors",
@@ -78,6 +87,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         "vmctl.specjson",
         "vmctl.identity",
         "vmctl.ledger",
+        "vmctl.ports",
     ),
     "vmctl.lab": ("vmctl.errors", "vmctl.logs", "vmctl.paths"),
 }
@@ -136,6 +146,23 @@ PURE = (
     "vmctl.hosts.devices",
     "vmctl.hosts.domainxml",
     "vmctl.hosts.processes",
+)
+# What the ports are there for
+PORTED = {
+    *(f"time.{name}" for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "sleep")),
+    *("datetime.now", "datetime.utcnow", "uuid.uuid4", "uuid4", "asyncio.to_thread", "threading.Thread"),
+    *("ThreadPoolExecutor", "secrets.token_hex", "secrets.token_bytes", "random.random", "random.uniform"),
+    *("random.SystemRandom", "os.urandom"),
+}
+# The ports themselves; programs of their own; and what stands behind a host's port, with libvirt's threads and SSH's
+# marks: a simulated host has neither
+OUTSIDE_THE_PORTS = (
+    "vmctl.ports",
+    "vmctl.cli",
+    "vmctl.lab",
+    "vmctl.hosts.virt",
+    "vmctl.hosts.ssh",
+    "vmctl.hosts.collect",
 )
 # Where a broad handler may end an error: the edges of a check, a task, the API and the program; a thread's, handed on.
 EDGES = (
@@ -301,6 +328,18 @@ def test_pure_rooms_have_no_clock_no_chance_and_no_doors() -> None:
         str(found)
         for found in imports()
         if any(within(found.importer, place) for place in PURE) and found.imported.split(".")[0] in IMPURE
+    ]
+    assert strays == []
+
+
+def test_time_chance_and_threads_come_through_the_ports() -> None:
+    """What a simulation could not give would make each of its runs another one."""
+    strays = [
+        f"{name}:{node.lineno} {call}"
+        for name, tree in modules().items()
+        if not any(within(name, place) for place in OUTSIDE_THE_PORTS)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and (call := ast.unparse(node.func)) in PORTED
     ]
     assert strays == []
 

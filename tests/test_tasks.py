@@ -8,21 +8,22 @@ from typing import Any
 
 import pytest
 
-from vmctl.commands.catalogue import Command
-from vmctl.commands.journals import Journal
 from vmctl.commands.permissions import Permission, Principal
+from vmctl.commands.rows import Command
 from vmctl.errors import NoHostFits, NotFound, Refused
 from vmctl.model import Spec
 from vmctl.records import Task, TaskState, VMRecord
 from vmctl.store.store import Store
 from vmctl.tasks import AnyJob, Handler, Tasks, engine
+from vmctl.tasks.journals import JOURNALS, Journal
 
 Result = dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Followers hear of every change."""
+    """Followers hear of every change, and the tests' command has its journal."""
+    monkeypatch.setitem(JOURNALS, "test", Noted)
     monkeypatch.setattr(engine, "FOLLOW_S", 0.0)
 
 
@@ -42,7 +43,7 @@ class Noted(Journal):
     victim: str = ""
 
 
-COMMAND = Command(Asked, "", Permission.POWER, "test", Noted, resumes=True)
+COMMAND = Command(Asked, "", Permission.POWER, "test", task=True, resumes=True)
 ME = Principal("me")
 
 

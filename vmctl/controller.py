@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -95,14 +94,15 @@ class Controller:
         )
         for seconds, work, name in regularly:
             self._spawn(self._every(seconds, work, name), name)
-        self._spawn(asyncio.to_thread(warm), "compile the search")
+        self._spawn(self.world.threads.run(warm), "compile the search")
         await self.scheduler.start()
 
     def attach(self, record: HostRecord) -> HostLink:
         """Begin the lasting link to a registered host."""
         if record.name in self.world.links:
             raise Refused(f"{record.name} has a link already", hint=f"vmctl host check {record.name}")
-        link = HostLink(record, self.world.keys, self.world.runtime, self.world.settings, self.world.gate)
+        world = self.world
+        link = HostLink(record, world.keys, world.runtime, world.settings, world.gate, world.parts)
         link.on_sample = self._sampled
         link.on_domains = self._domains_changed
         self.world.links[record.name] = link
@@ -152,7 +152,7 @@ class Controller:
             self._domains_changed(link)
 
     async def _keep_means(self) -> None:
-        await self.world.store.add_means(self.world.loads.finished_means(time.time()))
+        await self.world.store.add_means(self.world.loads.finished_means(self.world.clock.now()))
 
     async def _every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         """Do it again and again; one time that fails is logged and does not end the next."""

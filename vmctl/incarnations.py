@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from heapq import nlargest
@@ -21,6 +20,7 @@ from vmctl.hosts.processes import same_processes, seen_of
 from vmctl.identity import parse_gpid, plain_ip, same_name
 from vmctl.ledger import Changes, Ledger, Life, Picture, Seen, ShortLived, Step, Why
 from vmctl.model import LedgerPolicy
+from vmctl.ports import SYSTEM, Clock
 from vmctl.records import HostRecord, VMRecord
 from vmctl.store.incarnations import DAY_S, uuid_range
 from vmctl.store.store import Store
@@ -42,8 +42,9 @@ class Found(NamedTuple):
 class Incarnations:
     """All machines' ledgers. `start` before the first picture; `flush` every few seconds."""
 
-    def __init__(self, store: Store, policy: LedgerPolicy) -> None:
+    def __init__(self, store: Store, policy: LedgerPolicy, clock: Clock = SYSTEM.clock) -> None:
         self._store = store
+        self._clock = clock
         self._policy = policy
         self._ledgers: dict[str, Ledger] = {}
         self._samples: dict[str, tuple[float, RawSample]] = {}  # host -> the last one that was taken, and when
@@ -55,7 +56,7 @@ class Incarnations:
         here = {vm.uuid.lower() for vm in await self._store.all(VMRecord)}
         hosts = {_host_uuid(record) for record in await self._store.all(HostRecord)}
         ports = await self._store.ledger.open_ports()
-        now, monotonic = time.time(), time.monotonic()
+        now, monotonic = self._clock.now(), self._clock.monotonic()
         runs = await self._store.ledger.runs()
         newest = {run.machine: run for run in sorted(runs, key=lambda run: runs[run])}
         async for run, lives in self._store.ledger.valid():
@@ -91,19 +92,21 @@ class Incarnations:
         gone: Iterable[tuple[int, int]] | None = None,
     ) -> Step:
         """A guest (its VM's UUID) has told its processes: all of them, or with `gone` what changed and what ended."""
-        picture = Picture(run, boot_id, plain_ip(ip), time.time(), time.monotonic())
+        picture = Picture(run, boot_id, plain_ip(ip), self._clock.now(), self._clock.monotonic())
         ledger = self._ledger(vm.lower())
         return ledger.full(picture, seen) if gone is None else ledger.delta(picture, seen, gone)
 
     def host_sample(self, link: HostLink, sample: RawSample) -> None:
         """A host's sample has come: now and then, and whenever a QEMU began or ended, it is a picture."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         at, before = self._samples.get(link.name, (0.0, None))
         machine = _host_uuid(link.record) or (link.about.host_uuid.lower() if link.about else "")
         if not machine or (before is not None and now - at < HOST_EVERY_S and same_processes(before, sample)):
             return
         self._samples[link.name] = (now, sample._replace(cpu_lines=""))
-        picture = Picture(0, sample.boot_id, plain_ip(link.ssh.peer) or plain_ip(link.record.address), time.time(), now)
+        picture = Picture(
+            0, sample.boot_id, plain_ip(link.ssh.peer) or plain_ip(link.record.address), self._clock.now(), now
+        )
         seen = seen_of(before, sample, link.about.qemu if link.about else "")
         self._ledger(machine, host=True).full(picture, seen)
 
@@ -129,14 +132,14 @@ class Incarnations:
 
     def _end(self, machine: str, why: Why) -> Step:
         ledger = self._ledgers.get(machine.lower())
-        return ledger.end(why, time.time()) if ledger is not None else Step([], [])
+        return ledger.end(why, self._clock.now()) if ledger is not None else Step([], [])
 
     # -- the store
 
     async def flush(self) -> None:
         """Write what has changed since the last time."""
         async with self._writing:
-            monotonic = time.monotonic()
+            monotonic = self._clock.monotonic()
             for ledger in self._ledgers.values():
                 self._pending.merge(ledger.changes(monotonic))
             writing, self._pending = self._pending, Changes()
@@ -208,7 +211,7 @@ class Incarnations:
     def _now(self, life: Life) -> Life:
         """A stored life as it is now, if it is valid; its name stays as it was stored."""
         ledger = self._ledgers.get(life.machine)
-        live = ledger.life(life.pid, time.monotonic()) if ledger is not None and life.ended_at is None else None
+        live = ledger.life(life.pid, self._clock.monotonic()) if ledger is not None and life.ended_at is None else None
         if live is None or live.incarnation != life.incarnation:
             return life
         return live._replace(
@@ -239,7 +242,7 @@ class Incarnations:
     async def short_lived(self, machine: str | None, days: float) -> list[ShortLived]:
         """What was too short-lived for a row, per program and day."""
         await self.flush()
-        return await self._store.ledger.short_lived(machine, int((time.time() - days * DAY_S) // DAY_S))
+        return await self._store.ledger.short_lived(machine, int((self._clock.now() - days * DAY_S) // DAY_S))
 
     def programs(self, near: str) -> list[str]:
         """Names of programs that run and begin like that, for completion."""

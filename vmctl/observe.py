@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -29,7 +28,7 @@ async def observe(world: World) -> Cluster:
 
 async def observed(world: World) -> Observed:
     """The cluster now, and what the registry says beside it."""
-    now = time.time()
+    now = world.clock.now()
     hosts, vms, storages = await world.store.inventory()
     loads = {name: _loads(world, link) for name, link in world.links.items()}
     cluster = Cluster(

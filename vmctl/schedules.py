@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +23,7 @@ from vmctl.commands.cluster import Rebalance
 from vmctl.commands.hosts import CheckHosts
 from vmctl.commands.permissions import SCHEDULE
 from vmctl.errors import Usage
+from vmctl.ports import SYSTEM, Clock
 from vmctl.records import Schedule
 from vmctl.tasks import Tasks
 from vmctl.walls import wall
@@ -36,7 +36,7 @@ JOBS = ("rebalance",)
 PRUNE_CRON, DOCTOR_CRON = "17 * * * *", "23 4 * * *"
 
 
-def trigger(cron: str) -> BaseTrigger:
+def trigger(cron: str, clock: Clock = SYSTEM.clock) -> BaseTrigger:
     """A trigger for five fields of cron text. Raises Usage, also for a date that never comes."""
     fields = cron.split()
     if len(fields) != 5:
@@ -45,22 +45,22 @@ def trigger(cron: str) -> BaseTrigger:
         made = _trigger(*fields)
     except (ValueError, IndexError) as err:
         raise Usage(f"{cron!r} is not a schedule: {err}", hint='for example "*/10 * * * *"') from err
-    if _next(made) is None:
+    if _next(made, clock) is None:
         raise Usage(f"{cron!r} is not a schedule: that date never comes", hint='for example "*/10 * * * *"')
     return made
 
 
-def next_run(cron: str) -> float | None:
+def next_run(cron: str, clock: Clock = SYSTEM.clock) -> float | None:
     """When a schedule comes next, in UTC seconds; None for text that is none."""
     try:
-        found = _next(trigger(cron))
+        found = _next(trigger(cron, clock), clock)
     except Usage:
         return None
     return found.timestamp() if found else None
 
 
-def _next(made: BaseTrigger) -> datetime | None:
-    found: datetime | None = made.get_next_fire_time(None, datetime.now(UTC))
+def _next(made: BaseTrigger, clock: Clock) -> datetime | None:
+    found: datetime | None = made.get_next_fire_time(None, datetime.fromtimestamp(clock.now(), UTC))
     return found
 
 
@@ -150,11 +150,11 @@ class Scheduler:
         else:
             ended = await self._tasks.wait((await self._tasks.submit(Rebalance(), SCHEDULE, "cluster")).id)
             result = str(ended.result.get("why") or ended.error.get("message"))
-        await self._world.store.change(Schedule, name, last_run=time.time(), last_result=result)
+        await self._world.store.change(Schedule, name, last_run=self._world.clock.now(), last_result=result)
 
     async def _prune(self) -> None:
-        await self._world.store.prune(time.time())
-        await self._world.incarnations.prune(time.time())
+        await self._world.store.prune(self._world.clock.now())
+        await self._world.incarnations.prune(self._world.clock.now())
 
     async def _doctor(self) -> None:
         """Ask the doctor about every host; what it finds wrong becomes an event."""

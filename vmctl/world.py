@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from vmctl.hosts.link import HostLink
 from vmctl.hosts.loads import Loads
 from vmctl.incarnations import Incarnations
 from vmctl.model import Policy, Spec
+from vmctl.ports import SYSTEM, Clock, Ids, Parts, Threads
 from vmctl.records import Event, VMRecord
 from vmctl.store.store import Store, missing
 
@@ -52,7 +52,8 @@ class World:
     runtime: Path
     keys: tuple[Path, ...]
     links: dict[str, HostLink] = field(default_factory=dict)
-    loads: Loads = field(default_factory=Loads)
+    parts: Parts = SYSTEM
+    loads: Loads = field(init=False)
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
     unmounted: dict[str, set[str]] = field(default_factory=dict)  # host -> storages that are not mounted there now
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS_AT_ONCE))
@@ -62,9 +63,25 @@ class World:
     guests: Guests = field(init=False)
 
     def __post_init__(self) -> None:
+        self.loads = Loads(self.clock)
         self.slots = Slots(self.store, self.settings.policy)
-        self.incarnations = Incarnations(self.store, self.settings.ledger)
-        self.guests = Guests(self.links, self.incarnations)
+        self.incarnations = Incarnations(self.store, self.settings.ledger, self.clock)
+        self.guests = Guests(self.links, self.incarnations, self.clock)
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return self.parts.clock
+
+    @property
+    def ids(self) -> Ids:
+        """Names that nobody has."""
+        return self.parts.ids
+
+    @property
+    def threads(self) -> Threads:
+        """For work that would keep the loop from everything else."""
+        return self.parts.threads
 
     @property
     def policy(self) -> Policy:
@@ -109,8 +126,8 @@ class World:
     def event(self, kind: str, about: str | Spec | VMRecord, text: str, who: str = "") -> Event:
         """What happens at this moment to a VM, or to whatever has that name; for the transaction of what it tells."""
         if isinstance(about, str):
-            return Event(kind, about, text, time.time(), who=who)
-        return Event(kind, about.name, text, time.time(), who=who, uuid=about.uuid)
+            return Event(kind, about, text, self.clock.now(), who=who)
+        return Event(kind, about.name, text, self.clock.now(), who=who, uuid=about.uuid)
 
     async def tell(self, kind: str, about: str | Spec | VMRecord, text: str, who: str = "") -> None:
         """Record an event, and who asked for it."""

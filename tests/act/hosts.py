@@ -13,6 +13,7 @@ from vmctl.hosts.facts import Fact
 from vmctl.hosts.ssh import Ran
 from vmctl.hosts.virt import DomainSeen, JobProgress, Shown
 from vmctl.model import HostState, PowerState, Spec
+from vmctl.ports import SYSTEM
 from vmctl.records import HostRecord
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -60,6 +61,7 @@ class FakeHost:
         self.failing: dict[str, HostError] = {}  # raised by the next act of that name
         self.later: list[Callable[[], None]] = []  # what happens meanwhile: one thing after each look
         self.virt = self
+        self.clock, self.ids = SYSTEM.clock, SYSTEM.ids
         self.compares = True  # CPUs
         self.free = 1 << 30  # bytes of its storage
         self.loses_writes = False

@@ -27,6 +27,7 @@ from vmctl.guests.guest import Guest, Heard
 from vmctl.guests.port import read
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.ssh import HostSSH, Target
+from vmctl.ports import SYSTEM
 
 PERIOD_S = 1.0
 PROCESSES = 100
@@ -170,7 +171,7 @@ async def measure(well: int, hostile: int, seconds: float) -> Felt:
             ssh = HostSSH(target, (sshd.key,), Timeouts())
             await ssh.connect()
             try:
-                link = cast(HostLink, type("Link", (), {"ssh": ssh}))
+                link = cast(HostLink, type("Link", (), {"ssh": ssh, "clock": SYSTEM.clock}))
                 return await listen(link, directory, well, hostile, seconds)
             finally:
                 await ssh.close()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import Any
 
 from vmctl.act import power
@@ -17,7 +16,6 @@ from vmctl.act.halt import halt, patience
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.promise import promise, refuse_stuck
 from vmctl.act.whereabouts import ASKED, ask
-from vmctl.commands.journals import Migrating
 from vmctl.commands.vms import Migrate
 from vmctl.decide.outcome import Sight
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Refused, Uncertain, VmctlError
@@ -27,6 +25,7 @@ from vmctl.hosts.virt import Shown
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.tasks import Job
+from vmctl.tasks.journals import Migrating
 from vmctl.world import World
 
 Moving = Job[Migrate, Migrating]
@@ -42,7 +41,7 @@ async def cold(world: World, job: Moving, vm: VMRecord, shown: Shown) -> dict[st
         await refuse_lacking(world, target, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
     await _refuse_definition(vm, target)
     facts = {"source": source, "target": target.name, "autostart": shown.autostart}
-    await job.note("stopping", cold=True, stopping_since=time.time(), **facts)
+    await job.note("stopping", cold=True, stopping_since=world.clock.now(), **facts)
     await world.store.lease(vm, source, PowerState.STOPPING)
     return await go_on(world, job, await world.store.vm(vm.uuid))
 
@@ -64,7 +63,7 @@ async def go_on(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
     source, target = job.journal.source, job.journal.target
     links = [link for name in (source, target) if (link := world.links.get(name))]
     await asyncio.gather(*(link.wait_online(power.LOOK_FOR_S) for link in links))
-    began = time.monotonic()
+    began = world.clock.monotonic()
     here, there = await asyncio.gather(ask(world, source, vm.uuid), ask(world, target, vm.uuid))
     begun = job.journal.starting
     if there.sight is Sight.SILENT and not begun and here.sight is not Sight.GONE:
@@ -80,7 +79,7 @@ async def go_on(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
         await asyncio.sleep(power.LOOK_AGAIN_S)  # a start that the dead controller asked for may only begin now
     if job.journal.back:
         return await _start_back(world, job, vm, job.journal.back)
-    stopped_s = time.monotonic() - began
+    stopped_s = world.clock.monotonic() - began
     try:
         vm = await _start_on(world, job, vm, target)
     except Uncertain:
@@ -92,7 +91,7 @@ async def go_on(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
 
 async def _stop(world: World, job: Moving, vm: VMRecord, source: str) -> VMRecord:
     """See the guest gone from its host. If it does not obey, it goes on as it was."""
-    link, limit_s = world.link(source), patience(job, world.settings.timeouts.shutdown_s)
+    link, limit_s = world.link(source), patience(job, world.settings.timeouts.shutdown_s, world.clock.now())
     try:
         await halt(link, vm, job, force=False, limit_s=limit_s)
     except Refused:  # its guest cannot hear the button: nothing was pressed
@@ -145,7 +144,7 @@ async def _start_back(world: World, job: Moving, vm: VMRecord, why: str) -> dict
 async def _arrived(
     world: World, job: Moving, vm: VMRecord, source: str, target: str, stopped_s: float
 ) -> dict[str, Any]:
-    await world.store.change(VMRecord, vm.uuid, moved_at=time.time())
+    await world.store.change(VMRecord, vm.uuid, moved_at=world.clock.now())
     if vm.adopted and not vm.transient:
         with contextlib.suppress(HostError):  # it runs; what is left of it on its old host is told by that host
             await world.online(source).virt.undefine(vm.uuid)

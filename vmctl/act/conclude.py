@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import Any
 
 from vmctl.act.whereabouts import Answer, ask, off_at
@@ -33,7 +32,7 @@ async def conclude(
     if act is Act.ON_TARGET:
         seen = answers[1].domain
         power, why = (seen.power, seen.why) if seen is not None else (PowerState.RUNNING, "")
-        await world.store.lease(vm, target, power, gone=gone, why=why, moved_at=time.time())
+        await world.store.lease(vm, target, power, gone=gone, why=why, moved_at=world.clock.now())
         return await _moved(world, job, vm, source, target, took_s, lines)
     if act is Act.ON_SOURCE and isinstance(problem, Cancelled):
         told = world.event("migration cancelled", vm, f"{vm.name} stays on {source}: {problem.message}", who)
@@ -51,7 +50,7 @@ async def conclude(
         link = world.links.get(source)
         if link is not None and vm.uuid in link.put_out:  # as without a migration: that was somebody's wish
             text = f"{vm.name} ended on {source} while it migrated to {target}: it shut down, or somebody ended it"
-            more = {"wanted": "stopped", "ended": [source, time.time()]}
+            more = {"wanted": "stopped", "ended": [source, world.clock.now()]}
         told = world.event("lost", vm, text, who)
         await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone, told=[told], **more)
         why = problem.message if problem else "it ended meanwhile"
@@ -72,11 +71,11 @@ def is_half(answer: Answer) -> bool:
 
 async def both(world: World, job: AnyJob, vm: VMRecord, source: str, target: str) -> tuple[Act, tuple[Answer, Answer]]:
     """Look, act on what is certain, look again; give an unclear picture time to become clear."""
-    began = time.monotonic()
+    began = world.clock.monotonic()
     while True:
         here, there = await asyncio.gather(ask(world, source, vm.uuid), ask(world, target, vm.uuid))
         act = Act.ON_TARGET if _arrived_paused(here, there) else settle(here.sight, there.sight)
-        waited = time.monotonic() - began
+        waited = world.clock.monotonic() - began
         busy = bool(here.domain and here.domain.has_job and here.sight is not Sight.GONE)
         silent = Sight.SILENT in (here.sight, there.sight)
         # Two paused copies: the target may be about to run, so this picture gets time to change by itself.

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
-import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +9,6 @@ from vmctl.act import disks, power
 from vmctl.act.made import Made
 from vmctl.act.mounted import host_with, refuse_unmounted
 from vmctl.act.proof import is_full
-from vmctl.commands.journals import Creating
 from vmctl.commands.vms import Create
 from vmctl.decide.outcome import Sight
 from vmctl.deciding import spec_of
@@ -20,12 +16,8 @@ from vmctl.errors import Refused, Uncertain, Usage, VmctlError
 from vmctl.model import VM, Boot, Disk, PowerState, Spec, bad_name
 from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
 from vmctl.tasks import Job
+from vmctl.tasks.journals import Creating
 from vmctl.world import World
-
-
-def new_mac() -> str:
-    """A MAC address from QEMU's own range."""
-    return "52:54:00:" + ":".join(f"{random.SystemRandom().randrange(256):02x}" for _ in range(3))
 
 
 async def baseline(world: World) -> str:
@@ -73,10 +65,10 @@ async def make_spec(world: World, asked: Create) -> tuple[Spec, Image, Storage]:
     storage = await world.store.get(Storage, image.storage)
     if asked.cpus < 1 or asked.mem_mib < 16:
         raise Usage("a VM needs at least 1 CPU and 16 MiB of memory")
-    number = str(uuid.uuid4())
+    number = world.ids.uuid()
     spec = replace(
         spec_of(asked, number),
-        mac=new_mac(),
+        mac=world.ids.mac(),
         boot=Boot(image.kernel, image.initrd, f"{image.cmdline} hostname={asked.name}" if image.kernel else ""),
         cpu_xml="" if asked.cpu == "host" else await baseline(world),
         machine=common_machine(world),
@@ -103,7 +95,7 @@ async def create(world: World, job: Job[Create, Creating]) -> dict[str, Any]:
             host, why = found.host, found.why
             job.say(f"placed on {why}")
         state = PowerState.STARTING if starts else PowerState.STOPPED
-        record = VMRecord(spec, time.time(), host=host, power=state, task=job.id, autostart=args.autostart)
+        record = VMRecord(spec, world.clock.now(), host=host, power=state, task=job.id, autostart=args.autostart)
         await world.store.add_vm(record, made=True)
     made = Made(job, storage)
     try:

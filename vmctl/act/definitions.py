@@ -9,7 +9,6 @@ VM's own definition is its owner's word: that is followed.
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +30,7 @@ MOST_AT_ONCE = 8  # that are read because it is time; those that libvirt told of
 
 def due(link: HostLink, uuids: set[str]) -> list[str]:
     """Which of the VMs there should be read whole now."""
-    now = time.monotonic()
+    now = link.clock.monotonic()
     told = list(uuids & link.changed)
     never = [uuid for uuid in uuids if uuid not in link.read_at and uuid not in link.changed]
     old = sorted((link.read_at[uuid], uuid) for uuid in uuids - link.changed if uuid in link.read_at)
@@ -47,7 +46,7 @@ async def learn(world: World, link: HostLink, vm: VMRecord) -> VMRecord:
 async def keep(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> VMRecord:
     """Keep what a host showed of the VM just now, and tell what is new."""
     link.changed.discard(vm.uuid)
-    link.read_at[vm.uuid] = time.monotonic()
+    link.read_at[vm.uuid] = world.clock.monotonic()
     now = await as_shown(world, link, vm, shown)
     values = {key: value for key in FOLLOWED if (value := getattr(now, key)) != getattr(vm, key)}
     if values:
@@ -82,7 +81,7 @@ async def files_of(link: HostLink, vm: VMRecord, shown: Shown) -> list[str]:
 def last_read_at(link: HostLink, uuid: str) -> float:
     """When the VM was last read whole on its host, in UTC seconds; 0 where it was not."""
     at = link.read_at.get(uuid)
-    return 0.0 if at is None else time.time() - (time.monotonic() - at)
+    return 0.0 if at is None else link.clock.now() - (link.clock.monotonic() - at)
 
 
 def _news(world: World, link: HostLink, vm: VMRecord, now: VMRecord) -> list[Event]:

@@ -10,11 +10,11 @@ from vmctl.act.layers import beside
 from vmctl.act.mounted import host_with
 from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.whereabouts import prove_off
-from vmctl.commands.journals import Deleting
 from vmctl.commands.vms import Delete
 from vmctl.errors import Refused
 from vmctl.records import VMRecord
 from vmctl.tasks import Job
+from vmctl.tasks.journals import Deleting
 from vmctl.world import World
 
 

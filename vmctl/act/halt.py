@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import Any
 
-from vmctl.commands.journals import Stopping
 from vmctl.errors import HostError, LibvirtError, Refused, Uncertain, VmctlError
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.qemus import processes
@@ -15,6 +13,7 @@ from vmctl.hosts.virt import POST_COPY_FAILED, DomainSeen
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.tasks import AnyJob, Job
+from vmctl.tasks.journals import Stopping
 
 PRESS_AFTER_S = (0.0, 2.0, 4.0, 8.0)  # a guest that still boots misses the first press of its power button
 PRESS_EVERY_S = 15.0  # and then
@@ -28,11 +27,11 @@ async def halt(link: HostLink, vm: VMRecord, job: AnyJob, *, force: bool, limit_
     A host that is lost meanwhile is waited for: what it was asked for goes on there.
     """
     limit_s = PLUG_FOR_S if force else limit_s
-    began = time.monotonic()
+    began = link.clock.monotonic()
     presses = 0
     while True:
         job.check_cancelled()
-        waited = time.monotonic() - began
+        waited = link.clock.monotonic() - began
         try:
             seen = await link.virt.domain(vm.uuid)
             if seen is None or seen.power is PowerState.STOPPED:
@@ -89,10 +88,13 @@ async def _press(link: HostLink, vm: VMRecord, seen: DomainSeen) -> None:
         await link.virt.shutdown(vm.uuid)
 
 
-def patience(job: Job[Any, Stopping], limit_s: float) -> float:
-    """What is left of a guest's time to shut down, also for who takes over: its predecessor's wait counts."""
-    since = job.journal.stopping_since or time.time()
-    return max(MOST_BRIEF_S, limit_s - max(0.0, time.time() - since))
+def patience(job: Job[Any, Stopping], limit_s: float, now: float) -> float:
+    """What is left of a guest's time to shut down, also for who takes over: its predecessor's wait counts.
+
+    `now` in UTC seconds, as who takes over has another monotonic clock.
+    """
+    since = job.journal.stopping_since or now
+    return max(MOST_BRIEF_S, limit_s - max(0.0, now - since))
 
 
 def _press_at(presses: int) -> float:

@@ -6,7 +6,6 @@ What a guest says becomes at most so many events; what follows from it is its ow
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -60,7 +59,7 @@ class Healths:
         kept = self._kept.get(vm.uuid)
         if kept is None:
             return self._not_followed(vm), 0.0, ""
-        return kept.health, time.monotonic() - kept.since, kept.waits
+        return kept.health, self._world.clock.monotonic() - kept.since, kept.waits
 
     def _not_followed(self, vm: VMRecord) -> Health:
         if vm.power is PowerState.STOPPED:
@@ -71,7 +70,7 @@ class Healths:
 
     async def look(self) -> None:
         """Follow what runs, and see how each of them is."""
-        world, now = self._world, time.monotonic()
+        world, now = self._world, self._world.clock.monotonic()
         if world.settings.read_guests:
             world.guests.look([uuid for uuid, vm in self._records.items() if vm.moving_to])
         followers = world.guests.followers
@@ -96,7 +95,7 @@ class Healths:
         return {job.args.vm: job.command.meanwhile for job in jobs}, anew
 
     async def _see(self, vm: VMRecord, follower: Follower, kept: Kept, held: dict[str, str]) -> None:
-        now = time.monotonic()
+        now = self._world.clock.monotonic()
         seen = follower.seen(now, self._frozen(vm, follower, held))
         found = health(PowerState.RUNNING, seen, kept.health, self._world.settings.health)
         if found.word in (Word.SILENT, Word.HUNG):
@@ -115,9 +114,9 @@ class Healths:
         kept.since = now
         since = vm.sick_since
         if sick and since is not None and kept.first:
-            kept.since = now - max(0.0, time.time() - since)  # an earlier controller saw it fall ill
+            kept.since = now - max(0.0, self._world.clock.now() - since)  # an earlier controller saw it fall ill
         elif sick or since is not None:
-            await self._world.store.change(VMRecord, vm.uuid, sick_since=time.time() if sick else None)
+            await self._world.store.change(VMRecord, vm.uuid, sick_since=self._world.clock.now() if sick else None)
             self._read_at = -RECORDS_EVERY_S
         kept.first = False
 
@@ -159,19 +158,19 @@ class Healths:
             return
         sick_s = now - kept.since
         step = heal.next_step(
-            vm.heal, kept.health, sick_s, [time.time() - at for at in vm.heals], self._world.settings.health
+            vm.heal, kept.health, sick_s, [self._world.clock.now() - at for at in vm.heals], self._world.settings.health
         )
         kept.waits = step.why if isinstance(step, heal.Wait) else ""
         if isinstance(step, heal.Wait):
             return
         # Counted before it is done: a controller that is restarted grants no more than the budget.
-        heals = [time.time(), *vm.heals][:MOST_HEALS]
+        heals = [self._world.clock.now(), *vm.heals][:MOST_HEALS]
         await self._world.store.change(VMRecord, vm.uuid, heals=heals)
         self._records[vm.uuid] = replace(vm, heals=heals)
         why = f"{step.verb}: {step.why}"
         detail = {"level": vm.heal, "word": str(kept.health.word), "sick_s": round(sick_s), "steps": len(heals)}
         await self._world.store.add(
-            DecisionRecord("heal", vm.uuid, why, time.time(), None, vm.host, detail, HEALTH.name, vm.name)
+            DecisionRecord("heal", vm.uuid, why, self._world.clock.now(), None, vm.host, detail, HEALTH.name, vm.name)
         )
         await self._world.tell("heal", vm, f"{vm.name}: {why}")
         await self._tasks.submit(STEPS[step.verb](vm.uuid), HEALTH, vm.name)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from vmctl.act import disks, proof
 from vmctl.commands.hosts import AddHosts, CheckHosts, RemoveHost
-from vmctl.commands.journals import Journal, Reporting
 from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable, VmctlError, by_code, made
 from vmctl.hosts import address, doctor
 from vmctl.hosts.doctor import Check
@@ -20,6 +18,7 @@ from vmctl.hosts.ssh import HostKey, explain, read_host_key
 from vmctl.model import PowerState
 from vmctl.records import HostRecord, Setting, Storage, VMRecord
 from vmctl.tasks import Job
+from vmctl.tasks.journals import Journal, Reporting
 from vmctl.world import World
 
 Adding = Job[AddHosts, Reporting]
@@ -87,7 +86,7 @@ class Hosts:
             address=host.address,
             host_key=key.public,
             fingerprint=key.fingerprint,
-            added_at=time.time(),
+            added_at=self._world.clock.now(),
             port=host.port,
             ssh_user=user,
             migration_address=address.bare(given) if (given := job.args.migration_address) else "",
@@ -97,7 +96,7 @@ class Hosts:
         if wanted and wanted != key.fingerprint:
             raise Refused(f"{name} shows {key.fingerprint}, not {wanted}", hint="check the key on the host's console")
         world = self._world
-        link = HostLink(record, world.keys, world.runtime / "joining", world.settings, world.gate)
+        link = HostLink(record, world.keys, world.runtime / "joining", world.settings, world.gate, world.parts)
         try:
             await link.connect()
             candidate = Candidate(record, link)
@@ -113,7 +112,7 @@ class Hosts:
         try:
             return await read_host_key(host.address, host.port, self._world.settings.timeouts.ssh_connect_s)
         except Unreachable as err:
-            raise await asyncio.to_thread(explain, err, host.name, host.address) from err
+            raise await self._world.threads.run(explain, err, host.name, host.address) from err
 
     async def _find_lockspace(self, candidate: Candidate, given: str) -> None:
         if given:

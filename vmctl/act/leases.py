@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections import defaultdict
 from typing import Any
 
 from vmctl.act import disks
 from vmctl.act.disks import storage_of
-from vmctl.commands.journals import Renewing
 from vmctl.commands.permissions import LEASE_GUARD
 from vmctl.commands.vms import RenewLease
 from vmctl.errors import HostError, MissingLease
@@ -26,6 +24,7 @@ from vmctl.hosts.link import HostLink
 from vmctl.model import PowerState
 from vmctl.records import Storage, VMRecord
 from vmctl.tasks import Job, Tasks
+from vmctl.tasks.journals import Renewing
 from vmctl.world import World
 
 log = logging.getLogger("vmctl.leases")
@@ -62,7 +61,7 @@ class Guard:
 
     async def look(self, link: HostLink) -> None:
         """Compare what runs with what is locked; tell and mend what does not hold its lease."""
-        now = time.monotonic()
+        now = self._world.clock.monotonic()
         if not link.online or now - self._looked.get(link.name, 0.0) < LOOK_EVERY_S:
             return
         self._looked[link.name] = now
@@ -105,7 +104,10 @@ class Guard:
 
     async def _gives_leases(self, link: HostLink) -> bool:
         """Take a lease with a probe VM, at once and then every minute; a host that gives none gets no VMs meanwhile."""
-        now, last = time.monotonic(), (link.name, link.since)  # a libvirtd that was restarted is tried at once
+        now, last = (
+            self._world.clock.monotonic(),
+            (link.name, link.since),
+        )  # a libvirtd that was restarted is tried at once
         if now - self._tried.get(last, -TRY_EVERY_S) < TRY_EVERY_S:
             return False
         self._tried = {tried: when for tried, when in self._tried.items() if now - when < TRY_EVERY_S}
@@ -149,7 +151,7 @@ async def _make_key(world: World, link: HostLink, vm: VMRecord) -> None:
 
 async def _resume(world: World, vm: VMRecord) -> None:
     """Let it go on: tried for a while, as it was us who paused it. Raises MissingLease, which says why it is paused."""
-    deadline = time.monotonic() + RESUME_FOR_S
+    deadline = world.clock.monotonic() + RESUME_FOR_S
     while True:
         try:
             link = world.online(vm.host)
@@ -158,7 +160,7 @@ async def _resume(world: World, vm: VMRecord) -> None:
             return
         except HostError as err:
             elsewhere = refused_by_lock(err.message) or "busy" in err.message
-            if elsewhere or time.monotonic() > deadline:
+            if elsewhere or world.clock.monotonic() > deadline:
                 raise await _stays_paused(world, vm, err, elsewhere) from err
             await asyncio.sleep(SECOND_LOOK_S)
             with contextlib.suppress(HostError):

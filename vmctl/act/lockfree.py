@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import Any
 
 from vmctl.act.storage import proven
-from vmctl.commands.hosts import MeasureStorage
-from vmctl.commands.journals import Journal
+from vmctl.commands.storages import MeasureStorage
 from vmctl.errors import HostError, Refused
 from vmctl.hosts.leaseprobe import LeaseProbe
 from vmctl.hosts.link import HostLink
 from vmctl.records import Setting, Storage
 from vmctl.tasks import AnyJob, Job
+from vmctl.tasks.journals import Journal
 from vmctl.world import World
 
 WAIT_FOR_LOSS_S = 300.0
@@ -57,12 +56,12 @@ def _pair(world: World, storage: Storage, host: str) -> tuple[HostLink, HostLink
 
 async def _until_silent(link: HostLink, job: AnyJob) -> float:
     """When it last answered, monotonic. Raises Refused when it goes on answering."""
-    began = last = time.monotonic()
-    while time.monotonic() - began < WAIT_FOR_LOSS_S:
+    began = last = link.clock.monotonic()
+    while link.clock.monotonic() - began < WAIT_FOR_LOSS_S:
         job.show(text=f"waiting until {link.name} is cut off")
         try:
             await link.ssh.run(["true"], timeout_s=3.0)
-            last = time.monotonic()
+            last = link.clock.monotonic()
         except HostError:
             return last
         await asyncio.sleep(0.5)
@@ -70,8 +69,8 @@ async def _until_silent(link: HostLink, job: AnyJob) -> float:
 
 
 async def _until_free(probe: LeaseProbe, other: HostLink, since: float) -> float:
-    while time.monotonic() - since < WAIT_FOR_LOCK_S:
+    while other.clock.monotonic() - since < WAIT_FOR_LOCK_S:
         if await probe.take(other):
-            return time.monotonic() - since
+            return other.clock.monotonic() - since
         await asyncio.sleep(1.0)
     raise Refused(f"the lease was not free within {WAIT_FOR_LOCK_S:.0f} s: on this storage a lost host keeps its locks")

@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from vmctl.act.needed import refuse_links
-from vmctl.commands.journals import Making
 from vmctl.errors import LibvirtError
 from vmctl.hosts.link import HostLink
 from vmctl.records import Storage
 from vmctl.tasks import Job
+from vmctl.tasks.journals import Making
 
 
 class Made:

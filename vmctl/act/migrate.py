@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,11 +73,11 @@ async def _live(
     world: World, job: Moving, vm: VMRecord, source: HostLink, target: HostLink, *, autostart: bool
 ) -> dict[str, Any]:
     address = target.record.migration_address or target.record.address
-    socket = f"/tmp/vmctl-{secrets.token_hex(8)}.sock"
+    socket = f"/tmp/vmctl-{world.ids.token()}.sock"
     await job.note("preparing", source=source.name, target=target.name, socket=socket, autostart=autostart)
     vm = await world.store.lease(vm, source.name, PowerState.MIGRATING, also=(target.name,))
     problem: VmctlError | None = None
-    began = time.monotonic()
+    began = world.clock.monotonic()
     async with contextlib.AsyncExitStack() as stack:
         try:
             storage = await storage_of(world, vm)
@@ -91,7 +89,7 @@ async def _live(
             problem = err
             job.say(f"libvirt ended it: {err.message}")
         job.stage("reading both hosts")
-        return await _end(world, job, vm, problem, time.monotonic() - began)
+        return await _end(world, job, vm, problem, world.clock.monotonic() - began)
 
 
 async def _end(world: World, job: Moving, vm: VMRecord, problem: VmctlError | None, took_s: float) -> dict[str, Any]:
@@ -163,7 +161,7 @@ class _Watch:
         """One reading, and the ladder's answer to it."""
         if not self.source.online:
             return
-        if self.aborted and time.monotonic() - self.aborted_at > ABORT_S:
+        if self.aborted and self.world.clock.monotonic() - self.aborted_at > ABORT_S:
             await self._drop_target()
         try:
             progress = await self.source.virt.job(self.vm.uuid)
@@ -171,7 +169,7 @@ class _Watch:
             return  # it ends just now, or the host is silent: `running` will tell
         if not progress.active:
             return
-        now = time.monotonic()
+        now = self.world.clock.monotonic()
         if not progress.total:  # the target prepares: what is left, and for how long, counts from its first byte
             self.low_at = self.rung_at = now
         elif progress.remaining < self.low:
@@ -183,7 +181,7 @@ class _Watch:
 
     async def allow(self, rung: int) -> None:
         """Take a step of the ladder: so long may the guest pause."""
-        self.rung, self.rung_at = rung, time.monotonic()
+        self.rung, self.rung_at = rung, self.world.clock.monotonic()
         with contextlib.suppress(LibvirtError):  # it may have ended meanwhile
             await self.source.virt.set_max_downtime(self.vm.uuid, self.world.policy.downtime_ms[rung])
 
@@ -218,7 +216,7 @@ class _Watch:
             await self._abort(MigrationFailed(f"the migration was given up: {step.why}"))
 
     async def _abort(self, why: VmctlError) -> None:
-        self.aborted, self.aborted_at, self.tactic = why, time.monotonic(), "cancelling"
+        self.aborted, self.aborted_at, self.tactic = why, self.world.clock.monotonic(), "cancelling"
         self.aborting = asyncio.create_task(self._ask_abort())  # not waited for: it may hang with the target's QEMU
 
     async def _ask_abort(self) -> None:
@@ -227,7 +225,7 @@ class _Watch:
 
     async def _drop_target(self) -> None:
         """The abort waits for a target's QEMU that does not answer: take that half-made copy away."""
-        self.aborted_at = time.monotonic()
+        self.aborted_at = self.world.clock.monotonic()
         target = self.world.link(self.target)
         with contextlib.suppress(HostError, NotFound):
             here, there = await self.source.virt.power(self.vm.uuid), await target.virt.power(self.vm.uuid)
@@ -262,7 +260,7 @@ async def _take_over(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
     vm = await world.store.lease(vm, source, PowerState.MIGRATING, also=(target,))
     interrupted = MigrationFailed("the controller ended while it ran")
     try:
-        return await _end(world, job, vm, interrupted, time.time() - job.task.created_at)
+        return await _end(world, job, vm, interrupted, world.clock.now() - job.task.created_at)
     finally:
         await _remove_socket(world, source, job.journal.socket)
 

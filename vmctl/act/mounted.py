@@ -7,7 +7,6 @@ its own disk, and find deleted what is only not shown. So whoever makes or remov
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import PurePosixPath
 
 from vmctl.act.needs import missing
@@ -59,7 +58,7 @@ class Mounts:
 
     async def look(self, link: HostLink) -> None:
         """Ask a host for its storages when that is due; tell what it lost, and what it has again."""
-        world, now = self._world, time.monotonic()
+        world, now = self._world, self._world.clock.monotonic()
         since, looked_at = self._looked.get(link.name, (-1.0, 0.0))
         rest_s = AGAIN_S if world.unmounted.get(link.name) else EVERY_S
         due = link.since != since or now - looked_at >= rest_s

@@ -11,12 +11,12 @@ from vmctl import deciding
 from vmctl.act import power, record
 from vmctl.commands.cluster import Rebalance
 from vmctl.commands.hosts import DrainHost
-from vmctl.commands.journals import CarryingOut
 from vmctl.commands.vms import Migrate
 from vmctl.errors import PartlyFailed, Refused
 from vmctl.model import Cluster, Plan, Policy
 from vmctl.records import HostRecord, Task, TaskState, VMRecord
 from vmctl.tasks import Job, Tasks
+from vmctl.tasks.journals import CarryingOut
 from vmctl.world import World
 
 Decider = Callable[[Cluster, Policy, Any], Plan]
@@ -27,7 +27,7 @@ async def plan(world: World, kind: str, subject: str, who: str, decide: Decider,
     """Make a plan on the cluster as it is measured now; it is recorded with its moves."""
     cluster = await power.measured(world)
     # in a thread: a large cluster takes seconds, and nobody else may wait for them
-    made = await asyncio.to_thread(decide, cluster, world.policy, asked)
+    made = await world.threads.run(decide, cluster, world.policy, asked)
     await record.plan(world, kind, subject, made, cluster, who)
     return made
 

@@ -7,13 +7,13 @@ from typing import Any
 from vmctl.act.disks import look_for_key, storage_of
 from vmctl.act.power import LOOK_FOR_S
 from vmctl.act.whereabouts import ask, home
-from vmctl.commands.journals import Poking
 from vmctl.commands.vms import Pause, Reset, Resume
 from vmctl.errors import HostError, NoAnswer, NotSent, Refused, Uncertain
 from vmctl.hosts.virt import ASLEEP, POST_COPY_FAILED
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.tasks import Job
+from vmctl.tasks.journals import Poking
 from vmctl.world import World
 
 # verb -> the states in which it makes sense, and the one that shows that it was done; None: it cannot be seen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 from vmctl.act import disks, record
@@ -15,7 +14,6 @@ from vmctl.act.leaked import after_stop, explained
 from vmctl.act.mounted import refuse_unmounted
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.whereabouts import ASKED, Answer, ask, check_signature, home, off_at, prove_off
-from vmctl.commands.journals import Rebooting, Starting, Stopping
 from vmctl.commands.permissions import AUTOSTART
 from vmctl.commands.vms import Reboot, Start, Stop
 from vmctl.decide.outcome import Sight
@@ -39,6 +37,7 @@ from vmctl.model import VM, Cluster, HostState, NoPlace, Placement, PowerState
 from vmctl.observe import observe
 from vmctl.records import Storage, VMRecord
 from vmctl.tasks import AnyJob, Job
+from vmctl.tasks.journals import Rebooting, Starting, Stopping
 from vmctl.world import World
 
 FIRST_LOAD_S = 4.0
@@ -77,12 +76,12 @@ async def choose(world: World, job: AnyJob, vm: VM, host: str, kind: str, why: s
 
 async def measured(world: World) -> Cluster:
     """The cluster; for hosts that have just answered for the first time, their first load is waited for a little."""
-    deadline = time.monotonic() + FIRST_LOAD_S
+    deadline = world.clock.monotonic() + FIRST_LOAD_S
     while True:
         cluster = await observe(world)
         if (
             all(host.load or host.state is not HostState.ONLINE for host in cluster.hosts)
-            or time.monotonic() > deadline
+            or world.clock.monotonic() > deadline
         ):
             return cluster
         await asyncio.sleep(0.1)
@@ -154,10 +153,10 @@ async def look_after(world: World, vm: VMRecord, host: str, *, wait_for_it: bool
 
     `wait_for_it`: libvirt may still do it, so "not there" is believed only when the time is over.
     """
-    deadline = time.monotonic() + LOOK_FOR_S
+    deadline = world.clock.monotonic() + LOOK_FOR_S
     while True:
         answer = await ask(world, host, vm.uuid)
-        over = time.monotonic() > deadline
+        over = world.clock.monotonic() > deadline
         if answer.sight in (Sight.RUNNING, Sight.PAUSED) or (answer.sight is Sight.GONE and (over or not wait_for_it)):
             return answer
         if over:
@@ -281,8 +280,8 @@ async def stop(world: World, job: Job[Stop, Stopping]) -> dict[str, Any]:
         job.say(f"{vm.name} is not as it is written down, and will not start like this again: {one['what']}")
     begun = job.journal.stopping_since  # by a controller that died
     before = job.journal.wanted if begun else vm.wanted
-    await job.note("stopping", host=vm.host, stopping_since=begun or time.time(), wanted=before)
-    limit = patience(job, job.args.timeout_s or world.settings.timeouts.shutdown_s)
+    await job.note("stopping", host=vm.host, stopping_since=begun or world.clock.now(), wanted=before)
+    limit = patience(job, job.args.timeout_s or world.settings.timeouts.shutdown_s, world.clock.now())
     # From now on, an end of its guest is what was asked for; if it runs on, it is wanted as before.
     await world.store.change(VMRecord, vm.uuid, wanted="stopped")
     try:
@@ -294,7 +293,9 @@ async def stop(world: World, job: Job[Stop, Stopping]) -> dict[str, Any]:
         await world.store.change(VMRecord, vm.uuid, wanted=before)
         raise
     told = [world.event("stopped", vm, f"{vm.name} was stopped on {link.name}", job.task.who)]
-    vm = await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=time.time(), told=told)
+    vm = await world.store.lease(
+        vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=world.clock.now(), told=told
+    )
     if vm.power is not PowerState.STOPPED:
         raise Uncertain(f"{vm.name} was stopped on {link.name}, and {vm.why}", hint=f"vmctl stop --force {vm.name}")
     await after_stop(world, vm, link)
@@ -354,9 +355,9 @@ async def reboot(world: World, job: Job[Reboot, Rebooting]) -> dict[str, Any]:
         refuse_losing_tpm(vm, "rebooted")
         xml = xml_for(vm, found, None)
         await refuse_lacking(world, found, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
-        await job.note("stopping", host=vm.host, stopping_since=time.time())
+        await job.note("stopping", host=vm.host, stopping_since=world.clock.now())
     link = world.online(job.journal.host)
-    limit = patience(job, job.args.timeout_s or world.settings.timeouts.shutdown_s)
+    limit = patience(job, job.args.timeout_s or world.settings.timeouts.shutdown_s, world.clock.now())
     await halt(link, vm, job, force=False, limit_s=limit)
     vm = await world.store.lease(vm, link.name, PowerState.STARTING, gone=(link.name,))
     vm = await launch(world, job, vm, link.name)

@@ -6,8 +6,6 @@ that happened meanwhile.
 
 from __future__ import annotations
 
-import time
-
 from vmctl.hosts.link import HostLink
 from vmctl.model import PowerState
 from vmctl.records import HostRecord, VMRecord
@@ -25,15 +23,15 @@ async def follow_host(world: World, link: HostLink) -> None:
     if host is None or link.online != online:
         return  # the next look follows at once
     if online and host.lost_at is not None:
-        away_s = time.time() - host.lost_at
+        away_s = world.clock.now() - host.lost_at
         back = world.event("host back", host.name, f"{host.name} answers again, after {away_s:.0f} s")
         await world.store.change(HostRecord, host.name, lost_at=None, told=[back])
-    elif not online and link.tried and host.lost_at is None and time.time() - link.since >= LOST_AFTER_S:
+    elif not online and link.tried and host.lost_at is None and world.clock.now() - link.since >= LOST_AFTER_S:
         vms = [vm.name for vm in await world.store.all(VMRecord) if host.name in vm.may_run_on]
         there = f"; may run on there: {', '.join(sorted(vms))}" if vms else ""
         lost = world.event("host lost", host.name, f"{host.name} does not answer: {why}{there}")
         await world.store.change(HostRecord, host.name, lost_at=link.since, told=[lost])
-    link.told_lost = not online and (host.lost_at is not None or time.time() - link.since >= LOST_AFTER_S)
+    link.told_lost = not online and (host.lost_at is not None or world.clock.now() - link.since >= LOST_AFTER_S)
     link.rebooted = bool(host.boot_id and link.judged_boot) and host.boot_id != link.judged_boot
 
 

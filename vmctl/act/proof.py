@@ -7,8 +7,6 @@ proof away. Each probe is a folder of its own with its time in its name, so one 
 from __future__ import annotations
 
 import logging
-import secrets
-import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -102,7 +100,7 @@ async def _remove_stale(storage: Storage, link: HostLink) -> None:
     """Probes that are older than any check takes are a dead controller's."""
     try:
         for folder in await link.ask(mounts.probes(storage.path)):
-            if time.time() - int(folder.split("-")[2]) > STALE_S:
+            if link.clock.now() - int(folder.split("-")[2]) > STALE_S:
                 await link.virt.delete_volume(storage.path, f"{folder}/{FILE}")
     except HostError as err:
         log.info("old probes of %s are left: %s", storage.name, err.message)
@@ -136,7 +134,7 @@ class _Probe:
             return await self._full(link) if is_full(err.message) else Finding(State.WRONG, err.message, err.hint)
 
     async def _begin(self, link: HostLink) -> Finding:
-        self._name = f".vmctl-probe-{int(time.time())}-{secrets.token_hex(4)}/{FILE}"
+        self._name = f".vmctl-probe-{int(link.clock.now())}-{link.ids.token()[:8]}/{FILE}"
         self._made.append((link, self._name))
         await link.virt.create_volume(self._storage.path, domainxml.volume(self._name, "raw", SIZE))
         await self._write(link)
@@ -200,7 +198,7 @@ class _Probe:
         return await link.ask(mounts.space(self._storage.path))
 
     async def _write(self, link: HostLink) -> None:
-        self._text = secrets.token_bytes(SIZE)
+        self._text = link.ids.noise(SIZE)
         await link.virt.upload(self._storage.path, self._name, [self._text])
 
     async def _read(self, link: HostLink) -> bytes:

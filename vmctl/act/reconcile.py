@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -114,7 +113,7 @@ async def _changed(world: World, link: HostLink, vm: VMRecord, domain: DomainSee
     if domain.power is PowerState.STOPPED:
         read_at = last_read_at(link, vm.uuid)
         more = {"gone": (link.name,), "wanted": _still_wanted(vm, link), "read_at": read_at}
-        more["ended"] = [link.name, time.time()]
+        more["ended"] = [link.name, world.clock.now()]
     told = [world.event("changed", vm, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")]
     await world.store.lease(vm, link.name, domain.power, why=domain.why, told=told, **more)
 
@@ -139,7 +138,7 @@ async def _absent(world: World, link: HostLink, vm: VMRecord) -> None:
 
 def _boot_is_known(link: HostLink) -> bool:
     """Whether a reboot of the host can be told from the end of a guest; one that tells no load is not waited for."""
-    return bool(link.judged_boot) or time.time() - link.since > WAIT_FOR_BOOT_S
+    return bool(link.judged_boot) or link.clock.now() - link.since > WAIT_FOR_BOOT_S
 
 
 async def _surely_gone(world: World, link: HostLink, vm: VMRecord) -> bool:
@@ -177,7 +176,7 @@ async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainS
     back = known_as(vm, link.record) is not None
     was = f"not on {vm.host}" if vm.host else "which is back" if back else "started by somebody else"
     told = [world.event("found", vm, f"{vm.name} runs on {link.name}, {was}")]
-    more: dict[str, Any] = {"why": domain.why, "moved_at": time.time(), "wanted": "running"}
+    more: dict[str, Any] = {"why": domain.why, "moved_at": world.clock.now(), "wanted": "running"}
     await world.store.lease(vm, link.name, domain.power, gone=left, told=told, **more)
 
 
@@ -211,7 +210,7 @@ async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
             told=[world.event("ended", vm, f"{vm.name} is no longer on {link.name}: {now}; {why}")],
             wanted=_still_wanted(vm, link),
             read_at=last_read_at(link, vm.uuid),
-            ended=[link.name, time.time()],
+            ended=[link.name, world.clock.now()],
         )
 
 
@@ -242,7 +241,7 @@ async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
     runs = alive(domain)
     record = VMRecord(
         spec,
-        time.time(),
+        world.clock.now(),
         host=link.name,
         power=domain.power,
         adopted=not ours,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from vmctl.decisions import inputs, placed
 from vmctl.model import VM, Cluster, NoPlace, Placement, Plan
 from vmctl.plain import plain
@@ -21,13 +19,13 @@ async def placement(
     """
     told = placed(found, cluster)
     detail = plain(told) | {"task": job.id}
-    reason, now = why or found.why, time.time()
+    reason, now = why or found.why, world.clock.now()
     record = DecisionRecord(kind, vm.spec.uuid, reason, now, None, told.host, detail, job.task.who, vm.name)
     await world.store.add(record)
 
 
 async def plan(world: World, kind: str, subject: str, made: Plan, cluster: Cluster, who: str) -> None:
     """Keep a plan; each of its moves is a decision of its own once it is made, with the plan's reason."""
-    now = time.time()
+    now = world.clock.now()
     detail = plain(made) | {"inputs": plain(inputs(cluster))}
     await world.store.add(DecisionRecord(kind, subject, made.why, now, None, "", detail, who, subject))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from vmctl.commands.permissions import AUTOSTART
 from vmctl.commands.vms import Start
 from vmctl.decide.restart import wait_s
@@ -30,7 +28,7 @@ class Restarts:
                 await self._again(vm)
 
     async def _again(self, vm: VMRecord) -> None:
-        now = time.time()
+        now = self._world.clock.now()
         wait = wait_s([now - at for at in vm.restarts])
         if wait is None and not vm.why.startswith(TOO_OFTEN):
             why = f"{TOO_OFTEN} {len(vm.restarts)} starts in an hour did not help"

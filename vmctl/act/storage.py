@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import json
 import posixpath
-import secrets
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,14 +17,14 @@ from vmctl.act.made import Made
 from vmctl.act.mounted import host_with
 from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.proof import Proof, State, is_full, prove
-from vmctl.commands.hosts import AddImage, AddStorage, CheckStorage, RemoveImage, RemoveStorage
-from vmctl.commands.journals import Journal, Making, RemovingImage
+from vmctl.commands.storages import AddImage, AddStorage, CheckStorage, RemoveImage, RemoveStorage
 from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refused, Usage, VmctlError
 from vmctl.hosts import doctor, domainxml, mounts
 from vmctl.hosts.link import HostLink
 from vmctl.model import bad_name
 from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
 from vmctl.tasks import Job
+from vmctl.tasks.journals import Journal, Making, RemovingImage
 from vmctl.world import World
 
 Uploading = Job[AddImage, Making]
@@ -44,7 +42,7 @@ async def add(world: World, job: Job[AddStorage, Journal]) -> dict[str, Any]:
         if path == kept.path:
             raise Refused(f"{path} is storage {kept.name} already", hint=f"vmctl storage check {kept.name}")
     lockspace = job.args.lockspace or await _lockspace(world)
-    storage = Storage(name, path, time.time(), lockspace)
+    storage = Storage(name, path, world.clock.now(), lockspace)
     job.show(text="writing and reading back from every host")
     return await _prove_and_keep(world, storage, new=True)
 
@@ -114,7 +112,7 @@ async def _refuse_new(world: World, storage: Storage, proof: Proof) -> None:
 async def _remember(world: World, storage: Storage, proof: Proof) -> None:
     """What it was proven to do, for `storage show`."""
     before = await proven(world, storage.name)
-    now = time.time()
+    now = world.clock.now()
     hosts = {name: at for name, at in before.get("hosts", {}).items() if name in storage.hosts}
     hosts |= dict.fromkeys(proof.of(State.GOOD), now)
     mount = proof.mounts[proof.of(State.GOOD)[0]]
@@ -130,7 +128,7 @@ async def _locks(world: World, storage: Storage, hosts: list[str]) -> dict[str, 
         return None
     first, second = (world.online(name) for name in hosts[:2])
     check = await doctor.guard("lock", doctor.prove_lock(storage.lockspace, first, second))
-    return {"locks": {"verdict": check.verdict, "text": check.text, "at": time.time()}}
+    return {"locks": {"verdict": check.verdict, "text": check.text, "at": world.clock.now()}}
 
 
 async def proven(world: World, name: str) -> dict[str, Any]:
@@ -194,9 +192,9 @@ async def image_add(world: World, job: Uploading) -> dict[str, Any]:
     await disks.ensure(link, storage)
     if job.args.initrd and not job.args.kernel:
         raise Usage("an initrd is nothing without its kernel", hint="--kernel FILE --initrd FILE")
-    image_file = await asyncio.to_thread(imagefile.inspect, Path(job.args.file))
+    image_file = await world.threads.run(imagefile.inspect, Path(job.args.file))
     format_, size = image_file.format, image_file.size_bytes
-    token = secrets.token_hex(8)
+    token = world.ids.token()
     await job.note("uploading", storage=storage.name)
     made, paths = Made(job, storage), {}
     try:
@@ -207,7 +205,7 @@ async def image_add(world: World, job: Uploading) -> dict[str, Any]:
             name,
             storage.name,
             paths["file"],
-            time.time(),
+            world.clock.now(),
             format_,
             size,
             paths.get("kernel", ""),
@@ -265,8 +263,8 @@ async def _storage(world: World, name: str) -> Storage:
 async def _upload(world: World, storage: Storage, source: Path, volume: str, job: Uploading, made: Made) -> str:
     """Put a file on the storage as it is, and read it back. Raises Refused where there is no room for it."""
     link = await host_with(world, storage)
-    size = (await asyncio.to_thread(source.stat)).st_size
-    need = await asyncio.to_thread(lambda: sum(length for _, length in imagefile.extents(source)))
+    size = (await world.threads.run(source.stat)).st_size
+    need = await world.threads.run(lambda: sum(length for _, length in imagefile.extents(source)))
     try:
         async with made.making(f"uploading {source.name}", volume):
             path = await link.virt.create_volume(storage.path, domainxml.volume(volume, "raw", size))
@@ -300,7 +298,7 @@ async def _read_back(world: World, link: HostLink, storage: Storage, source: Pat
     ]
     reader = others[0] if others else link
     samples = imagefile.samples(source)
-    while (sample := await asyncio.to_thread(next, samples, None)) is not None:
+    while (sample := await world.threads.run(next, samples, None)) is not None:
         at, data = sample
         if await reader.virt.download(storage.path, volume, len(data), at) == data:
             continue

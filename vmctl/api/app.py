@@ -70,7 +70,7 @@ def make_app(served: Served) -> FastAPI:
         app.add_exception_handler(status, _no_route)
     app.middleware("http")(_edge)
     app.add_middleware(Limits)
-    for made in (routes.router(served.door), console.router(served.door)):
+    for made in (routes.router(served.door.rows), console.router):
         app.include_router(made, prefix="/api/v1")
     return app
 

@@ -11,6 +11,7 @@ from vmctl.api.routes import principal
 from vmctl.door import Door
 from vmctl.door.console import End
 
+router = APIRouter()
 # WebSocket close codes; the reason is a sentence
 CODES = {End.LEFT: 1000, End.REFUSED: 4000, End.TAKEN: 4001, End.ENDED: 4002}
 MOST_REASON = 120  # bytes that fit into a close frame
@@ -33,17 +34,12 @@ class Socket:
         return None
 
 
-def router(door: Door) -> APIRouter:
-    """The one route that is no request and answer."""
-    made = APIRouter()
-
-    @made.websocket("/vms/{name}/console")
-    async def console(socket: WebSocket, name: str, force: bool = False, who: str = "") -> None:
-        """What the guest prints goes out, what the user types goes in, until either side ends it."""
-        await socket.accept()
-        label = who if not text.bad_text(who, 60) else ""
-        end, why = await door.console(name, principal(), label, Socket(socket), force=force)
-        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the user has gone already
-            await socket.close(CODES[end], why.encode()[:MOST_REASON].decode(errors="ignore"))
-
-    return made
+@router.websocket("/vms/{name}/console")
+async def console(socket: WebSocket, name: str, force: bool = False, who: str = "") -> None:
+    """What the guest prints goes out, what the user types goes in, until either side ends it."""
+    await socket.accept()
+    door: Door = socket.app.state.door
+    label = who if not text.bad_text(who, 60) else ""
+    end, why = await door.console(name, principal(), label, Socket(socket), force=force)
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the user has gone already
+        await socket.close(CODES[end], why.encode()[:MOST_REASON].decode(errors="ignore"))

@@ -6,15 +6,16 @@ import inspect
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cache
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from vmctl.api import requests
-from vmctl.commands.catalogue import Asked, Command
 from vmctl.commands.fields import hints
 from vmctl.commands.permissions import LOCAL_USER, Principal
+from vmctl.commands.rows import Asked, Command
 from vmctl.door import Door
 from vmctl.door.answers import Document
 from vmctl.door.door import answer_type
@@ -36,25 +37,31 @@ def principal() -> Principal:
     return LOCAL_USER
 
 
-def router(door: Door) -> APIRouter:
+def _door(request: Request) -> Door:
+    found: Door = request.app.state.door
+    return found
+
+
+@cache
+def router(rows: tuple[Asked, ...]) -> APIRouter:
     """A route for every row that clients can ask for."""
     made = APIRouter()
-    for row in door.rows:
+    for row in rows:
         if row.way:
-            _add(made, door, row)
+            _add(made, row)
     return made
 
 
-def _add(router: APIRouter, door: Door, row: Asked) -> None:
+def _add(router: APIRouter, row: Asked) -> None:
     path = tuple(ARGUMENT.findall(row.path))
     sent = requests.model(row.arguments, path)
     answer = answer_type(row)
     streams = getattr(answer, "__origin__", None) is AsyncIterator
     router.add_api_route(
         f"/{row.path}",
-        _endpoint(door, row, path, sent),
+        _endpoint(row, path, sent),
         methods=[row.method],
-        status_code=202 if isinstance(row, Command) and row.journal is not None else 200,
+        status_code=202 if isinstance(row, Command) and row.task else 200,
         summary=row.summary,
         description=inspect.cleandoc(row.arguments.__doc__ or ""),
         operation_id=row.arguments.__name__,
@@ -64,22 +71,25 @@ def _add(router: APIRouter, door: Door, row: Asked) -> None:
 
 
 def _endpoint(
-    door: Door, row: Asked, path: tuple[str, ...], sent: type[requests.Request] | None
+    row: Asked, path: tuple[str, ...], sent: type[requests.Request] | None
 ) -> Callable[..., Awaitable[Response]]:
     """The function of a route; its signature is what the framework reads."""
 
-    async def endpoint(who: Principal, request: requests.Request | None = None, **named: Any) -> Response:
-        given = {name: getattr(request, name) for name in type(request).model_fields} if request is not None else {}
+    async def endpoint(door: Door, who: Principal, asked: requests.Request | None = None, **named: Any) -> Response:
+        given = {name: getattr(asked, name) for name in type(asked).model_fields} if asked is not None else {}
         return _response(await door.ask(row.arguments(**named, **given), who))
 
     kind = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter("who", kind, annotation=Annotated[Principal, Depends(principal)])]
+    parameters = [
+        inspect.Parameter("door", kind, annotation=Annotated[Door, Depends(_door)]),
+        inspect.Parameter("who", kind, annotation=Annotated[Principal, Depends(principal)]),
+    ]
     for name in path:
         hint: Any = hints(row.arguments)[name]
         parameters.append(inspect.Parameter(name, kind, annotation=Annotated[hint, Path()]))
     if sent is not None:
         annotation: Any = sent if row.method in ("POST", "PUT") else Annotated[sent, Query()]
-        parameters.append(inspect.Parameter("request", kind, annotation=annotation))
+        parameters.append(inspect.Parameter("asked", kind, annotation=annotation))
     endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return endpoint
 

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from vmctl.commands.cluster import ListSchedules, ListTasks
-from vmctl.commands.hosts import ListHosts, ListImages, ListStorages
-from vmctl.commands.vms import ListVMs
 from vmctl.errors import VmctlError
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 Item = dict[str, Any]
 
 
-def names(asked: Any, key: str = "name", when: Callable[[Item], bool] = lambda _item: True) -> Completer:
-    """A completer for the names that a query answers with, of those of which `when` is true."""
+def names(query: str, key: str = "name", when: Callable[[Item], bool] = lambda _item: True) -> Completer:
+    """A completer for the names that a query answers with, of those of which `when` is true.
+
+    `query` is "module.Class" of `vmctl.commands`: it is loaded when somebody completes.
+    """
 
     def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from vmctl.cli.client import Client
 
+        module, _, arguments = query.partition(".")
+        asked = getattr(importlib.import_module(f"vmctl.commands.{module}"), arguments)()
         try:
             found: list[Item] = Client(autostart=False, patience_s=2.0).ask(asked)
         except (VmctlError, OSError):
@@ -35,11 +38,12 @@ def names(asked: Any, key: str = "name", when: Callable[[Item], bool] = lambda _
 
 def in_state(*states: str) -> Completer:
     """VMs that are in one of these states of power."""
-    return names(ListVMs(), when=lambda vm: vm["power"] in states)
+    return names("vms.ListVMs", when=lambda vm: vm["power"] in states)
 
 
-vms, hosts, images, storages = names(ListVMs()), names(ListHosts()), names(ListImages()), names(ListStorages())
-schedules = names(ListSchedules())
-tasks = names(ListTasks(), key="id")
-open_tasks = names(ListTasks(), key="id", when=lambda task: task["state"] in ("queued", "running"))
-draining = names(ListHosts(), when=lambda host: host["draining"])
+vms, hosts = names("vms.ListVMs"), names("hosts.ListHosts")
+images, storages = names("storages.ListImages"), names("storages.ListStorages")
+schedules = names("cluster.ListSchedules")
+tasks = names("cluster.ListTasks", key="id")
+open_tasks = names("cluster.ListTasks", key="id", when=lambda task: task["state"] in ("queued", "running"))
+draining = names("hosts.ListHosts", when=lambda host: host["draining"])

@@ -13,15 +13,15 @@ from annotated_types import Ge, Le
 from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
 from vmctl.commands import catalogue
-from vmctl.commands.catalogue import Command
 from vmctl.commands.fields import Help, Inner, Names, hints, mark
+from vmctl.commands.rows import Command
 
 COMPLETERS = {"VM": complete.vms, "host": complete.hosts, "storage": complete.storages, "image": complete.images}
 
 
 def rows(taken: frozenset[str]) -> dict[str, Command]:
     """Commands that clients can give and that no word of the command line stands for yet."""
-    return {row.kind: row for row in catalogue.COMMANDS if row.way and row.kind.split()[0] not in taken}
+    return {row.kind: row for row in catalogue.commands() if row.way and row.kind.split()[0] not in taken}
 
 
 def command(row: Command) -> click.Command:
@@ -37,7 +37,7 @@ def _run(row: Command) -> Any:
     def run(form: str, detach: bool, timeout: float | None, **given: Any) -> None:
         client = Client()
         answer = client.ask(row.arguments(**given))
-        if row.journal is not None:
+        if row.task:
             follow.run(
                 client,
                 [answer],

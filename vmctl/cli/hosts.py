@@ -15,21 +15,23 @@ from vmctl.cli.sizes import Label, Name
 from vmctl.commands.cluster import ShowTask
 from vmctl.commands.hosts import (
     AddHosts,
-    AddImage,
-    AddStorage,
     CheckHosts,
-    CheckStorage,
     DrainHost,
     LabelHost,
     ListHosts,
-    ListImages,
-    ListStorages,
     PlanDrain,
     RemoveHost,
-    RemoveImage,
-    RemoveStorage,
     ShowHost,
     UndrainHost,
+)
+from vmctl.commands.storages import (
+    AddImage,
+    AddStorage,
+    CheckStorage,
+    ListImages,
+    ListStorages,
+    RemoveImage,
+    RemoveStorage,
 )
 
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}

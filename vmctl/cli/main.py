@@ -15,7 +15,7 @@ from vmctl import __version__, errors, text
 from vmctl.cli import offline
 
 if TYPE_CHECKING:
-    from vmctl.commands.catalogue import Command
+    from vmctl.commands.rows import Command
 
 # command -> (module, attribute, one line of help); the module is imported when the command is used
 COMMANDS: dict[str, tuple[str, str, str]] = {

@@ -15,7 +15,7 @@ from vmctl import text
 from vmctl.cli import complete, output, times
 from vmctl.cli.client import Client
 from vmctl.cli.output import ago, escaped, mib
-from vmctl.commands.cluster import ListProcesses, ListPrograms, ListShortLived, ShowProcess, Who
+from vmctl.commands.processes import ListProcesses, ListPrograms, ListShortLived, ShowProcess, Who
 from vmctl.errors import VmctlError
 
 BARS = "▁▂▃▄▅▆▇█"

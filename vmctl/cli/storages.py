@@ -10,7 +10,7 @@ import click
 from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
 from vmctl.cli.output import in_bytes
-from vmctl.commands.hosts import MeasureStorage, ShowStorage
+from vmctl.commands.storages import MeasureStorage, ShowStorage
 
 
 @click.command("show")

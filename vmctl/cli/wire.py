@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import MISSING, fields
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from vmctl import errors, text
-from vmctl.commands import catalogue
 from vmctl.commands.fields import Inner, mark
+from vmctl.commands.rows import Asked
 
 BASE = "/api/v1/"
 
@@ -24,7 +25,7 @@ class Request(NamedTuple):
 
 def request(asked: Any) -> Request:
     """The request that asks for it. Raises Usage for a name that would lead elsewhere."""
-    row = catalogue.row(type(asked))
+    row = _row(type(asked))
     path, sent = row.path, {}
     for field in fields(asked):
         value, hole = getattr(asked, field.name), f"{{{field.name}}}"
@@ -36,6 +37,12 @@ def request(asked: Any) -> Request:
         return Request(row.method, BASE + path, json.dumps(sent).encode())
     query = "&".join(f"{key}={quote(_word(one), safe='')}" for key, value in sent.items() for one in _many(value))
     return Request(row.method, f"{BASE}{path}{'?' * bool(query)}{query}", None)
+
+
+def _row(arguments: type[Any]) -> Asked:
+    """The row of these arguments: its module has it, so that no other need be loaded."""
+    rows: tuple[Asked, ...] = sys.modules[arguments.__module__].ROWS
+    return next(row for row in rows if row.arguments is arguments)
 
 
 def _part(name: str) -> str:

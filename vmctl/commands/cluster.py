@@ -1,15 +1,15 @@
-"""Arguments: the cluster as a whole: plans, tasks, events, schedules, processes."""
+"""Arguments: the cluster as a whole: plans, tasks, events, schedules."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le, MaxLen
+from annotated_types import MaxLen
 
-from vmctl.commands.fields import Amount, Most, Moves, Number, Part, Seconds, Text
-
-MOST_PROCESSES = 5000
+from vmctl.commands.fields import Amount, Most, Moves, Number, Part, Seconds
+from vmctl.commands.permissions import Permission as May
+from vmctl.commands.rows import Asked, Command, Query, task
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,41 +139,24 @@ class ListSchedules:
     """What runs by the clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListProcesses:
-    """Processes that run, the busiest first; with `history` also those that ended, the newest first."""
-
-    machine: Text | None = None
-    program: Text | None = None
-    history: bool = False
-    most: Annotated[int, Ge(1), Le(MOST_PROCESSES)] = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class ListShortLived:
-    """Programs whose runs were too short for a row each, per machine and day."""
-
-    machine: Text | None = None
-    days: Annotated[float, Ge(0), Le(3660)] = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ShowProcess:
-    """One incarnation by gpid, UUID or the beginning of a UUID: its last ten minutes, and its previous lives."""
-
-    name: Part
-
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """Who listens on IP:PORT, or did at a time (UTC seconds)."""
-
-    endpoint: Part
-    at: Seconds | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ListPrograms:
-    """Names of programs that begin like `near`."""
-
-    near: Text = ""
+# fmt: off
+ROWS: tuple[Asked, ...] = (
+    task("rebalance", Rebalance, "POST rebalance", May.PLAN),
+    Command(SetSchedule, "PUT schedules/{name}", May.SCHEDULES, "schedule set"),
+    Command(RemoveSchedule, "DELETE schedules/{name}", May.SCHEDULES, "schedule remove"),
+    Command(CancelTask, "POST tasks/{number}/cancel", May.CANCEL, "task cancel"),
+    Query(About, "GET about", May.LOOK),
+    Query(Top, "GET top", May.LOOK),
+    Query(History, "GET history/{kind}/{name}", May.LOOK),
+    Query(Dump, "GET snapshot", May.LOOK),
+    Query(PlanRebalance, "GET rebalance", May.LOOK),
+    Query(PlanCurve, "GET rebalance/curve", May.LOOK),
+    Query(Capacity, "GET capacity", May.LOOK),
+    Query(PlanReboots, "GET reboot-plan", May.LOOK),
+    Query(ListTasks, "GET tasks", May.LOOK),
+    Query(ShowTask, "GET tasks/{number}", May.LOOK),
+    Query(FollowTask, "GET tasks/{number}/follow", May.LOOK),
+    Query(ListEvents, "GET events", May.LOOK),
+    Query(ListSchedules, "GET schedules", May.LOOK),
+)
+# fmt: on

@@ -1,13 +1,15 @@
-"""Arguments: hosts, storages and images."""
+"""What is done with hosts, and asked about them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from annotated_types import MaxLen, MinLen
+from annotated_types import MaxLen
 
-from vmctl.commands.fields import Host, Hosts, Image, Labels, MaybeName, Name, SomeHosts, Storage
+from vmctl.commands.fields import Host, Hosts, Labels, SomeHosts
+from vmctl.commands.permissions import Permission as May
+from vmctl.commands.rows import Asked, Command, Query, task
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,62 +72,6 @@ class UndrainHost:
     host: Host
 
 
-@dataclass(frozen=True, slots=True)
-class AddStorage:
-    """Register a directory that the hosts share."""
-
-    name: Name
-    path: Annotated[str, MinLen(1)]
-    lockspace: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckStorage:
-    """Prove a storage again, from every host."""
-
-    name: Storage
-
-
-@dataclass(frozen=True, slots=True)
-class MeasureStorage:
-    """Measure how long after a host's loss its locks become free; `host` will be cut off."""
-
-    name: Storage
-    host: Name
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveStorage:
-    """Forget a storage; its files stay."""
-
-    name: Storage
-
-
-@dataclass(frozen=True, slots=True)
-class AddImage:
-    """Upload an image; the files as the controller's own file system has them."""
-
-    name: Name
-    file: Annotated[str, MinLen(1)]
-    kernel: str = ""
-    initrd: str = ""
-    cmdline: Annotated[str, MaxLen(2048)] = ""
-    storage: MaybeName = ""
-
-    def problem(self) -> str | None:
-        """What does not go together."""
-        if not self.kernel and (self.initrd or self.cmdline):
-            return f"{'initrd' if self.initrd else 'cmdline'} is for a kernel, and none is given"
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveImage:
-    """Delete an image that no VM's disk is built on."""
-
-    name: Image
-
-
 # -- queries
 
 
@@ -148,18 +94,16 @@ class PlanDrain:
     host: Host
 
 
-@dataclass(frozen=True, slots=True)
-class ListStorages:
-    """All storages."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShowStorage:
-    """One storage, and what it was proven to do."""
-
-    name: Storage
-
-
-@dataclass(frozen=True, slots=True)
-class ListImages:
-    """All images."""
+# fmt: off
+ROWS: tuple[Asked, ...] = (
+    task("host add", AddHosts, "POST hosts", May.HOSTS),
+    task("host check", CheckHosts, "POST hosts/check", May.HOSTS, resumes=True),
+    task("host remove", RemoveHost, "DELETE hosts/{host}", May.HOSTS),
+    task("drain", DrainHost, "POST hosts/{host}/drain", May.PLAN, resumes=True),
+    Command(LabelHost, "PUT hosts/{host}/labels", May.HOSTS, "host label"),
+    Command(UndrainHost, "POST hosts/{host}/undrain", May.PLAN, "undrain"),
+    Query(ListHosts, "GET hosts", May.LOOK),
+    Query(ShowHost, "GET hosts/{host}", May.LOOK),
+    Query(PlanDrain, "GET hosts/{host}/drain", May.LOOK),
+)
+# fmt: on

@@ -21,6 +21,8 @@ from vmctl.commands.fields import (
     Signature,
     Text,
 )
+from vmctl.commands.permissions import Permission as May
+from vmctl.commands.rows import Asked, Command, Query, task
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,3 +213,36 @@ class ShowHealth:
     """One VM's health, and what its guest tells of itself."""
 
     vm: VM
+
+
+# fmt: off
+ROWS: tuple[Asked, ...] = (
+    task("create", Create, "POST vms", May.CREATE, resumes=True),
+    task("start", Start, "POST vms/{vm}/start", May.POWER, resumes=True,
+         meanwhile="being started", begins_anew=True),
+    task("stop", Stop, "POST vms/{vm}/stop", May.POWER, resumes=True,
+         meanwhile="being stopped", begins_anew=True),
+    task("reboot", Reboot, "POST vms/{vm}/reboot", May.POWER, resumes=True,
+         meanwhile="being rebooted", begins_anew=True),
+    task("reset", Reset, "POST vms/{vm}/reset", May.POWER,
+         meanwhile="being reset", begins_anew=True),
+    task("pause", Pause, "POST vms/{vm}/pause", May.POWER, meanwhile="being paused"),
+    task("resume", Resume, "POST vms/{vm}/resume", May.POWER, meanwhile="being resumed"),
+    task("delete", Delete, "DELETE vms/{vm}", May.DELETE, resumes=True),
+    task("migrate", Migrate, "POST vms/{vm}/migrate", May.MOVE, resumes=True,
+         meanwhile="being migrated"),
+    task("renew lease", RenewLease, "", May.POWER, resumes=True,
+         meanwhile="taking its lease again"),
+    Command(SetAutostart, "PUT vms/{vm}/autostart", May.SET, "autostart"),
+    Command(SetHeal, "PUT vms/{vm}/heal", May.SET, "heal"),
+    Query(ListVMs, "GET vms", May.LOOK),
+    Query(WhereToCreate, "POST vms/dry-run", May.LOOK),
+    Query(ShowVM, "GET vms/{vm}", May.LOOK),
+    Query(WhereToStart, "POST vms/{vm}/start/dry-run", May.LOOK),
+    Query(WhereNow, "GET vms/{vm}/placement", May.LOOK),
+    Query(CheckMigration, "GET vms/{vm}/migrate/check", May.LOOK),
+    Query(Why, "GET vms/{vm}/why", May.LOOK),
+    Query(ListHealth, "GET health", May.LOOK),
+    Query(ShowHealth, "GET vms/{vm}/health", May.LOOK),
+)
+# fmt: on

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import AsyncIterator
 
 from vmctl import __version__
@@ -14,6 +13,7 @@ from vmctl.door.services import Services
 from vmctl.hosts.history import PERIODS_S
 from vmctl.model import PowerState
 from vmctl.observe import observed
+from vmctl.ports import Clock
 from vmctl.records import HostRecord, Task
 from vmctl.records import Schedule as Kept
 from vmctl.schedules import next_run
@@ -39,7 +39,7 @@ async def top(services: Services, _asked: cluster.Top) -> answers.Top:
 
 async def history(services: Services, asked: cluster.History) -> answers.History:
     """A host's or VM's load."""
-    store, since = services.world.store, time.time() - asked.since_s
+    store, since = services.world.store, services.world.clock.now() - asked.since_s
     key = (await store.get(HostRecord, asked.name)).name if asked.kind == "host" else (await store.vm(asked.name)).uuid
     subject = f"{asked.kind}/{key}"
     means = {str(period): await store.means(subject, period, since) for period in PERIODS_S}
@@ -81,9 +81,9 @@ async def list_events(services: Services, asked: cluster.ListEvents) -> list[ans
 
 async def list_schedules(services: Services, _asked: cluster.ListSchedules) -> list[answers.Schedule | answers.Broken]:
     """What runs by the clock."""
-    return views.each(await services.world.store.all(Kept), scheduled)
+    return views.each(await services.world.store.all(Kept), lambda kept: scheduled(kept, services.world.clock))
 
 
-def scheduled(kept: Kept) -> answers.Schedule:
+def scheduled(kept: Kept, clock: Clock) -> answers.Schedule:
     """A schedule, and when it comes next."""
-    return views.wider(answers.Schedule, kept, next_run=next_run(kept.cron))
+    return views.wider(answers.Schedule, kept, next_run=next_run(kept.cron, clock))

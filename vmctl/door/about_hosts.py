@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmctl.act import storage
-from vmctl.commands import hosts
+from vmctl.commands import hosts, storages
 from vmctl.door import answers, views
 from vmctl.door.services import Services
 from vmctl.errors import NotFound
@@ -25,12 +25,12 @@ async def show_host(services: Services, asked: hosts.ShowHost) -> answers.Host:
     return views.host(services.world, seen.hosts[asked.host], found, seen.cluster)
 
 
-async def list_storages(services: Services, _asked: hosts.ListStorages) -> list[answers.Storage]:
+async def list_storages(services: Services, _asked: storages.ListStorages) -> list[answers.Storage]:
     """All storages."""
     return await services.world.store.all(Storage)
 
 
-async def show_storage(services: Services, asked: hosts.ShowStorage) -> answers.StorageProven:
+async def show_storage(services: Services, asked: storages.ShowStorage) -> answers.StorageProven:
     """One storage."""
     kept = await services.world.store.get(Storage, asked.name)
     proven = await storage.proven(services.world, kept.name)
@@ -38,6 +38,6 @@ async def show_storage(services: Services, asked: hosts.ShowStorage) -> answers.
     return views.wider(answers.StorageProven, kept, proven=proven, room=room)
 
 
-async def list_images(services: Services, _asked: hosts.ListImages) -> list[answers.Image]:
+async def list_images(services: Services, _asked: storages.ListImages) -> list[answers.Image]:
     """All images."""
     return await services.world.store.all(Image)

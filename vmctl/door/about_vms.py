@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import fields
 from typing import Any
 
@@ -86,7 +85,7 @@ async def why(services: Services, asked: Why) -> answers.Decided | answers.NotDe
     vm = await store.vm(asked.vm)
     done, undone = await decided.about(store, vm, asked.at)
     if done is not None:
-        age_s = round(time.time() - done.made_at, 1)
+        age_s = round(services.world.clock.now() - done.made_at, 1)
         kept: dict[str, Any] = {field.name: getattr(done, field.name) for field in fields(done)}
         return answers.Decided(**kept, age_s=age_s, now_on=vm.host, not_done=tuple(undone))
     never = _never_placed(vm, asked.at)

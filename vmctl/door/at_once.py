@@ -45,7 +45,8 @@ async def set_heal(services: Services, asked: vms.SetHeal, _who: Principal) -> a
 
 async def set_schedule(services: Services, asked: cluster.SetSchedule, _who: Principal) -> answers.Schedule:
     """Do something by the clock."""
-    return about_cluster.scheduled(await services.scheduler.set(asked.name, asked.cron, asked.mode))
+    kept = await services.scheduler.set(asked.name, asked.cron, asked.mode)
+    return about_cluster.scheduled(kept, services.world.clock)
 
 
 async def remove_schedule(services: Services, asked: cluster.RemoveSchedule, _who: Principal) -> answers.ScheduleName:

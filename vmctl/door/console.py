@@ -81,7 +81,7 @@ class _Session:
     def __init__(self, world: World, wire: Wire, vm: VMRecord, who: str) -> None:
         self._world, self._wire, self.uuid, self._name = world, wire, vm.uuid, vm.name
         self.who = who
-        self.began = time.time()
+        self.began = self._world.clock.now()
         self.taken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._opened: tuple[Virt, Console] | None = None
 
@@ -122,15 +122,15 @@ class _Session:
 
     async def _follow(self, typing: asyncio.Future[None]) -> bool:
         """The console ended at the guest's side: find it again where the VM has gone. False if it does not run."""
-        deadline = time.monotonic() + FOLLOW_S
-        while time.monotonic() < deadline:
+        deadline = self._world.clock.monotonic() + FOLLOW_S
+        while self._world.clock.monotonic() < deadline:
             await asyncio.sleep(LOOK_EVERY_S)
             if self.taken.done() or typing.done():
                 return True
             try:
                 vm = await self._world.store.vm(self.uuid)
                 if vm.task is not None:
-                    deadline = time.monotonic() + FOLLOW_S
+                    deadline = self._world.clock.monotonic() + FOLLOW_S
                 elif vm.power is PowerState.STOPPED:
                     return False
                 host = await self._open(force=False)

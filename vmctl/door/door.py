@@ -10,9 +10,9 @@ from dataclasses import fields, replace
 from typing import Any, get_type_hints
 
 from vmctl.commands import catalogue
-from vmctl.commands.catalogue import Asked, Command
 from vmctl.commands.fields import Names, mark
 from vmctl.commands.permissions import Permission, Principal
+from vmctl.commands.rows import Asked, Command
 from vmctl.door import handlers
 from vmctl.door.console import Consoles, End, Wire
 from vmctl.door.services import Services
@@ -27,8 +27,8 @@ class Door:
     """`ask` takes commands and queries alike: frozen values of the classes in `vmctl.commands`."""
 
     def __init__(self, services: Services, rows: Iterable[Asked] | None = None) -> None:
-        self.rows = (*catalogue.COMMANDS, *catalogue.QUERIES) if rows is None else tuple(rows)
-        self._by_arguments = catalogue.by_arguments(self.rows)
+        self.rows = catalogue.ROWS if rows is None else tuple(rows)
+        self._by_arguments = {row.arguments: row for row in self.rows}
         self._services = services
         self._consoles = Consoles(services.world)
 
@@ -43,7 +43,7 @@ class Door:
             return await handlers.QUERIES[row.arguments](self._services, asked)
         if (check := handlers.CHECKS.get(row.arguments)) is not None:
             await check(self._services, asked)
-        if row.journal is None:
+        if not row.task:
             return await handlers.AT_ONCE[row.arguments](self._services, asked, who)
         task = await self._services.tasks.submit(asked, who, subject)
         return now(task, self._services.tasks.live(task.id))
@@ -82,7 +82,7 @@ def _problem(asked: Any) -> str | None:
 
 def answer_type(row: Asked) -> Any:
     """What a row's handler returns."""
-    if isinstance(row, Command) and row.journal is not None:
+    if isinstance(row, Command) and row.task:
         return TaskNow
     handler: Any = {**handlers.QUERIES, **handlers.AT_ONCE}[row.arguments]
     return get_type_hints(handler)["return"]

@@ -12,9 +12,9 @@ from typing import Any
 from vmctl.act import create, delete, leases, lockfree, migrate, poke, power, storage
 from vmctl.act.overtake import overtake_stop
 from vmctl.act.whereabouts import check_signature
-from vmctl.commands import cluster, hosts, vms
+from vmctl.commands import cluster, hosts, processes, storages, vms
 from vmctl.commands.permissions import Principal
-from vmctl.door import about_cluster, about_hosts, about_vms, at_once, plans, processes
+from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, plans
 from vmctl.door.services import Services
 from vmctl.hosts import address
 from vmctl.tasks import Handler
@@ -37,17 +37,17 @@ QUERIES: Mapping[type[Any], Answer] = {
     cluster.FollowTask: about_cluster.follow_task,
     cluster.ListEvents: about_cluster.list_events,
     cluster.ListSchedules: about_cluster.list_schedules,
-    cluster.ListProcesses: processes.list_processes,
-    cluster.ListShortLived: processes.list_short_lived,
-    cluster.ShowProcess: processes.show_process,
-    cluster.Who: processes.who,
-    cluster.ListPrograms: processes.list_programs,
+    processes.ListProcesses: about_processes.list_processes,
+    processes.ListShortLived: about_processes.list_short_lived,
+    processes.ShowProcess: about_processes.show_process,
+    processes.Who: about_processes.who,
+    processes.ListPrograms: about_processes.list_programs,
     hosts.ListHosts: about_hosts.list_hosts,
     hosts.ShowHost: about_hosts.show_host,
     hosts.PlanDrain: plans.plan_drain,
-    hosts.ListStorages: about_hosts.list_storages,
-    hosts.ShowStorage: about_hosts.show_storage,
-    hosts.ListImages: about_hosts.list_images,
+    storages.ListStorages: about_hosts.list_storages,
+    storages.ShowStorage: about_hosts.show_storage,
+    storages.ListImages: about_hosts.list_images,
     vms.ListVMs: about_vms.list_vms,
     vms.ShowVM: about_vms.show_vm,
     vms.WhereToCreate: about_vms.where_to_create,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from vmctl import snapshot
@@ -17,7 +16,7 @@ async def decided(services: Services, asked: Any) -> Any:
     """The answer to a query that only deciding answers, on the cluster as it is measured now."""
     measured = await power.measured(services.world)
     # in a thread: a large cluster takes seconds, and nobody else may wait for them
-    return await asyncio.to_thread(DECIDED[type(asked)], measured, services.world.policy, asked)
+    return await services.world.threads.run(DECIDED[type(asked)], measured, services.world.policy, asked)
 
 
 async def plan_rebalance(services: Services, asked: cluster.PlanRebalance) -> answers.Plan:

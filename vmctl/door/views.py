@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -155,7 +154,7 @@ def health(world: World, healths: Healths, vm: VMRecord) -> answers.Health:
     found, for_s, waits = healths.of(vm)
     follower = world.guests.followers.get(vm.uuid)
     guest = follower.guest if follower else None
-    heard_s = follower.heard_s(time.monotonic()) if follower else None
+    heard_s = follower.heard_s(world.clock.monotonic()) if follower else None
     return answers.Health(
         vm=vm.name,
         health=str(found.word),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -18,6 +17,7 @@ from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import LEFT_OVER, DomainSeen
 from vmctl.incarnations import Incarnations
 from vmctl.model import PowerState
+from vmctl.ports import Clock
 
 log = logging.getLogger("vmctl.guests")
 HERE = (PowerState.RUNNING, PowerState.PAUSED)
@@ -70,14 +70,15 @@ class Follower:
 class Guests:
     """All followers. `look` every second or so."""
 
-    def __init__(self, links: dict[str, HostLink], incarnations: Incarnations) -> None:
+    def __init__(self, links: dict[str, HostLink], incarnations: Incarnations, clock: Clock) -> None:
+        self._clock = clock
         self._links = links
         self._incarnations = incarnations
         self.followers: dict[str, Follower] = {}
 
     def look(self, moving: Collection[str]) -> None:
         """Begin with VMs that run now, and let go of those that are nowhere and are not `moving`."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         present = {uuid for link in self._links.values() for uuid, d in link.domains.items() if d.power in HERE}
         for uuid in present - self.followers.keys():
             follower = self.followers[uuid] = Follower(uuid)
@@ -103,7 +104,7 @@ class Guests:
     def stall(self, uuid: str) -> float:
         """The share of time in which something inside the guest waited, by its own word; 0 where it has not spoken."""
         follower = self.followers.get(uuid)
-        return 0.0 if follower is None else follower.guest.stall(time.monotonic())
+        return 0.0 if follower is None else follower.guest.stall(self._clock.monotonic())
 
     def address(self, uuid: str) -> str:
         """The address that a guest tells of itself, IPv4 before IPv6; empty where it has told none."""
@@ -132,13 +133,13 @@ class Guests:
     async def _follow(self, follower: Follower) -> None:
         wait_s = RETRY_S
         while True:
-            began = time.monotonic()
+            began = self._clock.monotonic()
             link = self._home(follower.uuid)
             if link is None:
                 follower.port = "the host that runs it does not answer"
             else:
                 await self._listen(follower, link)
-            if time.monotonic() - began > SETTLED_S:
+            if self._clock.monotonic() - began > SETTLED_S:
                 wait_s = RETRY_S
             await asyncio.sleep(wait_s)
             wait_s = min(SLOWEST_RETRY_S, wait_s * 2)
@@ -166,7 +167,7 @@ class Guests:
 
     def count(self, follower: Follower) -> None:
         """See whether a silent guest still uses its disk or network; nobody waits for the answer."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         link = self._links.get(follower.host)
         if link is not None and link.online and now - follower.counted_at >= COUNT_EVERY_S:
             follower.counted_at = now

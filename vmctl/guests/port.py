@@ -6,7 +6,6 @@ What is not read waits in the guest: the SSH window is small, QEMU stops reading
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from vmctl.guests.guest import Guest, Heard
@@ -36,27 +35,28 @@ class Budget:
 async def read(link: HostLink, path: str, guest: Guest, tell: Callable[[Heard], None]) -> None:
     """Read the socket of a guest's port until it closes. Raises HostError when it cannot be opened."""
     reader, writer = await link.ssh.open_unix(path, window=WINDOW)
-    budget, greeted = Budget(time.monotonic()), False
+    clock = link.clock
+    budget, greeted = Budget(clock.monotonic()), False
     try:
-        writer.write(guest.opened(time.monotonic()))
+        writer.write(guest.opened(clock.monotonic()))
         while True:
             try:
                 async with asyncio.timeout(max(QUIET_S, QUIET_PERIODS * guest.period_s)):
                     data = await reader.read(AT_ONCE)
             except TimeoutError:
                 if not greeted:  # more would pile up where nobody reads
-                    writer.write(guest.opened(time.monotonic()))
+                    writer.write(guest.opened(clock.monotonic()))
                 greeted = True
                 continue
             if not data:
                 return
             greeted = False
             before = guest.taken
-            news, answer = guest.receive(data, time.monotonic(), time.time_ns() // 1000)
+            news, answer = guest.receive(data, clock.monotonic(), int(clock.now() * 1e6))
             for heard in news:
                 tell(heard)
             if answer:
                 writer.write(answer)
-            await asyncio.sleep(budget.spend(len(data), guest.taken - before, time.monotonic()))
+            await asyncio.sleep(budget.spend(len(data), guest.taken - before, clock.monotonic()))
     finally:
         writer.close()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -123,9 +122,9 @@ async def _load(link: HostLink) -> Check:
 
 
 async def _clock(link: HostLink) -> Check:
-    before = time.time()
+    before = link.clock.now()
     theirs = await link.ask(facts.Clock)
-    after = time.time()
+    after = link.clock.now()
     offset = max(0.0, abs(theirs - (before + after) / 2) - (after - before) / 2)
     text = f"{offset:.1f} s off" if offset else f"right to {(after - before) / 2 * 1000:.0f} ms"
     verdict = FAIL if offset > CLOCK_FAIL_S else WARN if offset > CLOCK_WARN_S else OK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 
 from vmctl.errors import LibvirtError, VmctlError
 from vmctl.hosts import domainxml
@@ -25,13 +24,13 @@ class LeaseProbe:
 
     def __init__(self, lockspace: str) -> None:
         self._lockspace = lockspace
-        self._key = f"{PROBE}{uuid.uuid4()}"
+        self._key = ""
         self._maker: HostLink | None = None
         self._vms: list[tuple[HostLink, str]] = []
 
     async def hold(self, link: HostLink) -> None:
         """Make the key and take the lease. Raises HostError where that host gives none."""
-        self._maker = link
+        self._maker, self._key = link, f"{PROBE}{link.ids.uuid()}"
         await link.virt.create_volume(self._lockspace, domainxml.volume(self._key, "raw", 0))
         await self._start(link)
 
@@ -46,7 +45,7 @@ class LeaseProbe:
         return True
 
     async def _start(self, link: HostLink) -> str:
-        number = str(uuid.uuid4())
+        number = link.ids.uuid()
         self._vms.append((link, number))
         accel = link.about.accel if link.about else "kvm"
         name = f"{PROBE}{number[:8]}"

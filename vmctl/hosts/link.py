@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +20,7 @@ from vmctl.hosts.facts import Fact, RawSample
 from vmctl.hosts.ssh import HostSSH, Target, backoff
 from vmctl.hosts.virt import About, DomainEvent, DomainSeen, Virt
 from vmctl.model import HostState
+from vmctl.ports import SYSTEM, Parts
 from vmctl.records import HostRecord
 
 T = TypeVar("T")
@@ -37,14 +37,21 @@ class HostLink:
     """One host: `start` keeps a link up until `close`; or `connect` once, for a check."""
 
     def __init__(
-        self, record: HostRecord, keys: tuple[Path, ...], runtime: Path, settings: Settings, gate: asyncio.Semaphore
+        self,
+        record: HostRecord,
+        keys: tuple[Path, ...],
+        runtime: Path,
+        settings: Settings,
+        gate: asyncio.Semaphore,
+        parts: Parts = SYSTEM,
     ) -> None:
+        self.clock, self.ids = parts.clock, parts.ids
         self.record = record
         self.name = record.name
         self.state = HostState.UNKNOWN
         self.why = "not connected yet"
         self.mend = ""  # what may bring it back, where that is known
-        self.since = time.time()
+        self.since = self.clock.now()
         self.about: About | None = None
         self.cpus: dict[str, bool] = {}  # guests' <cpu> elements, and whether this host can give them
         self.size: tuple[int, int] | None = None  # CPUs and MiB of memory, as the doctor measured them
@@ -196,9 +203,9 @@ class HostLink:
         if (state, why) != (self.state, self.why):
             log.info("%s is %s%s", self.name, state, f": {why}" if why else "")
         if state is not self.state and self.online:
-            self.lost_since = time.time()
+            self.lost_since = self.clock.now()
         if state is not self.state:
-            self.since = time.time()
+            self.since = self.clock.now()
         self.state, self.why, self.mend = state, why, mend
         if state is HostState.ONLINE:
             self._up.set()
@@ -229,12 +236,12 @@ class HostLink:
         period = FIRST_PERIOD_S  # a load needs two samples: the second one is not waited for long
         try:
             while True:
-                began = time.monotonic()
+                began = self.clock.monotonic()
                 try:
                     self.on_sample(self, await collector.sample(timeout_s=max(2.0, self._settings.sample_period_s)))
                 except HostError as err:
                     log.info("%s: no sample: %s", self.name, err)
-                await asyncio.sleep(max(0.1, period - (time.monotonic() - began)))
+                await asyncio.sleep(max(0.1, period - (self.clock.monotonic() - began)))
                 period = self._settings.sample_period_s
         finally:
             collector.close()
@@ -289,6 +296,6 @@ class HostLink:
         for uuid, domain in self.domains.items():
             if uuid in before and domain.shape != before[uuid].shape:
                 self.changed.add(uuid)
-        self.domains_at = time.monotonic()
+        self.domains_at = self.clock.monotonic()
         self.on_domains(self)
         return self.domains

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from typing import Any
 
@@ -12,13 +11,15 @@ from vmctl.hosts.history import History
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.load import Rates, Smoothed
 from vmctl.model import HostLoad, VMLoad
+from vmctl.ports import Clock
 from vmctl.records import Mean
 
 
 class Loads:
     """Takes every sample; answers what a host or a VM uses, with the age of the answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._smoothed: dict[str, Smoothed] = {}
         self._newest: dict[str, RawSample] = {}
         self._rates: dict[str, Rates] = {}
@@ -27,13 +28,13 @@ class Loads:
     def add(self, link: HostLink, sample: RawSample) -> None:
         """A sample of a host has come."""
         name = link.name
-        step = self._smoothed.setdefault(name, Smoothed()).add(sample, time.monotonic())
+        step = self._smoothed.setdefault(name, Smoothed()).add(sample, self._clock.monotonic())
         self._newest[name] = sample
         if step is None:
             self._rates.pop(name, None)
             return
         self._rates[name] = step
-        now = time.time()
+        now = self._clock.now()
         used = (sample.mem_total_kib - sample.mem_available_kib) / 1024
         self._history(f"host/{name}").add(now, {"cpu": step.cpu, "mem_mib": used, "steal": step.steal})
         for uuid, vm in step.vms.items():
@@ -51,7 +52,7 @@ class Loads:
     def host(self, name: str) -> HostLoad | None:
         """A host's smoothed load; None until there are two samples that can be compared."""
         smoothed = self._smoothed.get(name)
-        return smoothed.host(time.monotonic()) if smoothed else None
+        return smoothed.host(self._clock.monotonic()) if smoothed else None
 
     def size(self, name: str) -> tuple[int, int] | None:
         """(CPUs, memory in MiB) as the host's own /proc shows them."""
@@ -66,7 +67,7 @@ class Loads:
     def vms(self, host: str, taps: Taps) -> dict[str, VMLoad]:
         """The smoothed load of each VM of a host by UUID; `taps` are the network devices of each."""
         smoothed = self._smoothed.get(host)
-        return smoothed.vms(time.monotonic(), taps) if smoothed else {}
+        return smoothed.vms(self._clock.monotonic(), taps) if smoothed else {}
 
     def details(self, host: str) -> dict[str, Any]:
         """What the newest sample shows beyond the smoothed load: for `top` and `host show`."""

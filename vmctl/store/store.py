@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from sqlmodel import SQLModel, col, select
 
 from vmctl.errors import NotFound, Refused, RegistryUnusable
 from vmctl.model import PowerState
+from vmctl.ports import SYSTEM, Clock
 from vmctl.records import (
     DecisionRecord,
     Event,
@@ -63,7 +63,8 @@ WORDS = {HostRecord: "host", Storage: "storage", Image: "image", VMRecord: "VM",
 class Store:
     """Open with `Store.open`, end with `close`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock = SYSTEM.clock) -> None:
+        self._clock = clock
         self._engine = database.open_engine(path)
         self.ledger = LedgerStore(self._engine)
         self.trouble = ""  # why the registry takes nothing just now, while somebody waits for it: in words
@@ -80,7 +81,7 @@ class Store:
 
     async def patiently(self, write: Callable[[], Awaitable[Done]]) -> Done:
         """Write; try again for a while where the registry takes nothing: its disk is full, or somebody holds it."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = self._clock.monotonic() + PATIENCE_S
         while True:
             try:
                 done = await write()
@@ -88,7 +89,7 @@ class Store:
                 return done
             except RegistryUnusable as err:
                 self.trouble = err.message
-                if time.monotonic() > deadline:
+                if self._clock.monotonic() > deadline:
                     raise
                 await asyncio.sleep(TRY_AGAIN_S)
 

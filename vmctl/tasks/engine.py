@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from vmctl.commands import catalogue
-from vmctl.commands.catalogue import Command
 from vmctl.commands.permissions import Principal
+from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Refused, Uncertain, VmctlError, error_to_json
+from vmctl.ports import SYSTEM, Clock
 from vmctl.records import Task, TaskState
 from vmctl.store.store import Store
 from vmctl.tasks.job import AnyJob, Job, TaskNow, now
@@ -34,8 +34,10 @@ Handler = Callable[[Any], Awaitable[dict[str, Any]]]  # of a Job with its comman
 class Tasks:
     """All tasks of this controller. `handlers` maps a command's kind to the coroutine that carries it out."""
 
-    def __init__(self, store: Store, commands: Mapping[str, Command] | None = None) -> None:
-        self._store = store
+    def __init__(
+        self, store: Store, commands: Mapping[str, Command] | None = None, clock: Clock = SYSTEM.clock
+    ) -> None:
+        self._store, self._clock = store, clock
         self.commands = catalogue.tasks() if commands is None else commands
         self.handlers: dict[str, Handler] = {}
         self._kinds = {command.arguments: command.kind for command in self.commands.values()}
@@ -46,7 +48,7 @@ class Tasks:
     async def submit(self, arguments: Any, who: Principal, subject: str) -> Task:
         """Accept a command: its row is committed before this returns."""
         kind = self._kinds[type(arguments)]
-        number = await self._store.add(Task(0, kind, subject, time.time(), args=asdict(arguments), who=who.name))
+        number = await self._store.add(Task(0, kind, subject, self._clock.now(), args=asdict(arguments), who=who.name))
         task = await self._store.get(Task, number)
         self._begin(task, self.commands[kind], self.handlers[kind])
         return task
@@ -66,11 +68,11 @@ class Tasks:
             )
         except VmctlError as err:
             problem = err
-        ending = {"state": TaskState.FAILED, "error": error_to_json(problem), "ended_at": time.time()}
+        ending = {"state": TaskState.FAILED, "error": error_to_json(problem), "ended_at": self._clock.now()}
         self._run_beside(self._write_end(task.id, lambda: None, **ending), f"the end of task {task.id}")
 
     def _begin(self, task: Task, command: Command, handler: Handler) -> None:
-        job: AnyJob = Job(task, command, self._store)
+        job: AnyJob = Job(task, command, self._store, self._clock)
         self._jobs[task.id] = job
         self._run_beside(self._run(job, handler), f"task {task.id}")
 
@@ -83,7 +85,7 @@ class Tasks:
         job.state = TaskState.RUNNING
         ending: dict[str, Any]
         try:
-            await self._store.change(Task, job.id, state=job.state, started_at=job.task.started_at or time.time())
+            await self._store.change(Task, job.id, state=job.state, started_at=job.task.started_at or self._clock.now())
             result = await self._handled(job, handler)
             ending = {"state": TaskState.DONE, "result": result}
         except Cancelled as err:
@@ -121,7 +123,7 @@ class Tasks:
         def later() -> None:
             job.show(text=f"it has ended ({ending['state']}); that is not written yet: the registry takes nothing")
 
-        await self._write_end(job.id, later, **ending, log=job.log, step=job.step, ended_at=time.time())
+        await self._write_end(job.id, later, **ending, log=job.log, step=job.step, ended_at=self._clock.now())
         job.state = ending["state"]
         del self._jobs[job.id]
         job.ended.set()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Generic, TypeVar, cast
 
-from vmctl.commands.catalogue import Command
-from vmctl.commands.journals import Journal
 from vmctl.commands.permissions import Principal
+from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Unreadable
+from vmctl.ports import SYSTEM, Clock
 from vmctl.records import Task, TaskState
 from vmctl.store.store import Store
+from vmctl.tasks.journals import JOURNALS, Journal
 
 Arguments_co = TypeVar("Arguments_co", covariant=True)
 Journal_co = TypeVar("Journal_co", bound=Journal, covariant=True)
@@ -27,13 +27,12 @@ class Job(Generic[Arguments_co, Journal_co]):
     Raises Unreadable when its row, of an earlier or later version, does not say what its command must know.
     """
 
-    def __init__(self, task: Task, command: Command, store: Store) -> None:
-        assert command.journal is not None, "it is no task"
+    def __init__(self, task: Task, command: Command, store: Store, clock: Clock = SYSTEM.clock) -> None:
         self.task = task
         self.id = task.id
         self.command = command
         self._args = cast(Arguments_co, _read(command.arguments, task.args, task))
-        self._journal = cast(Journal_co, _read(command.journal, task.journal, task))
+        self._journal = cast(Journal_co, _read(JOURNALS.get(command.kind, Journal), task.journal, task))
         self.progress: Progress = {}
         self.log: list[Any] = list(task.log)
         self.step = task.step
@@ -42,7 +41,7 @@ class Job(Generic[Arguments_co, Journal_co]):
         self.ended = asyncio.Event()
         self.unwritten = False  # its log or step is newer than its row
         self._watchers: set[asyncio.Event] = set()
-        self._store = store
+        self._store, self._clock = store, clock
         if task.cancel_asked:
             self.cancel_asked.set()
 
@@ -100,7 +99,7 @@ class Job(Generic[Arguments_co, Journal_co]):
 
     def say(self, sentence: str) -> None:
         """Add a sentence to the task's log; stored within a second, or with the next step or the end."""
-        self.log.append([time.time(), sentence])
+        self.log.append([self._clock.now(), sentence])
         self.unwritten = True
         self.touch()
 

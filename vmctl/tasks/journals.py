@@ -110,3 +110,23 @@ class Reporting(Journal):
     """Hosts that join."""
 
     report: dict[str, Any] = field(default_factory=dict)
+
+
+# Kind of task -> its journal; a kind that is not here needs none
+JOURNALS: dict[str, type[Journal]] = {
+    "create": Creating,
+    "start": Starting,
+    "stop": Stopping,
+    "reboot": Rebooting,
+    "reset": Poking,
+    "pause": Poking,
+    "resume": Poking,
+    "delete": Deleting,
+    "migrate": Migrating,
+    "renew lease": Renewing,
+    "host add": Reporting,
+    "drain": CarryingOut,
+    "rebalance": CarryingOut,
+    "image add": Making,
+    "image remove": RemovingImage,
+}

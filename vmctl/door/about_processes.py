@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import time
 
-from vmctl.commands import cluster
+from vmctl.commands import processes
 from vmctl.door import answers, views
 from vmctl.door.services import Services
 from vmctl.errors import NotFound, Usage
@@ -40,8 +40,8 @@ async def machines(services: Services) -> Machines:
     return Machines(named)
 
 
-def view(life: Life, known: Machines) -> answers.Process:
-    """A life as clients see it."""
+def view(life: Life, known: Machines, now: float) -> answers.Process:
+    """A life as clients see it at that time, in UTC seconds."""
     shown = life._asdict()
     del shown["samples"], shown["machine"]
     return answers.Process(
@@ -50,21 +50,21 @@ def view(life: Life, known: Machines) -> answers.Process:
         machine=known.names.get(life.machine, ""),
         machine_uuid=life.machine,
         valid=life.ended_at is None,
-        age_s=round(max(0.0, time.time() - life.last_seen), 1),
+        age_s=round(max(0.0, now - life.last_seen), 1),
         **shown,
     )
 
 
-async def list_processes(services: Services, asked: cluster.ListProcesses) -> list[answers.Process]:
+async def list_processes(services: Services, asked: processes.ListProcesses) -> list[answers.Process]:
     """What runs, or ran."""
-    known = await machines(services)
+    known, now = await machines(services), services.world.clock.now()
     on = known.uuid(asked.machine) if asked.machine else None
     incarnations = services.world.incarnations
     found = await incarnations.processes(on, asked.program, history=asked.history, most=asked.most)
-    return [view(life, known) for life in found]
+    return [view(life, known, now) for life in found]
 
 
-async def list_short_lived(services: Services, asked: cluster.ListShortLived) -> list[answers.ShortLived]:
+async def list_short_lived(services: Services, asked: processes.ListShortLived) -> list[answers.ShortLived]:
     """Programs whose runs were too short for a row each."""
     known = await machines(services)
     on = known.uuid(asked.machine) if asked.machine else None
@@ -81,29 +81,29 @@ async def list_short_lived(services: Services, asked: cluster.ListShortLived) ->
     ]
 
 
-async def show_process(services: Services, asked: cluster.ShowProcess) -> answers.ShownProcess:
+async def show_process(services: Services, asked: processes.ShowProcess) -> answers.ShownProcess:
     """One incarnation."""
-    known = await machines(services)
+    known, now = await machines(services), services.world.clock.now()
     found = await services.world.incarnations.find(asked.name)
     return views.wider(
         answers.ShownProcess,
-        view(found.life, known),
+        view(found.life, known, now),
         samples=plain(read_samples(found.life.samples)),
-        previous=[view(life, known) for life in found.previous],
-        also=[view(life, known) for life in found.also],
+        previous=[view(life, known, now) for life in found.previous],
+        also=[view(life, known, now) for life in found.also],
     )
 
 
-async def who(services: Services, asked: cluster.Who) -> list[answers.Process]:
+async def who(services: Services, asked: processes.Who) -> list[answers.Process]:
     """Who listens there, or did."""
     try:
         ip, port = parse_endpoint(asked.endpoint)
     except ValueError as err:
         raise Usage(str(err)) from err
-    known = await machines(services)
-    return [view(life, known) for life in await services.world.incarnations.who(ip, port, asked.at)]
+    known, now = await machines(services), services.world.clock.now()
+    return [view(life, known, now) for life in await services.world.incarnations.who(ip, port, asked.at)]
 
 
-async def list_programs(services: Services, asked: cluster.ListPrograms) -> list[answers.Program]:
+async def list_programs(services: Services, asked: processes.ListPrograms) -> list[answers.Program]:
     """Names of programs."""
     return [answers.Program(name) for name in services.world.incarnations.programs(asked.near)]
