@@ -220,6 +220,17 @@ async def test_the_definition_of_a_stopped_vm_moves(world: World, kvm1: FakeHost
     assert (vm.host, vm.power) == ("kvm2", STOPPED)
 
 
+async def test_what_a_definition_was_changed_to_counts(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+    """Nobody has read it since: what is moved is what is there now."""
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    await ready(world, kvm1, kvm2, "adopted")
+    kvm1.shows(STOPPED, persistent=True)
+    kvm1.kept[UUID] = Shown(kept=OWN_XML.replace("</devices>", "<shmem name='x'/></devices>"))
+    await world.store.change(VMRecord, UUID, power=STOPPED, may_run_on={})
+    said = await to_its_end(world, migrate.migrate, await new_job(world, "migrate", "web1", vm=UUID))
+    assert "it shares memory with programs of the host" in said and "define" not in kvm2.done
+
+
 @pytest.mark.parametrize("fails", [False, True])
 async def test_a_controller_that_dies_in_a_cold_move(
     world: World, kvm1: FakeHost, kvm2: FakeHost, kind: str, fails: bool, monkeypatch: pytest.MonkeyPatch

@@ -11,7 +11,7 @@ import contextlib
 from typing import Any
 
 from vmctl.act import power
-from vmctl.act.definitions import refuse_drift
+from vmctl.act.definitions import keep, refuse_drift
 from vmctl.act.halt import halt, patience
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.promise import promise, refuse_stuck
@@ -171,6 +171,7 @@ async def definition(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
     """Move the definition of a stopped VM, which only its host has, to another host."""
     source = world.online(vm.host)
     shown = await source.virt.shown(vm.uuid)
+    vm = await keep(world, source, vm, shown)  # its owner may have changed it just now
     refuse_stuck(vm, cold=True)
     target = await promise(world, job, vm)
     what = f"the definition of {vm.name} was not moved"
