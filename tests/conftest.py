@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from vmctl.ports.store import Store
 from vmctl.store import database
-from vmctl.store.store import Store
+from vmctl.store.sql import SqlStore
 
 # No time limits: a busy machine is no reason to fail.
 settings.register_profile("quick", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
@@ -40,6 +41,6 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def registry(tmp_path: Path, empty_registry: Path) -> AsyncIterator[Store]:
     """A registry of the test's own, on a real file."""
     path = Path(shutil.copy(empty_registry, tmp_path / "registry.db"))
-    opened = Store(path)
+    opened = SqlStore(path)
     yield opened
     await opened.close()

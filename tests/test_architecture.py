@@ -20,11 +20,19 @@ PACKAGE = ROOT / "vmctl"
 # From the bottom up. A module imports only rooms further down, or its own room.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("vmctl.__init__", "vmctl.text"),
-    ("vmctl.model", "vmctl.errors", "vmctl.paths", "vmctl.identity", "vmctl.logs", "vmctl.plain", "vmctl.ports"),
+    (
+        "vmctl.model",
+        "vmctl.errors",
+        "vmctl.paths",
+        "vmctl.identity",
+        "vmctl.logs",
+        "vmctl.plain",
+        "vmctl.ports.__init__",
+    ),
     ("vmctl.config", "vmctl.lock", "vmctl.records", "vmctl.specjson", "vmctl.decisions", "vmctl.walls"),
     ("vmctl.commands",),
     ("vmctl.decide", "vmctl.ledger", "vmctl.lab", "vmctl.snapshot", "vmctl.ganeti", "vmctl.imagefile"),
-    ("vmctl.sizes",),
+    ("vmctl.sizes", "vmctl.ports.store"),
     ("vmctl.deciding",),
     ("vmctl.hosts",),
     ("vmctl.store",),
@@ -52,7 +60,8 @@ ONLY: dict[str, tuple[str, ...]] = {
     "vmctl.decide": ("vmctl.model",),
     "vmctl.decisions": ("vmctl.model",),
     "vmctl.plain": (),
-    "vmctl.ports": (),
+    "vmctl.ports.__init__": (),
+    "vmctl.ports.store": ("vmctl.model", "vmctl.records", "vmctl.ledger"),
     "vmctl.commands": ("vmctl.text", "vmctl.errors"),
     "vmctl.deciding": (
         "vmctl.model",

@@ -16,8 +16,8 @@ from vmctl.identity import UNKNOWN_IP
 from vmctl.incarnations import HOST_EVERY_S, Incarnations
 from vmctl.ledger import Changes, Seen, Why
 from vmctl.model import LedgerPolicy, Spec
+from vmctl.ports.store import Store
 from vmctl.records import HostRecord, VMRecord
-from vmctl.store.store import Store
 
 VM = "11111111-2222-3333-4444-555555555555"
 HOST = "aaaaaaaa-2222-3333-4444-555555555555"

@@ -22,8 +22,8 @@ from vmctl.hosts.virt import About, DomainSeen
 from vmctl.model import VM, Cluster, Host, HostState, Policy, PowerState, Refusal, Spec
 from vmctl.observe import observe
 from vmctl.plain import plain
+from vmctl.ports.store import Store
 from vmctl.records import HostRecord, Setting, VMRecord
-from vmctl.store.store import Store
 from vmctl.world import World
 
 CPU = "<cpu mode='custom' match='exact'><model>EPYC</model></cpu>"

@@ -12,8 +12,9 @@ from vmctl.commands.permissions import Permission, Principal
 from vmctl.commands.rows import Command
 from vmctl.errors import NoHostFits, NotFound, Refused
 from vmctl.model import Spec
+from vmctl.ports.store import Store
 from vmctl.records import Task, TaskState, VMRecord
-from vmctl.store.store import Store
+from vmctl.store.sql import SqlStore
 from vmctl.tasks import AnyJob, Handler, Tasks, engine
 from vmctl.tasks.journals import JOURNALS, Journal
 
@@ -252,15 +253,15 @@ async def test_closing_with_nothing_to_do_is_no_work(registry: Store) -> None:
 async def test_the_end_is_written_again_until_it_is_written(registry: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The registry's disk is full just when a task ends."""
     monkeypatch.setattr(engine, "FIRST_RETRY_S", 0.0)
-    real, left = Store.end_task, [3]
+    real, left = SqlStore.end_task, [3]
 
-    async def full(self: Store, task: int, **values: Any) -> None:
+    async def full(self: SqlStore, task: int, **values: Any) -> None:
         if left[0]:
             left[0] -= 1
             raise OSError("database or disk is full")
         await real(self, task, **values)
 
-    monkeypatch.setattr(Store, "end_task", full)
+    monkeypatch.setattr(SqlStore, "end_task", full)
     tasks = running(registry, _nothing)
     task = await tasks.submit(Asked(), ME, "web1")
     assert (await tasks.wait(task.id)).state is TaskState.DONE
@@ -272,14 +273,14 @@ async def _nothing(_job: AnyJob) -> Result:
 
 
 async def test_a_start_that_cannot_be_written_ends_the_task(registry: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Store.change
+    real = SqlStore.change
 
-    async def full(self: Store, kind: type[Any], key: Any, **values: Any) -> None:
+    async def full(self: SqlStore, kind: type[Any], key: Any, **values: Any) -> None:
         if "started_at" in values:
             raise OSError("database or disk is full")
         await real(self, kind, key, **values)
 
-    monkeypatch.setattr(Store, "change", full)
+    monkeypatch.setattr(SqlStore, "change", full)
     tasks = running(registry, _nothing)
     ended = await tasks.wait((await tasks.submit(Asked(), ME, "web1")).id)
     assert ended.state is TaskState.FAILED and "full" in ended.error["message"]

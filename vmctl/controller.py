@@ -29,7 +29,7 @@ from vmctl.hosts.link import HostLink
 from vmctl.hosts.ssh import ensure_key
 from vmctl.records import HostRecord
 from vmctl.schedules import Scheduler
-from vmctl.store.store import Store
+from vmctl.store.sql import SqlStore
 from vmctl.tasks import Tasks
 from vmctl.walls import wall
 from vmctl.world import World
@@ -49,7 +49,7 @@ class Controller:
 
     def __init__(self, settings: config.Settings, data: Path, runtime: Path) -> None:
         self._lock = lock.take(data / "controller.lock")
-        store = Store.open(data / "registry.db")
+        store = SqlStore.open(data / "registry.db")
         own = paths.ssh_key_path()
         ensure_key(own)
         keys = (own, *(Path.home() / ".ssh" / name for name in USER_KEYS))

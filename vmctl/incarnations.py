@@ -21,9 +21,9 @@ from vmctl.identity import parse_gpid, plain_ip, same_name
 from vmctl.ledger import Changes, Ledger, Life, Picture, Seen, ShortLived, Step, Why
 from vmctl.model import LedgerPolicy
 from vmctl.ports import SYSTEM, Clock
+from vmctl.ports.store import Store
 from vmctl.records import HostRecord, VMRecord
 from vmctl.store.incarnations import DAY_S, uuid_range
-from vmctl.store.store import Store
 
 log = logging.getLogger("vmctl.ledger")
 HOST_EVERY_S = 10.0

@@ -15,8 +15,9 @@ from vmctl.hosts.loads import Loads
 from vmctl.incarnations import Incarnations
 from vmctl.model import Policy, Spec
 from vmctl.ports import SYSTEM, Clock, Ids, Parts, Threads
+from vmctl.ports.store import Store
 from vmctl.records import Event, VMRecord
-from vmctl.store.store import Store, missing
+from vmctl.store.rules import missing
 
 LOGINS_AT_ONCE = 32
 SLOT_LOOK_S = 0.3

@@ -13,8 +13,8 @@ from vmctl.act import poke, power
 from vmctl.config import Settings
 from vmctl.hosts.link import HostLink
 from vmctl.model import PowerState, Spec
+from vmctl.ports.store import Store
 from vmctl.records import VMRecord
-from vmctl.store.store import Store
 from vmctl.world import World
 
 

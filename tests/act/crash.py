@@ -12,11 +12,12 @@ from tests.act.hosts import FakeHost
 from vmctl.commands import catalogue
 from vmctl.errors import VmctlError
 from vmctl.records import Task, TaskState
-from vmctl.store.store import Store
+from vmctl.store.sql import SqlStore
 from vmctl.tasks import AnyJob, Job
 from vmctl.world import World
 
-WRITES = ("add", "add_vm", "change", "claim", "insert", "lease", "put", "remove", "take_image", "end_task", "promise")
+RECORDS = ("add", "change", "insert", "put", "remove", "revise")
+WRITES = (*RECORDS, "add_vm", "add_image", "claim", "lease", "take_image", "take_storage", "end_task")
 CALLS = ("create_volume", "upload", "delete_volume", "create", "define", "undefine", "destroy", "shutdown", "start")
 Handler = Callable[[World, AnyJob], Awaitable[dict[str, Any]]]
 
@@ -30,7 +31,7 @@ class Life:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left: int | None = None
-        for owner, names in ((Store, WRITES), (FakeHost, CALLS)):
+        for owner, names in ((SqlStore, WRITES), (FakeHost, CALLS)):
             for name in names:
                 if hasattr(owner, name):
                     monkeypatch.setattr(owner, name, self._mortal(getattr(owner, name)))

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-import vmctl.store.store as stores
+import vmctl.store.patience as stores
 from tests.act.crash import new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
 from tests.act.test_restart import look
@@ -21,7 +21,7 @@ from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import About, DomainSeen, Shown
 from vmctl.model import Disk, Placement, PowerState, Spec
 from vmctl.records import Image, Storage, VMRecord
-from vmctl.store.store import Store
+from vmctl.store.sql import SqlStore
 from vmctl.world import World
 
 RUNNING, STOPPED = PowerState.RUNNING, PowerState.STOPPED
@@ -131,16 +131,16 @@ async def test_an_image_that_is_half_deleted_is_not_registered_with_a_disk_that_
 @pytest.fixture
 def busy(monkeypatch: pytest.MonkeyPatch, hurry: None) -> None:
     """OpenNebula/one#6592: the registry takes nothing just when a start is to be written down, for too long."""
-    real, said = Store._lease, list[str]()
+    real, said = SqlStore._lease, list[str]()
     monkeypatch.setattr(stores, "PATIENCE_S", -1.0)
 
-    async def lease(self: Store, vm: VMRecord, host: str, state: PowerState, **more: Any) -> VMRecord:
+    async def lease(self: SqlStore, vm: VMRecord, host: str, state: PowerState, **more: Any) -> VMRecord:
         if state is RUNNING and not said:
             said.append(host)
             raise RegistryUnusable("its file system is full")
         return await real(self, vm, host, state, **more)
 
-    monkeypatch.setattr(Store, "_lease", lease)
+    monkeypatch.setattr(SqlStore, "_lease", lease)
 
 
 def placed(monkeypatch: pytest.MonkeyPatch, host: str) -> None:

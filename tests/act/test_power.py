@@ -17,8 +17,8 @@ from vmctl.hosts.link import HostLink
 from vmctl.hosts.virt import DomainSeen
 from vmctl.model import Disk, Placement, PowerState, Spec
 from vmctl.records import HostRecord, Image, Storage, TaskState, VMRecord
-from vmctl.store import store as store_room
-from vmctl.store.store import Store
+from vmctl.store import patience as store_room
+from vmctl.store.sql import SqlStore
 from vmctl.tasks import AnyJob
 from vmctl.world import World
 
@@ -454,14 +454,14 @@ async def test_a_registry_that_takes_nothing_for_a_while_is_waited_for(
 ) -> None:
     """Another program holds it just when the VM has stopped."""
     monkeypatch.setattr(store_room, "TRY_AGAIN_S", 0.0)
-    real, left = Store._lease, [3]
+    real, left = SqlStore._lease, [3]
 
-    async def held(self: Store, *args: Any, **more: Any) -> VMRecord:
+    async def held(self: SqlStore, *args: Any, **more: Any) -> VMRecord:
         if left[0]:
             left[0] -= 1
             raise RegistryUnusable("another program holds the registry")
         return await real(self, *args, **more)
 
-    monkeypatch.setattr(Store, "_lease", held)
+    monkeypatch.setattr(SqlStore, "_lease", held)
     assert await run(world, "stop", power.stop) == "done"
     assert (await web1(world)).power is STOPPED and left == [0]

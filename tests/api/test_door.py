@@ -16,6 +16,8 @@ from vmctl import paths, text
 from vmctl.api import limits
 from vmctl.commands import catalogue
 from vmctl.commands.fields import MOST_NUMBER, hints
+from vmctl.commands.hosts import LabelHost
+from vmctl.commands.permissions import LOCAL_USER
 from vmctl.door import views
 from vmctl.door.answers import Broken
 from vmctl.errors import NotFound
@@ -253,7 +255,7 @@ async def test_labels_are_changed_in_one_step(server: Server) -> None:
     await asyncio.gather(*each, server.ask("PUT", "hosts/kvm1/labels", json={"labels": {"old": ""}}))
     assert (await store.get(HostRecord, "kvm1")).labels == {f"k{n}": "v" for n in range(10)}
     with pytest.raises(NotFound):
-        await store.label_host("kvm2", {"a": "b"})
+        await server.controller.door.ask(LabelHost("kvm2", {"a": "b"}), LOCAL_USER)
 
 
 # -- the rules by themselves

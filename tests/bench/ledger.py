@@ -21,8 +21,9 @@ from typing import Any
 from vmctl.incarnations import Incarnations
 from vmctl.ledger import Changes, Ledger, Life, Picture, Seen
 from vmctl.model import LedgerPolicy, Spec
+from vmctl.ports.store import Store
 from vmctl.records import VMRecord
-from vmctl.store.store import Store
+from vmctl.store.sql import SqlStore
 
 PROGRAMS = ("systemd", "sshd", "cron", "rsyslogd", "agetty", "httpd", "java", "postgres", "python3", "kworker")
 PERIOD_S = 5.0
@@ -104,7 +105,7 @@ def feed(vms: int, processes: int) -> None:
 
 async def store(path: Path, vms: int, processes: int, history: int) -> None:
     """Rows in, the file, and queries, with `history` ended lives for each live one."""
-    registry = Store.open(path)
+    registry = SqlStore.open(path)
     names = [str(uuid.UUID(int=number)) for number in range(vms)]
     for number, name in enumerate(names):
         await registry.add_vm(VMRecord(Spec(name, f"vm{number}", 1, 512), 1.0))
@@ -148,7 +149,7 @@ async def again(ledger: Incarnations, registry: Store, vms: int, processes: int)
 
 async def queries(path: Path, names: list[str], guests: dict[str, list[Seen]]) -> None:
     """What commands ask, after a restart of the controller."""
-    registry = Store.open(path)
+    registry = SqlStore.open(path)
     ledger = Incarnations(registry, LedgerPolicy())
     before, began = resident_mib(), time.perf_counter()
     await ledger.start()

@@ -1,4 +1,4 @@
-"""Lives on a real SQLite file: written twice, found by every name, pruned."""
+"""Lives, on a real SQLite file and in memory: written twice, found by every name, pruned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from vmctl.identity import Gpid
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
 from vmctl.model import LedgerPolicy
-from vmctl.store.store import Store
+from vmctl.ports.store import Store
 from vmctl.store.tables import Base
 
 MACHINE = "11111111-2222-3333-4444-555555555555"

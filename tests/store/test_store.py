@@ -1,120 +1,178 @@
-"""The registry on a real SQLite file."""
+"""The registry, on a real SQLite file and in memory: one set of promises."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vmctl.errors import NotFound, Refused, RegistryUnusable
 from vmctl.model import Boot, Disk, PowerState, Spec
-from vmctl.records import Event, HostRecord, Mean, Task, TaskState, VMRecord
-from vmctl.store.store import Store
+from vmctl.ports.store import Store
+from vmctl.records import Event, HostRecord, Image, Mean, Setting, Storage, Task, TaskState, VMRecord
+from vmctl.store.sql import SqlStore
 
 SPEC = Spec(
     "u1", "web1", 2, 512, (Disk("main", "/shared/web1.qcow2"),), "52:54:00:00:00:01", boot=Boot("/k", "/i", "c")
 )
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store.open(tmp_path / "registry.db")
-    yield opened
-    await opened.close()
-
-
-async def test_records_come_back_as_they_went_in(store: Store) -> None:
+async def test_records_come_back_as_they_went_in(registry: Store) -> None:
     host = HostRecord("kvm1", "10.0.0.1", "ssh-ed25519 AAAA", "SHA256:x", 1.0, labels={"rack": "a"})
     vm = VMRecord(SPEC, created_at=2.0, power=PowerState.RUNNING, host="kvm1")
-    await store.put(host)
-    await store.add_vm(vm)
-    assert await store.all(HostRecord) == [host]
-    assert await store.vm("web1") == vm == await store.vm("u1")
-    await store.change(HostRecord, "kvm1", draining=True)
-    assert (await store.get(HostRecord, "kvm1")).draining
+    await registry.put(host)
+    await registry.add_vm(vm)
+    assert await registry.all(HostRecord) == [host]
+    assert await registry.vm("web1") == vm == await registry.vm("u1")
+    await registry.change(HostRecord, "kvm1", draining=True)
+    assert (await registry.get(HostRecord, "kvm1")).draining
 
 
 async def test_a_registry_that_was_closed_is_read_again(tmp_path: Path) -> None:
-    first = Store.open(tmp_path / "registry.db")
+    first = SqlStore.open(tmp_path / "registry.db")
     await first.add_vm(VMRecord(SPEC, created_at=2.0))
     await first.close()
-    second = Store.open(tmp_path / "registry.db")
+    second = SqlStore.open(tmp_path / "registry.db")
     assert (await second.vm("web1")).spec == SPEC
     await second.close()
     assert (tmp_path / "registry.db").stat().st_mode & 0o077 == 0
 
 
-async def test_a_missing_name_says_where_to_look(store: Store) -> None:
+async def test_a_missing_name_says_where_to_look(registry: Store) -> None:
     with pytest.raises(NotFound, match="no VM 'nope'") as caught:
-        await store.vm("nope")
+        await registry.vm("nope")
     assert caught.value.hint == "vmctl list"
 
 
-async def test_a_name_is_taken_once(store: Store) -> None:
-    await store.add_vm(VMRecord(SPEC, created_at=2.0))
+async def test_a_name_is_taken_once(registry: Store) -> None:
+    await registry.add_vm(VMRecord(SPEC, created_at=2.0))
     with pytest.raises(Refused, match="already a VM"):
-        await store.add_vm(VMRecord(Spec("u2", "web1", 1, 128), created_at=3.0))
+        await registry.add_vm(VMRecord(Spec("u2", "web1", 1, 128), created_at=3.0))
 
 
-async def test_only_one_of_many_tasks_gets_a_vm(store: Store) -> None:
+async def test_only_one_of_many_tasks_gets_a_vm(registry: Store) -> None:
     vm = VMRecord(SPEC, created_at=2.0)
-    await store.add_vm(vm)
-    tasks = [await store.add(Task(0, "migrate", "web1", created_at=1.0)) for _ in range(8)]
-    outcomes = await asyncio.gather(*(store.claim(vm, task) for task in tasks), return_exceptions=True)
+    await registry.add_vm(vm)
+    tasks = [await registry.add(Task(0, "migrate", "web1", created_at=1.0)) for _ in range(8)]
+    outcomes = await asyncio.gather(*(registry.claim(vm, task) for task in tasks), return_exceptions=True)
     assert sum(isinstance(outcome, VMRecord) for outcome in outcomes) == 1
     refused = next(outcome for outcome in outcomes if isinstance(outcome, Refused))
     assert "migrate" in refused.message
-    holder = (await store.vm("web1")).task
+    holder = (await registry.vm("web1")).task
     assert holder is not None
-    await store.end_task(holder, state=TaskState.DONE)
-    await store.claim(vm, tasks[0])
-    assert (await store.get(Task, holder)).state is TaskState.DONE
+    await registry.end_task(holder, state=TaskState.DONE)
+    await registry.claim(vm, tasks[0])
+    assert (await registry.get(Task, holder)).state is TaskState.DONE
 
 
-async def test_a_lease_with_an_old_epoch_is_refused(store: Store) -> None:
+async def test_a_lease_with_an_old_epoch_is_refused(registry: Store) -> None:
     vm = VMRecord(SPEC, created_at=2.0)
-    await store.add_vm(vm)
-    newer = await store.lease(vm, "kvm1", PowerState.STARTING)
+    await registry.add_vm(vm)
+    newer = await registry.lease(vm, "kvm1", PowerState.STARTING)
     assert (newer.host, newer.epoch) == ("kvm1", 1)
     with pytest.raises(Refused, match="somebody else"):
-        await store.lease(vm, "kvm2", PowerState.STARTING)
-    assert (await store.vm("web1")).host == "kvm1"
+        await registry.lease(vm, "kvm2", PowerState.STARTING)
+    assert (await registry.vm("web1")).host == "kvm1"
 
 
-async def test_tasks_are_found_again_until_they_end(store: Store) -> None:
-    number = await store.add(Task(0, "start", "web1", created_at=1.0))
-    await store.change(Task, number, state=TaskState.RUNNING, journal={"target": "kvm2"})
-    (task,) = await store.open_tasks()
+async def test_tasks_are_found_again_until_they_end(registry: Store) -> None:
+    number = await registry.add(Task(0, "start", "web1", created_at=1.0))
+    await registry.change(Task, number, state=TaskState.RUNNING, journal={"target": "kvm2"})
+    (task,) = await registry.open_tasks()
     assert (task.id, task.state, task.journal) == (number, TaskState.RUNNING, {"target": "kvm2"})
-    await store.change(Task, number, state=TaskState.DONE)
-    assert await store.open_tasks() == []
+    await registry.change(Task, number, state=TaskState.DONE)
+    assert await registry.open_tasks() == []
 
 
-async def test_what_is_old_is_pruned(store: Store) -> None:
+async def test_what_is_old_is_pruned(registry: Store) -> None:
     now = 40 * 86400.0
     minute = [Mean("host/kvm1", 60, now - age, {"cpu": 0.5}) for age in (60.0, 2 * 86400.0)]
     ten = [Mean("host/kvm1", 600, now - age, {"cpu": 0.5}) for age in (2 * 86400.0, 31 * 86400.0)]
-    await store.add_means(minute + ten)
-    await store.add_means(minute)
-    await store.add(Event("note", "kvm1", "hello", now))
-    assert await store.prune(now) == 2
-    assert await store.means("host/kvm1", 60, 0.0) == [minute[0]]
-    assert await store.means("host/kvm1", 600, 0.0) == [ten[0]]
-    assert [event.text for event in await store.events()] == ["hello"]
+    await registry.add_means(minute + ten)
+    await registry.add_means(minute)
+    await registry.add(Event("note", "kvm1", "hello", now))
+    assert await registry.prune(now) == 2
+    assert await registry.means("host/kvm1", 60, 0.0) == [minute[0]]
+    assert await registry.means("host/kvm1", 600, 0.0) == [ten[0]]
+    assert [event.text for event in await registry.events()] == ["hello"]
 
 
-async def test_while_the_registry_takes_nothing_that_is_known(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_the_registry_takes_nothing_that_is_known(registry: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its file system is full: a write waits, and whoever reads meanwhile is told."""
-    monkeypatch.setattr("vmctl.store.store.TRY_AGAIN_S", 0.0)
+    monkeypatch.setattr("vmctl.store.patience.TRY_AGAIN_S", 0.0)
     seen: list[str] = []
 
     async def write() -> str:
-        seen.append(store.trouble)
+        seen.append(registry.trouble)
         if len(seen) < 3:
             raise RegistryUnusable("no space left")
         return "written"
 
-    assert await store.patiently(write) == "written"
-    assert seen == ["", "no space left", "no space left"] and store.trouble == ""
+    assert await registry.patiently(write) == "written"
+    assert seen == ["", "no space left", "no space left"] and registry.trouble == ""
+
+
+async def test_a_revision_is_made_of_what_is_there(registry: Store) -> None:
+    """Many at once: none is lost."""
+    await registry.put(HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0))
+
+    def labelled(number: int) -> Callable[[HostRecord | None], HostRecord]:
+        def change(host: HostRecord | None) -> HostRecord:
+            assert host is not None
+            return replace(host, labels=host.labels | {f"k{number}": "v"})
+
+        return change
+
+    await asyncio.gather(*(registry.revise(HostRecord, "kvm1", labelled(number)) for number in range(10)))
+    assert len((await registry.get(HostRecord, "kvm1")).labels) == 10
+
+
+async def test_a_revision_makes_what_is_not_there_and_an_error_changes_nothing(registry: Store) -> None:
+    def more(kept: Setting | None) -> Setting:
+        return Setting("n", f"{kept.value if kept else ''}x")
+
+    def broken(kept: Setting | None) -> Setting:
+        raise NotFound("nothing like it")
+
+    await asyncio.gather(*(registry.revise(Setting, "n", more) for _ in range(3)))
+    assert (await registry.get(Setting, "n")).value == "xxx"
+    with pytest.raises(NotFound):
+        await registry.revise(Setting, "n", broken)
+    assert (await registry.get(Setting, "n")).value == "xxx"
+
+
+async def test_what_somebody_does_to_his_is_not_done_to_the_registry(registry: Store) -> None:
+    labels = {"rack": "a"}
+    await registry.put(HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0, labels=labels))
+    labels["rack"] = "b"
+    found = await registry.get(HostRecord, "kvm1")
+    found.labels["rack"] = "c"
+    assert (await registry.get(HostRecord, "kvm1")).labels == {"rack": "a"}
+
+
+async def test_a_key_is_taken_once(registry: Store) -> None:
+    await registry.put(Storage("main", "/s", 1.0))
+    await registry.insert(Image("tiny", "main", "/tiny", 1.0))
+    with pytest.raises(Refused, match="already an image 'tiny'"):
+        await registry.insert(Image("tiny", "main", "/other", 2.0))
+    assert (await registry.get(Image, "tiny")).path == "/tiny"
+
+
+async def test_an_event_goes_with_what_it_tells_of(registry: Store) -> None:
+    await registry.put(HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0))
+    told = Event("host", "kvm1", "drains", 2.0)
+    await registry.change(HostRecord, "kvm1", draining=True, told=[told])
+    await registry.remove(HostRecord, "kvm1", told=[told, told])
+    assert [event.text for event in await registry.events()] == ["drains"] * 3
+    assert [event.id for event in await registry.events(after=1)] == [2, 3]
+    assert [event.id for event in await registry.events(most=2)] == [2, 3], "the newest"
+
+
+async def test_a_large_number_comes_back(registry: Store) -> None:
+    """Bytes of a disk need more than 32 bits."""
+    await registry.put(Storage("main", "/s", 1.0))
+    await registry.put(Image("big", "main", "/big", 1.0, size_bytes=1 << 50))
+    assert (await registry.get(Image, "big")).size_bytes == 1 << 50

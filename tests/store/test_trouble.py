@@ -16,7 +16,7 @@ from vmctl import paths
 from vmctl.errors import RegistryUnusable
 from vmctl.records import Event
 from vmctl.store import database
-from vmctl.store.store import Store
+from vmctl.store.sql import SqlStore
 
 
 @pytest.fixture
@@ -63,13 +63,13 @@ def test_a_folder_where_the_file_should_be(tmp_path: Path) -> None:
 
 
 async def test_one_that_is_damaged_while_it_is_used(file: Path) -> None:
-    store = Store(file)
+    store = SqlStore(file)
     await store.add(Event("test", "x", "said", 0.0))
     await store.close()
     with file.open("r+b") as opened:
         opened.seek(4096)
         opened.write(b"\xff" * 100_000)
-    store = Store(file)
+    store = SqlStore(file)
     with pytest.raises(RegistryUnusable, match="is damaged"):
         await store.events()
     await store.close()
@@ -81,10 +81,10 @@ from pathlib import Path
 from vmctl import paths
 from vmctl.errors import RegistryUnusable
 from vmctl.records import Event
-from vmctl.store.store import Store
+from vmctl.store.sql import SqlStore
 
 async def main():
-    store = Store(Path(sys.argv[1]))
+    store = SqlStore(Path(sys.argv[1]))
     await store.events()
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from vmctl.act import disks, proof
+from vmctl.act.storage import shared_by
 from vmctl.commands.hosts import AddHosts, CheckHosts, RemoveHost
 from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable, VmctlError, by_code, made
 from vmctl.hosts import address, doctor
@@ -189,7 +192,8 @@ class Hosts:
         shared = {c.name.removeprefix("storage ") for c in candidate.checks if c.verdict == doctor.OK}
         for kept in await self._world.store.all(Storage):
             if kept.name in shared:
-                await self._world.store.put(replace(kept, hosts=sorted({*kept.hosts, name})))
+                with contextlib.suppress(NotFound):  # it was forgotten just now
+                    await self._world.store.revise(Storage, kept.name, partial(_also, name=kept.name, host=name))
         await self._world.store.remove(Setting, "cpu-baseline")  # the pool's common CPU may have shrunk
         return {"added": True, "checks": checks, "fingerprint": candidate.record.fingerprint}
 
@@ -303,6 +307,11 @@ def _storage_check(kept: Storage, host: str, finding: proof.Finding) -> Check:
         return Check(name, doctor.OK, f"{kept.path} shared, proven")
     bad = finding.state is proof.State.WRONG or (finding.state is proof.State.ABSENT and ours)
     return Check(name, doctor.FAIL if bad else doctor.WARN, finding.text, finding.hint)
+
+
+def _also(kept: Storage | None, *, name: str, host: str) -> Storage:
+    """The storage with one more host that shares it."""
+    return shared_by(kept, name, [host])
 
 
 def _size(size: tuple[int, int] | None) -> dict[str, Any]:

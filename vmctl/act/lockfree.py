@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
-from vmctl.act.storage import proven
+from vmctl.act.storage import learn
 from vmctl.commands.storages import MeasureStorage
 from vmctl.errors import HostError, Refused
 from vmctl.hosts.leaseprobe import LeaseProbe
 from vmctl.hosts.link import HostLink
-from vmctl.records import Setting, Storage
+from vmctl.records import Storage
 from vmctl.tasks import AnyJob, Job
 from vmctl.tasks.journals import Journal
 from vmctl.world import World
@@ -32,8 +31,7 @@ async def measure(world: World, job: Job[MeasureStorage, Journal]) -> dict[str, 
         last_answer = await _until_silent(lost, job)
         job.show(text=f"trying on {other.name} to take what {lost.name} holds")
         took_s = await _until_free(probe, other, last_answer)
-        known = await proven(world, storage.name) | {"lock_free_after_s": round(took_s, 1)}
-        await world.store.put(Setting(f"proof/{storage.name}", json.dumps(known)))
+        await learn(world, storage.name, lambda _known: {"lock_free_after_s": round(took_s, 1)})
         job.say(f"free after {took_s:.0f} s; mend the network of {lost.name}, so that the probe there can be ended")
         await lost.wait_online(WAIT_FOR_RETURN_S)
     finally:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refus
 from vmctl.hosts import doctor, domainxml, mounts
 from vmctl.hosts.link import HostLink
 from vmctl.model import bad_name
-from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
+from vmctl.records import HostRecord, Image, Setting, Storage
+from vmctl.store.rules import missing
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Journal, Making, RemovingImage
 from vmctl.world import World
@@ -82,8 +83,13 @@ async def _prove_and_keep(world: World, storage: Storage, *, new: bool) -> dict[
         raise Refused(f"no host can use {storage.path}", lines=proof.lines)
     # a host that is away, or from which nothing could be learnt, keeps its old proof
     lost = {*wrong, *proof.of(State.ABSENT)}
-    storage = replace(storage, hosts=sorted({*good, *(name for name in storage.hosts if name not in lost)}))
-    await world.store.put(storage)
+    if new:
+        storage = replace(storage, hosts=sorted(good))
+        await world.store.insert(storage)
+    else:
+        storage = await world.store.revise(
+            Storage, storage.name, lambda kept: shared_by(kept, storage.name, good, lost)
+        )
     if good:
         await _remember(world, storage, proof)
     return {
@@ -94,6 +100,16 @@ async def _prove_and_keep(world: World, storage: Storage, *, new: bool) -> dict[
         "capacity_bytes": proof.capacity,
         "free_bytes": proof.free,
     }
+
+
+def shared_by(kept: Storage | None, name: str, good: Iterable[str], lost: Iterable[str] = ()) -> Storage:
+    """The storage with hosts more that were proven to share it, and without those that were seen not to.
+
+    Raises NotFound where somebody forgot it meanwhile.
+    """
+    if kept is None:
+        raise missing("storage", name)
+    return replace(kept, hosts=sorted({*good, *(host for host in kept.hosts if host not in set(lost))}))
 
 
 async def _refuse_new(world: World, storage: Storage, proof: Proof) -> None:
@@ -111,15 +127,26 @@ async def _refuse_new(world: World, storage: Storage, proof: Proof) -> None:
 
 async def _remember(world: World, storage: Storage, proof: Proof) -> None:
     """What it was proven to do, for `storage show`."""
-    before = await proven(world, storage.name)
-    now = world.clock.now()
-    hosts = {name: at for name, at in before.get("hosts", {}).items() if name in storage.hosts}
-    hosts |= dict.fromkeys(proof.of(State.GOOD), now)
-    mount = proof.mounts[proof.of(State.GOOD)[0]]
-    size = {"capacity": proof.capacity, "free": proof.free}
-    known = before | size | {"hosts": hosts, "mount": str(mount), "kind": mount.kind}
-    known |= await _locks(world, storage, proof.of(State.GOOD)) or {}
-    await world.store.put(Setting(f"proof/{storage.name}", json.dumps(known)))
+    good, now = proof.of(State.GOOD), world.clock.now()
+    mount = proof.mounts[good[0]]
+    seen = {"capacity": proof.capacity, "free": proof.free, "mount": str(mount), "kind": mount.kind}
+    seen |= await _locks(world, storage, good) or {}
+
+    def learnt(before: dict[str, Any]) -> dict[str, Any]:
+        hosts = {name: at for name, at in before.get("hosts", {}).items() if name in storage.hosts}
+        return seen | {"hosts": hosts | dict.fromkeys(good, now)}
+
+    await learn(world, storage.name, learnt)
+
+
+async def learn(world: World, name: str, learnt: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Write down what was learnt of a storage besides what is known of it, which `learnt` is given."""
+
+    def known(kept: Setting | None) -> Setting:
+        before: dict[str, Any] = json.loads(kept.value) if kept is not None else {}
+        return Setting(f"proof/{name}", json.dumps(before | learnt(before)))
+
+    await world.store.revise(Setting, f"proof/{name}", known)
 
 
 async def _locks(world: World, storage: Storage, hosts: list[str]) -> dict[str, Any] | None:
@@ -154,14 +181,10 @@ async def room(world: World, storage: Storage) -> dict[str, int]:
 async def remove(world: World, job: Job[RemoveStorage, Journal]) -> dict[str, Any]:
     """Task: forget a storage; its files stay."""
     storage = await world.store.get(Storage, job.args.name)
-    users = [vm.name for vm in await world.store.all(VMRecord) if any(d.storage == storage.name for d in vm.spec.disks)]
-    users += [f"image {i.name}" for i in await world.store.all(Image) if i.storage == storage.name]
-    if users:
-        raise Refused(f"storage {storage.name} is in use by {', '.join(users[:5])}")
+    await world.store.take_storage(storage.name)
     for link in world.links.values():
         if link.online:
             await disks.forget(link, storage)
-    await world.store.remove(Storage, storage.name)
     await world.store.remove(Setting, f"proof/{storage.name}")
     return {"storage": storage.name}
 
@@ -212,7 +235,7 @@ async def image_add(world: World, job: Uploading) -> dict[str, Any]:
             paths.get("initrd", ""),
             job.args.cmdline,
         )
-        await world.store.insert(image)
+        await world.store.add_image(image)
     except VmctlError:
         await _undo_image(world, job, storage)
         raise
@@ -332,7 +355,7 @@ async def image_remove(world: World, job: Job[RemoveImage, RemovingImage]) -> di
         for path in paths:
             await disks.delete_file(link, storage, disks.name_in(storage, path))
     except (HostError, Refused):
-        await world.store.insert(image)
+        await world.store.add_image(image)
         raise
     await world.tell("image", image.name, f"image {image.name} was deleted", job.task.who)
     return {"image": image.name}

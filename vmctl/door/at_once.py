@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmctl.commands import cluster, hosts, vms
 from vmctl.commands.permissions import Principal
 from vmctl.decide.heal import LEVELS
@@ -9,12 +11,19 @@ from vmctl.door import about_cluster, answers
 from vmctl.door.services import Services
 from vmctl.errors import Refused, Usage
 from vmctl.records import HostRecord, VMRecord
+from vmctl.store.rules import missing
 from vmctl.tasks import now
 
 
 async def label_host(services: Services, asked: hosts.LabelHost, _who: Principal) -> dict[str, str]:
     """Set labels; the answer is all that the host has."""
-    return await services.world.store.label_host(asked.host, asked.labels)
+
+    def labelled(host: HostRecord | None) -> HostRecord:
+        if host is None:
+            raise missing("host", asked.host)
+        return replace(host, labels={key: value for key, value in (host.labels | asked.labels).items() if value})
+
+    return (await services.world.store.revise(HostRecord, asked.host, labelled)).labels
 
 
 async def undrain_host(services: Services, asked: hosts.UndrainHost, who: Principal) -> answers.HostName:

@@ -7,14 +7,15 @@ writes at a time (`BEGIN IMMEDIATE`), so that what is read inside a transaction 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import event
+from sqlalchemy import event, inspect
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
@@ -74,6 +75,22 @@ async def session(engine: AsyncEngine, *, reading: bool = False) -> AsyncIterato
             yield opened
     except DatabaseError as err:
         raise trouble.explain(Path(engine.url.database or ""), err) from err
+
+
+def insert_into(engine: AsyncEngine) -> Callable[..., Any]:
+    """The database's own INSERT, which can go on with a row that is there already. Both spell it alike."""
+    return {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[engine.dialect.name]
+
+
+def upsert(engine: AsyncEngine, *rows: SQLModel) -> Any:
+    """One statement that inserts rows of one table, or replaces those with their keys."""
+    table: Any = type(rows[0]).__table__  # type: ignore[attr-defined]
+    named = {
+        column.name: attribute.key for attribute in inspect(type(rows[0])).column_attrs for column in attribute.columns
+    }
+    made = insert_into(engine)(table).values([{name: getattr(row, key) for name, key in named.items()} for row in rows])
+    values = {column.name: made.excluded[column.name] for column in table.c if not column.primary_key}
+    return made.on_conflict_do_update(index_elements=[column.name for column in table.primary_key], set_=values)
 
 
 def to_record(kind: type[Record], row: SQLModel) -> Record:

@@ -8,12 +8,11 @@ first; peaks only grow. So a batch may be written twice, and a life that was giv
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, case, delete, func, literal_column, tuple_
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlmodel import col, select
 
@@ -24,6 +23,7 @@ from vmctl.store import database
 from vmctl.store.tables import IncarnationRow, ListeningRow, MachineRunRow, ProgramSummaryRow
 
 T = TypeVar("T")
+Insert = Callable[..., Any]
 AT_ONCE = 2000  # rows per transaction
 RUNS_AT_ONCE = 20
 MOST_LIVES = 1000  # previous ones, or those that a short prefix of a UUID fits
@@ -36,7 +36,16 @@ LIFE: tuple[Any, ...] = (
 )
 
 
-def _upsert_life() -> Any:
+def _least(one: Any, other: Any) -> Any:
+    """The smaller one: MIN of two values is LEAST elsewhere."""
+    return case((one < other, one), else_=other)
+
+
+def _greatest(one: Any, other: Any) -> Any:
+    return case((one > other, one), else_=other)
+
+
+def _upsert_life(insert: Insert) -> Any:
     """Insert, or go on with what is there."""
     made = insert(IncarnationRow)
     new, old = made.excluded, IncarnationRow
@@ -45,27 +54,27 @@ def _upsert_life() -> Any:
     values |= {
         "ip": case((col(old.ip) == literal_column("''"), new.ip), else_=col(old.ip)),
         "port": case((col(old.port) == literal_column("0"), new.port), else_=col(old.port)),
-        "first_seen": func.min(old.first_seen, new.first_seen),
-        "cpu_peak": func.max(old.cpu_peak, new.cpu_peak),
-        "rss_peak_kib": func.max(old.rss_peak_kib, new.rss_peak_kib),
+        "first_seen": _least(old.first_seen, new.first_seen),
+        "cpu_peak": _greatest(old.cpu_peak, new.cpu_peak),
+        "rss_peak_kib": _greatest(old.rss_peak_kib, new.rss_peak_kib),
     }
     return made.on_conflict_do_update(index_elements=["uuid"], set_=values)
 
 
-def _upsert_run() -> Any:
+def _upsert_run(insert: Insert) -> Any:
     made = insert(MachineRunRow)
-    newest = func.max(MachineRunRow.seen_at, made.excluded.seen_at)
+    newest = _greatest(MachineRunRow.seen_at, made.excluded.seen_at)
     return made.on_conflict_do_update(index_elements=["machine", "run", "boot_id"], set_={"seen_at": newest})
 
 
-def _upsert_listening() -> Any:
+def _upsert_listening(insert: Insert) -> Any:
     made = insert(ListeningRow)
     return made.on_conflict_do_update(
         index_elements=["ip", "port", "since", "uuid"], set_={"until": made.excluded.until}
     )
 
 
-def _add_short_lived() -> Any:
+def _add_short_lived(insert: Insert) -> Any:
     made = insert(ProgramSummaryRow)
     return made.on_conflict_do_update(
         index_elements=["machine", "program", "day"],
@@ -95,10 +104,11 @@ class LedgerStore:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._put_runs = _Many(engine, _upsert_run(), *Run._fields, "seen_at")
-        self._put_lives = _Many(engine, _upsert_life(), "uuid", "run_id", *OWN)
-        self._put_listening = _Many(engine, _upsert_listening(), "ip", "port", "since", "uuid", "until")
-        self._add_short_lived = _Many(engine, _add_short_lived(), *ShortLived._fields)
+        insert = database.insert_into(engine)
+        self._put_runs = _Many(engine, _upsert_run(insert), *Run._fields, "seen_at")
+        self._put_lives = _Many(engine, _upsert_life(insert), "uuid", "run_id", *OWN)
+        self._put_listening = _Many(engine, _upsert_listening(insert), "ip", "port", "since", "uuid", "until")
+        self._add_short_lived = _Many(engine, _add_short_lived(insert), *ShortLived._fields)
 
     # -- writing
 

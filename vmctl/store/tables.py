@@ -66,7 +66,7 @@ class ImageRow(Base, table=True):
     storage: str = Field(foreign_key="storage.name")
     path: str
     format: str = "qcow2"
-    size_bytes: int = 0
+    size_bytes: int = Field(default=0, sa_type=BigInteger)
     kernel: str = ""
     initrd: str = ""
     cmdline: str = ""

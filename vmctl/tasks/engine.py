@@ -18,8 +18,8 @@ from vmctl.commands.permissions import Principal
 from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Refused, Uncertain, VmctlError, error_to_json
 from vmctl.ports import SYSTEM, Clock
+from vmctl.ports.store import Store
 from vmctl.records import Task, TaskState
-from vmctl.store.store import Store
 from vmctl.tasks.job import AnyJob, Job, TaskNow, now
 from vmctl.walls import wall
 

@@ -12,8 +12,8 @@ from vmctl.commands.permissions import Principal
 from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Unreadable
 from vmctl.ports import SYSTEM, Clock
+from vmctl.ports.store import Store
 from vmctl.records import Task, TaskState
-from vmctl.store.store import Store
 from vmctl.tasks.journals import JOURNALS, Journal
 
 Arguments_co = TypeVar("Arguments_co", covariant=True)

@@ -1,0 +1,137 @@
+"""Every pair of methods at once: what comes of it is what one order or the other would give.
+
+The memory store says what the two orders give, as none of its methods waits for anything in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.store.conftest import New
+from vmctl.errors import VmctlError
+from vmctl.model import Disk, PowerState, Spec
+from vmctl.ports.store import Store
+from vmctl.records import Event, HostRecord, Image, Schedule, Setting, Storage, Task, TaskState, VMRecord
+from vmctl.store.memory import MemoryStore
+
+Method = Callable[[Store], Awaitable[Any]]
+WEB1 = VMRecord(Spec("u1", "web1", 1, 128, (Disk("main", "/s/web1"),), image="tiny"), 1.0, host="kvm1", copying=False)
+KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, Schedule, Setting)
+
+
+async def fill(store: Store) -> None:
+    """Two hosts, a storage, an image, two VMs of which one copies, two tasks."""
+    for name in ("kvm1", "kvm2"):
+        await store.put(HostRecord(name, name, "k", "f", 1.0, about={"host_uuid": f"machine-{name}"}))
+    await store.put(Storage("main", "/s", 1.0, hosts=["kvm1", "kvm2"]))
+    await store.put(Storage("spare", "/spare", 1.0, hosts=["kvm1"]))
+    await store.put(Image("tiny", "main", "/s/tiny", 1.0))
+    await store.put(Image("idle", "main", "/s/idle", 1.0))
+    for subject in ("web1", "web2"):
+        await store.add(Task(0, "migrate", subject, 1.0))
+    await store.add_vm(WEB1)
+    other = Spec("u2", "web2", 1, 128)
+    await store.add_vm(VMRecord(other, 1.0, host="kvm1", power=PowerState.RUNNING, adopted=True))
+
+
+def _labelled(key: str) -> Method:
+    return lambda store: store.revise(HostRecord, "kvm1", lambda host: _with_label(host, key))
+
+
+def _with_label(host: HostRecord | None, key: str) -> HostRecord:
+    return replace(host or HostRecord("kvm1", "new", "k", "f", 1.0), labels={**(host.labels if host else {}), key: "v"})
+
+
+def _shared(host: str) -> Method:
+    return lambda store: store.revise(
+        Storage,
+        "main",
+        lambda kept: replace(kept, hosts=sorted({*kept.hosts, host})) if kept else Storage("main", "/", 1),
+    )
+
+
+async def _new_vm(store: Store) -> None:
+    await store.add_vm(VMRecord(Spec("u3", "new", 1, 128, image="idle"), 2.0), made=True)
+
+
+METHODS: dict[str, Method] = {
+    "claim 1": lambda store: store.claim(WEB1, 1),
+    "claim 2": lambda store: store.claim(WEB1, 2),
+    "lease": lambda store: store.lease(WEB1, "kvm2", PowerState.RUNNING, told=[Event("moved", "web1", "m", 2.0)]),
+    "lease off": lambda store: store.lease(WEB1, "", PowerState.STOPPED, gone=["kvm1"]),
+    "slot 1": lambda store: store.take_slot(WEB1, "kvm2", 1, 1),
+    "slot 2": lambda store: store.take_slot(replace(WEB1, spec=Spec("u2", "web2", 1, 128)), "kvm2", 1, 1),
+    "end task": lambda store: store.end_task(1, state=TaskState.DONE, ended_at=3.0),
+    "change task": lambda store: store.change(Task, 1, step="copying"),
+    "new VM": _new_vm,
+    "same name": lambda store: store.add_vm(VMRecord(Spec("u4", "new", 1, 128), 2.0)),
+    "forget image": lambda store: store.take_image("idle"),
+    "remove host": lambda store: store.remove_host("kvm1"),
+    "label a": _labelled("a"),
+    "label b": _labelled("b"),
+    "drain": lambda store: store.change(HostRecord, "kvm1", draining=True),
+    "share 3": _shared("kvm3"),
+    "share 4": _shared("kvm4"),
+    "forget storage": lambda store: store.take_storage("spare"),
+    "forget main": lambda store: store.take_storage("main"),
+    "new image": lambda store: store.add_image(Image("new", "spare", "/spare/new", 1.0)),
+    "insert": lambda store: store.insert(Image("twin", "main", "/a", 1.0)),
+    "insert other": lambda store: store.insert(Image("twin", "main", "/b", 2.0)),
+    "put": lambda store: store.put(Schedule("rebalance", "* * * * *")),
+    "put other": lambda store: store.put(Schedule("rebalance", "0 * * * *", "act")),
+    "add": lambda store: store.add(Event("note", "x", "first", 4.0)),
+    "forget VM": lambda store: store.remove(VMRecord, "u2"),
+    "prune": lambda store: store.prune(100 * 86400.0),
+}
+
+
+async def outcome(work: Awaitable[Any]) -> str:
+    """What a method gave back, or its refusal's class."""
+    try:
+        return repr(await work)
+    except VmctlError as err:
+        return type(err).__name__
+
+
+async def picture(store: Store) -> str:
+    """All that is in it; the numbers of events aside, as they are given out in either order."""
+    found: dict[type[Any], list[Any]] = {kind: await store.all(kind) for kind in KINDS}
+    told = sorted(found[Event], key=lambda event: (event.kind, event.text))
+    return repr(found | {Event: [replace(event, id=0) for event in told]})
+
+
+async def in_turn(*names: str) -> tuple[str, dict[str, str]]:
+    """The picture and the outcomes when one comes after the other."""
+    store = MemoryStore()
+    await fill(store)
+    said = {name: await outcome(METHODS[name](store)) for name in names}
+    return await picture(store), said
+
+
+@pytest.mark.parametrize("first", METHODS)
+async def test_two_at_once_are_one_after_the_other(new: New, first: str) -> None:
+    for second in itertools.islice(METHODS, list(METHODS).index(first), None):
+        if second == first:
+            continue
+        store = new()
+        await fill(store)
+        both = await asyncio.gather(*(outcome(METHODS[name](store)) for name in (first, second)))
+        got = await picture(store), dict(zip((first, second), both, strict=True))
+        assert got in (await in_turn(first, second), await in_turn(second, first)), (first, second)
+        await store.close()
+
+
+async def test_the_memory_store_and_the_real_one_agree(new: New) -> None:
+    """Each method by itself."""
+    for name in METHODS:
+        store = new()
+        await fill(store)
+        said = {name: await outcome(METHODS[name](store))}
+        assert (await picture(store), said) == await in_turn(name), name
+        await store.close()

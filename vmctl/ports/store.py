@@ -1,0 +1,188 @@
+"""What the controller asks of its registry, whatever keeps it. Every method is one transaction: whole, or not at all.
+
+Two methods at once give what one of the two orders would give; tests/store/test_pairs.py tries them all.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, Protocol, TypeVar
+
+from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
+from vmctl.model import LedgerPolicy, PowerState
+from vmctl.records import DecisionRecord, Event, HostRecord, Image, Mean, Storage, Task, VMRecord
+
+Record = TypeVar("Record")
+Done = TypeVar("Done")
+
+
+class Records(Protocol):
+    """Any kind of record. Its key: a VM's UUID, the number of what is numbered, the name of anything else."""
+
+    async def all(self, kind: type[Record]) -> list[Record]:
+        """Every record of a kind, in the order of its key."""
+
+    async def inventory(self) -> tuple[list[HostRecord], list[VMRecord], list[Storage]]:
+        """Hosts, VMs and storages as they were at one moment."""
+
+    async def find(self, kind: type[Record], key: Any) -> Record | None:
+        """The record with that key."""
+
+    async def get(self, kind: type[Record], key: Any) -> Record:
+        """The record with that key. Raises NotFound."""
+
+    async def put(self, record: Any) -> None:
+        """Insert a record or replace the one with its key: what was there does not matter."""
+
+    async def insert(self, record: Any) -> None:
+        """Add a record with a key of its own. Raises Refused when there is one with that key."""
+
+    async def add(self, record: Any) -> int:
+        """Add a record that gets its number here; returns it."""
+
+    async def change(self, kind: type[Any], key: Any, *, told: Iterable[Event] = (), **values: Any) -> None:
+        """Set some fields of one record, whatever they were, and record the events that tell of it."""
+
+    async def revise(self, kind: type[Record], key: Any, change: Callable[[Record | None], Record]) -> Record:
+        """Put what `change` makes of the record with that key (None: there is none); nobody changes it in between.
+
+        `change` computes and does nothing else: it may be called again.
+        """
+
+    async def remove(self, kind: type[Any], key: Any, *, told: Iterable[Event] = ()) -> None:
+        """Forget one record, and record the events that tell of it."""
+
+
+class VMs(Protocol):
+    """VMs, where they are, and who holds them."""
+
+    async def find_vm(self, name: str) -> VMRecord | None:
+        """The VM of that name or UUID, if there is one."""
+
+    async def vm(self, name: str) -> VMRecord:
+        """The VM of that name or UUID. Raises NotFound."""
+
+    async def add_vm(self, record: VMRecord, *, made: bool = False) -> None:
+        """Register a VM. Raises Refused when its name is taken; NotFound where it is just `made` and its image gone."""
+
+    async def claim(self, vm: VMRecord, task: int) -> VMRecord:
+        """Let one task hold the VM: two commands never act on one VM at once. Refused names the holder."""
+
+    async def lease(
+        self,
+        vm: VMRecord,
+        host: str,
+        power: PowerState,
+        *,
+        gone: Iterable[str] = (),
+        also: Iterable[str] = (),
+        told: Iterable[Event] = (),
+        **more: Any,
+    ) -> VMRecord:
+        """Write where a VM is: takes a new epoch, and is refused when somebody else took one since `vm` was read.
+
+        `gone`: hosts that were seen not to have it, or for which an admin signed; `also`: further ones where it may run
+        from now on; `told`: the events that tell of it. A VM that may still run somewhere is not stopped, whatever
+        `power` says: it is UNKNOWN.
+
+        A registry that takes nothing is waited for: what a host did must be written down.
+        """
+
+    async def take_slot(self, vm: VMRecord, target: str, most_out: int, most_in: int) -> str | None:
+        """Let a VM copy to `target`, unless its hosts copy enough already: then why it must wait, in words."""
+
+    async def add_image(self, image: Image) -> None:
+        """Register an image. Raises Refused when its name is taken, NotFound when its storage was forgotten."""
+
+    async def take_image(self, name: str) -> None:
+        """Forget an image that no VM is made from. Refused names those that are."""
+
+    async def take_storage(self, name: str) -> None:
+        """Forget a storage that no VM and no image is on. Refused names those that are."""
+
+    async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
+        """Forget a host, in one step with what is known of its VMs: (adopted VMs forgotten, VMs that may still run).
+
+        Raises Refused while a task holds one of them.
+        """
+
+
+class History(Protocol):
+    """What was asked for, decided, seen to happen, and measured."""
+
+    async def open_tasks(self) -> list[Task]:
+        """Tasks that have not ended: after a start, those of a controller that died."""
+
+    async def end_task(self, task: int, **values: Any) -> None:
+        """Write a task's end, and let go of every VM that it holds and of what was promised to it."""
+
+    async def tasks(self, most: int = 50) -> list[Task]:
+        """The newest tasks, oldest first."""
+
+    async def decisions(self, subject: str, before: float | None = None, most: int = 1) -> list[DecisionRecord]:
+        """The newest decisions about a VM (its UUID) or a host, those made until `before`; oldest first."""
+
+    async def events(self, after: int = 0, most: int = 100) -> list[Event]:
+        """Events with a number above `after`, oldest first; of too many the newest."""
+
+    async def add_means(self, means: list[Mean]) -> None:
+        """Keep means of load; one that is there already is replaced."""
+
+    async def means(self, subject: str, period_s: int, since: float) -> list[Mean]:
+        """A subject's means since a time, oldest first."""
+
+    async def prune(self, now: float) -> int:
+        """Forget what is older than kept: minutes 24 h, ten minutes 30 days, events, tasks and decisions 90 days."""
+
+
+class Ledger(Protocol):
+    """The lives of processes, who listened where, and counts of what was short-lived."""
+
+    async def write(self, changes: Changes) -> None:
+        """Keep changes; the same ones may come twice, but for counts."""
+
+    async def prune(self, now: float, policy: LedgerPolicy) -> int:
+        """Forget what ended too long ago, and the oldest of machines that have too many; returns how many lives."""
+
+    async def runs(self) -> dict[Run, float]:
+        """All boots of machines that are remembered, and when each was seen last."""
+
+    def valid(self) -> AsyncIterator[tuple[Run, list[Life]]]:
+        """The lives that nobody saw end, boot by boot."""
+
+    async def open_ports(self) -> dict[uuid.UUID, tuple[Listening, ...]]:
+        """Who listens where, as far as written."""
+
+    async def processes(
+        self, machine: str | None = None, program: str | None = None, *, valid: bool | None = None, most: int = 1000
+    ) -> list[Life]:
+        """Lives of a machine (UUID), of a program, or all: the valid ones first, then the newest ends."""
+
+    async def find(self, name: str) -> list[Life]:
+        """The lives of that gpid, UUID or beginning of a UUID, valid and newest first. Raises ValueError."""
+
+    async def previous_lives(self, life: Life, most: int = 20) -> list[Life]:
+        """Earlier runs of the program on the same machine, by the same port or command where known, newest first."""
+
+    async def listening(self, ip: str, port: int, at: float, most: int = 100) -> list[Life]:
+        """Who listened on that port of that address then, in the order they began."""
+
+    async def short_lived(self, machine: str | None, since_day: int, most: int = 200) -> list[ShortLived]:
+        """What was too short-lived for a row, since a day, the most CPU first."""
+
+
+class Store(Records, VMs, History, Protocol):
+    """The whole registry."""
+
+    trouble: str  # why it takes nothing just now, while somebody waits for it: in words
+
+    @property
+    def ledger(self) -> Ledger:
+        """The part that remembers processes."""
+
+    async def patiently(self, write: Callable[[], Awaitable[Done]]) -> Done:
+        """Write; try again for a while where the registry takes nothing: its disk is full, or somebody holds it."""
+
+    async def close(self) -> None:
+        """Let go of it."""

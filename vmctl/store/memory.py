@@ -1,0 +1,247 @@
+"""The registry in this process's memory: small, without threads and without files, for simulated clusters.
+
+It is also what the SQL store is measured by: no method waits for anything, so that two of them never mix.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+from vmctl.model import PowerState
+from vmctl.ports import SYSTEM, Clock
+from vmctl.records import DecisionRecord, Event, HostRecord, Image, Mean, Storage, Task, VMRecord
+from vmctl.store import rules
+from vmctl.store.memory_ledger import MemoryLedger
+from vmctl.store.patience import Patient
+
+Record = TypeVar("Record")
+
+
+class MemoryStore(Patient):
+    """What its methods promise is in `vmctl.ports.store`."""
+
+    def __init__(self, clock: Clock = SYSTEM.clock) -> None:
+        super().__init__(clock)
+        self._kept: dict[type[Any], dict[Any, Any]] = {kind: {} for kind in rules.KEYS}
+        self._numbers: dict[type[Any], int] = {}
+        self.ledger = MemoryLedger()
+
+    async def close(self) -> None:
+        return
+
+    # -- any kind of record
+
+    async def all(self, kind: type[Record]) -> list[Record]:
+        return self._all(kind)
+
+    async def inventory(self) -> tuple[list[HostRecord], list[VMRecord], list[Storage]]:
+        return self._all(HostRecord), self._all(VMRecord), self._all(Storage)
+
+    async def find(self, kind: type[Record], key: Any) -> Record | None:
+        return self._find(kind, key)
+
+    async def get(self, kind: type[Record], key: Any) -> Record:
+        found = self._find(kind, key)
+        if found is None:
+            raise rules.missing(rules.WORDS.get(kind, kind.__name__), str(key))
+        return found
+
+    async def put(self, record: Any) -> None:
+        self._put(record)
+
+    async def insert(self, record: Any) -> None:
+        kind, key = type(record), _key(record)
+        if key in self._kept[kind]:
+            raise rules.there_is(kind, key)
+        self._put(record)
+
+    async def add(self, record: Any) -> int:
+        return self._add(record)
+
+    async def change(self, kind: type[Any], key: Any, *, told: Iterable[Event] = (), **values: Any) -> None:
+        self._change(kind, key, values)
+        self._tell(told)
+
+    async def revise(self, kind: type[Record], key: Any, change: Callable[[Record | None], Record]) -> Record:
+        after = change(self._find(kind, key))
+        self._put(after)
+        return after
+
+    async def remove(self, kind: type[Any], key: Any, *, told: Iterable[Event] = ()) -> None:
+        self._kept[kind].pop(key, None)
+        self._tell(told)
+
+    # -- VMs
+
+    async def find_vm(self, name: str) -> VMRecord | None:
+        return next((vm for vm in self._all(VMRecord) if name in (vm.name, vm.uuid)), None)
+
+    async def vm(self, name: str) -> VMRecord:
+        found = await self.find_vm(name)
+        if found is None:
+            raise rules.missing("VM", name)
+        return found
+
+    async def add_vm(self, record: VMRecord, *, made: bool = False) -> None:
+        image = record.spec.image
+        if made and image and image not in self._kept[Image]:
+            raise rules.missing("image", image)
+        if any(record.name == vm.name or record.uuid == vm.uuid for vm in self._kept[VMRecord].values()):
+            raise rules.name_taken(record.name)
+        self._put(record)
+
+    async def claim(self, vm: VMRecord, task: int) -> VMRecord:
+        found = self._find(VMRecord, vm.uuid)
+        if found is None:
+            raise rules.missing("VM", vm.name)
+        if found.task not in (None, task):
+            raise rules.held(vm, found.task or 0, self._find(Task, found.task))
+        self._change(VMRecord, vm.uuid, {"task": task})
+        return replace(found, task=task)
+
+    async def lease(
+        self,
+        vm: VMRecord,
+        host: str,
+        power: PowerState,
+        *,
+        gone: Iterable[str] = (),
+        also: Iterable[str] = (),
+        told: Iterable[Event] = (),
+        **more: Any,
+    ) -> VMRecord:
+        return await self.patiently(lambda: self._lease(vm, host, power, gone=gone, also=also, told=told, **more))
+
+    async def _lease(
+        self,
+        vm: VMRecord,
+        host: str,
+        power: PowerState,
+        *,
+        gone: Iterable[str],
+        also: Iterable[str],
+        told: Iterable[Event],
+        **more: Any,
+    ) -> VMRecord:
+        machines = {one.name: one.machine for one in self._kept[HostRecord].values()}
+        values = rules.leased(vm, host, power, machines, gone=gone, also=also, more=more)
+        found = self._find(VMRecord, vm.uuid)
+        if found is None or found.epoch != vm.epoch:
+            raise rules.overtaken(vm)
+        self._change(VMRecord, vm.uuid, values)
+        self._tell(told)
+        return await self.vm(vm.uuid)
+
+    async def take_slot(self, vm: VMRecord, target: str, most_out: int, most_in: int) -> str | None:
+        why = rules.must_wait(self._all(VMRecord), vm, target, most_out, most_in)
+        if why is None:
+            self._change(VMRecord, vm.uuid, {"copying": True})
+        return why
+
+    async def add_image(self, image: Image) -> None:
+        if image.storage not in self._kept[Storage]:
+            raise rules.missing("storage", image.storage)
+        await self.insert(image)
+
+    async def take_storage(self, name: str) -> None:
+        rules.check_empty(name, self._all(VMRecord), self._all(Image))
+        self._kept[Storage].pop(name, None)
+
+    async def take_image(self, name: str) -> None:
+        rules.check_unused(self._find(Image, name), name, self._all(VMRecord))
+        self._kept[Image].pop(name, None)
+
+    async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
+        forgotten, kept = rules.left_behind(self._find(HostRecord, name), name, self._all(VMRecord))
+        for vm in forgotten:
+            del self._kept[VMRecord][vm.uuid]
+        for vm in kept:
+            self._put(vm)
+        for storage in self._all(Storage):
+            self._put(replace(storage, hosts=[host for host in storage.hosts if host != name]))
+        self._kept[HostRecord].pop(name, None)
+        return [vm.name for vm in forgotten], [vm.name for vm in kept]
+
+    # -- tasks, decisions, events, measurements
+
+    async def open_tasks(self) -> list[Task]:
+        return [task for task in self._all(Task) if task.state not in rules.ENDED]
+
+    async def end_task(self, task: int, **values: Any) -> None:
+        for vm in self._all(VMRecord):
+            if vm.task == task:
+                self._change(VMRecord, vm.uuid, dict(rules.FREED))
+        self._change(Task, task, values)
+
+    async def tasks(self, most: int = 50) -> list[Task]:
+        return self._all(Task)[-most:]
+
+    async def decisions(self, subject: str, before: float | None = None, most: int = 1) -> list[DecisionRecord]:
+        found = [one for one in self._all(DecisionRecord) if one.subject == subject]
+        return [one for one in found if before is None or one.made_at <= before][-most:]
+
+    async def events(self, after: int = 0, most: int = 100) -> list[Event]:
+        return [event for event in self._all(Event) if (event.id or 0) > after][-most:]
+
+    async def add_means(self, means: list[Mean]) -> None:
+        for mean in means:
+            self._put(mean)
+
+    async def means(self, subject: str, period_s: int, since: float) -> list[Mean]:
+        found = [mean for mean in self._all(Mean) if (mean.subject, mean.period_s) == (subject, period_s)]
+        return [mean for mean in found if mean.at >= since]
+
+    async def prune(self, now: float) -> int:
+        told, minutes, tens = now - rules.TOLD_KEPT_S, now - rules.MINUTES_KEPT_S, now - rules.TENS_KEPT_S
+        old: dict[type[Any], Callable[[Any], bool]] = {
+            Mean: lambda one: one.at < tens or (one.period_s < 600 and one.at < minutes),
+            Event: lambda one: one.at < told,
+            DecisionRecord: lambda one: one.made_at < told,
+            Task: lambda one: one.ended_at is not None and one.created_at < told,
+        }
+        gone = [(kind, key) for kind, is_old in old.items() for key, one in self._kept[kind].items() if is_old(one)]
+        for kind, key in gone:
+            del self._kept[kind][key]
+        return len(gone)
+
+    # -- one step each; nothing waits in between
+
+    def _all(self, kind: type[Record]) -> list[Record]:
+        return [_own(self._kept[kind][key]) for key in sorted(self._kept[kind])]
+
+    def _find(self, kind: type[Record], key: Any) -> Record | None:
+        return _own(self._kept[kind][key]) if key in self._kept[kind] else None
+
+    def _put(self, record: Any) -> None:
+        self._kept[type(record)][_key(record)] = _own(record)
+
+    def _add(self, record: Any) -> int:
+        kind = type(record)
+        number = self._numbers[kind] = self._numbers.get(kind, 0) + 1
+        self._put(replace(record, id=number))
+        return number
+
+    def _change(self, kind: type[Any], key: Any, values: dict[str, Any]) -> None:
+        if key in self._kept[kind]:
+            self._put(replace(self._kept[kind][key], **values))
+
+    def _tell(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._add(event)
+
+
+def _key(record: Any) -> Any:
+    names = rules.KEYS[type(record)]
+    values = tuple(getattr(record, name) for name in names)
+    return values if len(values) > 1 else values[0]
+
+
+def _own(record: Any) -> Any:
+    """The record with lists and dicts of its own: what somebody does to his is not done to the registry's."""
+    mutable = {
+        field.name: value for field in fields(record) if isinstance(value := getattr(record, field.name), list | dict)
+    }
+    return replace(record, **copy.deepcopy(mutable))

@@ -1,0 +1,150 @@
+"""What the registry's own rules say, whatever keeps it: pure functions of what stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from vmctl.errors import NotFound, Refused
+from vmctl.model import PowerState
+from vmctl.records import (
+    DecisionRecord,
+    Event,
+    HostRecord,
+    Image,
+    Mean,
+    Schedule,
+    Setting,
+    Storage,
+    Task,
+    TaskState,
+    VMRecord,
+)
+
+WORDS: Mapping[type[Any], str] = {
+    HostRecord: "host",
+    Storage: "storage",
+    Image: "image",
+    VMRecord: "VM",
+    Task: "task",
+    Schedule: "schedule",
+}
+# Kind of record -> the fields that are its key
+KEYS: Mapping[type[Any], tuple[str, ...]] = {
+    HostRecord: ("name",),
+    Storage: ("name",),
+    Image: ("name",),
+    VMRecord: ("uuid",),
+    Task: ("id",),
+    DecisionRecord: ("id",),
+    Event: ("id",),
+    Mean: ("subject", "period_s", "at"),
+    Schedule: ("name",),
+    Setting: ("name",),
+}
+FREED: Mapping[str, Any] = {"task": None, "moving_to": "", "copying": False}  # of a VM whose task has ended
+DAY_S = 86400.0
+MINUTES_KEPT_S, TENS_KEPT_S, TOLD_KEPT_S = DAY_S, 30 * DAY_S, 90 * DAY_S
+ENDED = tuple(state for state in TaskState if state.ended)
+
+
+def missing(what: str, name: str) -> NotFound:
+    """The error for a name that nothing has."""
+    verb = {"VM": "vmctl list", "task": "vmctl task list"}.get(what, f"vmctl {what} list")
+    return NotFound(f"there is no {what} {name!r}", hint=verb)
+
+
+def there_is(kind: type[Any], key: Any) -> Refused:
+    """The error for a key that is taken."""
+    what = WORDS.get(kind, kind.__name__)
+    return Refused(f"there is already {'an' if what == 'image' else 'a'} {what} {key!r}")
+
+
+def name_taken(name: str) -> Refused:
+    """The error for a VM's name that is taken."""
+    return Refused(f"there is already a VM {name!r}", hint=f"vmctl show {name}")
+
+
+def held(vm: VMRecord, task: int, holder: Task | None) -> Refused:
+    """The error for a VM that another task holds."""
+    what = f"{holder.kind} (task {holder.id})" if holder else f"task {task}"
+    return Refused(f"{vm.name} is busy: {what} holds it", hint=f"vmctl task attach {task}")
+
+
+def overtaken(vm: VMRecord) -> Refused:
+    """The error for a lease that somebody else has changed."""
+    return Refused(f"{vm.name} was changed by somebody else meanwhile", hint=f"vmctl show {vm.name}")
+
+
+def leased(
+    vm: VMRecord,
+    host: str,
+    power: PowerState,
+    machines: Mapping[str, str],
+    *,
+    gone: Iterable[str],
+    also: Iterable[str],
+    more: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The fields of a VM with a new lease; `machines`: host -> its libvirt's host UUID, of registered ones."""
+    may = {name: machine for name, machine in vm.may_run_on.items() if name not in set(gone)}
+    for name in sorted({*also, host} - {""}) if power is not PowerState.STOPPED else ():
+        may[name] = machines.get(name, "")
+    values: dict[str, Any] = {"power": power, "why": ""}
+    if power is PowerState.STOPPED and may:
+        values = {"power": PowerState.UNKNOWN, "why": f"may still run on {', '.join(may)}"}
+    return {"host": host, "may_run_on": may, "epoch": vm.epoch + 1, **values, **more}
+
+
+def must_wait(copying: Iterable[VMRecord], vm: VMRecord, target: str, most_out: int, most_in: int) -> str | None:
+    """Why a VM may not copy to `target` yet, as others copy; None: it may."""
+    others = [one for one in copying if one.copying and one.uuid != vm.uuid]
+    out = [one.task for one in others if one.host == vm.host]
+    into = [one.task for one in others if one.moving_to == target]
+    if len(out) >= most_out:
+        return f"{vm.host} already sends {len(out)} (task {out[0]})"
+    if len(into) >= most_in:
+        return f"{target} already receives {len(into)} (task {into[0]})"
+    return None
+
+
+def check_unused(image: Image | None, name: str, vms: Iterable[VMRecord]) -> None:
+    """Raises Refused, which names VMs that are made from the image."""
+    files = {image.path, image.kernel, image.initrd} - {""} if image is not None else set()
+    users = [vm.name for vm in vms if vm.spec.image == name or files & set(vm.files)]
+    if users:
+        hint = f"vmctl delete {' '.join(users[:5])}"
+        raise Refused(f"disks of {', '.join(users[:5])} are built on image {name}", hint=hint)
+
+
+def check_empty(name: str, vms: Iterable[VMRecord], images: Iterable[Image]) -> None:
+    """Raises Refused, which names what is on the storage."""
+    users = [vm.name for vm in vms if any(disk.storage == name for disk in vm.spec.disks)]
+    users += [f"image {image.name}" for image in images if image.storage == name]
+    if users:
+        raise Refused(f"storage {name} is in use by {', '.join(users[:5])}")
+
+
+def left_behind(host: HostRecord | None, name: str, vms: Sequence[VMRecord]) -> tuple[list[VMRecord], list[VMRecord]]:
+    """VMs of a host that goes: those that are forgotten, and those that may still run there, as they are from now on.
+
+    Raises Refused while a task holds one of them.
+    """
+    here = [vm for vm in vms if name in (vm.host, vm.moving_to)]
+    if any(vm.task is not None for vm in here):
+        raise Refused(f"tasks hold VMs of {name}", hint="vmctl task list")
+    machine = host.machine if host is not None else ""
+    kept = [
+        replace(
+            vm,
+            host="",
+            power=PowerState.UNKNOWN,
+            why=f"was on {name} when that was removed",
+            may_run_on={name: machine} | vm.may_run_on,
+            epoch=vm.epoch + 1,
+        )
+        for vm in here
+        if not vm.adopted and vm.power is not PowerState.STOPPED
+    ]
+    return [vm for vm in here if vm.adopted], kept
