@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vmctl import config, lock, paths
-from vmctl.act import hosts, leases, plans
+from vmctl.act import leases
 from vmctl.act.health import Healths
 from vmctl.act.mounted import Mounts
 from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
@@ -65,8 +65,7 @@ class Controller:
         services = Services(
             world=self.world,
             tasks=self.tasks,
-            hosts=hosts.Hosts(self.world, self.attach),
-            plans=plans.Plans(self.world, self.tasks),
+            attach=self.attach,
             healths=self.healths,
             scheduler=self.scheduler,
         )

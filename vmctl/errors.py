@@ -4,6 +4,7 @@
     ├── Usage                        2    you: the command is malformed
     ├── Refused                      3    you: what you ask for is impossible or unsafe now
     │   ├── AlreadyRuns              3    you: another controller holds the registry
+    │   ├── Overtaken                3    you: somebody else has changed the VM meanwhile
     │   └── NoHostFits               3    you: no host can take it; one line per host says why
     ├── NotFound                     4    you: no such thing
     ├── NotAllowed                   5    you: the controller or a host does not let you
@@ -65,6 +66,10 @@ class Refused(VmctlError):
 
 class AlreadyRuns(Refused):
     """Another controller holds the registry."""
+
+
+class Overtaken(Refused):
+    """Somebody else has changed the VM since it was looked at."""
 
 
 class NotMounted(Refused):

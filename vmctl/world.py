@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmctl.claims import Claim, Handles, handle
 from vmctl.config import Settings
-from vmctl.errors import NotFound, Unreachable
+from vmctl.errors import NotFound, Overtaken, Unreachable
 from vmctl.guests import Guests
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.loads import Loads
@@ -52,7 +54,7 @@ class World:
     settings: Settings
     runtime: Path
     keys: tuple[Path, ...]
-    links: dict[str, HostLink] = field(default_factory=dict)
+    links: MutableMapping[str, HostLink] = field(default_factory=dict)
     parts: Parts = SYSTEM
     loads: Loads = field(init=False)
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
@@ -83,6 +85,20 @@ class World:
     def threads(self) -> Threads:
         """For work that would keep the loop from everything else."""
         return self.parts.threads
+
+    def held_by(self, claim: Claim, task: int) -> World:
+        """The same surroundings for as long as a task's claim is held: registry and hosts end with it."""
+
+        async def judge(err: Exception) -> None:
+            """A VM that a task holds is changed by nobody else: who did has taken it over."""
+            if isinstance(err, Overtaken) and all(vm.task != task for vm in await self.store.all(VMRecord)):
+                claim.lose()
+
+        held = copy.copy(self)
+        held.store = handle(self.store, claim, judge)
+        held.links = Handles(self.links, claim)
+        held.slots = Slots(held.store, self.policy)
+        return held
 
     @property
     def policy(self) -> Policy:

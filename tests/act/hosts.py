@@ -57,6 +57,8 @@ class FakeHost:
         self.domains = {found.uuid: found for found in domains}
         self.xmls: dict[str, str] = {}
         self.done: list[str] = []
+        self.target: FakeHost | None = None  # where what migrates goes
+        self.socket = f"/run/{name}.libvirt"
         self.fails: list[HostError] = []  # raised by the next acts, one each
         self.failing: dict[str, HostError] = {}  # raised by the next act of that name
         self.later: list[Callable[[], None]] = []  # what happens meanwhile: one thing after each look
@@ -267,6 +269,20 @@ class FakeHost:
 
     async def job(self, uuid: str, *, completed: bool = False) -> JobProgress:
         return JobProgress(False, downtime_ms=42)
+
+    async def set_max_downtime(self, uuid: str, downtime_ms: int) -> None:
+        return
+
+    async def offer(self, path: str, target: str) -> FakeHost:
+        self.done.append("offer")
+        return FakeHost(f"a socket on {self.name}")
+
+    async def migrate(self, uuid: str, socket: str, uri: str, **more: Any) -> None:
+        """It goes to the target at once."""
+        self.done.append("migrate")
+        assert self.target is not None
+        self.target.shows(PowerState.RUNNING)
+        self.shows(None)
 
     async def learn_cpus(self, cpus: Iterable[str]) -> None:
         if not self.compares:

@@ -40,6 +40,7 @@ def test_the_exit_codes_are_the_promised_ones() -> None:
         "Usage": 2,
         "Refused": 3,
         "AlreadyRuns": 3,
+        "Overtaken": 3,
         "NoHostFits": 3,
         "NotMounted": 3,
         "NotFound": 4,

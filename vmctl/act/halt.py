@@ -18,6 +18,7 @@ from vmctl.tasks.journals import Stopping
 PRESS_AFTER_S = (0.0, 2.0, 4.0, 8.0)  # a guest that still boots misses the first press of its power button
 PRESS_EVERY_S = 15.0  # and then
 MOST_BRIEF_S = 5.0
+LOOK_EVERY_S = 0.2
 PLUG_FOR_S = 60.0  # how long a host that does not answer is asked again to pull the plug
 
 
@@ -52,7 +53,7 @@ async def halt(link: HostLink, vm: VMRecord, job: AnyJob, *, force: bool, limit_
                 hint=f"vmctl stop --force {vm.name}",
             )
         job.show(text=f"waiting for the guest to shut down, {waited:.0f} s of {limit_s:.0f} s")
-        await asyncio.sleep(0.02 if force else 0.2)
+        await asyncio.sleep(LOOK_EVERY_S / 10 if force else LOOK_EVERY_S)
 
 
 async def _not_known_off(link: HostLink, vm: VMRecord, err: HostError) -> None:

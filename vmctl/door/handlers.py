@@ -10,15 +10,20 @@ from functools import partial
 from typing import Any
 
 from vmctl.act import create, delete, leases, lockfree, migrate, poke, power, storage
+from vmctl.act.hosts import Hosts
 from vmctl.act.overtake import overtake_stop
+from vmctl.act.plans import Plans
 from vmctl.act.whereabouts import check_signature
+from vmctl.claims import handle
 from vmctl.commands import cluster, hosts, processes, storages, vms
 from vmctl.commands.permissions import Principal
 from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, plans
 from vmctl.door.services import Services
 from vmctl.hosts import address
-from vmctl.tasks import Handler
+from vmctl.tasks import AnyJob, Handler
+from vmctl.world import World
 
+Action = Callable[[World, Any], Awaitable[dict[str, Any]]]
 Answer = Callable[[Services, Any], Awaitable[Any]]
 AtOnce = Callable[[Services, Any, Principal], Awaitable[Any]]
 Check = Callable[[Services, Any], Awaitable[None]]
@@ -71,7 +76,8 @@ AT_ONCE: Mapping[type[Any], AtOnce] = {
 
 def task_handlers(services: Services) -> dict[str, Handler]:
     """Kind of task -> who carries it out."""
-    tied: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+    attach, tasks = services.attach, services.tasks
+    tied: dict[str, Action] = {
         "create": create.create,
         "start": power.start,
         "stop": power.stop,
@@ -88,15 +94,18 @@ def task_handlers(services: Services) -> dict[str, Handler]:
         "storage remove": storage.remove,
         "image add": storage.image_add,
         "image remove": storage.image_remove,
+        "host add": lambda world, job: Hosts(world, attach).add(job),
+        "host check": lambda world, job: Hosts(world, attach).check(job),
+        "host remove": lambda world, job: Hosts(world, attach).remove(job),
+        "rebalance": lambda world, job: Plans(world, handle(tasks, job.claim)).rebalance(job),
+        "drain": lambda world, job: Plans(world, handle(tasks, job.claim)).drain(job),
     }
-    handlers: dict[str, Handler] = {kind: partial(action, services.world) for kind, action in tied.items()}
-    return handlers | {
-        "host add": services.hosts.add,
-        "host check": services.hosts.check,
-        "host remove": services.hosts.remove,
-        "rebalance": services.plans.rebalance,
-        "drain": services.plans.drain,
-    }
+    return {kind: partial(_held, services.world, action) for kind, action in tied.items()}
+
+
+async def _held(world: World, action: Action, job: AnyJob) -> dict[str, Any]:
+    """Carry it out with hosts and a registry that end with the task's claim."""
+    return await action(world.held_by(job.claim, job.id), job)
 
 
 # -- what is refused before there is a task

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmctl.act.health import Healths
-from vmctl.act.hosts import Hosts
-from vmctl.act.plans import Plans
+from vmctl.act.hosts import Attach
 from vmctl.schedules import Scheduler
 from vmctl.tasks import Tasks
 from vmctl.world import World
@@ -18,7 +17,6 @@ class Services:
 
     world: World
     tasks: Tasks
-    hosts: Hosts
-    plans: Plans
+    attach: Attach  # begins the lasting link to a registered host
     healths: Healths
     scheduler: Scheduler

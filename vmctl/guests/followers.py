@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from vmctl.decide.health import Seen
@@ -70,7 +70,7 @@ class Follower:
 class Guests:
     """All followers. `look` every second or so."""
 
-    def __init__(self, links: dict[str, HostLink], incarnations: Incarnations, clock: Clock) -> None:
+    def __init__(self, links: Mapping[str, HostLink], incarnations: Incarnations, clock: Clock) -> None:
         self._clock = clock
         self._links = links
         self._incarnations = incarnations

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vmctl.errors import NotFound, Refused
+from vmctl.errors import NotFound, Overtaken, Refused
 from vmctl.model import PowerState
 from vmctl.records import (
     DecisionRecord,
@@ -72,9 +72,9 @@ def held(vm: VMRecord, task: int, holder: Task | None) -> Refused:
     return Refused(f"{vm.name} is busy: {what} holds it", hint=f"vmctl task attach {task}")
 
 
-def overtaken(vm: VMRecord) -> Refused:
+def overtaken(vm: VMRecord) -> Overtaken:
     """The error for a lease that somebody else has changed."""
-    return Refused(f"{vm.name} was changed by somebody else meanwhile", hint=f"vmctl show {vm.name}")
+    return Overtaken(f"{vm.name} was changed by somebody else meanwhile", hint=f"vmctl show {vm.name}")
 
 
 def leased(

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from dataclasses import asdict
 from typing import Any
 
+from vmctl.claims import Deposed
 from vmctl.commands import catalogue
 from vmctl.commands.permissions import Principal
 from vmctl.commands.rows import Command
@@ -87,7 +88,11 @@ class Tasks:
         try:
             await self._store.change(Task, job.id, state=job.state, started_at=job.task.started_at or self._clock.now())
             result = await self._handled(job, handler)
+            job.claim.check()
             ending = {"state": TaskState.DONE, "result": result}
+        except Deposed:
+            self._let_go(job)
+            return
         except Cancelled as err:
             ending = {"state": TaskState.CANCELLED, "error": error_to_json(err)}
         except VmctlError as err:
@@ -125,6 +130,12 @@ class Tasks:
 
         await self._write_end(job.id, later, **ending, log=job.log, step=job.step, ended_at=self._clock.now())
         job.state = ending["state"]
+        self._let_go(job)
+
+    def _let_go(self, job: AnyJob) -> None:
+        """It has ended, or goes on elsewhere."""
+        if job.claim.lost:
+            log.warning("task %s goes on elsewhere; here it was in step %r", job.id, job.step)
         del self._jobs[job.id]
         job.ended.set()
         job.touch()

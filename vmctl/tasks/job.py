@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Generic, TypeVar, cast
 
+from vmctl.claims import Claim, handle
 from vmctl.commands.permissions import Principal
 from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Unreadable
@@ -41,7 +42,8 @@ class Job(Generic[Arguments_co, Journal_co]):
         self.ended = asyncio.Event()
         self.unwritten = False  # its log or step is newer than its row
         self._watchers: set[asyncio.Event] = set()
-        self._store, self._clock = store, clock
+        self.claim = Claim(f"task {task.id}")
+        self._store, self._clock = handle(store, self.claim), clock
         if task.cancel_asked:
             self.cancel_asked.set()
 
