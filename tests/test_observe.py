@@ -18,7 +18,7 @@ from vmctl.decide import fit
 from vmctl.decide.problem import costs
 from vmctl.door import views
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import About, DomainSeen
+from vmctl.hosts.shown import About, DomainSeen
 from vmctl.model import VM, Cluster, Host, HostState, Policy, PowerState, Refusal, Spec
 from vmctl.observe import observe
 from vmctl.plain import plain

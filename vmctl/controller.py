@@ -25,7 +25,7 @@ from vmctl.door import Door, Services
 from vmctl.door.handlers import task_handlers
 from vmctl.errors import Refused
 from vmctl.hosts.facts import RawSample
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import ensure_key
 from vmctl.records import HostRecord
 from vmctl.schedules import Scheduler
@@ -96,19 +96,18 @@ class Controller:
         self._spawn(self.world.threads.run(warm), "compile the search")
         await self.scheduler.start()
 
-    def attach(self, record: HostRecord) -> HostLink:
+    def attach(self, record: HostRecord) -> Link:
         """Begin the lasting link to a registered host."""
         if record.name in self.world.links:
             raise Refused(f"{record.name} has a link already", hint=f"vmctl host check {record.name}")
-        world = self.world
-        link = HostLink(record, world.keys, world.runtime, world.settings, world.gate, world.parts)
+        link = self.world.new_link(record, self.world.runtime)
         link.on_sample = self._sampled
         link.on_domains = self._domains_changed
         self.world.links[record.name] = link
         link.start()
         return link
 
-    def _sampled(self, link: HostLink, sample: RawSample) -> None:
+    def _sampled(self, link: Link, sample: RawSample) -> None:
         if link.boot_id != sample.boot_id:
             link.boot_id = sample.boot_id
             self._domains_changed(link)  # what is not there any more can be judged now
@@ -122,10 +121,10 @@ class Controller:
             with wall(log, f"task {task.id}"):
                 self.tasks.resume(task)
 
-    def _domains_changed(self, link: HostLink) -> None:
+    def _domains_changed(self, link: Link) -> None:
         self._spawn(self._settle(link), f"reconcile {link.name}")
 
-    async def _settle(self, link: HostLink) -> None:
+    async def _settle(self, link: Link) -> None:
         """Follow a host: one pass at a time, and another one when something was new meanwhile."""
         self._unsettled.add(link.name)
         lock = self._settling.setdefault(link.name, asyncio.Lock())
@@ -145,7 +144,7 @@ class Controller:
         if not link.online:  # whether it is lost is told once it stayed away for a while
             asyncio.get_running_loop().call_later(LOST_AFTER_S, self._still_away, link)
 
-    def _still_away(self, link: HostLink) -> None:
+    def _still_away(self, link: Link) -> None:
         away = not link.online and not link.told_lost and self.world.links.get(link.name) is link
         if away and not self._closing:
             self._domains_changed(link)

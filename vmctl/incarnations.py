@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from vmctl.errors import NotFound, Refused, Usage
 from vmctl.hosts.facts import RawSample
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.hosts.processes import same_processes, seen_of
 from vmctl.identity import parse_gpid, plain_ip, same_name
 from vmctl.ledger import Changes, Ledger, Life, Picture, Seen, ShortLived, Step, Why
@@ -96,7 +96,7 @@ class Incarnations:
         ledger = self._ledger(vm.lower())
         return ledger.full(picture, seen) if gone is None else ledger.delta(picture, seen, gone)
 
-    def host_sample(self, link: HostLink, sample: RawSample) -> None:
+    def host_sample(self, link: Link, sample: RawSample) -> None:
         """A host's sample has come: now and then, and whenever a QEMU began or ended, it is a picture."""
         now = self._clock.monotonic()
         at, before = self._samples.get(link.name, (0.0, None))
@@ -125,7 +125,7 @@ class Incarnations:
         steps = [self._end(machine, Why.HOST_LOST) for machine in (host, *vms)]
         return Step([], [life for step in steps for life in step.ended])
 
-    def host_removed(self, link: HostLink) -> Step:
+    def host_removed(self, link: Link) -> Step:
         """A host has left the pool: nothing is known of its processes any more."""
         self._samples.pop(link.name, None)
         return self._end(_host_uuid(link.record), Why.HOST_REMOVED)

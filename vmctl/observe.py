@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from vmctl.hosts.domainxml import offered
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.model import VM, Cluster, Host, HostState, PowerState, VMLoad
 from vmctl.records import HostRecord, Storage, VMRecord
 from vmctl.world import World
@@ -91,7 +91,7 @@ def _vm(world: World, record: VMRecord, loads: Mapping[str, VMLoad], now: float)
     )
 
 
-def _loads(world: World, link: HostLink) -> dict[str, VMLoad]:
+def _loads(world: World, link: Link) -> dict[str, VMLoad]:
     """What a host shows of the VMs there, by UUID."""
     return world.loads.vms(link.name, {uuid: seen.taps for uuid, seen in link.domains.items()})
 
@@ -104,7 +104,7 @@ def _load(world: World, record: VMRecord, loads: Mapping[str, VMLoad]) -> VMLoad
     return replace(load, stall=world.guests.stall(uuid), dirty_mib_s=record.dirty_mib_s)
 
 
-def _power(record: VMRecord, link: HostLink | None) -> PowerState:
+def _power(record: VMRecord, link: Link | None) -> PowerState:
     """What the host shows where it answers; else the registry's word, and UNKNOWN for what may still run."""
     if link is None or not record.host:
         return record.power

@@ -14,11 +14,12 @@ from vmctl.errors import NotFound, Overtaken, Unreachable
 from vmctl.guests import Guests
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.loads import Loads
+from vmctl.hosts.port import Link, NewLink
 from vmctl.incarnations import Incarnations
 from vmctl.model import Policy, Spec
 from vmctl.ports import SYSTEM, Clock, Ids, Parts, Threads
 from vmctl.ports.store import Store
-from vmctl.records import Event, VMRecord
+from vmctl.records import Event, HostRecord, VMRecord
 from vmctl.store.rules import missing
 
 LOGINS_AT_ONCE = 32
@@ -54,8 +55,9 @@ class World:
     settings: Settings
     runtime: Path
     keys: tuple[Path, ...]
-    links: MutableMapping[str, HostLink] = field(default_factory=dict)
+    links: MutableMapping[str, Link] = field(default_factory=dict)
     parts: Parts = SYSTEM
+    make_link: Callable[..., NewLink] = HostLink
     loads: Loads = field(init=False)
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
     unmounted: dict[str, set[str]] = field(default_factory=dict)  # host -> storages that are not mounted there now
@@ -105,21 +107,25 @@ class World:
         """The policy in force."""
         return self.settings.policy
 
-    def link(self, host: str) -> HostLink:
+    def new_link(self, record: HostRecord, folder: Path) -> NewLink:
+        """A link to a host that is not up yet; its sockets lie in the folder."""
+        return self.make_link(record, self.keys, folder, self.settings, self.gate, self.parts)
+
+    def link(self, host: str) -> Link:
         """The link to a registered host. Raises NotFound."""
         found = self.links.get(host)
         if found is None:
             raise missing("host", host)
         return found
 
-    def online(self, host: str) -> HostLink:
+    def online(self, host: str) -> Link:
         """The link to a host that answers. Raises NotFound, Unreachable."""
         link = self.link(host)
         if not link.online:
             raise Unreachable(f"{host} does not answer: {link.why}", hint=f"vmctl host check {host}")
         return link
 
-    def any_online(self, hosts: list[str] | None = None) -> HostLink:
+    def any_online(self, hosts: list[str] | None = None) -> Link:
         """Some host that answers, of those named."""
         for name, link in sorted(self.links.items()):
             if link.online and (hosts is None or name in hosts):
@@ -128,7 +134,7 @@ class World:
             raise NotFound("there are no hosts yet", hint="vmctl host add NAME...")
         raise Unreachable("no host answers", hint="vmctl host list")
 
-    async def wait_any_online(self, hosts: list[str], limit_s: float = 15.0) -> HostLink:
+    async def wait_any_online(self, hosts: list[str], limit_s: float = 15.0) -> Link:
         """Some host that answers, of those named; waited for a little, for who comes just after a start."""
         links = [self.links[name] for name in hosts if name in self.links]
         if not any(link.online for link in links):

@@ -10,8 +10,8 @@ from typing import Any
 from vmctl.errors import HostError, LibvirtError, NotFound, Unreachable
 from vmctl.hosts import domainxml
 from vmctl.hosts.facts import Fact
+from vmctl.hosts.shown import DomainSeen, JobProgress, Shown
 from vmctl.hosts.ssh import Ran
-from vmctl.hosts.virt import DomainSeen, JobProgress, Shown
 from vmctl.model import HostState, PowerState, Spec
 from vmctl.ports import SYSTEM
 from vmctl.records import HostRecord

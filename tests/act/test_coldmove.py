@@ -12,7 +12,7 @@ from tests.act.hosts import UUID, FakeHost
 from vmctl.act import migrate, power
 from vmctl.errors import LibvirtError, Refused
 from vmctl.hosts import domainxml
-from vmctl.hosts.virt import Shown
+from vmctl.hosts.shown import Shown
 from vmctl.model import Disk, Placement, PowerState, Spec
 from vmctl.records import Storage, Task, VMRecord
 from vmctl.tasks import AnyJob

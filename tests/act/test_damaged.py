@@ -10,8 +10,8 @@ from tests.act.hosts import FakeHost
 from vmctl.act import disks
 from vmctl.errors import LibvirtError
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.shown import DAMAGED
 from vmctl.hosts.ssh import Ran
-from vmctl.hosts.virt import DAMAGED
 from vmctl.records import Storage
 
 STORAGE = Storage("main", "/s", 1.0)

@@ -24,7 +24,7 @@ from vmctl.commands.vms import Stop
 from vmctl.config import Settings
 from vmctl.errors import Refused, VmctlError
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import Shown
+from vmctl.hosts.shown import Shown
 from vmctl.model import Placement, PowerState
 from vmctl.records import HostRecord, Image, Storage, VMRecord
 from vmctl.store.memory import MemoryStore

@@ -18,7 +18,7 @@ from vmctl.act.reconcile import reconcile
 from vmctl.errors import HostKeyChanged, LibvirtError, RegistryUnusable
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import About, DomainSeen, Shown
+from vmctl.hosts.shown import About, DomainSeen, Shown
 from vmctl.model import Disk, Placement, PowerState, Spec
 from vmctl.records import Image, Storage, VMRecord
 from vmctl.store.sql import SqlStore

@@ -10,7 +10,7 @@ from tests.act.crash import new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
 from vmctl.act import power
 from vmctl.hosts import domainxml
-from vmctl.hosts.virt import Shown
+from vmctl.hosts.shown import Shown
 from vmctl.model import Placement, PowerState, Spec
 from vmctl.records import VMRecord
 from vmctl.world import World

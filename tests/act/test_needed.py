@@ -14,7 +14,7 @@ from vmctl.act import delete, storage
 from vmctl.act.reconcile import reconcile
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import DomainSeen, Shown
+from vmctl.hosts.shown import DomainSeen, Shown
 from vmctl.model import Disk, PowerState, Spec
 from vmctl.records import Image, Storage, VMRecord
 from vmctl.world import World

@@ -14,7 +14,7 @@ from vmctl.act.hosts import Hosts
 from vmctl.act.reconcile import reconcile
 from vmctl.errors import LibvirtError, NoAnswer, NotSent, Refused, RegistryUnusable, Unreachable
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import DomainSeen
+from vmctl.hosts.shown import DomainSeen
 from vmctl.model import Disk, Placement, PowerState, Spec
 from vmctl.records import HostRecord, Image, Storage, TaskState, VMRecord
 from vmctl.store import patience as store_room

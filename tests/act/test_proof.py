@@ -14,7 +14,7 @@ from vmctl.errors import LibvirtError, NoAnswer, Usage
 from vmctl.hosts import mounts
 from vmctl.hosts.facts import Fact
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import GONE
+from vmctl.hosts.shown import GONE
 from vmctl.records import Storage
 
 STORAGE = Storage("main", "/s", 1.0)

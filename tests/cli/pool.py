@@ -23,7 +23,7 @@ from vmctl.controller import Controller
 from vmctl.decide.place import place
 from vmctl.decisions import placed
 from vmctl.errors import VmctlError
-from vmctl.hosts.virt import About
+from vmctl.hosts.shown import About
 from vmctl.ledger import Seen
 from vmctl.model import VM, Cluster, Disk, Host, Policy, PowerState, Spec
 from vmctl.plain import plain

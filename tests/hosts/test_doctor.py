@@ -15,7 +15,7 @@ from vmctl.hosts import doctor
 from vmctl.hosts.collect import Collector
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import About
+from vmctl.hosts.shown import About
 from vmctl.records import HostRecord
 
 ABOUT = About("9.0.0", "7.2.0", "kvm", "", (), 8192, 4, "h")

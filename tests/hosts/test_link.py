@@ -13,7 +13,8 @@ from tests.hosts.sshd import PrivateSshd
 from vmctl.config import Settings
 from vmctl.errors import LibvirtError, NoAnswer, NotAllowed
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import About, DomainSeen, Virt
+from vmctl.hosts.shown import About, DomainSeen
+from vmctl.hosts.virt import Virt
 from vmctl.model import HostState, PowerState
 from vmctl.records import HostRecord
 

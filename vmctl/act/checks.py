@@ -12,8 +12,8 @@ from vmctl.decide import fit
 from vmctl.decide.outcome import Sight
 from vmctl.errors import VmctlError
 from vmctl.hosts import doctor, domainxml
-from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import Shown
+from vmctl.hosts.port import Link
+from vmctl.hosts.shown import Shown
 from vmctl.model import VM, Cluster, Host, PowerState
 from vmctl.observe import observe
 from vmctl.records import VMRecord
@@ -93,7 +93,7 @@ def _in_general(seen: VM, vm: VMRecord, shown: Shown) -> list[str]:
 
 
 async def _blockers(
-    world: World, vm: VM, host: Host, cluster: Cluster, source: HostLink | None, shown: Shown
+    world: World, vm: VM, host: Host, cluster: Cluster, source: Link | None, shown: Shown
 ) -> tuple[list[str], list[str]]:
     """What the host has against it however it comes, and what besides against a live migration."""
     found = [why for _, rule in fit.RULES if (why := rule(vm, host, cluster, world.policy)) is not None]
@@ -115,7 +115,7 @@ async def _blockers(
     return list(dict.fromkeys(found)), live
 
 
-async def _live_only(vm: VM, link: HostLink, source: HostLink | None) -> list[str]:
+async def _live_only(vm: VM, link: Link, source: Link | None) -> list[str]:
     """What only a live migration needs: the same CPU, no older QEMU, a way for its memory."""
     found = []
     assert link.about is not None

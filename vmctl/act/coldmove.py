@@ -20,8 +20,8 @@ from vmctl.commands.vms import Migrate
 from vmctl.decide.outcome import Sight
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Refused, Uncertain, VmctlError
 from vmctl.hosts import domainxml
-from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import Shown
+from vmctl.hosts.port import Link
+from vmctl.hosts.shown import Shown
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.tasks import Job
@@ -46,7 +46,7 @@ async def cold(world: World, job: Moving, vm: VMRecord, shown: Shown) -> dict[st
     return await go_on(world, job, await world.store.vm(vm.uuid))
 
 
-async def _refuse_definition(vm: VMRecord, target: HostLink) -> None:
+async def _refuse_definition(vm: VMRecord, target: Link) -> None:
     """A definition of this VM that lies on the target is not ours to overwrite."""
     seen = await target.virt.domain(vm.uuid)
     if seen is not None:

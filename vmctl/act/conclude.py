@@ -9,7 +9,7 @@ from typing import Any
 from vmctl.act.whereabouts import Answer, ask, off_at
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, VmctlError
-from vmctl.hosts.virt import LEFT_OVER, POST_COPY_FAILED, JobProgress
+from vmctl.hosts.shown import LEFT_OVER, POST_COPY_FAILED, JobProgress
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.tasks import AnyJob

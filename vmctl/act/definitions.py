@@ -16,8 +16,8 @@ from vmctl.errors import Refused
 from vmctl.hosts import domainxml
 from vmctl.hosts.chains import chains
 from vmctl.hosts.definition import Definition, Difference, differences
-from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import Shown
+from vmctl.hosts.port import Link
+from vmctl.hosts.shown import Shown
 from vmctl.model import Disk, Spec
 from vmctl.records import Event, Storage, VMRecord
 from vmctl.world import World
@@ -28,7 +28,7 @@ FOLLOWED = ("spec", "definition", "transient", "drift", "files", "stuck", "stuck
 MOST_AT_ONCE = 8  # that are read because it is time; those that libvirt told of are all read
 
 
-def due(link: HostLink, uuids: set[str]) -> list[str]:
+def due(link: Link, uuids: set[str]) -> list[str]:
     """Which of the VMs there should be read whole now."""
     now = link.clock.monotonic()
     told = list(uuids & link.changed)
@@ -38,12 +38,12 @@ def due(link: HostLink, uuids: set[str]) -> list[str]:
     return told + never + late[:MOST_AT_ONCE]
 
 
-async def learn(world: World, link: HostLink, vm: VMRecord) -> VMRecord:
+async def learn(world: World, link: Link, vm: VMRecord) -> VMRecord:
     """Read the VM whole on its host, and keep what that shows. Raises HostError, NotFound."""
     return await keep(world, link, vm, await link.virt.shown(vm.uuid))
 
 
-async def keep(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> VMRecord:
+async def keep(world: World, link: Link, vm: VMRecord, shown: Shown) -> VMRecord:
     """Keep what a host showed of the VM just now, and tell what is new."""
     link.changed.discard(vm.uuid)
     link.read_at[vm.uuid] = world.clock.monotonic()
@@ -54,7 +54,7 @@ async def keep(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> VMRe
     return now
 
 
-async def as_shown(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> VMRecord:
+async def as_shown(world: World, link: Link, vm: VMRecord, shown: Shown) -> VMRecord:
     """The VM as it would be kept after what a host shows of it. Changes nothing."""
     storages = await world.store.all(Storage)
     values = await _adopted(world, link, vm, shown, storages) if vm.adopted else {"drift": _drift(vm, link, shown)}
@@ -67,7 +67,7 @@ async def as_shown(world: World, link: HostLink, vm: VMRecord, shown: Shown) -> 
     )
 
 
-async def files_of(link: HostLink, vm: VMRecord, shown: Shown) -> list[str]:
+async def files_of(link: Link, vm: VMRecord, shown: Shown) -> list[str]:
     """Every file that it needs. Only what runs tells the chains below its disks: other disks are asked, once."""
     found = domainxml.read(shown.live or shown.kept or shown.again).definition
     disks = [path for _, path in await resolved(link, found) if path.startswith("/")]  # volumes of pools, too
@@ -78,13 +78,13 @@ async def files_of(link: HostLink, vm: VMRecord, shown: Shown) -> list[str]:
     return sorted(own | below)
 
 
-def last_read_at(link: HostLink, uuid: str) -> float:
+def last_read_at(link: Link, uuid: str) -> float:
     """When the VM was last read whole on its host, in UTC seconds; 0 where it was not."""
     at = link.read_at.get(uuid)
     return 0.0 if at is None else link.clock.now() - (link.clock.monotonic() - at)
 
 
-def _news(world: World, link: HostLink, vm: VMRecord, now: VMRecord) -> list[Event]:
+def _news(world: World, link: Link, vm: VMRecord, now: VMRecord) -> list[Event]:
     """What is to be told of a VM that its host shows otherwise than before."""
     new = now.drift if now.drift != vm.drift else ()
     told = [
@@ -95,7 +95,7 @@ def _news(world: World, link: HostLink, vm: VMRecord, now: VMRecord) -> list[Eve
     return told
 
 
-def _drift(vm: VMRecord, link: HostLink, shown: Shown) -> list[dict[str, str]]:
+def _drift(vm: VMRecord, link: Link, shown: Shown) -> list[dict[str, str]]:
     """In what a VM of ours that runs is not what the registry says."""
     if not shown.live:
         return vm.drift  # what it ended as is what was seen last
@@ -116,7 +116,7 @@ def as_json(one: Difference) -> dict[str, str]:
     return {"what": one.what, "mend": one.mend, "mend_off": one.mend_off}
 
 
-async def _adopted(world: World, link: HostLink, vm: VMRecord, shown: Shown, storages: list[Storage]) -> dict[str, Any]:
+async def _adopted(world: World, link: Link, vm: VMRecord, shown: Shown, storages: list[Storage]) -> dict[str, Any]:
     """What is to be kept of an adopted VM: its definition, its size, its name; what of it is not in its definition."""
     kept = domainxml.read(shown.kept or shown.again or shown.live)
     live = domainxml.read(shown.live) if shown.live else kept
@@ -145,7 +145,7 @@ async def _name(world: World, vm: VMRecord, shown: str) -> str:
     return shown
 
 
-async def resolved(link: HostLink, found: Definition) -> list[tuple[str, str]]:
+async def resolved(link: Link, found: Definition) -> list[tuple[str, str]]:
     """Each disk's (target, path); a volume of a pool as its path. Raises HostError."""
     pairs = []
     for disk in found.disks:
@@ -163,7 +163,7 @@ def storage_at(storages: list[Storage], path: str) -> str:
     return next((s.name for s in storages if path.startswith(s.path.rstrip("/") + "/")), "")
 
 
-def spec_of(link: HostLink, seen: domainxml.Seen, disks: list[tuple[str, str]], storages: list[Storage]) -> Spec:
+def spec_of(link: Link, seen: domainxml.Seen, disks: list[tuple[str, str]], storages: list[Storage]) -> Spec:
     """The specification of a domain that somebody else made, as far as its XML tells."""
     bridges = seen.definition.bridges
     return Spec(

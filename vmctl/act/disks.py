@@ -17,8 +17,8 @@ from vmctl import specjson
 from vmctl.act.made import Made
 from vmctl.errors import HostError, LibvirtError, Refused
 from vmctl.hosts import domainxml
-from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import DAMAGED
+from vmctl.hosts.port import Link
+from vmctl.hosts.shown import DAMAGED
 from vmctl.model import Disk, Spec
 from vmctl.records import Image, Storage, VMRecord
 from vmctl.world import World
@@ -53,7 +53,7 @@ def beside(spec: Spec) -> str:
     return f"{own}{path.stem}.json"
 
 
-async def ensure(link: HostLink, storage: Storage) -> None:
+async def ensure(link: Link, storage: Storage) -> None:
     """Make sure that the host has a pool over the lockspace, if it can; over files of ours there is one when needed."""
     if storage.lockspace:
         try:
@@ -62,7 +62,7 @@ async def ensure(link: HostLink, storage: Storage) -> None:
             log.warning("%s", err.message)
 
 
-async def forget(link: HostLink, storage: Storage) -> None:
+async def forget(link: Link, storage: Storage) -> None:
     """Take our pools away again; what others made stays."""
     await link.virt.drop_pool(pool_name(storage))
     await link.virt.drop_pool(f"{pool_name(storage)}-lockspace")
@@ -77,9 +77,7 @@ def check_size(image: Image, size_bytes: int) -> None:
         raise Refused(f"a disk of {size_bytes / MIB:.0f} MiB is smaller than {smallest}", hint=hint)
 
 
-async def make(
-    link: HostLink, storage: Storage, image: Image, spec: Spec, size_bytes: int, full: bool, made: Made
-) -> Disk:
+async def make(link: Link, storage: Storage, image: Image, spec: Spec, size_bytes: int, full: bool, made: Made) -> Disk:
     """The VM's disk on the image: copy-on-write, or a full copy. Refused when it would be smaller than the image."""
     await ensure(link, storage)
     check_size(image, size_bytes)
@@ -97,7 +95,7 @@ async def make(
     return Disk(storage.name, path)
 
 
-async def write_files(link: HostLink, storage: Storage, spec: Spec, made: Made) -> None:
+async def write_files(link: Link, storage: Storage, spec: Spec, made: Made) -> None:
     """Keep the specification beside the disk, and make the VM's key in the lockspace."""
     text, name = specjson.dump(spec).encode(), beside(spec)
     async with made.making("writing its specification", name):
@@ -106,13 +104,13 @@ async def write_files(link: HostLink, storage: Storage, spec: Spec, made: Made) 
     await make_key(link, storage, spec.uuid)
 
 
-async def make_key(link: HostLink, storage: Storage, uuid: str) -> None:
+async def make_key(link: Link, storage: Storage, uuid: str) -> None:
     """Make sure that the lockspace has the VM's key."""
     if storage.lockspace and not await link.virt.has_volume(storage.lockspace, uuid):
         await link.virt.create_volume(storage.lockspace, domainxml.volume(uuid, "raw", 0))
 
 
-async def look_for_key(link: HostLink, storage: Storage, uuid: str) -> None:
+async def look_for_key(link: Link, storage: Storage, uuid: str) -> None:
     """Make the VM's key again where somebody took it; a lockspace that cannot be listed is no reason not to start.
 
     Whether the key is there is then seen by virtlockd: it refuses a start without it.
@@ -123,13 +121,13 @@ async def look_for_key(link: HostLink, storage: Storage, uuid: str) -> None:
         log.warning("the key of %s is not looked for: %s", uuid, err.message)
 
 
-async def remove_key(link: HostLink, storage: Storage, uuid: str) -> None:
+async def remove_key(link: Link, storage: Storage, uuid: str) -> None:
     """Take the VM's key out of the lockspace; its name is the VM's UUID, so it is nobody else's."""
     if storage.lockspace:
         await link.virt.delete_volume(storage.lockspace, uuid)
 
 
-async def remove_locks(link: HostLink, storage: Storage, uuid: str, paths: Iterable[str]) -> None:
+async def remove_locks(link: Link, storage: Storage, uuid: str, paths: Iterable[str]) -> None:
     """Take away the key of a VM that is off, and the lock files of disks that are its own (virtlockd's, by hash)."""
     await remove_key(link, storage, uuid)
     for path in paths if storage.lockspace else ():
@@ -141,7 +139,7 @@ async def storage_of(world: World, vm: VMRecord) -> Storage | None:
     return await world.store.find(Storage, vm.lease_storage) if vm.lease_storage else None
 
 
-async def delete_file(link: HostLink, storage: Storage, name: str) -> None:
+async def delete_file(link: Link, storage: Storage, name: str) -> None:
     """Delete a file of ours, also one that is damaged; gone already is done.
 
     libvirt cannot even delete a file that it cannot read. One that lies in a folder of ours is then removed past it,
@@ -164,7 +162,7 @@ def names(storage: Storage, spec: Spec) -> list[str]:
     return [file for file in found if file and ("/" not in file or spec.uuid in file.split("/")[0])]
 
 
-async def remove(link: HostLink, storage: Storage, spec: Spec) -> list[str]:
+async def remove(link: Link, storage: Storage, spec: Spec) -> list[str]:
     """Delete the VM's disks, its specification and its key; what of it lies elsewhere or is not its own is left.
 
     Returns the paths that were left.
@@ -181,7 +179,7 @@ async def remove(link: HostLink, storage: Storage, spec: Spec) -> list[str]:
     return left
 
 
-async def _is_its_own(link: HostLink, storage: Storage, name: str, uuid: str) -> bool:
+async def _is_its_own(link: Link, storage: Storage, name: str, uuid: str) -> bool:
     """Whether the file is this VM's specification: earlier versions gave it a name that others may have, too."""
     try:
         if not await link.virt.has_volume(storage.path, name):

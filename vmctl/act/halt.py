@@ -7,9 +7,9 @@ import contextlib
 from typing import Any
 
 from vmctl.errors import HostError, LibvirtError, Refused, Uncertain, VmctlError
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.hosts.qemus import processes
-from vmctl.hosts.virt import POST_COPY_FAILED, DomainSeen
+from vmctl.hosts.shown import POST_COPY_FAILED, DomainSeen
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.tasks import AnyJob, Job
@@ -22,7 +22,7 @@ LOOK_EVERY_S = 0.2
 PLUG_FOR_S = 60.0  # how long a host that does not answer is asked again to pull the plug
 
 
-async def halt(link: HostLink, vm: VMRecord, job: AnyJob, *, force: bool, limit_s: float) -> None:
+async def halt(link: Link, vm: VMRecord, job: AnyJob, *, force: bool, limit_s: float) -> None:
     """Bring a VM to a stop and see it gone. Raises VmctlError when its guest does not obey.
 
     A host that is lost meanwhile is waited for: what it was asked for goes on there.
@@ -56,7 +56,7 @@ async def halt(link: HostLink, vm: VMRecord, job: AnyJob, *, force: bool, limit_
         await asyncio.sleep(LOOK_EVERY_S / 10 if force else LOOK_EVERY_S)
 
 
-async def _not_known_off(link: HostLink, vm: VMRecord, err: HostError) -> None:
+async def _not_known_off(link: Link, vm: VMRecord, err: HostError) -> None:
     raise Uncertain(
         f"whether {vm.name} was stopped is not known: {link.name} does not answer",
         lines=(err.message,),
@@ -64,7 +64,7 @@ async def _not_known_off(link: HostLink, vm: VMRecord, err: HostError) -> None:
     ) from err
 
 
-async def _surely_ended(link: HostLink, vm: VMRecord) -> None:
+async def _surely_ended(link: Link, vm: VMRecord) -> None:
     """See that its QEMU is gone, too. Raises Uncertain where libvirt only lost sight of it."""
     if found := await link.ask(processes(vm.uuid)):
         raise Uncertain(
@@ -73,7 +73,7 @@ async def _surely_ended(link: HostLink, vm: VMRecord) -> None:
         )
 
 
-async def _pull_plug(link: HostLink, vm: VMRecord) -> None:
+async def _pull_plug(link: Link, vm: VMRecord) -> None:
     """End its QEMU; may be done again. Raises Refused where libvirt cannot."""
     try:
         await link.virt.destroy(vm.uuid)
@@ -81,7 +81,7 @@ async def _pull_plug(link: HostLink, vm: VMRecord) -> None:
         raise Refused(f"{vm.name} was not stopped: {err.message}", hint=f"on {link.name}: virsh list; ps") from err
 
 
-async def _press(link: HostLink, vm: VMRecord, seen: DomainSeen) -> None:
+async def _press(link: Link, vm: VMRecord, seen: DomainSeen) -> None:
     """Press its power button. Raises Refused where its guest cannot hear it."""
     if seen.power in (PowerState.PAUSED, PowerState.CRASHED):
         raise _cannot_hear(vm, seen.power, seen.why)

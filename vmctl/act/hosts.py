@@ -16,7 +16,7 @@ from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable
 from vmctl.hosts import address, doctor
 from vmctl.hosts.doctor import Check
 from vmctl.hosts.leaseprobe import PROBE
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import HostKey, explain, read_host_key
 from vmctl.model import PowerState
 from vmctl.records import HostRecord, Setting, Storage, VMRecord
@@ -25,13 +25,13 @@ from vmctl.tasks.journals import Journal, Reporting
 from vmctl.world import World
 
 Adding = Job[AddHosts, Reporting]
-Attach = Callable[[HostRecord], HostLink]
+Attach = Callable[[HostRecord], Link]
 
 
 class Candidate:
     """A host on its way into the pool: its link, its report, what went wrong."""
 
-    def __init__(self, record: HostRecord, link: HostLink) -> None:
+    def __init__(self, record: HostRecord, link: Link) -> None:
         self.record = record
         self.link = link
         self.checks: list[Check] = []
@@ -99,7 +99,7 @@ class Hosts:
         if wanted and wanted != key.fingerprint:
             raise Refused(f"{name} shows {key.fingerprint}, not {wanted}", hint="check the key on the host's console")
         world = self._world
-        link = HostLink(record, world.keys, world.runtime / "joining", world.settings, world.gate, world.parts)
+        link = world.new_link(record, world.runtime / "joining")
         try:
             await link.connect()
             candidate = Candidate(record, link)
@@ -128,14 +128,14 @@ class Hosts:
         facts = {"libvirt": about.libvirt, "qemu": about.qemu, "accel": about.accel, "host_uuid": about.host_uuid}
         candidate.record = replace(candidate.record, about=facts | _size(size) | {"lockspace": found})
 
-    async def _lockspace(self, link: HostLink) -> tuple[str, Check]:
+    async def _lockspace(self, link: Link) -> tuple[str, Check]:
         """The doctor's answer, or the line that says why there is none."""
         try:
             return await doctor.lockspace(link)
         except VmctlError as err:
             return "", Check("lock manager", doctor.FAIL, err.message, err.hint)
 
-    async def _remember_size(self, link: HostLink) -> None:
+    async def _remember_size(self, link: Link) -> None:
         """A host's size outlives the controller: one not reached since the next start keeps its own."""
         record = await self._world.store.get(HostRecord, link.name)
         known = record.about | _size(link.size)
@@ -164,7 +164,7 @@ class Hosts:
                 text = finding.text or "shared, proven"
                 candidate.checks.append(Check(f"storage {kept.name}", verdict, text, finding.hint))
 
-    async def _network(self, candidate: Candidate, others: list[HostLink]) -> list[Check]:
+    async def _network(self, candidate: Candidate, others: list[Link]) -> list[Check]:
         """Every host must reach every other host's migration ports, both ways; one line when they do."""
         pairs = [(candidate.link, other) for other in others] + [(other, candidate.link) for other in others]
         found = await asyncio.gather(*(doctor.guard("network", doctor.reach(*pair)) for pair in pairs))
@@ -224,7 +224,7 @@ class Hosts:
             raise made(_common(report), message, f"vmctl host add {again}", lines)
         return {"hosts": report}
 
-    async def _until_adopted(self, link: HostLink) -> None:
+    async def _until_adopted(self, link: Link) -> None:
         """Its domains are registered by who follows it: waited for a little, so that the next command has them."""
         for _ in range(100):
             known = {vm.uuid for vm in await self._world.store.all(VMRecord)}
@@ -334,7 +334,7 @@ def _common(report: dict[str, Any]) -> type[VmctlError]:
     return by_code(codes.pop()) if len(codes) == 1 and "" not in codes else Refused
 
 
-async def _first_look(link: HostLink) -> None:
+async def _first_look(link: Link) -> None:
     try:
         await link.refresh_domains()
     except (HostError, NotFound):

@@ -15,7 +15,7 @@ from vmctl.act import disks
 from vmctl.errors import Refused
 from vmctl.hosts.chains import chains
 from vmctl.hosts.facts import Fact
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.model import Spec
 from vmctl.records import Storage, VMRecord
 from vmctl.world import World
@@ -40,7 +40,7 @@ class Beside:
     changed_at: float  # UTC seconds by its host
 
 
-async def beside(link: HostLink, spec: Spec) -> list[Beside]:
+async def beside(link: Link, spec: Spec) -> list[Beside]:
     """Files beside the VM's disks that are neither its disks nor its specification. Raises HostError."""
     known = {disk.path for disk in spec.disks}
     found: list[Beside] = []
@@ -55,7 +55,7 @@ async def beside(link: HostLink, spec: Spec) -> list[Beside]:
     return found
 
 
-async def built_on(world: World, link: HostLink, vm: VMRecord) -> tuple[str, str]:
+async def built_on(world: World, link: Link, vm: VMRecord) -> tuple[str, str]:
     """(host, path) of a file that is built on the VM's disk and was changed since it was last read; empty: none found.
 
     Looked for on every storage, and among the files of the host on which it ended. Of what the registry knows to be
@@ -79,7 +79,7 @@ async def built_on(world: World, link: HostLink, vm: VMRecord) -> tuple[str, str
     return "", ""
 
 
-async def _first_on(link: HostLink, files: list[str], own: set[str]) -> str:
+async def _first_on(link: Link, files: list[str], own: set[str]) -> str:
     """The first of these files that is built on one of ours."""
     for first in range(0, len(files), AT_ONCE):
         some = files[first : first + AT_ONCE]
@@ -90,7 +90,7 @@ async def _first_on(link: HostLink, files: list[str], own: set[str]) -> str:
     return ""
 
 
-async def _chains(link: HostLink, files: list[str]) -> frozenset[str]:
+async def _chains(link: Link, files: list[str]) -> frozenset[str]:
     found: frozenset[str] = await link.ask(chains(files))
     return found
 
@@ -99,7 +99,7 @@ def _paths(vm: VMRecord) -> list[str]:
     return [disk.path for disk in vm.spec.disks]
 
 
-async def refuse_newer_layers(world: World, link: HostLink, vm: VMRecord, who: str) -> None:
+async def refuse_newer_layers(world: World, link: Link, vm: VMRecord, who: str) -> None:
     """Refuse to start a VM whose disk has a newer layer, as far as files tell. Raises Refused, HostError."""
     newer = [one for one in await beside(link, vm.spec) if one.changed_at > vm.read_at - CLOCKS_S]
     if newer:

@@ -14,7 +14,7 @@ from vmctl.act import disks
 from vmctl.act.disks import storage_of
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import leases
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.hosts.qemus import processes
 from vmctl.records import VMRecord
 from vmctl.world import World
@@ -23,7 +23,7 @@ log = logging.getLogger("vmctl.leaked")
 SETTLE_S = 1.0  # a lease is given back a moment after its domain is gone
 
 
-async def holders(world: World, vm: VMRecord, links: Iterable[HostLink]) -> list[HostLink]:
+async def holders(world: World, vm: VMRecord, links: Iterable[Link]) -> list[Link]:
     """Of these hosts, those that hold the VM's lease although no QEMU there has the VM. A silent one says nothing."""
     storage = await storage_of(world, vm)
     if storage is None or not storage.lockspace or vm.adopted:
@@ -33,7 +33,7 @@ async def holders(world: World, vm: VMRecord, links: Iterable[HostLink]) -> list
     return [link for link, leaks in zip(links, found, strict=True) if leaks]
 
 
-async def _leaks(link: HostLink, lockspace: str, uuid: str) -> bool:
+async def _leaks(link: Link, lockspace: str, uuid: str) -> bool:
     try:
         if uuid not in await link.ask(leases.held(lockspace, [uuid])):
             return False
@@ -62,7 +62,7 @@ async def replace_lease(world: World, vm: VMRecord) -> list[str]:
     return names
 
 
-async def after_stop(world: World, vm: VMRecord, link: HostLink) -> None:
+async def after_stop(world: World, vm: VMRecord, link: Link) -> None:
     """Read the lease of a VM back that was stopped there; one left behind is replaced. Nothing makes the stop fail."""
     try:
         if await holders(world, vm, [link]):

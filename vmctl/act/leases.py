@@ -20,7 +20,7 @@ from vmctl.commands.vms import RenewLease
 from vmctl.errors import HostError, MissingLease
 from vmctl.hosts import doctor, leases
 from vmctl.hosts.leaseprobe import refused_by_lock
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.model import PowerState
 from vmctl.records import Storage, VMRecord
 from vmctl.tasks import Job, Tasks
@@ -35,7 +35,7 @@ SECOND_LOOK_S = 1.0  # a lease changes hands for a moment when a VM is resumed o
 MISSING = "runs without its lease"
 
 
-async def missing(world: World, link: HostLink, vms: list[VMRecord]) -> list[VMRecord]:
+async def missing(world: World, link: Link, vms: list[VMRecord]) -> list[VMRecord]:
     """Those of the host's running VMs that do not hold their lease. Raises HostError when that cannot be read."""
     storages = {storage.name: storage for storage in await world.store.all(Storage)} if vms else {}
     spaces: dict[str, list[VMRecord]] = defaultdict(list)
@@ -59,7 +59,7 @@ class Guard:
         self._looked: dict[str, float] = {}  # host -> when, monotonic
         self._tried: dict[tuple[str, float], float] = {}  # host, and since when it is online -> when, monotonic
 
-    async def look(self, link: HostLink) -> None:
+    async def look(self, link: Link) -> None:
         """Compare what runs with what is locked; tell and mend what does not hold its lease."""
         now = self._world.clock.monotonic()
         if not link.online or now - self._looked.get(link.name, 0.0) < LOOK_EVERY_S:
@@ -76,13 +76,13 @@ class Guard:
         except HostError as err:
             log.warning("%s: leases not read: %s", link.name, err)
 
-    async def _running(self, link: HostLink) -> list[VMRecord]:
+    async def _running(self, link: Link) -> list[VMRecord]:
         """VMs of ours that run there and that no task holds."""
         here = [vm for vm in await self._world.store.all(VMRecord) if vm.host == link.name and vm.task is None]
         here = [vm for vm in here if vm.uuid in link.domains]
         return [vm for vm in here if link.domains[vm.uuid].power is PowerState.RUNNING]
 
-    async def _certainly_missing(self, link: HostLink) -> list[VMRecord]:
+    async def _certainly_missing(self, link: Link) -> list[VMRecord]:
         suspects = await missing(self._world, link, await self._running(link))
         if not suspects:
             return []
@@ -91,18 +91,18 @@ class Guard:
         names = {vm.uuid for vm in suspects}
         return await missing(self._world, link, [vm for vm in await self._running(link) if vm.uuid in names])
 
-    async def _tell(self, link: HostLink, vm: VMRecord) -> None:
+    async def _tell(self, link: Link, vm: VMRecord) -> None:
         if not vm.why.startswith(MISSING):
             alarm = self._world.event("alarm", vm, f"{vm.name} {MISSING} on {link.name}")
             await self._world.store.change(VMRecord, vm.uuid, why=f"{MISSING} on {link.name}", told=[alarm])
 
-    async def _forget_alarms(self, link: HostLink, without: set[str]) -> None:
+    async def _forget_alarms(self, link: Link, without: set[str]) -> None:
         """A VM that holds its lease again, however it came by it, is not said to lack it any more."""
         for vm in await self._running(link):
             if vm.why.startswith(MISSING) and vm.uuid not in without:
                 await self._world.store.change(VMRecord, vm.uuid, why="")
 
-    async def _gives_leases(self, link: HostLink) -> bool:
+    async def _gives_leases(self, link: Link) -> bool:
         """Take a lease with a probe VM, at once and then every minute; a host that gives none gets no VMs meanwhile."""
         now, last = (
             self._world.clock.monotonic(),
@@ -141,7 +141,7 @@ async def renew(world: World, job: Job[RenewLease, Renewing]) -> dict[str, Any]:
     return await _renewed(world, link, vm, "its lease was taken again")
 
 
-async def _make_key(world: World, link: HostLink, vm: VMRecord) -> None:
+async def _make_key(world: World, link: Link, vm: VMRecord) -> None:
     """See that the VM's key is in the lockspace, where somebody may have taken it. Raises HostError."""
     storage = await storage_of(world, vm)
     if storage is not None and not vm.adopted:
@@ -180,7 +180,7 @@ async def _stays_paused(world: World, vm: VMRecord, err: HostError, elsewhere: b
     )
 
 
-async def _renewed(world: World, link: HostLink, vm: VMRecord, what: str) -> dict[str, Any]:
+async def _renewed(world: World, link: Link, vm: VMRecord, what: str) -> dict[str, Any]:
     told = [world.event("lease", vm, f"{vm.name} on {link.name}: {what}")]
     await world.store.lease(vm, link.name, PowerState.RUNNING, told=told)
     return {"vm": vm.name, "host": link.name, "why": what}

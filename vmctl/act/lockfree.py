@@ -9,7 +9,7 @@ from vmctl.act.storage import learn
 from vmctl.commands.storages import MeasureStorage
 from vmctl.errors import HostError, Refused
 from vmctl.hosts.leaseprobe import LeaseProbe
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.records import Storage
 from vmctl.tasks import AnyJob, Job
 from vmctl.tasks.journals import Journal
@@ -40,7 +40,7 @@ async def measure(world: World, job: Job[MeasureStorage, Journal]) -> dict[str, 
     return {"storage": storage.name, "host": lost.name, "lock_free_after_s": round(took_s, 1)}
 
 
-def _pair(world: World, storage: Storage, host: str) -> tuple[HostLink, HostLink]:
+def _pair(world: World, storage: Storage, host: str) -> tuple[Link, Link]:
     """The host that will be lost, and one that stays. Raises Refused, Unreachable."""
     if not storage.lockspace:
         raise Refused(f"storage {storage.name} has no lockspace")
@@ -52,7 +52,7 @@ def _pair(world: World, storage: Storage, host: str) -> tuple[HostLink, HostLink
     return lost, others[0]
 
 
-async def _until_silent(link: HostLink, job: AnyJob) -> float:
+async def _until_silent(link: Link, job: AnyJob) -> float:
     """When it last answered, monotonic. Raises Refused when it goes on answering."""
     began = last = link.clock.monotonic()
     while link.clock.monotonic() - began < WAIT_FOR_LOSS_S:
@@ -66,7 +66,7 @@ async def _until_silent(link: HostLink, job: AnyJob) -> float:
     raise Refused(f"{link.name} was not cut off within {WAIT_FOR_LOSS_S:.0f} s")
 
 
-async def _until_free(probe: LeaseProbe, other: HostLink, since: float) -> float:
+async def _until_free(probe: LeaseProbe, other: Link, since: float) -> float:
     while other.clock.monotonic() - since < WAIT_FOR_LOCK_S:
         if await probe.take(other):
             return other.clock.monotonic() - since

@@ -13,7 +13,7 @@ from typing import Any
 
 from vmctl.act.needed import refuse_links
 from vmctl.errors import LibvirtError
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.records import Storage
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Making
@@ -41,7 +41,7 @@ class Made:
             self._job.keep(made=[name for name in self.names if name != volume])
             raise
 
-    async def undo(self, link: HostLink) -> None:
+    async def undo(self, link: Link) -> None:
         """Take away what was made. Raises HostError, Refused; gone already is done."""
         await refuse_links(link, self._storage, self.names)
         for volume in self.names:

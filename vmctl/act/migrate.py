@@ -24,9 +24,9 @@ from vmctl.decide import migrate as ladder
 from vmctl.errors import Cancelled, HostError, LibvirtError, MigrationFailed, NotFound, Refused, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.address import tcp_uri
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
+from vmctl.hosts.shown import LEFT_OVER, JobProgress
 from vmctl.hosts.ssh import Listener
-from vmctl.hosts.virt import LEFT_OVER, JobProgress
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.world import World
@@ -70,7 +70,7 @@ async def migrate(world: World, job: Moving) -> dict[str, Any]:
 
 
 async def _live(
-    world: World, job: Moving, vm: VMRecord, source: HostLink, target: HostLink, *, autostart: bool
+    world: World, job: Moving, vm: VMRecord, source: Link, target: Link, *, autostart: bool
 ) -> dict[str, Any]:
     address = target.record.migration_address or target.record.address
     socket = f"/tmp/vmctl-{world.ids.token()}.sock"
@@ -106,9 +106,7 @@ async def _withdraw(offered: Listener) -> None:
         await offered.close()
 
 
-async def _copy(
-    world: World, job: Moving, vm: VMRecord, source: HostLink, socket: str, uri: str, *, unsafe: bool
-) -> None:
+async def _copy(world: World, job: Moving, vm: VMRecord, source: Link, socket: str, uri: str, *, unsafe: bool) -> None:
     """Run the migration and watch it until libvirt says how it ended. Raises LibvirtError, Cancelled, HostError."""
     may = world.policy.allow_post_copy
     watch = _Watch(world, job, vm, source, job.journal.target)
@@ -143,7 +141,7 @@ class _Watch:
     world: World
     job: Moving
     vm: VMRecord
-    source: HostLink
+    source: Link
     target: str
     rung: int = 0
     rung_at: float = 0.0

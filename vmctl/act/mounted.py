@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from vmctl.act.needs import missing
 from vmctl.errors import HostError, NotMounted, Refused
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.records import Image, Storage, VMRecord
 from vmctl.walls import wall
 from vmctl.world import World
@@ -31,7 +31,7 @@ async def marks(world: World, storage: Storage) -> tuple[str, ...]:
     return tuple([*files, *(disk.path for disk in disks)][:ENOUGH])
 
 
-async def refuse_unmounted(world: World, link: HostLink, storage: Storage) -> None:
+async def refuse_unmounted(world: World, link: Link, storage: Storage) -> None:
     """Refuse to use the storage through a host that does not have it. Raises NotMounted, HostError.
 
     What is found is kept in `world.unmounted`: such a host gets no VMs of this storage until it has it again.
@@ -56,7 +56,7 @@ class Mounts:
         self._world = world
         self._looked: dict[str, tuple[float, float]] = {}  # host -> since when it was online, and when; monotonic
 
-    async def look(self, link: HostLink) -> None:
+    async def look(self, link: Link) -> None:
         """Ask a host for its storages when that is due; tell what it lost, and what it has again."""
         world, now = self._world, self._world.clock.monotonic()
         since, looked_at = self._looked.get(link.name, (-1.0, 0.0))
@@ -70,7 +70,7 @@ class Mounts:
                 with wall(log, f"{link.name}: storage {storage.name}"):
                     await self._look_at(link, storage)
 
-    async def _look_at(self, link: HostLink, storage: Storage) -> None:
+    async def _look_at(self, link: Link, storage: Storage) -> None:
         before = storage.name in self._world.unmounted.get(link.name, ())
         try:
             await refuse_unmounted(self._world, link, storage)
@@ -84,7 +84,7 @@ class Mounts:
                 await self._world.tell("storage", link.name, f"{link.name} has storage {storage.name} again")
 
 
-async def host_with(world: World, storage: Storage) -> HostLink:
+async def host_with(world: World, storage: Storage) -> Link:
     """A host that answers and really has the storage. Refused names what is wrong with the first that has not."""
     await world.wait_any_online(storage.hosts, WAIT_S)
     first: Refused | HostError | None = None

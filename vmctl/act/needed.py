@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from vmctl.act.definitions import learn
 from vmctl.errors import HostError, NotFound, Refused
 from vmctl.hosts.facts import Fact
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.records import Storage, VMRecord
 from vmctl.world import World
 
@@ -20,7 +20,7 @@ LINKS = 'for f; do ! test -L "$f" || echo "$f"; done; :'
 FILES = 'stat -L -c "%d:%i %n" -- "$@" 2>/dev/null; :'
 
 
-async def refuse_links(link: HostLink, storage: Storage, names: Iterable[str]) -> None:
+async def refuse_links(link: Link, storage: Storage, names: Iterable[str]) -> None:
     """Refuse to delete what lies behind a link: it may be anybody's. `names` as below the storage's directory.
 
     A disk that is itself a link is no harm: the link alone is deleted. Raises Refused, HostError.
@@ -69,7 +69,7 @@ async def _the_same(world: World, host: str, own: set[str], theirs: set[str]) ->
     return {path for path, number in ours.items() if number in numbers}
 
 
-async def _numbers(link: HostLink, paths: set[str]) -> dict[str, str]:
+async def _numbers(link: Link, paths: set[str]) -> dict[str, str]:
     """Path -> device and inode, of those that are there."""
     found: dict[str, str] = {}
     every = sorted(path for path in paths if path.startswith("/"))

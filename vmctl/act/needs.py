@@ -7,7 +7,7 @@ import shlex
 from vmctl.errors import Refused, VmctlError
 from vmctl.hosts.definition import Definition
 from vmctl.hosts.facts import Fact
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.world import World
 
 TPM_STATES = "/var/lib/libvirt/swtpm"
@@ -28,7 +28,7 @@ def missing(paths: tuple[str, ...]) -> Fact[tuple[str, ...]]:
     return Fact(("sh", "-c", LOOK, "sh", *paths), lambda text: tuple(text.splitlines()))
 
 
-async def lacking(world: World, link: HostLink, needs: Definition, uuid: str) -> list[str]:
+async def lacking(world: World, link: Link, needs: Definition, uuid: str) -> list[str]:
     """What the host lacks for a start of this domain, in words; empty when it has all. Raises HostError."""
     host, words = link.name, []
     bridges = world.loads.bridges(host)
@@ -54,7 +54,7 @@ async def lacking(world: World, link: HostLink, needs: Definition, uuid: str) ->
     return words
 
 
-async def tpm_in_the_way(link: HostLink, needs: Definition, uuid: str) -> list[str]:
+async def tpm_in_the_way(link: Link, needs: Definition, uuid: str) -> list[str]:
     """What of a TPM on the target of a live migration would be lost by it, in words.
 
     libvirt makes the state anew there. Where it is there already (left behind, or on shared storage), the migration
@@ -66,7 +66,7 @@ async def tpm_in_the_way(link: HostLink, needs: Definition, uuid: str) -> list[s
     return [f"{link.name} has a state of its TPM already, which a migration would delete: {state}"]
 
 
-async def refuse_lacking(world: World, link: HostLink, needs: Definition, uuid: str, what: str) -> None:
+async def refuse_lacking(world: World, link: Link, needs: Definition, uuid: str, what: str) -> None:
     """Refuse what cannot work, before anything is touched."""
     words = await lacking(world, link, needs, uuid)
     if words:
@@ -82,7 +82,7 @@ def _look_at(host: str, needs: Definition, lack: str) -> str:
     return f"vmctl host check {host}"
 
 
-async def lacking_or_why(world: World, link: HostLink, needs: Definition, uuid: str) -> list[str]:
+async def lacking_or_why(world: World, link: Link, needs: Definition, uuid: str) -> list[str]:
     """`lacking`; where that cannot be asked, why not."""
     try:
         return await lacking(world, link, needs, uuid)

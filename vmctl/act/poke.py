@@ -9,7 +9,7 @@ from vmctl.act.power import LOOK_FOR_S
 from vmctl.act.whereabouts import ask, home
 from vmctl.commands.vms import Pause, Reset, Resume
 from vmctl.errors import HostError, NoAnswer, NotSent, Refused, Uncertain
-from vmctl.hosts.virt import ASLEEP, POST_COPY_FAILED
+from vmctl.hosts.shown import ASLEEP, POST_COPY_FAILED
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.tasks import Job

@@ -31,8 +31,8 @@ from vmctl.errors import (
 )
 from vmctl.hosts import domainxml
 from vmctl.hosts.leaseprobe import refused_by_lock
-from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import DomainSeen
+from vmctl.hosts.port import Link
+from vmctl.hosts.shown import DomainSeen
 from vmctl.model import VM, Cluster, HostState, NoPlace, Placement, PowerState
 from vmctl.observe import observe
 from vmctl.records import Storage, VMRecord
@@ -87,7 +87,7 @@ async def measured(world: World) -> Cluster:
         await asyncio.sleep(0.1)
 
 
-def xml_for(vm: VMRecord, link: HostLink, storage: Storage | None) -> str:
+def xml_for(vm: VMRecord, link: Link, storage: Storage | None) -> str:
     """The domain XML to start the VM with on this host."""
     if vm.adopted:
         return vm.definition
@@ -125,7 +125,7 @@ async def launch(world: World, job: AnyJob, vm: VMRecord, host: str) -> VMRecord
         raise Uncertain(text, hint=err.hint) from err
 
 
-async def _prepare(world: World, vm: VMRecord, link: HostLink) -> str:
+async def _prepare(world: World, vm: VMRecord, link: Link) -> str:
     """What a start needs on the host; the XML to start with."""
     storage = await storage_of(world, vm)
     if storage is not None and not vm.adopted:
@@ -302,7 +302,7 @@ async def stop(world: World, job: Job[Stop, Stopping]) -> dict[str, Any]:
     return {"vm": vm.name, "host": link.name}
 
 
-async def _first_sight(link: HostLink, vm: VMRecord, job: Job[Stop, Stopping]) -> DomainSeen | None:
+async def _first_sight(link: Link, vm: VMRecord, job: Job[Stop, Stopping]) -> DomainSeen | None:
     """The domain before a stop asks anything of it. Raises Unreachable, which says so."""
     try:
         return await link.virt.domain(vm.uuid)
@@ -330,7 +330,7 @@ async def _stays_off(world: World, vm: VMRecord, why: str) -> dict[str, Any]:
     return {"vm": vm.name, "host": vm.host, "why": why}
 
 
-def _answering(world: World, vm: VMRecord) -> HostLink:
+def _answering(world: World, vm: VMRecord) -> Link:
     """The VM's host; where it is silent, the error has the ways out. Raises Unreachable."""
     try:
         return world.online(vm.host)

@@ -6,7 +6,7 @@ that happened meanwhile.
 
 from __future__ import annotations
 
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.model import PowerState
 from vmctl.records import HostRecord, VMRecord
 from vmctl.world import World
@@ -15,7 +15,7 @@ ORDERLY_S = 300.0  # that a host's own shutdown waits for its guests (libvirt-gu
 LOST_AFTER_S = 3.0  # its link is tried again meanwhile
 
 
-async def follow_host(world: World, link: HostLink) -> None:
+async def follow_host(world: World, link: Link) -> None:
     """Tell what is new of the host's presence. A link that is made anew within seconds is no news."""
     online, why = link.online, link.why
     link.judged_boot = link.boot_id if online else ""  # one for the whole pass: a sample may bring another meanwhile
@@ -35,7 +35,7 @@ async def follow_host(world: World, link: HostLink) -> None:
     link.rebooted = bool(host.boot_id and link.judged_boot) and host.boot_id != link.judged_boot
 
 
-async def _want_again(world: World, link: HostLink) -> None:
+async def _want_again(world: World, link: Link) -> None:
     """An orderly reboot ends guests before the host is lost: those are wanted as before, though they ended first."""
     for vm in await world.store.all(VMRecord):
         host, at = vm.ended if vm.ended else ("", 0.0)
@@ -44,7 +44,7 @@ async def _want_again(world: World, link: HostLink) -> None:
             await world.store.change(VMRecord, vm.uuid, wanted="running", ended=[])
 
 
-async def keep_boot(world: World, link: HostLink) -> None:
+async def keep_boot(world: World, link: Link) -> None:
     """Its domains were followed: from now on, this boot is the one that the registry knows."""
     host = await world.store.find(HostRecord, link.name)
     boot = link.judged_boot

@@ -8,7 +8,7 @@ from vmctl.act import power
 from vmctl.commands.vms import Migrate
 from vmctl.decide.fit import refusal
 from vmctl.errors import Refused
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.model import VM, PowerState
 from vmctl.observe import observe
 from vmctl.records import VMRecord
@@ -24,7 +24,7 @@ def refuse_stuck(vm: VMRecord, *, cold: bool) -> None:
         raise Refused(f"{vm.name} cannot migrate {how}: {words[0]}", lines=tuple(words[1:]), hint=hint)
 
 
-async def promise(world: World, job: Job[Migrate, Any], vm: VMRecord) -> HostLink:
+async def promise(world: World, job: Job[Migrate, Any], vm: VMRecord) -> Link:
     """Choose the target and promise the VM its place there. Raises NoHostFits, Refused."""
     wanted = job.args.to
     if wanted == vm.host:

@@ -12,9 +12,9 @@ from enum import StrEnum
 
 from vmctl.errors import HostError, LibvirtError, NoAnswer, Unreachable, VmctlError
 from vmctl.hosts import domainxml, mounts
-from vmctl.hosts.link import HostLink
 from vmctl.hosts.mounts import Mount
-from vmctl.hosts.virt import GONE
+from vmctl.hosts.port import Link
+from vmctl.hosts.shown import GONE
 from vmctl.records import Storage
 
 log = logging.getLogger("vmctl.proof")
@@ -65,7 +65,7 @@ class Proof:
         )
 
 
-async def prove(storage: Storage, links: list[HostLink]) -> Proof:
+async def prove(storage: Storage, links: list[Link]) -> Proof:
     """Look at the storage from every host. Raises nothing that one host is the cause of."""
     proof = Proof()
     there = [link for link in links if await _is_there(storage, link, proof)]
@@ -81,7 +81,7 @@ async def prove(storage: Storage, links: list[HostLink]) -> Proof:
     return proof
 
 
-async def _is_there(storage: Storage, link: HostLink, proof: Proof) -> bool:
+async def _is_there(storage: Storage, link: Link, proof: Proof) -> bool:
     try:
         mount = await link.ask(mounts.look(storage.path))
     except VmctlError as err:
@@ -96,7 +96,7 @@ async def _is_there(storage: Storage, link: HostLink, proof: Proof) -> bool:
     return True
 
 
-async def _remove_stale(storage: Storage, link: HostLink) -> None:
+async def _remove_stale(storage: Storage, link: Link) -> None:
     """Probes that are older than any check takes are a dead controller's."""
     try:
         for folder in await link.ask(mounts.probes(storage.path)):
@@ -118,11 +118,11 @@ class _Probe:
         self._storage = storage
         self._proof = proof
         self._name = ""
-        self._writer: HostLink | None = None
-        self._made: list[tuple[HostLink, str]] = []
+        self._writer: Link | None = None
+        self._made: list[tuple[Link, str]] = []
         self._text = b""
 
-    async def look(self, link: HostLink) -> Finding:
+    async def look(self, link: Link) -> Finding:
         """What one more host shows."""
         try:
             if self._writer is None:
@@ -133,7 +133,7 @@ class _Probe:
         except VmctlError as err:
             return await self._full(link) if is_full(err.message) else Finding(State.WRONG, err.message, err.hint)
 
-    async def _begin(self, link: HostLink) -> Finding:
+    async def _begin(self, link: Link) -> Finding:
         self._name = f".vmctl-probe-{int(link.clock.now())}-{link.ids.token()[:8]}/{FILE}"
         self._made.append((link, self._name))
         await link.virt.create_volume(self._storage.path, domainxml.volume(self._name, "raw", SIZE))
@@ -145,7 +145,7 @@ class _Probe:
         self._writer = link
         return Finding(State.GOOD)
 
-    async def _compare(self, writer: HostLink, link: HostLink) -> Finding:
+    async def _compare(self, writer: Link, link: Link) -> Finding:
         """Both ways, each time over what the other one has just read: a cache shows itself by the old contents."""
         try:
             if await self._read(link) != self._text:
@@ -164,7 +164,7 @@ class _Probe:
                 return await self._unlike(writer, link, f"{reader.name} does not see what {author.name} writes")
         return Finding(State.GOOD)
 
-    def _another(self, writer: HostLink, link: HostLink) -> Finding:
+    def _another(self, writer: Link, link: Link) -> Finding:
         here, there = self._proof.mounts[link.name], self._proof.mounts[writer.name]
         path = self._storage.path
         if (here.kind, here.source) != (there.kind, there.source):
@@ -172,36 +172,36 @@ class _Probe:
             return Finding(State.WRONG, text, f"on {link.name}: mount {path} as on {writer.name}")
         return Finding(State.WRONG, f"{path} is another directory than on {writer.name}: both have {here} of their own")
 
-    def _stale(self, author: HostLink, reader: HostLink) -> Finding:
+    def _stale(self, author: Link, reader: Link) -> Finding:
         mount = self._proof.mounts[reader.name]
         text = (
             f"{reader.name} goes on reading what a file held before {author.name} wrote it: its mount ({mount}) caches"
         )
         return Finding(State.WRONG, text, f"{mount.cure}, on every host; then restart virtlockd and libvirtd there")
 
-    async def _unlike(self, writer: HostLink, link: HostLink, text: str) -> Finding:
+    async def _unlike(self, writer: Link, link: Link, text: str) -> Finding:
         if await self._is_full(link) or await self._is_full(writer):
             return await self._full(link)
         return Finding(State.WRONG, text)
 
-    async def _is_full(self, link: HostLink) -> bool:
+    async def _is_full(self, link: Link) -> bool:
         return (await self._space(link)).free < 2 * SIZE
 
-    async def _full(self, link: HostLink) -> Finding:
+    async def _full(self, link: Link) -> Finding:
         try:
             free = f"{(await self._space(link)).free} bytes free"
         except HostError:
             free = "no space left"
         return Finding(State.UNKNOWN, f"the storage is full ({free}), so nothing can be proven", "make room on it")
 
-    async def _space(self, link: HostLink) -> mounts.Space:
+    async def _space(self, link: Link) -> mounts.Space:
         return await link.ask(mounts.space(self._storage.path))
 
-    async def _write(self, link: HostLink) -> None:
+    async def _write(self, link: Link) -> None:
         self._text = link.ids.noise(SIZE)
         await link.virt.upload(self._storage.path, self._name, [self._text])
 
-    async def _read(self, link: HostLink) -> bytes:
+    async def _read(self, link: Link) -> bytes:
         return await link.virt.download(self._storage.path, self._name, SIZE)
 
     async def measure(self) -> None:

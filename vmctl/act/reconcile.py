@@ -17,8 +17,8 @@ from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.leaseprobe import PROBE
-from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import LEFT_OVER, DomainSeen
+from vmctl.hosts.port import Link
+from vmctl.hosts.shown import LEFT_OVER, DomainSeen
 from vmctl.model import PowerState
 from vmctl.records import Storage, VMRecord
 from vmctl.walls import wall
@@ -30,7 +30,7 @@ HUNG = "left paused by a migration that broke"
 TWO_COPIES = "two copies:"
 
 
-async def reconcile(world: World, link: HostLink) -> None:
+async def reconcile(world: World, link: Link) -> None:
     """Bring the registry in line with what this host shows. One VM that cannot be read stops no other."""
     if not link.online or link.domains_at is None or world.links.get(link.name) is not link:
         return  # of a host that left the pool nothing is followed
@@ -55,7 +55,7 @@ async def reconcile(world: World, link: HostLink) -> None:
         await link.learn_cpus(vm.spec.cpu_xml for vm in known.values())
 
 
-async def _follow(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
+async def _follow(world: World, link: Link, vm: VMRecord, domain: DomainSeen) -> None:
     if vm.host == link.name:
         if domain.power is PowerState.PAUSED and domain.why in LEFT_OVER and await _let_go_on(world, link, vm):
             return
@@ -65,7 +65,7 @@ async def _follow(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen
         await _elsewhere(world, link, vm, domain)
 
 
-async def _let_go_on(world: World, link: HostLink, vm: VMRecord) -> bool:
+async def _let_go_on(world: World, link: Link, vm: VMRecord) -> bool:
     """A migration broke and left its source paused. It goes on where every other host that may run it says: not here.
 
     By the same table as at a migration's end; whose task is long over, or gave up while the hosts were busy.
@@ -91,7 +91,7 @@ async def _let_go_on(world: World, link: HostLink, vm: VMRecord) -> bool:
     return True
 
 
-async def _tell_hung(world: World, link: HostLink, vm: VMRecord, err: HostError) -> None:
+async def _tell_hung(world: World, link: Link, vm: VMRecord, err: HostError) -> None:
     """QEMU itself hangs in a migration that was cancelled as it switched over (seen with 7.2): only its end helps."""
     why = f"{HUNG}, and its QEMU does not let it go on"
     if vm.why != why:
@@ -105,7 +105,7 @@ def _matters(vm: VMRecord, answer: Answer) -> bool:
     return answer.host in vm.may_run_on or answer.sight in (Sight.RUNNING, Sight.PAUSED)
 
 
-async def _changed(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
+async def _changed(world: World, link: Link, vm: VMRecord, domain: DomainSeen) -> None:
     """It does something else than it did: its guest, or somebody on the host, has changed it."""
     more: dict[str, Any] = {}
     if domain.power is PowerState.RUNNING and not vm.wanted:
@@ -118,12 +118,12 @@ async def _changed(world: World, link: HostLink, vm: VMRecord, domain: DomainSee
     await world.store.lease(vm, link.name, domain.power, why=domain.why, told=told, **more)
 
 
-def _still_wanted(vm: VMRecord, link: HostLink) -> str:
+def _still_wanted(vm: VMRecord, link: Link) -> str:
     """What is wanted of a VM that ended by itself: a reboot of its host changes nothing, all else is an answer."""
     return vm.wanted if link.rebooted or not link.judged_boot or vm.why.startswith(ASKED) else "stopped"
 
 
-async def _absent(world: World, link: HostLink, vm: VMRecord) -> None:
+async def _absent(world: World, link: Link, vm: VMRecord) -> None:
     """What follows from a host that answers and does not show this VM."""
     if vm.why.startswith(TWO_COPIES) and link.name in vm.why:
         await world.store.change(VMRecord, vm.uuid, why="")  # a human has ended one: the next alarm is a new one
@@ -136,12 +136,12 @@ async def _absent(world: World, link: HostLink, vm: VMRecord) -> None:
             await world.tell("ended", vm, f"{vm.name} is not on {link.name} any more: stopped")
 
 
-def _boot_is_known(link: HostLink) -> bool:
+def _boot_is_known(link: Link) -> bool:
     """Whether a reboot of the host can be told from the end of a guest; one that tells no load is not waited for."""
     return bool(link.judged_boot) or link.clock.now() - link.since > WAIT_FOR_BOOT_S
 
 
-async def _surely_gone(world: World, link: HostLink, vm: VMRecord) -> bool:
+async def _surely_gone(world: World, link: Link, vm: VMRecord) -> bool:
     """Ask again: the list may be older than its start."""
     answer = await ask_for_sure(world, link.name, vm.uuid)
     if answer.lost_qemu and answer.why != vm.why:
@@ -150,7 +150,7 @@ async def _surely_gone(world: World, link: HostLink, vm: VMRecord) -> bool:
     return answer.sight is Sight.GONE
 
 
-async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainSeen) -> None:
+async def _elsewhere(world: World, link: Link, vm: VMRecord, domain: DomainSeen) -> None:
     """A VM shows up on a host that is not its home: what both show decides, by the same table as after a migration.
 
     A copy is destroyed only when it is a migration's left-over that never ran or has handed over.
@@ -180,7 +180,7 @@ async def _elsewhere(world: World, link: HostLink, vm: VMRecord, domain: DomainS
     await world.store.lease(vm, link.name, domain.power, gone=left, told=told, **more)
 
 
-async def _alarm(world: World, link: HostLink, vm: VMRecord) -> None:
+async def _alarm(world: World, link: Link, vm: VMRecord) -> None:
     why = f"{TWO_COPIES} on {vm.host} and on {link.name}"
     if vm.why != why:
         alarm = world.event("alarm", vm, f"{vm.name} shows {why}; nothing is done to either, look at both hosts")
@@ -188,7 +188,7 @@ async def _alarm(world: World, link: HostLink, vm: VMRecord) -> None:
         await world.store.lease(vm, vm.host, vm.power, also=(link.name,), why=why, told=[alarm])
 
 
-async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
+async def _gone(world: World, link: Link, vm: VMRecord) -> None:
     """Its host answers and does not have it: it ended by itself, or somebody else ended it."""
     if vm.power is PowerState.STOPPED:
         if vm.adopted and not vm.transient:
@@ -214,7 +214,7 @@ async def _gone(world: World, link: HostLink, vm: VMRecord) -> None:
         )
 
 
-async def _moved_away(world: World, link: HostLink, vm: VMRecord) -> None:
+async def _moved_away(world: World, link: Link, vm: VMRecord) -> None:
     """libvirt said that it left by a migration, which was none of ours: it runs where nobody shows it yet."""
     link.moved_away.discard(vm.uuid)
     why = f"somebody migrated it away from {link.name}, and no host shows it"
@@ -222,7 +222,7 @@ async def _moved_away(world: World, link: HostLink, vm: VMRecord) -> None:
     await world.store.lease(vm, "", PowerState.UNKNOWN, gone=(link.name,), why=why, told=told)
 
 
-async def _adopt(world: World, link: HostLink, domain: DomainSeen) -> None:
+async def _adopt(world: World, link: Link, domain: DomainSeen) -> None:
     """A domain nobody told us about: registered as it is, and not touched."""
     if domain.name.startswith(PROBE):
         return

@@ -20,7 +20,7 @@ from vmctl.act.proof import Proof, State, is_full, prove
 from vmctl.commands.storages import AddImage, AddStorage, CheckStorage, RemoveImage, RemoveStorage
 from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refused, Usage, VmctlError
 from vmctl.hosts import doctor, domainxml, mounts
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.model import bad_name
 from vmctl.records import HostRecord, Image, Setting, Storage
 from vmctl.store.rules import missing
@@ -301,7 +301,7 @@ async def _upload(world: World, storage: Storage, source: Path, volume: str, job
     return path
 
 
-async def _check_room(link: HostLink, storage: Storage, source: Path, need: int) -> None:
+async def _check_room(link: Link, storage: Storage, source: Path, need: int) -> None:
     free = (await link.ask(mounts.space(storage.path))).free
     if free < need:
         raise _full(storage, source, need, free)
@@ -314,7 +314,7 @@ def _full(storage: Storage, source: Path, need: int, free: int) -> Refused:
     )
 
 
-async def _read_back(world: World, link: HostLink, storage: Storage, source: Path, volume: str) -> None:
+async def _read_back(world: World, link: Link, storage: Storage, source: Path, volume: str) -> None:
     """What was written is read on another host, where there is one: what only this one's cache holds is not there."""
     others = [
         one for name, one in sorted(world.links.items()) if one.online and name in storage.hosts and one is not link

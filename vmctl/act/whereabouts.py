@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from vmctl.decide.outcome import Sight
 from vmctl.errors import HostError, NotFound, Refused, Usage
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 from vmctl.hosts.qemus import processes
-from vmctl.hosts.virt import DomainSeen
+from vmctl.hosts.shown import DomainSeen
 from vmctl.model import PowerState
 from vmctl.records import HostRecord, VMRecord
 from vmctl.world import World
@@ -165,7 +165,7 @@ def check_signature(vm: VMRecord, signed: str) -> None:
         raise Usage(f"the name that was typed is {signed!r}, not {vm.name!r}: nothing was done")
 
 
-async def home(world: World, vm: VMRecord) -> HostLink:
+async def home(world: World, vm: VMRecord) -> Link:
     """The link to the host where the VM runs. Refused when it does not run."""
     if not vm.host or vm.power is PowerState.STOPPED:
         raise _does_not_run(vm, "")

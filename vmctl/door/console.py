@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from vmctl.act.whereabouts import home
 from vmctl.errors import HostError, NotFound, Refused, VmctlError
-from vmctl.hosts.virt import Console, Virt
+from vmctl.hosts.port import Console, Hypervisor
 from vmctl.model import PowerState
 from vmctl.records import VMRecord
 from vmctl.world import World
@@ -83,7 +83,7 @@ class _Session:
         self.who = who
         self.began = self._world.clock.now()
         self.taken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._opened: tuple[Virt, Console] | None = None
+        self._opened: tuple[Hypervisor, Console] | None = None
 
     async def run(self, force: bool) -> tuple[End, str]:
         """Until the user leaves, somebody takes it over, or the VM does not run any more."""

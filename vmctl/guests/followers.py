@@ -13,8 +13,8 @@ from vmctl.errors import VmctlError
 from vmctl.guests.guest import Guest, Heard
 from vmctl.guests.port import read
 from vmctl.hosts import domainxml
-from vmctl.hosts.link import HostLink
-from vmctl.hosts.virt import LEFT_OVER, DomainSeen
+from vmctl.hosts.port import Link
+from vmctl.hosts.shown import LEFT_OVER, DomainSeen
 from vmctl.incarnations import Incarnations
 from vmctl.model import PowerState
 from vmctl.ports import Clock
@@ -70,7 +70,7 @@ class Follower:
 class Guests:
     """All followers. `look` every second or so."""
 
-    def __init__(self, links: Mapping[str, HostLink], incarnations: Incarnations, clock: Clock) -> None:
+    def __init__(self, links: Mapping[str, Link], incarnations: Incarnations, clock: Clock) -> None:
         self._clock = clock
         self._links = links
         self._incarnations = incarnations
@@ -120,9 +120,9 @@ class Guests:
 
     # -- one VM
 
-    def _home(self, uuid: str) -> HostLink | None:
+    def _home(self, uuid: str) -> Link | None:
         """The host that runs it, of those that answer."""
-        found: list[tuple[DomainSeen, HostLink]] = []
+        found: list[tuple[DomainSeen, Link]] = []
         for link in self._links.values():
             domain = link.domains.get(uuid)
             if link.online and domain is not None and domain.power in HERE and domain.why not in LEFT_OVER:
@@ -144,7 +144,7 @@ class Guests:
             await asyncio.sleep(wait_s)
             wait_s = min(SLOWEST_RETRY_S, wait_s * 2)
 
-    async def _listen(self, follower: Follower, link: HostLink) -> None:
+    async def _listen(self, follower: Follower, link: Link) -> None:
         follower.host = link.name
         try:
             path = domainxml.read(await link.virt.xml(follower.uuid)).agent_socket
@@ -174,7 +174,7 @@ class Guests:
             follower.counting = asyncio.create_task(_count(follower, link, now), name=f"count {follower.uuid}")
 
 
-async def _count(follower: Follower, link: HostLink, now: float) -> None:
+async def _count(follower: Follower, link: Link, now: float) -> None:
     with contextlib.suppress(VmctlError):
         counted = await link.virt.use(follower.uuid)
         if counted != follower.counted:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from vmctl.guests.guest import Guest, Heard
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 
 BYTES_PER_S = 64 * 1024.0
 BURST = 1024 * 1024.0  # a full picture of some thousand processes
@@ -32,7 +32,7 @@ class Budget:
         return max(0.0, -self._left / BYTES_PER_S)
 
 
-async def read(link: HostLink, path: str, guest: Guest, tell: Callable[[Heard], None]) -> None:
+async def read(link: Link, path: str, guest: Guest, tell: Callable[[Heard], None]) -> None:
     """Read the socket of a guest's port until it closes. Raises HostError when it cannot be opened."""
     reader, writer = await link.ssh.open_unix(path, window=WINDOW)
     clock = link.clock

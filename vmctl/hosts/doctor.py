@@ -15,8 +15,8 @@ from typing import Any
 from vmctl.errors import CommandFailed, VmctlError
 from vmctl.hosts import domainxml, facts
 from vmctl.hosts.leaseprobe import LeaseProbe
-from vmctl.hosts.link import HostLink
 from vmctl.hosts.lockd import LOCK_CONFIG
+from vmctl.hosts.port import Link
 
 log = logging.getLogger("vmctl.doctor")
 OK, WARN, FAIL = "ok", "warn", "FAIL"
@@ -41,9 +41,9 @@ def as_json(checks: list[Check]) -> list[dict[str, Any]]:
     return [asdict(check) for check in checks]
 
 
-async def examine(link: HostLink) -> list[Check]:
+async def examine(link: Link) -> list[Check]:
     """Everything that concerns one host alone. Each check stands for itself: one that breaks is one FAIL."""
-    checks: list[tuple[str, Callable[[HostLink], Awaitable[Check]]]] = [
+    checks: list[tuple[str, Callable[[Link], Awaitable[Check]]]] = [
         ("libvirt", _versions),
         ("KVM", _accelerator),
         ("CPU", _cpu),
@@ -71,7 +71,7 @@ def failed(name: str, err: Exception) -> Check:
     return Check(name, FAIL, f"this check broke: {type(err).__name__}: {err}", "the controller's log has it in full")
 
 
-async def _versions(link: HostLink) -> Check:
+async def _versions(link: Link) -> Check:
     about = link.about
     assert about is not None
     text = f"libvirt {about.libvirt}, QEMU {about.qemu}"
@@ -86,21 +86,21 @@ def number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-async def _accelerator(link: HostLink) -> Check:
+async def _accelerator(link: Link) -> Check:
     assert link.about is not None
     if link.about.accel == "kvm":
         return Check("KVM", OK, "usable")
     return Check("KVM", WARN, "not usable: VMs are emulated, which is slow", "enable virtualisation; modprobe kvm")
 
 
-async def _cpu(link: HostLink) -> Check:
+async def _cpu(link: Link) -> Check:
     assert link.about is not None
     info = await link.ask(facts.CpuInfoFact)
     model = domainxml.cpu_name(link.about.cpu_xml) or "no model known to libvirt"
     return Check("CPU", OK, f"{info.model}, {info.cpus} CPUs; guests can have {model}")
 
 
-async def _memory(link: HostLink) -> Check:
+async def _memory(link: Link) -> Check:
     total, available = await link.ask(MEMORY)
     verdict = OK if available >= 512 else WARN
     return Check("memory", verdict, f"{total} MiB, {available} MiB available")
@@ -114,14 +114,14 @@ def _parse_memory(text: str) -> tuple[int, int]:
 MEMORY = facts.Fact(("cat", "/proc/meminfo"), _parse_memory)
 
 
-async def _load(link: HostLink) -> Check:
+async def _load(link: Link) -> Check:
     """Without load a host is never chosen: what the load loop will do is done once, here."""
     sample = await link.measure(SAMPLE_S)
     link.size = (sample.cpus, sample.mem_total_kib >> 10)
     return Check("load", OK, f"a sample was taken: {sample.cpus} CPUs, {len(sample.vms)} VMs")
 
 
-async def _clock(link: HostLink) -> Check:
+async def _clock(link: Link) -> Check:
     before = link.clock.now()
     theirs = await link.ask(facts.Clock)
     after = link.clock.now()
@@ -131,7 +131,7 @@ async def _clock(link: HostLink) -> Check:
     return Check("clock", verdict, text, "" if verdict == OK else f"on {link.name}: systemctl enable --now chrony")
 
 
-async def _sshd(link: HostLink) -> Check:
+async def _sshd(link: Link) -> Check:
     limits = await link.ask(facts.SshdLimitsFact)
     if limits.max_sessions is None or limits.max_startups is None:
         return Check("sshd", OK, "its limits are not readable as this user; we need 10 sessions")
@@ -144,7 +144,7 @@ async def _sshd(link: HostLink) -> Check:
 # -- the lock manager
 
 
-async def lockspace(link: HostLink) -> tuple[str, Check]:
+async def lockspace(link: Link) -> tuple[str, Check]:
     """Where the host's lock manager keeps its leases, from its configuration where we may read it."""
     try:
         found = await link.ask(LOCK_CONFIG)
@@ -170,7 +170,7 @@ async def lockspace(link: HostLink) -> tuple[str, Check]:
     return found.lockspace, Check("lock manager", OK, f"virtlockd with its lockspace in {found.lockspace}")
 
 
-async def prove_lock(lockspace_dir: str, first: HostLink, second: HostLink) -> Check:
+async def prove_lock(lockspace_dir: str, first: Link, second: Link) -> Check:
     """Hold a lease by a 1-MiB VM on one host and try to take it on the other (or again on the same): must fail."""
     probe = LeaseProbe(lockspace_dir)
     try:
@@ -192,7 +192,7 @@ async def prove_lock(lockspace_dir: str, first: HostLink, second: HostLink) -> C
 # -- between hosts
 
 
-async def reach(source: HostLink, target: HostLink) -> Check:
+async def reach(source: Link, target: Link) -> Check:
     """Whether one host reaches the other's migration ports. "Refused" is good: nothing listens there yet."""
     name = "network"
     address = target.record.migration_address or target.record.address

@@ -6,7 +6,7 @@ import logging
 
 from vmctl.errors import LibvirtError, VmctlError
 from vmctl.hosts import domainxml
-from vmctl.hosts.link import HostLink
+from vmctl.hosts.port import Link
 
 log = logging.getLogger("vmctl.leaseprobe")
 PROBE = "vmctl-probe-"  # what its domains and keys are called
@@ -25,16 +25,16 @@ class LeaseProbe:
     def __init__(self, lockspace: str) -> None:
         self._lockspace = lockspace
         self._key = ""
-        self._maker: HostLink | None = None
-        self._vms: list[tuple[HostLink, str]] = []
+        self._maker: Link | None = None
+        self._vms: list[tuple[Link, str]] = []
 
-    async def hold(self, link: HostLink) -> None:
+    async def hold(self, link: Link) -> None:
         """Make the key and take the lease. Raises HostError where that host gives none."""
         self._maker, self._key = link, f"{PROBE}{link.ids.uuid()}"
         await link.virt.create_volume(self._lockspace, domainxml.volume(self._key, "raw", 0))
         await self._start(link)
 
-    async def take(self, link: HostLink) -> bool:
+    async def take(self, link: Link) -> bool:
         """Try to take it, and let go. False when it is held elsewhere; HostError when that was not the cause."""
         try:
             await link.virt.destroy(await self._start(link))
@@ -44,7 +44,7 @@ class LeaseProbe:
             return False
         return True
 
-    async def _start(self, link: HostLink) -> str:
+    async def _start(self, link: Link) -> str:
         number = link.ids.uuid()
         self._vms.append((link, number))
         accel = link.about.accel if link.about else "kvm"

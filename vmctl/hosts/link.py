@@ -17,8 +17,9 @@ from vmctl.errors import CommandFailed, HostError, HostKeyChanged, LibvirtError,
 from vmctl.hosts import sockets
 from vmctl.hosts.collect import Collector
 from vmctl.hosts.facts import Fact, RawSample
+from vmctl.hosts.shown import About, DomainEvent, DomainSeen
 from vmctl.hosts.ssh import HostSSH, Target, backoff
-from vmctl.hosts.virt import About, DomainEvent, DomainSeen, Virt
+from vmctl.hosts.virt import Virt
 from vmctl.model import HostState
 from vmctl.ports import SYSTEM, Parts
 from vmctl.records import HostRecord

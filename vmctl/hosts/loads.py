@@ -8,8 +8,8 @@ from typing import Any
 from vmctl.hosts.devices import Taps, uplinks
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.history import History
-from vmctl.hosts.link import HostLink
 from vmctl.hosts.load import Rates, Smoothed
+from vmctl.hosts.port import Link
 from vmctl.model import HostLoad, VMLoad
 from vmctl.ports import Clock
 from vmctl.records import Mean
@@ -25,7 +25,7 @@ class Loads:
         self._rates: dict[str, Rates] = {}
         self._histories: dict[str, History] = {}
 
-    def add(self, link: HostLink, sample: RawSample) -> None:
+    def add(self, link: Link, sample: RawSample) -> None:
         """A sample of a host has come."""
         name = link.name
         step = self._smoothed.setdefault(name, Smoothed()).add(sample, self._clock.monotonic())

@@ -5,28 +5,14 @@ tunnel it would deadlock). Each host has its own few threads, so a stuck host bl
 answer in time raises `NoAnswer`: libvirt may still do it later, so look before the next step.
 """
 
-from vmctl.hosts.virt.connection import DomainEvent
 from vmctl.hosts.virt.console import Console, Consoles
-from vmctl.hosts.virt.domains import ASLEEP, LEFT_OVER, POST_COPY_FAILED, About, Domains, DomainSeen, Shown
-from vmctl.hosts.virt.migration import JobProgress, Migrations
-from vmctl.hosts.virt.pools import DAMAGED, GONE, Pools
+from vmctl.hosts.virt.domains import Domains
+from vmctl.hosts.virt.migration import Migrations
+from vmctl.hosts.virt.pools import Pools
 
 
 class Virt(Domains, Migrations, Pools, Consoles):
     """One host's libvirt through a local unix socket (forwarded over the host's SSH connection)."""
 
 
-__all__ = [
-    "ASLEEP",
-    "DAMAGED",
-    "GONE",
-    "LEFT_OVER",
-    "POST_COPY_FAILED",
-    "About",
-    "Console",
-    "DomainEvent",
-    "DomainSeen",
-    "JobProgress",
-    "Shown",
-    "Virt",
-]
+__all__ = ["Console", "Virt"]

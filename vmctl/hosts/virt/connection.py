@@ -8,13 +8,13 @@ import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import libvirt
 
 from vmctl.errors import HostError, LibvirtError, NoAnswer, NotFound, NotSent, VmctlError
+from vmctl.hosts.shown import DomainEvent
 
 T = TypeVar("T")
 THREADS = 4
@@ -44,15 +44,6 @@ CHANGES = (
     libvirt.VIR_DOMAIN_EVENT_ID_TRAY_CHANGE,
     libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class DomainEvent:
-    """Something libvirt said about a domain, without being asked."""
-
-    uuid: str
-    name: str
-    what: str  # one of LIFECYCLE's or STOPPED's words, or "changed"
 
 
 _loop_started = threading.Lock()
@@ -95,11 +86,15 @@ class Connection:
         self._on_event: Callable[[DomainEvent], None] | None = None
 
     async def open(self, socket: Path, on_event: Callable[[DomainEvent], None]) -> None:
-        """Connect, with keepalive and lifecycle events. Raises LibvirtError, NoAnswer, NotSent."""
+        """Connect through a socket, with keepalive and lifecycle events. Raises LibvirtError, NoAnswer, NotSent."""
+        await self.open_uri(f"qemu+unix:///system?socket={socket}", on_event)
+
+    async def open_uri(self, uri: str, on_event: Callable[[DomainEvent], None]) -> None:
+        """The same to any of libvirt's drivers."""
         start_event_thread()
         loop = asyncio.get_running_loop()
         self._on_event = lambda event: _deliver(loop, on_event, event)
-        self._uri = f"qemu+unix:///system?socket={socket}"
+        self._uri = uri
         self._events = await self._run(self._open_events)
 
     def _open(self) -> Any:
@@ -110,7 +105,8 @@ class Connection:
         except libvirt.libvirtError as err:
             raise NotSent(f"libvirt on {self.host} cannot be reached: {err.get_error_message()}") from None
         self._opened.append(conn)
-        conn.setKeepAlive(self._keepalive_s, 3)
+        with contextlib.suppress(libvirt.libvirtError):  # a driver in this process has nobody to keep alive
+            conn.setKeepAlive(self._keepalive_s, 3)
         return conn
 
     def _open_events(self) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import libvirt
 
 from vmctl.hosts import domainxml
+from vmctl.hosts.shown import ASLEEP, POST_COPY_FAILED, About, DomainSeen, Shown
 from vmctl.hosts.virt.connection import Connection
 from vmctl.model import PowerState
 
@@ -20,7 +21,6 @@ POWER = {
     libvirt.VIR_DOMAIN_CRASHED: PowerState.CRASHED,
     libvirt.VIR_DOMAIN_PMSUSPENDED: PowerState.PAUSED,
 }
-POST_COPY_FAILED = "post-copy failed"  # a part of its memory is on another host, or gone
 PAUSED_WHY = {
     libvirt.VIR_DOMAIN_PAUSED_USER: "by request",
     libvirt.VIR_DOMAIN_PAUSED_MIGRATION: "migrating",
@@ -29,54 +29,10 @@ PAUSED_WHY = {
     libvirt.VIR_DOMAIN_PAUSED_POSTCOPY: "post-copy",
     libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED: POST_COPY_FAILED,
 }
-ASLEEP = "asleep: suspended by its guest"  # no request: only waking it helps
-# libvirt before 8.9 knows no TPM to keep, and deletes none
-KEEP_STATE = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | getattr(libvirt, "VIR_DOMAIN_UNDEFINE_KEEP_TPM", 0)
-LEFT_OVER = ("migrating", "starting up")  # why a migration's half-made copy is paused
-
-
-@dataclass(frozen=True, slots=True)
-class DomainSeen:
-    """One domain as a host shows it."""
-
-    uuid: str
-    name: str
-    power: PowerState
-    why: str = ""  # for a paused one: by request, migrating, I/O error, ...
-    persistent: bool = False
-    has_job: bool = False
-    taps: tuple[str, ...] = ()  # its network devices, as the host calls them
-    shape: int = 0  # changes with whatever its live XML says of it; 0: not read
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What the hypervisor is."""
-
-    libvirt: str
-    qemu: str
-    accel: str  # "kvm" or "qemu"
-    cpu_xml: str  # the host-model <cpu> of the hypervisor
-    machines: tuple[str, ...]  # versioned machine types it can run
-    mem_mib: int
-    cpus: int
-    host_uuid: str
-    cpu_models: frozenset[str] | None = None  # that it can give guests, where it tells
-    numa_mib: tuple[int, ...] = ()  # memory of each NUMA node, where it tells
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """All that a host keeps of one domain."""
-
-    live: str = ""  # the XML of what runs, its disks with all below them; empty: it does not run
-    again: str = ""  # of a transient one that runs: the XML to start the same elsewhere
-    kept: str = ""  # the XML of its definition; empty: it is transient
-    autostart: bool = False
-    snapshots: int = 0
-    checkpoints: int = 0
-    saved: bool = False  # its memory was saved to its host's disk
-    has_job: bool = False
+# What a domain that is undefined leaves behind. libvirt before 8.9, here or on the host, knows no TPM to keep, and
+# deletes none; a hypervisor without firmware knows neither, and one that has it refuses the last.
+KEEP_NVRAM = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
+KEEP_STATE = (KEEP_NVRAM | getattr(libvirt, "VIR_DOMAIN_UNDEFINE_KEEP_TPM", 0), KEEP_NVRAM, 0)
 
 
 class Domains(Connection):
@@ -246,11 +202,16 @@ class Domains(Connection):
         """Forget a persistent definition, its NVRAM and its TPM's state kept; gone already is done."""
 
         def call() -> None:
-            try:
-                self._domain(uuid).undefineFlags(KEEP_STATE)
-            except libvirt.libvirtError as err:
-                if err.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                    raise
+            for keep in KEEP_STATE:
+                try:
+                    self._domain(uuid).undefineFlags(keep)
+                    return
+                except libvirt.libvirtError as err:
+                    code = err.get_error_code()
+                    if code == libvirt.VIR_ERR_NO_DOMAIN:
+                        return
+                    if code != libvirt.VIR_ERR_INVALID_ARG or not keep:
+                        raise
 
         await self._run(call)
 

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import libvirt
 
 from vmctl.errors import LibvirtError
+from vmctl.hosts.shown import JobProgress
 from vmctl.hosts.virt.connection import Connection, is_lost, translate
-
-
-@dataclass(frozen=True, slots=True)
-class JobProgress:
-    """One reading of a running (or just completed) migration. Bytes, milliseconds, bytes per second."""
-
-    active: bool
-    total: int = 0
-    processed: int = 0
-    remaining: int = 0
-    rate_bps: int = 0
-    dirty_bps: int = 0
-    downtime_ms: int = 0  # expected while it runs, measured when completed
-    elapsed_ms: int = 0
-    iteration: int = 0
 
 
 class Migrations(Connection):

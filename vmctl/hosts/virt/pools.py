@@ -21,15 +21,19 @@ import libvirt
 
 from vmctl.errors import HostError, LibvirtError
 from vmctl.hosts import domainxml
+from vmctl.hosts.shown import DAMAGED, GONE
 from vmctl.hosts.virt.connection import Connection, T
 from vmctl.hosts.virt.streams import Pieces, send_pieces
 
 REFRESH_TRIES = 100
 OUT_OF_DATE = (libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_STORAGE_VOL_EXIST)
 NO_FOLDER = libvirt.VIR_ERR_NO_STORAGE_POOL
-DAMAGED = -1  # a directory of which libvirt shows nothing for the sake of one file; libvirt has no code for it
-GONE = (libvirt.VIR_ERR_NO_STORAGE_VOL, NO_FOLDER)  # the code of an error about a file or a folder that is not there
 OURS = "vmctl-"
+
+
+def _target(pool: Any) -> str:
+    """The directory that a pool is over."""
+    return domainxml.parse(pool.XMLDesc(0)).findtext("target/path") or ""
 
 
 def split(pool_path: str, name: str) -> tuple[str, str]:
@@ -80,8 +84,7 @@ class Pools(Connection):
         def call() -> None:
             for found in self._connected().listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_TRANSIENT):
                 with contextlib.suppress(libvirt.libvirtError):
-                    target = domainxml.parse(found.XMLDesc(0)).findtext("target/path") or ""
-                    if found.name().startswith(OURS) and PurePosixPath(target).is_relative_to(path):
+                    if found.name().startswith(OURS) and PurePosixPath(_target(found)).is_relative_to(path):
                         found.destroy()
 
         await self._run(call)
@@ -89,8 +92,8 @@ class Pools(Connection):
     def _find_or_make(self, name: str, path: str, *, build: bool) -> Any:
         """The active pool over a directory. `build`: the directory is made, too."""
         conn = self._connected()
-        with contextlib.suppress(libvirt.libvirtError):
-            return conn.storagePoolLookupByTargetPath(path)
+        if (active := self._active(path)) is not None:
+            return active
         self._stopped_one(path)
         flags = libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD if build else 0
         try:
@@ -99,12 +102,22 @@ class Pools(Connection):
             failure = self._no_pool(path, err)
         raise failure
 
+    def _active(self, path: str) -> Any:
+        conn = self._connected()
+        try:
+            return conn.storagePoolLookupByTargetPath(path)
+        except libvirt.libvirtError as err:
+            if err.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+                return None
+        pools = conn.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
+        return next((one for one in pools if _target(one) == path), None)
+
     def _stopped_one(self, path: str) -> None:
         """A pool that somebody defined over the directory and that is not started keeps us from making one."""
         inactive = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_INACTIVE
         for found in self._connected().listAllStoragePools(inactive):
             with contextlib.suppress(libvirt.libvirtError):
-                if domainxml.parse(found.XMLDesc(0)).findtext("target/path") != path:
+                if _target(found) != path:
                     continue
                 if found.name().startswith(OURS):  # a folder's, whose removal was broken off
                     found.undefine()
