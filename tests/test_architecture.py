@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("vmctl.config", "vmctl.lock", "vmctl.records", "vmctl.specjson", "vmctl.decisions", "vmctl.walls"),
     ("vmctl.commands",),
-    ("vmctl.decide", "vmctl.ledger", "vmctl.lab", "vmctl.snapshot", "vmctl.ganeti", "vmctl.imagefile"),
+    ("vmctl.decide", "vmctl.ledger", "vmctl.lab", "vmctl.dump", "vmctl.ganeti", "vmctl.imagefile"),
     ("vmctl.sizes", "vmctl.ports.store"),
     ("vmctl.deciding",),
     ("vmctl.hosts",),
@@ -75,7 +75,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     ),
     # The API translates: what it may know of the controller is the door.
     "vmctl.api": ("vmctl.__init__", "vmctl.text", "vmctl.errors", "vmctl.plain", "vmctl.commands", "vmctl.door"),
-    "vmctl.snapshot": ("vmctl.model", "vmctl.errors", "vmctl.plain"),
+    "vmctl.dump": ("vmctl.model", "vmctl.errors", "vmctl.plain"),
     "vmctl.ganeti": ("vmctl.model", "vmctl.errors"),
     "vmctl.sizes": ("vmctl.decide",),
     "vmctl.imagefile": ("vmctl.errors",),
@@ -103,14 +103,14 @@ ONLY: dict[str, tuple[str, ...]] = {
     "vmctl.lab": ("vmctl.errors", "vmctl.logs", "vmctl.paths"),
 }
 # The command line is a client: it knows errors, settings and the lab, the server only where it starts it, and what
-# is decided only where there is a snapshot instead of a server.
+# is decided only where there is a dump instead of a server.
 CLI_MAY = ("vmctl.__init__", "vmctl.text", "vmctl.errors", "vmctl.paths", "vmctl.logs", "vmctl.commands", "vmctl.cli")
 CLI_ALSO = {
     "vmctl.cli.client": ("vmctl.lock",),
     "vmctl.cli.lab": ("vmctl.lab",),
-    "vmctl.cli.offline": ("vmctl.model", "vmctl.config", "vmctl.snapshot", "vmctl.deciding", "vmctl.plain"),
+    "vmctl.cli.offline": ("vmctl.model", "vmctl.config", "vmctl.dump", "vmctl.deciding", "vmctl.plain"),
     "vmctl.cli.serve": ("vmctl.api.server", "vmctl.controller", "vmctl.config", "vmctl.lock"),
-    "vmctl.cli.snapshots": ("vmctl.model", "vmctl.snapshot", "vmctl.ganeti"),
+    "vmctl.cli.dumps": ("vmctl.model", "vmctl.dump", "vmctl.ganeti"),
 }
 # Not part of the room it lies in: `python -m vmctl.lab` is the command `vmctl lab`
 MAINS = ("vmctl.lab.__main__",)
@@ -124,7 +124,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("vmctl.store",),
     "alembic": ("vmctl.store",),
     "fastapi": ("vmctl.api",),
-    "pydantic": ("vmctl.api", "vmctl.guests", "vmctl.snapshot"),
+    "pydantic": ("vmctl.api", "vmctl.guests", "vmctl.dump"),
     "pydantic_core": ("vmctl.commands.fields",),  # inside a function: who has no pydantic needs none
     "annotated_types": ("vmctl.commands", "vmctl.cli.generic"),
     "typing_extensions": ("vmctl.guests.report",),
@@ -152,7 +152,7 @@ PURE = (
     "vmctl.plain",
     "vmctl.commands",
     "vmctl.sizes",
-    "vmctl.snapshot",
+    "vmctl.dump",
     "vmctl.ganeti",
     "vmctl.hosts.devices",
     "vmctl.hosts.domainxml",

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from vmctl.commands import catalogue
 from vmctl.commands.permissions import Permission, Principal
 from vmctl.commands.rows import Command
+from vmctl.commands.vms import Create
 from vmctl.errors import NoHostFits, NotFound, Refused
 from vmctl.model import Spec
 from vmctl.ports.store import Store
 from vmctl.records import Task, TaskState, VMRecord
 from vmctl.store.sql import SqlStore
-from vmctl.tasks import AnyJob, Handler, Tasks, engine
+from vmctl.tasks import AnyJob, Handler, Job, Tasks, engine
 from vmctl.tasks.journals import JOURNALS, Journal
 
 Result = dict[str, Any]
@@ -241,6 +243,30 @@ async def test_a_crash_leaves_a_task_to_the_next_controller(registry: Store) -> 
     assert (ended.state, ended.result) == (TaskState.DONE, {"target": "kvm2", "was in": "first step"})
     assert ended.started_at == left.started_at
     assert (await registry.vm("web1")).task is None
+
+
+async def test_what_an_earlier_version_called_otherwise_is_read_as_what_it_is(registry: Store) -> None:
+    """A create that waits in the queue must not lose what its host has to carry."""
+    row = Task(1, "create", "x", 1.0, args={"name": "x", "image": "i", "mem_mib": 64, "labels": {"a": "b"}, "old": 1})
+    job: AnyJob = Job(row, catalogue.tasks()["create"], registry)
+    assert job.args == Create("x", "i", 64, needs={"a": "b"})
+
+
+async def test_a_row_that_cannot_be_read_ends_as_failed(registry: Store) -> None:
+    """It keeps no controller from starting, and is not open for ever."""
+    tasks = running(registry, _nothing)
+    number = await registry.add(Task(0, "test", "web1", 1.0, state=TaskState.RUNNING, journal={"target": "kvm2"}))
+    alien = await registry.add(Task(0, "of tomorrow", "web1", 1.0))
+    monkey = Command(Create, "", Permission.POWER, "test", task=True, resumes=True)
+    later = running(registry, _nothing, monkey)
+    for one in (number, alien):
+        later.resume(await registry.get(Task, one))
+    async with asyncio.timeout(10):
+        while await registry.open_tasks():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert "cannot be read" in (await registry.get(Task, number)).error["message"]
+    assert "the controller ended" in (await registry.get(Task, alien)).error["message"]
+    await tasks.close()
 
 
 async def test_closing_with_nothing_to_do_is_no_work(registry: Store) -> None:

@@ -1,4 +1,4 @@
-"""Decisions as they are told: for the wire, the registry, and the command line where it decides on a snapshot. Pure."""
+"""Decisions as they are told: for the wire, the registry, and the command line where it decides on a dump. Pure."""
 
 from __future__ import annotations
 

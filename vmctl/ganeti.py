@@ -224,7 +224,7 @@ def write(cluster: Cluster, wanted: Policy) -> tuple[str, str]:
 def lost(cluster: Cluster) -> tuple[str, ...]:
     """What the format has no words for, one sentence each."""
     placed = _placed(cluster)
-    wishes = ("together", "prefer_apart", "prefer_together", "labels", "apart_by", "load_class", "one_numa_node")
+    wishes = ("together", "prefer_apart", "prefer_together", "needs", "apart_by", "load_class", "one_numa_node")
     told = [(wish, [vm.name for vm in placed if getattr(vm.spec, wish)]) for wish in wishes]
     busy = [vm.name for vm in placed if vm.busy or vm.moving_to]
     rows = [

@@ -80,7 +80,7 @@ class Spec:
     together: str = ""  # VMs of one together group always share a host
     prefer_apart: str = ""  # as `apart`, as far as it can be had
     prefer_together: str = ""  # as `together`, as far as it can be had
-    labels: Mapping[str, str] = field(default_factory=dict)  # what a host must carry
+    needs: Mapping[str, str] = field(default_factory=dict)  # labels that its host must carry
     pinned: bool = False  # never moved by rebalancing
     load_class: str = ""  # how far its vCPUs may be promised more than once: a key of Policy.class_overcommit
     one_numa_node: bool = False  # its memory must fit into one NUMA node of its host

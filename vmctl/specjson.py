@@ -20,6 +20,8 @@ def dump(spec: Spec) -> str:
 def load(text: str) -> Spec:
     """The inverse; fields of a newer version are ignored. Raises ValueError, TypeError or KeyError on damage."""
     raw: dict[str, Any] = dict(json.loads(text))
+    if "labels" in raw:  # as an earlier version called what it needs
+        raw.setdefault("needs", raw.pop("labels"))
     known = {f.name for f in dataclasses.fields(Spec)}
     values = {key: value for key, value in raw.items() if key in known}
     values["disks"] = tuple(Disk(**disk) for disk in values.get("disks", ()))

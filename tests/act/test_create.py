@@ -49,7 +49,7 @@ def picture(tmp_path: Path) -> Iterator[str]:
 
 
 async def book(world: World, **more: Any) -> AnyJob:
-    args = {"name": "book", "image": "tiny", "mem_mib": 128, "labels": {}, "host": "kvm1"} | more
+    args = {"name": "book", "image": "tiny", "mem_mib": 128, "needs": {}, "host": "kvm1"} | more
     return await new_job(world, "create", "book", **args)
 
 

@@ -154,7 +154,7 @@ async def test_a_start_that_could_not_be_written_down_is_not_undone(
     world: World, shared: FakeHost, busy: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     placed(monkeypatch, "kvm1")
-    args = {"name": "book", "image": "tiny", "mem_mib": 128, "labels": {}, "host": "kvm1"}
+    args = {"name": "book", "image": "tiny", "mem_mib": 128, "needs": {}, "host": "kvm1"}
     await to_its_end(world, create.create, await new_job(world, "create", "book", **args))
     vm = await world.store.vm("book")
     assert vm.uuid in shared.domains and vm.spec.disks[0].path in shared.files

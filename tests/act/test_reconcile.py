@@ -283,7 +283,7 @@ async def test_an_adopted_domain_on_another_kind_of_network_needs_no_bridge(worl
 
 
 async def test_a_domain_of_ours_comes_back_from_its_own_metadata(world: World, kvm2: FakeHost) -> None:
-    spec = Spec(OTHER, "old1", 1, 256, (Disk("main", "/shared/old1.qcow2"),), apart="web", labels={"rack": "a"})
+    spec = Spec(OTHER, "old1", 1, 256, (Disk("main", "/shared/old1.qcow2"),), apart="web", needs={"rack": "a"})
     add(kvm2, "old1", domainxml.build(spec, domainxml.Site("kvm")))
     await look(world, kvm2)
     vm = await world.store.vm("old1")

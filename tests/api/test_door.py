@@ -44,12 +44,12 @@ NEW = {"name": "x", "image": "tiny", "mem_mib": 64}
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"labels": {"ort": "M\udcfcnchen"}}, "labels: ort: 'M\\udcfcnchen' is not UTF-8"),
-        ({"labels": {"o\udcfc": "x"}}, "is not UTF-8"),
-        ({"labels": {"we ird": "x"}}, "'we ird' is not the key of a label"),
-        ({"labels": {"": "x"}}, "'' is not the key of a label"),
-        ({"labels": {"a": "b\nc"}}, "has control characters"),
-        ({"labels": {f"k{n}": "x" for n in range(65)}}, "at most 64"),
+        ({"needs": {"ort": "M\udcfcnchen"}}, "needs: ort: 'M\\udcfcnchen' is not UTF-8"),
+        ({"needs": {"o\udcfc": "x"}}, "is not UTF-8"),
+        ({"needs": {"we ird": "x"}}, "'we ird' is not the key of a label"),
+        ({"needs": {"": "x"}}, "'' is not the key of a label"),
+        ({"needs": {"a": "b\nc"}}, "has control characters"),
+        ({"needs": {f"k{n}": "x" for n in range(65)}}, "at most 64"),
         ({"name": "nl\n"}, "has control characters"),
         ({"name": ""}, "name: '' is not a name"),
         ({"name": "a/b"}, "name: 'a/b' is not a name"),
@@ -66,7 +66,7 @@ NEW = {"name": "x", "image": "tiny", "mem_mib": 64}
         ({"cpus": "many"}, "cpus: must be a whole number"),
         ({"cpu": "fast"}, "cpu: must be 'baseline' or 'host'"),
         ({"full": "perhaps"}, "full: must be true or false"),
-        ({"labels": []}, "labels: must be an object"),
+        ({"needs": []}, "needs: must be an object"),
         ({"colour": "red"}, "colour: is not known here"),
         ({"load_class": "nosuch"}, "there is no load class 'nosuch'"),
         ({"image": "no\u2028such"}, "has control characters"),
@@ -146,7 +146,7 @@ PATHS = [
     "vms/x/migrate",
     "hosts/check",
 ]
-FIELDS = st.sampled_from(["name", "labels", "image", "mem_mib", "cpus", "file", "path", "host", "to", "timeout_s"])
+FIELDS = st.sampled_from(["name", "needs", "image", "mem_mib", "cpus", "file", "path", "host", "to", "timeout_s"])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -206,7 +206,7 @@ async def test_what_got_in_long_ago_is_shown_as_well_as_it_can_be(server: Server
     odd = "M\udcfcnchen\x1b[2J"
     await store.add(Task(0, "create", "web1", 1.0, args={"labels": {"ort": odd}}, ended_at=2.0, error={"message": odd}))
     await store.add(Event("test", "a\x1b[2J", "said", 1.0))
-    await store.add_vm(VMRecord(Spec(VM, "web1", 1, 64, labels={"ort": odd}), 1.0))
+    await store.add_vm(VMRecord(Spec(VM, "web1", 1, 64, needs={"ort": odd}), 1.0))
     await store.add_vm(VMRecord(Spec(VM[:-1] + "6", "web2", 1, 64), 1.0))
     for path in ("tasks", "events", "vms", "top", "health", "vms/web1"):
         answer = await server.ask("GET", path)
@@ -242,7 +242,7 @@ async def test_who_only_looks_changes_nothing(server: Server) -> None:
     own = paths.ssh_key_path().with_suffix(".pub").read_text()
     await store.put(HostRecord("kvm1", "127.0.0.1", own, "f", 1.0, port=1))
     server.controller.attach(await store.get(HostRecord, "kvm1"))
-    for path in ("rebalance", "rebalance/curve", "hosts/kvm1/drain", "capacity", "reboot-plan", "top", "snapshot"):
+    for path in ("rebalance", "rebalance/curve", "hosts/kvm1/drain", "capacity", "reboot-plan", "top", "dump"):
         await server.ask("GET", path)
     events = [event for event in await store.events() if event.kind != "host lost"]  # that is nobody's asking
     assert await store.all(DecisionRecord) == [] and events == [] and await store.tasks() == []

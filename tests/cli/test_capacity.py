@@ -1,4 +1,4 @@
-"""`vmctl capacity` and `vmctl reboot-plan` as one types them, on a snapshot, and what goes over the wire."""
+"""`vmctl capacity` and `vmctl reboot-plan` as one types them, on a dump, and what goes over the wire."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.run import said, vmctl
 from tests.decide.clusters import cluster, host, vm
-from vmctl import snapshot
+from vmctl import dump
 from vmctl.cli import capacity, wire
 from vmctl.commands.cluster import Capacity
 from vmctl.model import Policy
@@ -28,12 +28,12 @@ TWO = cluster(
 @pytest.fixture
 def file(tmp_path: Path) -> str:
     path = tmp_path / "two.json"
-    path.write_text(snapshot.save(TWO, PLAIN))
+    path.write_text(dump.save(TWO, PLAIN))
     return str(path)
 
 
 def test_capacity_in_a_table_and_in_words(file: str) -> None:
-    told = said("--snapshot", file, "capacity", "--size", "1c/1G", "--size", "2C/2048")
+    told = said("--dump", file, "capacity", "--size", "1c/1G", "--size", "2C/2048")
     assert told.splitlines() == [
         "SIZE   FIT  WITH A SPARE HOST  FIRST LIMIT",
         "1c/1G    3                  0  memory on kvm3",
@@ -51,7 +51,7 @@ def test_capacity_in_a_table_and_in_words(file: str) -> None:
 
 
 def test_capacity_for_programs(file: str) -> None:
-    found = json.loads(said("--snapshot", file, "capacity", "-o", "json"))
+    found = json.loads(said("--dump", file, "capacity", "-o", "json"))
     assert [(fit["cpus"], fit["mem_mib"]) for fit in found["sizes"]] == [(1, 1024), (2, 4096), (4, 16384)]
     assert [fit["count"] for fit in found["sizes"]] == [3, 1, 0]
     assert found["buy"]["hosts"] == 1 and found["hosts"][2] == {"name": "kvm3", "vms": ["web2"]}
@@ -61,31 +61,31 @@ def test_capacity_for_programs(file: str) -> None:
     ("text", "why"), [("2x4", "write 2c/4G"), ("2c/4X", "'4x' is not a size"), ("0c/4G", "1c/1M"), ("1c/4K", "1c/1M")]
 )
 def test_a_bad_size_is_malformed(file: str, text: str, why: str) -> None:
-    done = vmctl("--snapshot", file, "capacity", "--size", text)
+    done = vmctl("--dump", file, "capacity", "--size", text)
     assert done.exit_code == 2 and why in done.output
 
 
 def test_an_impossible_size_is_refused(file: str) -> None:
-    problem = vmctl("--snapshot", file, "capacity", "--size", "5000c/4G").exception
+    problem = vmctl("--dump", file, "capacity", "--size", "5000c/4G").exception
     assert "no size that a VM can have" in str(problem)
 
 
 def test_the_reboot_plan(file: str) -> None:
-    assert said("--snapshot", file, "reboot-plan").splitlines() == [
+    assert said("--dump", file, "reboot-plan").splitlines() == [
         "1 host in 1 group, with 0 moves; 2 cannot be emptied",
         "GROUP  HOSTS  MOVES  MEMORY  ON THE WIRE",
         "    1  kvm2       0      0M       0.0min",
         "  -  kvm1 cannot be emptied: web1 (2048 MiB) finds no place: cpu (1 host), draining (1 host)",
         "  -  kvm3 cannot be emptied: web2 (8192 MiB) finds no place: cpu (1 host), draining (1 host)",
     ]
-    found = json.loads(said("--snapshot", file, "reboot-plan", "-o", "json"))
+    found = json.loads(said("--dump", file, "reboot-plan", "-o", "json"))
     assert [stuck["host"] for stuck in found["stuck"]] == ["kvm1", "kvm3"]
 
 
 def test_the_moves_of_a_reboot_plan(tmp_path: Path) -> None:
     path = tmp_path / "turns.json"
-    path.write_text(snapshot.save(cluster(host("kvm1"), host("kvm2"), vm("web1", "kvm1")), PLAIN))
-    assert said("--snapshot", str(path), "reboot-plan").splitlines() == [
+    path.write_text(dump.save(cluster(host("kvm1"), host("kvm2"), vm("web1", "kvm1")), PLAIN))
+    assert said("--dump", str(path), "reboot-plan").splitlines() == [
         "2 hosts in 2 groups, with 1 move",
         "GROUP  HOSTS  MOVES  MEMORY  ON THE WIRE",
         "    1  kvm2       0      0M       0.0min",

@@ -66,7 +66,7 @@ ACTS: dict[str, tuple[str, ...]] = {
     "task cancel": ("1",),
 }
 # They print nothing for a program
-OTHERS = ("console", "serve", "completion", "snapshot save", "snapshot convert")
+OTHERS = ("console", "serve", "completion", "dump save", "dump convert")
 DETACHED = ("start", "stop", "reboot", "reset", "pause", "resume", "host check", "storage check")
 CODES = {0, 1, 2, 3, 4, 5, 6, 7, 8, 130}
 

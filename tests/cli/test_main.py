@@ -142,7 +142,7 @@ def test_a_malformed_command_is_a_usage_error(
 def test_an_argument_that_is_no_text_is_malformed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, "create", "x", "--label", "ort=M\udcfcnchen") == 2
+    assert run(monkeypatch, "create", "x", "--needs", "ort=M\udcfcnchen") == 2
     assert capsys.readouterr().err.startswith("error: the argument 'ort=M\\udcfcnchen' is not UTF-8\n")
 
 

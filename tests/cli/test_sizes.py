@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cli.run import vmctl
+from vmctl.cli import create
 from vmctl.cli.sizes import UNITS, Label, Size, parse_bytes
 
 
@@ -61,7 +64,7 @@ def test_labels() -> None:
         (("create", "nl\n", "--image", "i", "--memory", "64M"), "is not a name"),
         (("create", "", "--image", "i", "--memory", "64M"), "'' is not a name"),
         (("create", "x", "--image", "i", "--memory", "64M", "--apart-by", "rack"), "--apart-by"),
-        (("create", "x", "--image", "i", "--memory", "64M", "--label", "we ird=x"), "is not the key of a label"),
+        (("create", "x", "--image", "i", "--memory", "64M", "--needs", "we ird=x"), "is not the key of a label"),
         (("create", "x", "--image", "i", "--memory", "64M", "--timeout", "-1"), "--timeout"),
         (("create", "x", "--image", "i", "--memory", "64M", "--timeout", "nan"), "--timeout"),
         (("host", "label", "kvm1", "we ird=x"), "is not the key of a label"),
@@ -83,3 +86,20 @@ def test_labels() -> None:
 def test_every_number_and_name_has_a_range(words: tuple[str, ...], said: str) -> None:
     done = vmctl(*words)
     assert done.exit_code == 2 and said in " ".join(done.output.split()), done.output
+
+
+def test_the_old_word_for_what_a_host_must_carry_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    class Client:
+        """Hears what it is asked."""
+
+        def ask(self, value: Any) -> Any:
+            asked.append(value)
+            return {"vm": "x", "host": "kvm1", "why": "", "verdicts": [], "inputs": {}}
+
+    monkeypatch.setattr(create, "Client", Client)
+    words = ("create", "x", "--image", "i", "--memory", "64M", "--dry-run")
+    told = vmctl(*words, "--label", "rack=a", "--needs", "disk=fast")
+    assert "--label is --needs now" in told.stderr and asked[0].needs == {"rack": "a", "disk": "fast"}
+    assert "--label" not in vmctl("create", "--help").output and "--label" not in vmctl(*words).stderr

@@ -55,7 +55,7 @@ def test_several_vms_move_by_one_command(pool: Pool) -> None:
 
 def test_a_vm_is_shown_with_all_that_was_asked_for_it(pool: Pool) -> None:
     said = pool.code("show", "web1")[1]
-    for head in ("class", "labels", "if it is sick", "bridge", "ip"):
+    for head in ("class", "needs", "if it is sick", "bridge", "ip"):
         assert any(line.startswith(head) for line in said.splitlines()), head
     assert "IP" in pool.code("list")[1].splitlines()[0].split()
     assert WEB1 in said

@@ -61,7 +61,7 @@ ODD_HOSTS: tuple[dict[str, Any], ...] = (
 )
 ODD_SPECS: tuple[dict[str, Any], ...] = (
     {"pinned": True},
-    {"labels": {"rack": "a"}},
+    {"needs": {"rack": "a"}},
     {"apart": "db", "apart_by": "rack"},
     *({"prefer_apart": "web"}, {"prefer_together": "db"}, {"prefer_apart": "web", "apart_by": "rack"}),
     *({"apart": "web"}, {"apart": "db"}, {"together": "web"}, {"together": "db"}, {"apart": "web", "together": "db"}),

@@ -152,7 +152,7 @@ def test_several_hosts_are_missing() -> None:
 
 
 def test_what_no_host_could_save_is_named() -> None:
-    picky = vm("picky", "kvm1", labels={"disk": "fast"})
+    picky = vm("picky", "kvm1", needs={"disk": "fast"})
     found = asked(empty("kvm1", labels={"disk": "fast"}), empty("kvm2", gib=16), picky)
     assert (found.buy.hosts, found.buy.never) == (0, ("picky",))
     assert found.buy.why == "nothing: no host like kvm2 (4 CPUs, 16 GiB) would help picky"

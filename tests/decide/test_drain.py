@@ -48,7 +48,7 @@ def test_a_drain_asks_neither_pins_nor_rests() -> None:
         (vm("stuck", "kvm1", power=PowerState.STOPPED), "it is stopped"),
         (vm("stuck", "kvm2", moving_to="kvm1", busy=True), "a task holds it"),
         (
-            vm("stuck", "kvm1", labels={"rack": "a"}),
+            vm("stuck", "kvm1", needs={"rack": "a"}),
             "kvm2: needs label rack=a, the host has rack=(none); kvm3: needs label rack=a, the host has rack=(none)",
         ),
     ],

@@ -66,7 +66,7 @@ def test_every_disk_must_be_reachable() -> None:
 
 
 def test_a_host_must_carry_every_label() -> None:
-    picky = vm("web1", labels={"gpu": "no", "rack": "a"})
+    picky = vm("web1", needs={"gpu": "no", "rack": "a"})
     there = host("kvm1", labels={"gpu": "no"})
     assert no(picky, there) == "labels: needs label rack=a, the host has rack=(none)"
     assert no(picky, replace(there, labels={"gpu": "no", "rack": "a"})) == ""
@@ -161,8 +161,8 @@ def test_a_vm_does_not_stand_in_its_own_way() -> None:
 
 
 def test_the_first_broken_rule_is_named() -> None:
-    assert no(vm("web1", cpus=64, labels={"a": "b"}), host("kvm1", state=HostState.UNKNOWN)).startswith("online")
-    assert no(vm("web1", cpus=64, labels={"a": "b"}), host("kvm1")).startswith("labels")
+    assert no(vm("web1", cpus=64, needs={"a": "b"}), host("kvm1", state=HostState.UNKNOWN)).startswith("online")
+    assert no(vm("web1", cpus=64, needs={"a": "b"}), host("kvm1")).startswith("labels")
 
 
 def test_every_rule_is_tested_here() -> None:

@@ -114,7 +114,7 @@ def test_a_group_leaves_for_one_host() -> None:
 def test_a_host_whose_only_refuge_others_would_take_goes_first() -> None:
     """picky may run on kvm1 and kvm3 only. Were kvm2 emptied first, to kvm1, picky had nowhere to go."""
     hosts = (empty("kvm1", labels={"disk": "fast"}), empty("kvm2"), empty("kvm3", labels={"disk": "fast"}))
-    picky = vm("picky", "kvm3", mem_mib=6 * GIB, labels={"disk": "fast"})
+    picky = vm("picky", "kvm3", mem_mib=6 * GIB, needs={"disk": "fast"})
     found = asked(*hosts, vm("plain", "kvm2", mem_mib=6 * GIB), picky)
     assert ways(found) == [
         (("kvm3",), ["picky -> kvm1"]),

@@ -39,7 +39,7 @@ FULL = replace(
     machine="pc-q35-7.2",
     agent_port="isa",
     apart="web",
-    labels={"rack": "a"},
+    needs={"rack": "a"},
 )
 SITE = Site("kvm", "/shared/.vmctl/leases")
 CASES = {
@@ -124,7 +124,7 @@ def test_any_text_comes_back_as_it_went_in_and_breaks_out_of_nothing(
     name: str, path: str, cmdline: str, label: str, group: str
 ) -> None:
     spec = replace(
-        FULL, name=name, disks=(Disk("main", path),), boot=Boot(path, path, cmdline), labels={label: label}, apart=group
+        FULL, name=name, disks=(Disk("main", path),), boot=Boot(path, path, cmdline), needs={label: label}, apart=group
     )
     text = domainxml.build(spec, Site("kvm", "/leases/" + "x"))
     found, node = domainxml.read(text), domainxml.parse(text)
@@ -145,15 +145,15 @@ def test_pools_and_volumes_hold_any_text_too(name: str, path: str) -> None:
     assert (volume.findtext("name"), volume.findtext("backingStore/path")) == (name, path)
 
 
-@given(
-    st.builds(Spec, st.text(), st.text(), st.integers(), st.integers(), labels=st.dictionaries(st.text(), st.text()))
-)
+@given(st.builds(Spec, st.text(), st.text(), st.integers(), st.integers(), needs=st.dictionaries(st.text(), st.text())))
 def test_a_specification_comes_back_from_json(spec: Spec) -> None:
     assert specjson.load(specjson.dump(spec)) == spec
 
 
 def test_a_newer_specification_is_read_as_far_as_it_is_known() -> None:
     assert specjson.load(specjson.dump(PLAIN).replace("{", '{"colour":"blue",', 1)) == PLAIN
+    old = specjson.dump(FULL).replace('"needs"', '"labels"')
+    assert specjson.load(old) == FULL, "as an earlier version called it"
 
 
 # -- what a host says

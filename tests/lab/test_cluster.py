@@ -104,7 +104,7 @@ def test_one_vm_that_cannot_move_does_not_stop_the_rest(pool: Pool) -> None:
     host = pool.hosts[0]
     pool.do("host", "label", host, "only=here")
     try:
-        with pool.vms("mobile", options=("--host", host)), pool.vms("stuck", options=("--label", "only=here")):
+        with pool.vms("mobile", options=("--host", host)), pool.vms("stuck", options=("--needs", "only=here")):
             ran = pool("host", "drain", host)
             assert ran.code == 7 and "stuck stays" in ran.err and "needs label only=here" in ran.err
             assert pool.vm("mobile")["host"] != host and pool.vm("stuck")["host"] == host

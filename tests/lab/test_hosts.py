@@ -171,7 +171,7 @@ def test_a_dead_host_delays_nobody_and_starts_nothing(pool: Pool) -> None:
 def test_labels_keep_vms_where_they_may_be(pool: Pool) -> None:
     pool.do("host", "label", pool.hosts[1], "rack=b")
     try:
-        with pool.vms("racked", options=("--label", "rack=b")):
+        with pool.vms("racked", options=("--needs", "rack=b")):
             assert pool.vm("racked")["host"] == pool.hosts[1]
             ran = pool("migrate", "racked")
             assert ran.code == 3 and "needs label rack=b" in ran.err

@@ -1,6 +1,6 @@
 """The HTTP client: one request at a time over the controller's unix socket. The standard library only: it must be fast.
 
-When no controller answers, one is started in the background, and that is said in one line. Under `--snapshot FILE`
+When no controller answers, one is started in the background, and that is said in one line. Under `--dump FILE`
 no controller is asked at all.
 """
 
@@ -65,7 +65,7 @@ class Client:
 
     @property
     def offline(self) -> bool:
-        """Whether a snapshot is asked instead of a controller."""
+        """Whether a dump is asked instead of a controller."""
         return self._offline is not None
 
     def ask(self, asked: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -21,7 +22,8 @@ from vmctl.commands.vms import Create, WhereToCreate
 @click.option("--disk", type=Size("G", most="1024T"), default=0, help="Size of its disk (as large as the image).")
 @click.option("--full", is_flag=True, help="Copy the image instead of building on it.")
 @click.option("--host", "--to", "host", default="", shell_complete=complete.hosts, help="Leave placement no choice.")
-@click.option("--label", "labels", type=Label(), multiple=True, help="A label that its host must carry.")
+@click.option("--needs", type=Label(), multiple=True, metavar="KEY=VALUE", help="A label that its host must carry.")
+@click.option("--label", "old_word", type=Label(), multiple=True, hidden=True, help="As --needs.")
 @click.option("--apart", default="", help="Never on one host with VMs of this group.")
 @click.option("--apart-by", default="", metavar="LABEL", help="Apart by a label of hosts, such as rack.")
 @click.option("--together", default="", help="Always on one host with VMs of this group.")
@@ -45,7 +47,8 @@ def create(
     name: str,
     memory: int,
     disk: int,
-    labels: tuple[tuple[str, str], ...],
+    needs: tuple[tuple[str, str], ...],
+    old_word: tuple[tuple[str, str], ...],
     dry_run: bool,
     form: str,
     detach: bool,
@@ -58,8 +61,16 @@ def create(
     """
     if more["apart_by"] and not more["apart"]:
         raise click.UsageError("--apart-by says how VMs of an --apart group are kept apart, and none is given")
+    if old_word:
+        print("--label is --needs now: what its host must carry", file=sys.stderr)
     client = Client()
-    asked: dict[str, Any] = {"name": name, "mem_mib": memory >> 20, "disk_bytes": disk, "labels": dict(labels), **more}
+    asked: dict[str, Any] = {
+        "name": name,
+        "mem_mib": memory >> 20,
+        "disk_bytes": disk,
+        "needs": dict((*needs, *old_word)),
+        **more,
+    }
     if dry_run:
         print_placement(client.ask(WhereToCreate(**asked)), form)
         return

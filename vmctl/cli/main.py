@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rebalance": ("plans", "rebalance", "Even the cluster out."),
     "capacity": ("capacity", "capacity", "Say what more fits, what could be lost, what to buy."),
     "reboot-plan": ("capacity", "reboot_plan", "Plan reboots of all hosts in groups."),
-    "snapshot": ("snapshots", "snapshot", "The cluster as a file, for decisions without it: save, convert."),
+    "dump": ("dumps", "dump", "The cluster as a file, for decisions without it: save, convert."),
     "schedule": ("plans", "schedule", "What runs by the clock."),
     "task": ("tasks", "task", "Tasks: list, show, attach, cancel."),
     "events": ("tasks", "events", "What happened."),
@@ -59,6 +59,7 @@ SPELT = {"drain": "host drain", "undrain": "host undrain", "heal": "health --hea
 
 # Words of other programs -> what is typed here instead
 FOREIGN: dict[str, str] = {
+    "snapshot": "vmctl dump, for the cluster as a file",
     "shutdown": "vmctl stop NAME",
     "destroy": "vmctl stop --force NAME; vmctl delete NAME deletes it with its disk",
     "poweroff": "vmctl stop --force NAME",
@@ -132,12 +133,11 @@ def _others() -> dict[str, Command]:
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="vmctl %(version)s")
-@click.option(
-    "--snapshot", type=click.Path(path_type=Path), help="Decide on this file instead of asking the controller."
-)
-@click.option("--policy", type=click.Path(path_type=Path), help="Settings whose [policy] replaces the snapshot's.")
+@click.option("--dump", type=click.Path(path_type=Path), help="Decide on this file instead of asking the controller.")
+@click.option("--snapshot", "old_word", type=click.Path(path_type=Path), hidden=True)
+@click.option("--policy", type=click.Path(path_type=Path), help="Settings whose [policy] replaces the dump's.")
 @click.pass_context
-def cli(context: click.Context, snapshot: Path | None, policy: Path | None) -> None:
+def cli(context: click.Context, dump: Path | None, old_word: Path | None, policy: Path | None) -> None:
     """Manage a pool of KVM hosts over SSH; nothing is installed on them.
 
     \b
@@ -147,7 +147,9 @@ def cli(context: click.Context, snapshot: Path | None, policy: Path | None) -> N
     vmctl create web1 --image debian-12 --cpus 2 --memory 2G
     vmctl migrate web1
     """
-    offline.attach(context, snapshot, policy)
+    if old_word is not None:
+        print("--snapshot is --dump now", file=sys.stderr)
+    offline.attach(context, dump or old_word, policy)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`vmctl --snapshot FILE`: commands ask a file instead of the controller. Nothing heavy is loaded before one asks."""
+"""`vmctl --dump FILE`: commands ask a file instead of the controller. Nothing heavy is loaded before one asks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vmctl import errors
 if TYPE_CHECKING:
     from vmctl.model import Policy
 
-# The commands that can do with a snapshot; what of them cannot is refused by the snapshot itself
+# The commands that can do with a dump; what of them cannot is refused by the dump itself
 COMMANDS = ("rebalance", "host", "why", "create", "capacity", "reboot-plan")
 
 
 class Offline:
-    """Stands in for the controller: answers what can be decided on a snapshot, and refuses the rest."""
+    """Stands in for the controller: answers what can be decided on a dump, and refuses the rest."""
 
     def __init__(self, path: Path, policy: Path | None) -> None:
         self._path = path
@@ -25,11 +25,11 @@ class Offline:
 
     def answer(self, asked: Any) -> Any:
         """As the API would. Raises Usage for what it cannot."""
-        from vmctl import deciding, snapshot
+        from vmctl import deciding, dump
         from vmctl.plain import plain
 
         try:
-            cluster, policy = snapshot.load(read(self._path))
+            cluster, policy = dump.load(read(self._path))
         except errors.Usage as err:
             raise errors.Usage(f"{self._path}: {err.message}", hint=err.hint, lines=err.lines) from err
         return plain(deciding.decide(cluster, changed(policy, self._policy), asked))
@@ -56,11 +56,11 @@ def attach(context: click.Context, path: Path | None, policy: Path | None) -> No
     """Let the command of this context ask the file. Raises UsageError for a command that cannot do with one."""
     if path is None:
         if policy is not None:
-            raise click.UsageError("--policy is for decisions on a snapshot: --snapshot FILE")
+            raise click.UsageError("--policy is for decisions on a dump: --dump FILE")
         return
     if context.invoked_subcommand not in COMMANDS:
         raise click.UsageError(
-            f"vmctl {context.invoked_subcommand} needs a controller; --snapshot is for {', '.join(COMMANDS)}"
+            f"vmctl {context.invoked_subcommand} needs a controller; --dump is for {', '.join(COMMANDS)}"
         )
     context.obj = Offline(path, policy)
 

@@ -66,7 +66,7 @@ def show(name: str, form: str) -> None:
     rows = [(column.lower(), get(vm)) for column, get in (*VM_COLUMNS, *VM_WIDE)]
     if vm["load"]:
         rows += [("disk share", share(vm["load"]["disk"])), ("link share", share(vm["load"]["net"]))]
-    rows += [("class", vm["load_class"]), ("labels", [f"{k}={v}" for k, v in vm["labels"].items()])]
+    rows += [("class", vm["load_class"]), ("needs", [f"{k}={v}" for k, v in vm["needs"].items()])]
     rows += [("if it is sick", vm["heal"]), ("bridge", vm["bridge"])]
     rows += [("disks", vm["disks"]), ("machine", vm["machine"]), ("CPU model", vm["cpu"]), ("task", vm["task"])]
     rows.append(("created", f"{output.ago(time.time() - vm['created_at'])} ago"))

@@ -89,7 +89,7 @@ def _not_done(found: dict[str, Any]) -> None:
 
 
 def _now(found: dict[str, Any], not_host: str | None, form: str) -> None:
-    """A snapshot has no decisions of the past: where the VM would go if it were placed now."""
+    """A dump has no decisions of the past: where the VM would go if it were placed now."""
     output.say(f"{found['vm']} is on {found['now_on'] or 'no host'}; if it were placed now:")
     if not_host:
         _why_not(found, not_host)

@@ -80,7 +80,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """The cluster now and the policy, as a snapshot file holds them."""
+    """The cluster now and the policy, as a dump file holds them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ ROWS: tuple[Asked, ...] = (
     Query(About, "GET about", May.LOOK),
     Query(Top, "GET top", May.LOOK),
     Query(History, "GET history/{kind}/{name}", May.LOOK),
-    Query(Dump, "GET snapshot", May.LOOK),
+    Query(Dump, "GET dump", May.LOOK),
     Query(PlanRebalance, "GET rebalance", May.LOOK),
     Query(PlanCurve, "GET rebalance/curve", May.LOOK),
     Query(Capacity, "GET capacity", May.LOOK),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Le
 
@@ -29,6 +29,7 @@ from vmctl.commands.rows import Asked, Command, Query, task
 class Create:
     """Make a VM, and start it where placement says."""
 
+    RENAMED: ClassVar[dict[str, str]] = {"labels": "needs"}  # what an earlier version's tasks call an argument
     name: Name
     image: Name
     mem_mib: Annotated[int, Ge(16), Le(MOST_MIB)]
@@ -36,7 +37,7 @@ class Create:
     disk_bytes: Annotated[int, Ge(0), Le(1 << 50)] = 0  # 0: as large as its image
     full: bool = False
     host: MaybeHost = ""
-    labels: Labels = field(default_factory=dict)  # what its host must carry
+    needs: Labels = field(default_factory=dict)  # labels that its host must carry
     apart: Group = ""
     apart_by: Text = ""
     together: Group = ""

@@ -96,8 +96,8 @@ def reaches_storage(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str
 
 
 def carries_labels(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
-    """The host carries the labels that the VM wants."""
-    for key, value in sorted(vm.spec.labels.items()):
+    """The host carries the labels that the VM needs."""
+    for key, value in sorted(vm.spec.needs.items()):
         if host.labels.get(key) != value:
             return f"needs label {key}={value}, the host has {key}={host.labels.get(key, '(none)')}"
     return None

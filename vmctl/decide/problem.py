@@ -173,12 +173,12 @@ def _kind(vm: VM) -> tuple[object, ...]:
     spec = vm.spec
     numa = spec.mem_mib if spec.one_numa_node else 0
     storages = frozenset(disk.storage for disk in spec.disks)
-    labels = tuple(sorted(spec.labels.items()))
+    needs = tuple(sorted(spec.needs.items()))
     return (
         spec.cpus,
         numa,
         storages,
-        labels,
+        needs,
         (spec.bridge, *spec.more_bridges),
         bool(spec.mac),
         spec.cpu_xml,

@@ -106,7 +106,7 @@ class VM:
     prefer_apart: str
     prefer_together: str
     load_class: str
-    labels: dict[str, str]
+    needs: dict[str, str]
     pinned: bool
     adopted: bool
     task: int | None

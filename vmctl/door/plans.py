@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmctl import snapshot
+from vmctl import dump as files
 from vmctl.act import power
 from vmctl.commands import cluster, hosts
 from vmctl.deciding import DECIDED
@@ -51,4 +51,4 @@ async def plan_reboots(services: Services, asked: cluster.PlanReboots) -> answer
 
 async def dump(services: Services, _asked: cluster.Dump) -> answers.Document:
     """The cluster as a file."""
-    return answers.Document(snapshot.save(await power.measured(services.world), services.world.policy))
+    return answers.Document(files.save(await power.measured(services.world), services.world.policy))

@@ -132,7 +132,7 @@ def vm(world: World, record: VMRecord, seen: VM) -> answers.VM:
         prefer_apart=spec.prefer_apart,
         prefer_together=spec.prefer_together,
         load_class=spec.load_class,
-        labels=dict(spec.labels),
+        needs=dict(spec.needs),
         pinned=spec.pinned,
         adopted=record.adopted,
         task=record.task,

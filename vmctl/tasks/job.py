@@ -170,8 +170,9 @@ def _default(field: Any) -> Any:
 
 def _read(kind: type[Any], raw: dict[str, Any], task: Task) -> Any:
     """The inverse of `stored`; what this version does not know is left out."""
-    known = {field.name for field in fields(kind)}
+    known, renamed = {field.name for field in fields(kind)}, getattr(kind, "RENAMED", {})
+    now = {renamed.get(key, key): value for key, value in raw.items()}
     try:
-        return kind(**{key: value for key, value in raw.items() if key in known})
+        return kind(**{key: value for key, value in now.items() if key in known})
     except TypeError as err:
         raise Unreadable(f"the row of task {task.id} ({task.kind}) cannot be read: {err}") from err

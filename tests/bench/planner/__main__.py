@@ -21,13 +21,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a folder that keeps hbal's plans between runs")
     parser.add_argument("--solve", type=float, default=120.0, help="seconds for the exact solver")
     parser.add_argument("--roadef", type=Path, help="the folder of the challenge's instances, for a table of them too")
-    parser.add_argument("--snapshot", type=Path, nargs="+", default=[], help="snapshots of real clusters instead")
+    parser.add_argument("--dump", type=Path, nargs="+", default=[], help="dumps of real clusters instead")
     given = parser.parse_args()
     if unknown := set(given.parts) - set(tables.PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     sizes = tuple((int(hosts), int(vms)) for hosts, vms in (size.split("x") for size in given.sizes.split(",") if size))
     seeds = tuple(int(seed) for seed in given.seeds.split(","))
-    setting = tables.Setting(sizes, seeds, given.rounds, given.cache, given.solve, tuple(given.snapshot))
+    setting = tables.Setting(sizes, seeds, given.rounds, given.cache, given.solve, tuple(given.dump))
     chosen = tables.PARTS if given.all else given.parts
     if not chosen:
         parser.error("name a part, or --all")

@@ -13,7 +13,7 @@ from tests.bench import meter
 from tests.bench.planner import clusters, ganeti_tools, growth, loads, ours, rules
 from tests.bench.planner import week as lived
 from tests.bench.planner.cache import balanced
-from vmctl import ganeti, snapshot
+from vmctl import dump, ganeti
 from vmctl.decide.rebalance import rebalance
 from vmctl.model import VM, Budget, Cluster, Move, Policy, Spec
 
@@ -31,7 +31,7 @@ RULES: dict[str, Rule] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What a run is asked for. Sizes are (hosts, VMs), none: each part's own; `recorded` are snapshots of real clusters
+    """What a run is asked for. Sizes are (hosts, VMs), none: each part's own; `recorded` are dumps of real clusters
     instead; `solve_s` is the exact solver's limit, seconds of wall time."""
 
     sizes: tuple[Size, ...] = ()
@@ -73,7 +73,7 @@ def cases(setting: Setting, *sizes: Size) -> Iterator[tuple[str, Cluster, Policy
     """Every cluster, with its title; of these sizes where the run was not asked for others."""
     if setting.recorded:
         for path in setting.recorded:
-            found, _ = snapshot.load(path.read_text())
+            found, _ = dump.load(path.read_text())
             running = tuple(vm for vm in found.vms if vm.load and vm.host)
             cluster, policy = replace(found, vms=running), ganeti.policy()
             yield f"{path.name}: {len(found.hosts)} hosts, {len(running)} VMs", cluster, policy, loads.of(cluster)

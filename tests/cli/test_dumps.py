@@ -1,4 +1,4 @@
-"""Snapshots on the command line: decisions without a controller, and none of it reaches one."""
+"""Dumps on the command line: decisions without a controller, and none of it reaches one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from tests.cli.run import said, vmctl
 from tests.decide.clusters import cluster, host, vm
-from vmctl import deciding, ganeti, snapshot
-from vmctl.cli import snapshots
+from vmctl import deciding, dump, ganeti
+from vmctl.cli import dumps
 from vmctl.commands.cluster import Dump
 from vmctl.commands.vms import Create
 from vmctl.errors import NoHostFits, NotFound, Usage, VmctlError
@@ -36,7 +36,7 @@ def nobody_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def file(tmp_path: Path) -> str:
     path = tmp_path / "hot.json"
-    path.write_text(snapshot.save(HOT, EAGER))
+    path.write_text(dump.save(HOT, EAGER))
     return str(path)
 
 
@@ -54,7 +54,7 @@ def problem(*words: str) -> VmctlError:
 
 
 def test_rebalance(file: str) -> None:
-    plan = value("--snapshot", file, "rebalance", "--plan", "-o", "json")
+    plan = value("--dump", file, "rebalance", "--plan", "-o", "json")
     assert plan["moves"], plan
     for move in plan["moves"]:
         assert move["source"] == "kvm1" and move["target"] in ("kvm2", "kvm3") and "kvm1" in move["why"]
@@ -62,45 +62,45 @@ def test_rebalance(file: str) -> None:
     scores = [sum(worth for _, worth in plan["before"]), *(move["score"] for move in plan["moves"])]
     assert scores == sorted(scores, reverse=True)
     assert scores[-1] == pytest.approx(sum(worth for _, worth in plan["after"]))
-    told = said("--snapshot", file, "rebalance")
+    told = said("--dump", file, "rebalance")
     assert f"1. {plan['moves'][0]['vm']}: kvm1 -> " in told and f"score {scores[1]:.3f}" in told
 
 
 @pytest.mark.parametrize(("option", "amount"), [("--budget-moves", "1"), ("--budget-gib", "1.2")])
 def test_rebalance_within_a_budget(file: str, option: str, amount: str) -> None:
-    assert len(value("--snapshot", file, "rebalance", "-o", "json")["moves"]) > 1
-    assert len(value("--snapshot", file, "rebalance", option, amount, "-o", "json")["moves"]) == 1
+    assert len(value("--dump", file, "rebalance", "-o", "json")["moves"]) > 1
+    assert len(value("--dump", file, "rebalance", option, amount, "-o", "json")["moves"]) == 1
 
 
 def test_another_policy(file: str, tmp_path: Path) -> None:
     (tmp_path / "calm.toml").write_text("[policy]\nmin_imbalance = 100\n")
-    assert "even enough" in said("--snapshot", file, "--policy", f"{tmp_path}/calm.toml", "rebalance")
+    assert "even enough" in said("--dump", file, "--policy", f"{tmp_path}/calm.toml", "rebalance")
     (tmp_path / "odd.toml").write_text("min_imbalence = 100\n")
     assert (
         "unknown setting 'min_imbalence'"
-        in problem("--snapshot", file, "--policy", f"{tmp_path}/odd.toml", "rebalance").message
+        in problem("--dump", file, "--policy", f"{tmp_path}/odd.toml", "rebalance").message
     )
 
 
 def test_drain(file: str) -> None:
-    plan = value("--snapshot", file, "host", "drain", "kvm1", "--plan", "-o", "json")
+    plan = value("--dump", file, "host", "drain", "kvm1", "--plan", "-o", "json")
     assert {move["vm"] for move in plan["moves"]} == {"hot0", "hot1", "hot2", "hot3"}
-    assert type(problem("--snapshot", file, "host", "drain", "kvm9", "--plan")) is NotFound
+    assert type(problem("--dump", file, "host", "drain", "kvm9", "--plan")) is NotFound
 
 
 def test_why_is_asked_anew_with_its_own_host_among_the_others(file: str) -> None:
-    found = value("--snapshot", file, "why", "hot0", "-o", "json")
+    found = value("--dump", file, "why", "hot0", "-o", "json")
     assert {verdict["host"] for verdict in found["verdicts"]} == {"kvm1", "kvm2", "kvm3"}
     assert (found["now_on"], found["host"]) == ("kvm1", "kvm3")
-    told = said("--snapshot", file, "why", "hot0")
+    told = said("--dump", file, "why", "hot0")
     assert told.startswith("hot0 is on kvm1; if it were placed now:\nhot0 would go to kvm3\n")
-    assert "not kvm1: score" in said("--snapshot", file, "why", "hot0", "--not", "kvm1")
-    assert type(problem("--snapshot", file, "why", "cold")) is NotFound
-    assert type(problem("--snapshot", file, "why", "hot0", "--at", "2026-01-01")) is Usage
+    assert "not kvm1: score" in said("--dump", file, "why", "hot0", "--not", "kvm1")
+    assert type(problem("--dump", file, "why", "cold")) is NotFound
+    assert type(problem("--dump", file, "why", "hot0", "--at", "2026-01-01")) is Usage
 
 
 def test_create(file: str) -> None:
-    words = ("--snapshot", file, "create", "new", "--image", "any", "--dry-run", "--memory")
+    words = ("--dump", file, "create", "new", "--image", "any", "--dry-run", "--memory")
     assert said(*words, "1G").startswith("new would go to kvm3\n")
     assert said(*words, "1G", "--host", "kvm2").startswith("new would go to kvm2\n")
     assert type(problem(*words, "1T")) is NoHostFits
@@ -112,7 +112,7 @@ def test_a_new_vm_is_placed_by_all_that_it_asks_for(tmp_path: Path) -> None:
         "name": "new",
         "cpus": 3,
         "mem_mib": 640,
-        "labels": {"rack": "a"},
+        "needs": {"rack": "a"},
         "apart": "web",
         "apart_by": "rack",
         "together": "db",
@@ -131,13 +131,11 @@ def test_a_new_vm_is_placed_by_all_that_it_asks_for(tmp_path: Path) -> None:
 
 
 def test_a_class_that_nobody_knows_is_answered_with_those_that_are(file: str) -> None:
-    found = problem(
-        "--snapshot", file, "create", "new", "--image", "any", "--dry-run", "--memory", "1G", "--class", "x"
-    )
+    found = problem("--dump", file, "create", "new", "--image", "any", "--dry-run", "--memory", "1G", "--class", "x")
     assert (type(found), found.message) == (Usage, "there is no load class 'x'")
 
 
-# -- what a snapshot cannot do
+# -- what a dump cannot do
 
 
 @pytest.mark.parametrize(
@@ -151,25 +149,25 @@ def test_a_class_that_nobody_knows_is_answered_with_those_that_are(file: str) ->
     ],
 )
 def test_what_would_act_is_refused(file: str, words: tuple[str, ...]) -> None:
-    found = problem("--snapshot", file, *words)
-    assert found.message == "this cannot be done on a snapshot" and "rebalance --plan" in found.hint
+    found = problem("--dump", file, *words)
+    assert found.message == "this cannot be done on a dump" and "rebalance --plan" in found.hint
 
 
-@pytest.mark.parametrize("command", ["list", "migrate", "serve", "snapshot"])
-def test_other_commands_are_malformed_with_a_snapshot(file: str, command: str) -> None:
-    done = vmctl("--snapshot", file, command)
+@pytest.mark.parametrize("command", ["list", "migrate", "serve", "dump"])
+def test_other_commands_are_malformed_with_a_dump(file: str, command: str) -> None:
+    done = vmctl("--dump", file, command)
     assert done.exit_code == 2 and f"vmctl {command} needs a controller" in done.output
 
 
 def test_a_policy_alone_is_malformed(file: str) -> None:
     done = vmctl("--policy", file, "rebalance")
-    assert done.exit_code == 2 and "--snapshot FILE" in done.output
+    assert done.exit_code == 2 and "--dump FILE" in done.output
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
-    assert f"{tmp_path}/none.json cannot be read" in problem("--snapshot", f"{tmp_path}/none.json", "rebalance").message
+    assert f"{tmp_path}/none.json cannot be read" in problem("--dump", f"{tmp_path}/none.json", "rebalance").message
     (tmp_path / "odd.json").write_text("[]")
-    assert problem("--snapshot", f"{tmp_path}/odd.json", "rebalance").message.startswith(f"{tmp_path}/odd.json: not a")
+    assert problem("--dump", f"{tmp_path}/odd.json", "rebalance").message.startswith(f"{tmp_path}/odd.json: not a")
 
 
 # -- files
@@ -177,7 +175,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
 
 def test_a_file_is_written_over_by_force_only(tmp_path: Path) -> None:
     (tmp_path / "now.json").write_text("mine")
-    found = problem("snapshot", "save", f"{tmp_path}/now.json")
+    found = problem("dump", "save", f"{tmp_path}/now.json")
     assert (found.message, found.exit_code) == (f"{tmp_path}/now.json is there already", 3)
     assert (tmp_path / "now.json").read_text() == "mine"
 
@@ -185,11 +183,11 @@ def test_a_file_is_written_over_by_force_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "cpu"), [("hot.data.util", {0.9}), ("hot.util", {0.9}), ("other.util", {0.0})])
 def test_where_utilisation_is_looked_for(file: str, tmp_path: Path, name: str, cpu: set[float]) -> None:
     data, back = f"{tmp_path}/hot.data", f"{tmp_path}/back.json"
-    said("snapshot", "convert", "--from", "vmctl", "--to", "ganeti", file, data)
+    said("dump", "convert", "--from", "vmctl", "--to", "ganeti", file, data)
     (tmp_path / "hot.data.util").rename(tmp_path / name)
-    told = vmctl("snapshot", "convert", "--from", "ganeti", "--to", "vmctl", data, back).output
+    told = vmctl("dump", "convert", "--from", "ganeti", "--to", "vmctl", data, back).output
     assert (f"read from {tmp_path}/{name}" if 0.9 in cpu else f"there is no {data}.util or {tmp_path}/hot.util") in told
-    assert {guest.load.cpu for guest in snapshot.load((tmp_path / "back.json").read_text())[0].vms if guest.load} == cpu
+    assert {guest.load.cpu for guest in dump.load((tmp_path / "back.json").read_text())[0].vms if guest.load} == cpu
 
 
 def test_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,33 +196,33 @@ def test_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
         def ask(self, asked: Any) -> Any:
             assert asked == Dump()
-            return json.loads(snapshot.save(HOT, EAGER))
+            return json.loads(dump.save(HOT, EAGER))
 
-    monkeypatch.setattr(snapshots, "Client", Client)
-    assert said("snapshot", "save", f"{tmp_path}/now.json") == f"{tmp_path}/now.json: 3 hosts, 4 VMs\n"
-    assert (tmp_path / "now.json").read_text() == snapshot.save(HOT, EAGER)
-    assert said("snapshot", "save", "--force", f"{tmp_path}/now.json")
+    monkeypatch.setattr(dumps, "Client", Client)
+    assert said("dump", "save", f"{tmp_path}/now.json") == f"{tmp_path}/now.json: 3 hosts, 4 VMs\n"
+    assert (tmp_path / "now.json").read_text() == dump.save(HOT, EAGER)
+    assert said("dump", "save", "--force", f"{tmp_path}/now.json")
 
 
 def converted(*words: str) -> Cluster:
-    """What a conversion to a snapshot leaves in the file that it names last."""
-    said("snapshot", "convert", *words)
-    return snapshot.load(Path(words[-1]).read_text())[0]
+    """What a conversion to a dump leaves in the file that it names last."""
+    said("dump", "convert", *words)
+    return dump.load(Path(words[-1]).read_text())[0]
 
 
 def test_to_ganeti_and_back(file: str, tmp_path: Path) -> None:
     data, back = f"{tmp_path}/hot.data", f"{tmp_path}/back.json"
-    assert "3 hosts, 4 VMs" in said("snapshot", "convert", "--from", "vmctl", "--to", "ganeti", file, data)
+    assert "3 hosts, 4 VMs" in said("dump", "convert", "--from", "vmctl", "--to", "ganeti", file, data)
     assert len((tmp_path / "hot.data.util").read_text().splitlines()) == 4
     found = converted("--from", "ganeti", "--to", "vmctl", data, back)
     assert found == ganeti.read(*ganeti.write(HOT, EAGER))[0]
-    assert value("--snapshot", back, "rebalance", "-o", "json")["moves"]
+    assert value("--dump", back, "rebalance", "-o", "json")["moves"]
 
 
 def test_utilisation_elsewhere_or_nowhere(file: str, tmp_path: Path) -> None:
     loads = f"{tmp_path}/elsewhere"
     ganetis = ("--from", "vmctl", "--to", "ganeti", "--utilisation", loads, file, f"{tmp_path}/data")
-    said("snapshot", "convert", *ganetis)
+    said("dump", "convert", *ganetis)
     assert not (tmp_path / "data.util").exists()
     words = ("--from", "ganeti", "--to", "vmctl", f"{tmp_path}/data", f"{tmp_path}/back.json")
     assert {guest.load.cpu for guest in converted(*words).vms if guest.load} == {0.0}

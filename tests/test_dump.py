@@ -1,4 +1,4 @@
-"""Snapshot files: nothing is lost on the way, and what is wrong is named with its place."""
+"""Dump files: nothing is lost on the way, and what is wrong is named with its place."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vmctl.dump import FORMAT, load, save
 from vmctl.errors import Usage
 from vmctl.model import VM, Cluster, Host, HostLoad, HostState, Policy, PowerState, Spec, VMLoad
-from vmctl.snapshot import FORMAT, load, save
 
 NUMBERS = st.floats(allow_nan=False)
 WORDS = st.text(max_size=3)
@@ -88,7 +88,7 @@ def test_what_was_an_enumeration_is_one_again() -> None:
 
 
 def broken(*path: str | int, to: Any) -> str:
-    """The small snapshot with one value changed or added."""
+    """The small dump with one value changed or added."""
     found = raw()
     inside: Any = found
     for step in path[:-1]:
@@ -118,3 +118,11 @@ def test_what_is_wrong_is_named_with_its_place(text: str, words: str) -> None:
     with pytest.raises(Usage) as caught:
         load(text)
     assert words in caught.value.message
+
+
+def test_what_an_earlier_version_called_labels_of_a_vm_is_what_it_needs() -> None:
+    old = raw()
+    spec = old["cluster"]["vms"][0]["spec"]
+    del spec["needs"]
+    spec["labels"] = {"rack": "a"}
+    assert load(json.dumps(old))[0].vms[0].spec.needs == {"rack": "a"}

@@ -1,4 +1,4 @@
-"""The snapshot of a running controller, and plans within a budget."""
+"""The dump of a running controller, and plans within a budget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Server
-from vmctl import snapshot
+from vmctl import dump
 from vmctl.commands.cluster import Rebalance
 from vmctl.commands.permissions import Principal
 from vmctl.errors import Usage
@@ -16,8 +16,8 @@ from vmctl.model import Budget, Cluster, Plan, Policy
 from vmctl.observe import observe
 
 
-async def test_the_snapshot_is_the_cluster_and_the_policy(server: Server) -> None:
-    cluster, policy = snapshot.load(json.dumps(await server.get("snapshot")))
+async def test_the_dump_is_the_cluster_and_the_policy(server: Server) -> None:
+    cluster, policy = dump.load(json.dumps(await server.get("dump")))
     seen = await observe(server.controller.world)
     assert (cluster.hosts, cluster.vms, policy) == (seen.hosts, seen.vms, Policy())
 

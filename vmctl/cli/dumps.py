@@ -1,4 +1,4 @@
-"""`vmctl snapshot`: the cluster as a file."""
+"""`vmctl dump`: the cluster as a file."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ PLACE = click.Path(path_type=Path)
 
 
 @click.group()
-def snapshot() -> None:
+def dump() -> None:
     """The cluster as a file, for decisions without it: save, convert."""
 
 
-@snapshot.command("save")
+@dump.command("save")
 @click.argument("file", type=PLACE)
 @click.option("--force", is_flag=True, help="Even over a file that is there.")
 def save(file: Path, force: bool) -> None:
     """Write the cluster as it is now, and the policy, to FILE.
 
-    Then any decision about it can be tried: vmctl --snapshot FILE rebalance --plan
+    Then any decision about it can be tried: vmctl --dump FILE rebalance --plan
 
-    Example: vmctl snapshot save today.json
+    Example: vmctl dump save today.json
     """
     _may_write(file, force)
     found = Client().ask(Dump())
@@ -42,16 +42,16 @@ def save(file: Path, force: bool) -> None:
     output.say(f"{file}: {hosts} hosts, {vms} VMs")
 
 
-@snapshot.command("convert")
+@dump.command("convert")
 @click.argument("source", type=PLACE)
 @click.argument("target", type=PLACE)
 @click.option("--from", "form_in", type=FORMATS, required=True, help="What SOURCE is.")
 @click.option("--to", "form_out", type=FORMATS, required=True, help="What TARGET is to be.")
 @click.option("--utilisation", type=PLACE, help="Ganeti's utilisation file, if it is not FILE.util beside its data.")
 def convert(source: Path, target: Path, form_in: str, form_out: str, utilisation: Path | None) -> None:
-    """Turn the text files of Ganeti's hbal (-t, -U) into a snapshot, or a snapshot into them.
+    """Turn the text files of Ganeti's hbal (-t, -U) into a dump, or a dump into them.
 
-    Example: vmctl snapshot convert --from ganeti --to vmctl cluster.data cluster.json
+    Example: vmctl dump convert --from ganeti --to vmctl cluster.data cluster.json
     """
     if form_in == form_out == "ganeti" and utilisation:
         raise click.UsageError("--utilisation would be both read and written")
@@ -61,7 +61,7 @@ def convert(source: Path, target: Path, form_in: str, form_out: str, utilisation
 
 def _load(source: Path, form: str, utilisation: Path | None) -> tuple[Cluster, Policy]:
     if form == "vmctl":
-        from vmctl.snapshot import load
+        from vmctl.dump import load
 
         return load(offline.read(source))
     from vmctl import ganeti
@@ -78,7 +78,7 @@ def _load(source: Path, form: str, utilisation: Path | None) -> tuple[Cluster, P
 def _save(target: Path, form: str, utilisation: Path | None, cluster: Cluster, policy: Policy) -> None:
     written = f"{target}: {len(cluster.hosts)} hosts, {len(cluster.vms)} VMs"
     if form == "vmctl":
-        from vmctl.snapshot import save
+        from vmctl.dump import save
 
         _write(target, save(cluster, policy))
         output.say(written)
