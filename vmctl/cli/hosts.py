@@ -1,17 +1,16 @@
-"""`vmctl host`, `vmctl storage`, `vmctl image`."""
+"""`vmctl host`: hosts with their load, and what is done with them."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from vmctl import errors
-from vmctl.cli import complete, follow, output, storages
+from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
-from vmctl.cli.output import in_bytes, mib, share
-from vmctl.cli.sizes import Label, Name
+from vmctl.cli.output import mib, share
+from vmctl.cli.sizes import Label
 from vmctl.commands.cluster import ShowTask
 from vmctl.commands.hosts import (
     AddHosts,
@@ -23,15 +22,6 @@ from vmctl.commands.hosts import (
     RemoveHost,
     ShowHost,
     UndrainHost,
-)
-from vmctl.commands.storages import (
-    AddImage,
-    AddStorage,
-    CheckStorage,
-    ListImages,
-    ListStorages,
-    RemoveImage,
-    RemoveStorage,
 )
 
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
@@ -263,160 +253,3 @@ def remove(name: str, force: bool, form: str, detach: bool, timeout: float) -> N
     client = Client()
     task = client.ask(RemoveHost(name, force))
     follow.run(client, [task], form, lambda t: f"{name} has left the pool", detach=detach, timeout=timeout)
-
-
-@click.group()
-def storage() -> None:
-    """Shared storage: add, list, show, check, measure."""
-
-
-storage.add_command(storages.storage_show)
-storage.add_command(storages.storage_measure)
-
-
-def _storage_done(task: dict[str, Any]) -> str:
-    result = task["result"]
-    for problem in result["problems"]:
-        output.say(f"  not usable from {problem}")
-    size = f"{in_bytes(result['free_bytes'])} of {in_bytes(result['capacity_bytes'])} free"
-    return f"storage {result['storage']} at {result['path']}: shared by {', '.join(result['hosts'])}, {size}"
-
-
-@storage.command("add")
-@click.argument("name", type=Name())
-@click.option("--path", required=True, help="The directory, as every host sees it.")
-@click.option("--lockspace", default="", help="The lock manager's directory (as the doctor found it).")
-@output.option
-@follow.options
-def storage_add(name: str, path: str, lockspace: str, form: str, detach: bool, timeout: float) -> None:
-    """Register a shared directory; every host must read back what another wrote.
-
-    Example: vmctl storage add main --path /shared
-    """
-    client = Client()
-    task = client.ask(AddStorage(name, path, lockspace))
-    follow.run(client, [task], form, _storage_done, detach=detach, timeout=timeout)
-
-
-@storage.command("list")
-@output.option
-def storage_list(form: str) -> None:
-    """List storages.
-
-    Example: vmctl storage list
-    """
-    columns: tuple[output.Column, ...] = (
-        ("NAME", lambda s: s["name"]),
-        ("PATH", lambda s: s["path"]),
-        ("LOCKSPACE", lambda s: s["lockspace"]),
-        ("HOSTS", lambda s: s["hosts"]),
-    )
-    output.rows(Client().ask(ListStorages()), form, columns, (), "no storage yet: vmctl storage add NAME --path DIR")
-
-
-@storage.command("check")
-@click.argument("name", shell_complete=complete.storages)
-@output.option
-@follow.options
-def storage_check(name: str, form: str, detach: bool, timeout: float) -> None:
-    """Prove a storage again from every host.
-
-    Example: vmctl storage check main
-    """
-    client = Client()
-    task = client.ask(CheckStorage(name))
-    (ended,) = follow.run(client, [task], form, _storage_done, detach=detach, timeout=timeout)
-    if problems := (ended.get("result") or {}).get("problems"):
-        raise errors.PartlyFailed(f"storage {name} is not well on {len(problems)} hosts")
-
-
-@storage.command("remove")
-@click.argument("name", shell_complete=complete.storages)
-@output.option
-@follow.options
-def storage_remove(name: str, form: str, detach: bool, timeout: float) -> None:
-    """Forget a storage; its files stay.
-
-    Example: vmctl storage remove main
-    """
-    client = Client()
-    task = client.ask(RemoveStorage(name))
-    follow.run(client, [task], form, lambda t: f"storage {name} is forgotten", detach=detach, timeout=timeout)
-
-
-@click.group()
-def image() -> None:
-    """Images that disks are made from: add, list, remove."""
-
-
-@image.command("add")
-@click.argument("name", type=Name())
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--kernel", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Boot this kernel directly."
-)
-@click.option("--initrd", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="With this initrd.")
-@click.option("--cmdline", default="", help="And this kernel command line.")
-@click.option("--storage", "storage_name", default="", shell_complete=complete.storages, help="Where it is kept.")
-@output.option
-@follow.options
-def image_add(
-    name: str,
-    file: Path,
-    kernel: Path | None,
-    initrd: Path | None,
-    cmdline: str,
-    storage_name: str,
-    form: str,
-    detach: bool,
-    timeout: float,
-) -> None:
-    """Upload a disk image, qcow2 or raw.
-
-    Example: vmctl image add debian-12 ./debian-12.qcow2
-    """
-    client = Client()
-    files = {"file": file, "kernel": kernel, "initrd": initrd}
-    body = {key: str(path.resolve()) if path else "" for key, path in files.items()}
-    task = client.ask(AddImage(name, cmdline=cmdline, storage=storage_name, **body))
-    follow.run(
-        client,
-        [task],
-        form,
-        lambda t: f"image {name}: {t['result']['format']}, {t['result']['size_bytes'] / 2**20:.0f} MiB",
-        detach=detach,
-        timeout=timeout,
-    )
-
-
-@image.command("list")
-@output.option
-def image_list(form: str) -> None:
-    """List images.
-
-    Example: vmctl image list
-    """
-    columns: tuple[output.Column, ...] = (
-        ("NAME", lambda i: i["name"]),
-        ("SIZE", lambda i: in_bytes(i["size_bytes"])),
-        ("FORMAT", lambda i: i["format"]),
-        ("STORAGE", lambda i: i["storage"]),
-        ("BOOT", lambda i: "kernel" if i["kernel"] else "disk"),
-    )
-    output.rows(
-        Client().ask(ListImages()), form, columns, (("PATH", lambda i: i["path"]),), "no images: vmctl image add"
-    )
-
-
-@image.command("remove")
-@click.argument("name", shell_complete=complete.images)
-@output.option
-@follow.options
-def image_remove(name: str, form: str, detach: bool, timeout: float) -> None:
-    """Delete an image that no VM's disk is built on.
-
-    Example: vmctl image remove debian-12
-    """
-    client = Client()
-    task = client.ask(RemoveImage(name))
-    follow.run(client, [task], form, lambda t: f"image {name} is deleted", detach=detach, timeout=timeout)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # command -> (module, attribute, one line of help); the module is imported when the command is used
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "host": ("hosts", "host", "Hosts: add, list, check, drain, remove."),
-    "storage": ("hosts", "storage", "Shared storage: add, list, show, check, measure."),
-    "image": ("hosts", "image", "Images that disks are made from: add, list, remove."),
+    "storage": ("storages", "storage", "Shared storage: add, list, show, check, measure."),
+    "image": ("images", "image", "Images that disks are made from: add, list, remove."),
     "create": ("create", "create", "Make a VM and start it where placement says."),
     "start": ("vms", "start", "Start VMs where placement says."),
     "stop": ("vms", "stop", "Shut VMs down through their guests."),
