@@ -116,11 +116,10 @@ class VMRecord:
 
 
 class TaskState(StrEnum):
-    """UNKNOWN: the outcome is being established by looking at the hosts."""
+    """What becomes of an accepted command; what follows what is in `states.TASK`."""
 
     QUEUED = "queued"
     RUNNING = "running"
-    UNKNOWN = "unknown"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"

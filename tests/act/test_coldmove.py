@@ -299,3 +299,19 @@ async def test_a_target_that_falls_silent_before_the_stop_ends_the_move(
     assert await to_its_end(world, migrate.migrate, again) == "web1 was not moved and runs on kvm1"
     vm = await web1(world)
     assert (vm.power, vm.host) == (RUNNING, "kvm1") and kvm1.done == [] and kvm1.started == []
+
+
+async def test_what_a_predecessor_did_not_know_is_looked_at_again(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+    """It wrote that it is not certain where the VM runs, and died: nobody starts what may run on a third host."""
+    await world.store.put(Storage("main", "/s", 1.0, "", ["kvm1", "kvm2"]))
+    await ready(world, kvm1, kvm2, "ours")
+    kvm1.shows(None)
+    journal = {"cold": True, "source": "kvm1", "target": "kvm2", "starting": "kvm2"}
+    for third, said in (({}, "done"), ({"kvm9": "machine-kvm9"}, "web1 was not started: it may still run on kvm9")):
+        kvm2.shows(None)
+        may = {"kvm1": "machine-kvm1", "kvm2": "machine-kvm2"} | third
+        await world.store.change(VMRecord, UUID, power=PowerState.UNKNOWN, may_run_on=may, host="kvm1")
+        number = (await move(world)).id
+        await world.store.change(Task, number, journal=journal)
+        assert await to_its_end(world, migrate.migrate, await job_again(world, number)) == said
+    assert kvm2.done.count("create") == 1

@@ -15,7 +15,7 @@ from vmctl.act.definitions import keep, refuse_drift
 from vmctl.act.halt import halt, patience
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.promise import promise, refuse_stuck
-from vmctl.act.whereabouts import ASKED, ask
+from vmctl.act.whereabouts import ASKED, Answer, ask
 from vmctl.commands.vms import Migrate
 from vmctl.decide.outcome import Sight
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Refused, Uncertain, VmctlError
@@ -77,6 +77,7 @@ async def go_on(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
         vm = await _stop(world, job, vm, source)
     elif begun and Sight.RUNNING not in (here.sight, there.sight):
         await asyncio.sleep(power.LOOK_AGAIN_S)  # a start that the dead controller asked for may only begin now
+    vm = await _as_seen(world, vm, here, there)
     if job.journal.back:
         return await _start_back(world, job, vm, job.journal.back)
     stopped_s = world.clock.monotonic() - began
@@ -87,6 +88,17 @@ async def go_on(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
     except VmctlError as err:
         return await _start_back(world, job, await world.store.vm(vm.uuid), err.message)
     return await _arrived(world, job, vm, source, target, stopped_s)
+
+
+async def _as_seen(world: World, vm: VMRecord, here: Answer, there: Answer) -> VMRecord:
+    """What a predecessor wrote down as unknown before it died, and is known now. Raises Uncertain if it is not."""
+    if vm.power is not PowerState.UNKNOWN:
+        return vm
+    gone = [answer.host for answer in (here, there) if answer.sight is Sight.GONE]
+    running = [answer.host for answer in (here, there) if answer.sight is Sight.RUNNING]
+    if running:
+        return await world.store.lease(vm, running[0], PowerState.RUNNING, gone=gone)
+    return await power.seen_off(world, vm, gone)
 
 
 async def _stop(world: World, job: Moving, vm: VMRecord, source: str) -> VMRecord:

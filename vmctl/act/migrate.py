@@ -255,7 +255,8 @@ async def _take_over(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
     source, target = job.journal.source, job.journal.target
     job.say("taken over after the controller's restart")
     await asyncio.gather(*(link.wait_online(QUIET_S) for name in (source, target) if (link := world.links.get(name))))
-    vm = await world.store.lease(vm, source, PowerState.MIGRATING, also=(target,))
+    if vm.power is not PowerState.STOPPED:  # else its end was written already
+        vm = await world.store.lease(vm, source, PowerState.MIGRATING, also=(target,))
     interrupted = MigrationFailed("the controller ended while it ran")
     try:
         return await _end(world, job, vm, interrupted, world.clock.now() - job.task.created_at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from vmctl.act import disks, record
@@ -238,12 +239,24 @@ def _only(vm: VMRecord, asked: str) -> str:
     return vm.host
 
 
+async def seen_off(world: World, vm: VMRecord, gone: Iterable[str]) -> VMRecord:
+    """A VM of which was written that it may run, and that these hosts show to be gone now.
+
+    Raises Uncertain where it may still run elsewhere.
+    """
+    if vm.power is PowerState.UNKNOWN:
+        vm = await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone)
+    if vm.power is PowerState.UNKNOWN:
+        raise Uncertain(f"{vm.name} was not started: it {vm.why}", hint=f"vmctl show {vm.name}")
+    return vm
+
+
 async def _finish_start(world: World, vm: VMRecord, job: Job[Any, Starting | Rebooting], kind: str) -> dict[str, Any]:
     """A controller died in a start: one that runs is done, one that does not is started again there."""
     host = job.journal.starting
     answer = await outcome(world, vm, host)
     if answer.sight is Sight.GONE:
-        vm = await world.store.lease(vm, host, PowerState.STARTING)
+        vm = await world.store.lease(await seen_off(world, vm, (host,)), host, PowerState.STARTING)
         await launch(world, job, vm, host)
         why = "started after the controller's restart"
     else:

@@ -23,6 +23,7 @@ from vmctl.hosts.virt import Virt
 from vmctl.model import HostState
 from vmctl.ports import SYSTEM, Parts
 from vmctl.records import HostRecord
+from vmctl.states import LINK
 
 T = TypeVar("T")
 log = logging.getLogger("vmctl.link")
@@ -200,6 +201,7 @@ class HostLink:
             attempt += 1
 
     def _set(self, state: HostState, why: str, mend: str = "") -> None:
+        LINK.check(self.state, state)
         self.tried = True
         if (state, why) != (self.state, self.why):
             log.info("%s is %s%s", self.name, state, f": {why}" if why else "")

@@ -21,6 +21,7 @@ from vmctl.records import (
     TaskState,
     VMRecord,
 )
+from vmctl.states import POWER
 
 WORDS: Mapping[type[Any], str] = {
     HostRecord: "host",
@@ -88,6 +89,7 @@ def leased(
     more: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The fields of a VM with a new lease; `machines`: host -> its libvirt's host UUID, of registered ones."""
+    POWER.check(vm.power, power)
     may = {name: machine for name, machine in vm.may_run_on.items() if name not in set(gone)}
     for name in sorted({*also, host} - {""}) if power is not PowerState.STOPPED else ():
         may[name] = machines.get(name, "")

@@ -83,10 +83,10 @@ class Tasks:
         runner.add_done_callback(self._running.discard)
 
     async def _run(self, job: AnyJob, handler: Handler) -> None:
-        job.state = TaskState.RUNNING
         ending: dict[str, Any]
         try:
-            await self._store.change(Task, job.id, state=job.state, started_at=job.task.started_at or self._clock.now())
+            state = job.enter(TaskState.RUNNING)
+            await self._store.change(Task, job.id, state=state, started_at=job.task.started_at or self._clock.now())
             result = await self._handled(job, handler)
             job.claim.check()
             ending = {"state": TaskState.DONE, "result": result}
@@ -129,7 +129,7 @@ class Tasks:
             job.show(text=f"it has ended ({ending['state']}); that is not written yet: the registry takes nothing")
 
         await self._write_end(job.id, later, **ending, log=job.log, step=job.step, ended_at=self._clock.now())
-        job.state = ending["state"]
+        job.enter(ending["state"])
         self._let_go(job)
 
     def _let_go(self, job: AnyJob) -> None:

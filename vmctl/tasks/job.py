@@ -15,6 +15,7 @@ from vmctl.errors import Cancelled, Unreadable
 from vmctl.ports import SYSTEM, Clock
 from vmctl.ports.store import Store
 from vmctl.records import Task, TaskState
+from vmctl.states import TASK
 from vmctl.tasks.journals import JOURNALS, Journal
 
 Arguments_co = TypeVar("Arguments_co", covariant=True)
@@ -93,6 +94,12 @@ class Job(Generic[Arguments_co, Journal_co]):
             yield watcher
         finally:
             self._watchers.discard(watcher)
+
+    def enter(self, state: TaskState) -> TaskState:
+        """Be in that state from now on. Raises VmctlError where it does not follow."""
+        TASK.check(self.state, state)
+        self.state = state
+        return state
 
     def stage(self, step: str) -> None:
         """Name the step that is taken where a successor need not know: shown, and stored within a second."""
