@@ -1,0 +1,110 @@
+"""A VM's specification as the XML that starts it on a host. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from vmctl import specjson
+from vmctl.hosts.domainxml.tree import NAMESPACE, parse, text, write
+from vmctl.model import Spec
+
+AGENT_PORT = "org.vmctl.agent.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the host and the storage add to a specification."""
+
+    accel: str  # "kvm" or "qemu" (emulated)
+    lockspace: str = ""  # the lock manager's directory on shared storage; empty: no per-VM lease
+
+
+def build(spec: Spec, site: Site) -> str:
+    """The domain's XML for createXML on one host."""
+    domain = ET.Element("domain", type=site.accel)
+    text(domain, "name", spec.name)
+    text(domain, "uuid", spec.uuid)
+    meta = ET.SubElement(domain, "metadata")
+    text(meta, f"{{{NAMESPACE}}}spec", specjson.dump(spec))
+    text(domain, "memory", str(spec.mem_mib), unit="MiB")
+    text(domain, "vcpu", str(spec.cpus))
+    _os(domain, spec)
+    features = ET.SubElement(domain, "features")
+    ET.SubElement(features, "acpi")
+    ET.SubElement(features, "apic")
+    _cpu(domain, spec)
+    ET.SubElement(domain, "clock", offset="utc")
+    # A guest that powers off or crashes is gone from its host: the registry, not the host, knows what should be.
+    for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
+        text(domain, event, action)
+    _devices(domain, spec, site)
+    return write(domain)
+
+
+def _os(domain: ET.Element, spec: Spec) -> None:
+    os = ET.SubElement(domain, "os")
+    kind = text(os, "type", "hvm", arch="x86_64")
+    if spec.machine:
+        kind.set("machine", spec.machine)
+    if spec.boot.kernel:
+        text(os, "kernel", spec.boot.kernel)
+        if spec.boot.initrd:
+            text(os, "initrd", spec.boot.initrd)
+        text(os, "cmdline", spec.boot.cmdline)
+    else:
+        ET.SubElement(os, "boot", dev="hd")
+
+
+def _cpu(domain: ET.Element, spec: Spec) -> None:
+    if spec.cpu == "host":
+        ET.SubElement(domain, "cpu", mode="host-model")
+    elif spec.cpu_xml:
+        domain.append(parse(spec.cpu_xml))
+
+
+def _devices(domain: ET.Element, spec: Spec, site: Site) -> None:
+    devices = ET.SubElement(domain, "devices")
+    for disk in spec.disks:
+        node = ET.SubElement(devices, "disk", type="file", device="disk")
+        # cache none: with a host's page cache in between, the target of a migration could read stale blocks
+        ET.SubElement(node, "driver", name="qemu", type=disk.format, cache="none", discard="unmap")
+        ET.SubElement(node, "source", file=disk.path)
+        ET.SubElement(node, "target", dev=disk.target, bus="virtio")
+    if site.lockspace:
+        directory, _, lockspace = site.lockspace.rstrip("/").rpartition("/")
+        lease = ET.SubElement(devices, "lease")
+        text(lease, "lockspace", lockspace)
+        text(lease, "key", spec.uuid)
+        ET.SubElement(lease, "target", path=directory or "/")
+    if spec.mac:
+        net = ET.SubElement(devices, "interface", type="bridge")
+        ET.SubElement(net, "mac", address=spec.mac)
+        ET.SubElement(net, "source", bridge=spec.bridge)
+        ET.SubElement(net, "model", type="virtio")
+        if site.accel == "qemu":
+            ET.SubElement(net, "driver", name="qemu")  # an emulating host seldom has vhost-net
+    _serial(devices, spec)
+    ET.SubElement(devices, "memballoon", model="none")
+    rng = ET.SubElement(devices, "rng", model="virtio")
+    text(rng, "backend", "/dev/urandom", model="random")
+
+
+def _serial(devices: ET.Element, spec: Spec) -> None:
+    serial = ET.SubElement(devices, "serial", type="pty")
+    ET.SubElement(serial, "target", type="isa-serial", port="0")
+    console = ET.SubElement(devices, "console", type="pty")
+    ET.SubElement(console, "target", type="serial", port="0")
+    if spec.agent_port == "virtio":
+        channel = ET.SubElement(devices, "channel", type="unix")
+        ET.SubElement(channel, "target", type="virtio", name=AGENT_PORT)
+    else:
+        second = ET.SubElement(devices, "serial", type="unix")
+        # libvirt makes no path of its own for this kind; the directory is QEMU's and private to each host
+        ET.SubElement(second, "source", mode="bind", path=isa_socket(spec.uuid))
+        ET.SubElement(second, "target", type="isa-serial", port="1")
+
+
+def isa_socket(uuid: str) -> str:
+    """The path that we give a VM's agent port where it is an ISA one."""
+    return f"/var/lib/libvirt/qemu/{uuid}-agent.sock"
