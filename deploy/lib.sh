@@ -52,6 +52,6 @@ compile_search() {
     stamp=$(cat "$top"/vmctl/decide/*.py | sha256sum)
     [ "$(cat "$venv/search" 2>/dev/null)" != "$stamp" ] || return 0
     say "compiling the planner"
-    "$venv/bin/python" -m vmctl.decide.warm
+    "$venv/bin/python" -m vmctl.decide.search.warm
     printf '%s' "$stamp" > "$venv/search"
 }

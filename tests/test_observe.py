@@ -15,7 +15,7 @@ from vmctl.cli.output import Column
 from vmctl.cli.show import VM_WIDE
 from vmctl.config import Settings
 from vmctl.decide import fit
-from vmctl.decide.problem import costs
+from vmctl.decide.search.state import costs
 from vmctl.door import views
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.shown import About, DomainSeen

@@ -20,7 +20,7 @@ from vmctl.act.mounted import Mounts
 from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
 from vmctl.act.reconcile import reconcile
 from vmctl.act.restart import Restarts
-from vmctl.decide.warm import warm
+from vmctl.decide.search.warm import warm
 from vmctl.door import Door, Services
 from vmctl.door.handlers import task_handlers
 from vmctl.errors import Refused

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tests.decide.clusters import POLICY, VM_SIZES, cluster, clusters, host, vm
 from vmctl.decide import fit
 from vmctl.decide.capacity import Capacity, Size, added, capacity, example, grown
-from vmctl.decide.problem import build
-from vmctl.decide.search import begin
-from vmctl.decide.spare import anywhere, unsafe
+from vmctl.decide.search.moves import begin
+from vmctl.decide.search.spare import anywhere, unsafe
+from vmctl.decide.search.state import build
 from vmctl.model import VM, Cluster, Host, HostState, Policy
 
 # Nothing kept free, no overhead, one vCPU per core: figures that one can check by head

@@ -6,9 +6,9 @@ import numpy as np
 
 from tests.decide.clusters import POLICY, cluster, host, refused, vm
 from vmctl.decide import words
-from vmctl.decide.order import sequence, waves
-from vmctl.decide.problem import build
-from vmctl.decide.search import begin
+from vmctl.decide.search.moves import begin
+from vmctl.decide.search.order import sequence, waves
+from vmctl.decide.search.state import build
 from vmctl.model import Cluster, Move
 
 

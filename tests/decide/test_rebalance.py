@@ -27,8 +27,8 @@ from tests.decide.clusters import (
 )
 from vmctl.decide import score
 from vmctl.decide.fit import refusal
-from vmctl.decide.problem import price
 from vmctl.decide.rebalance import curve, held_back, rebalance
+from vmctl.decide.search.state import price
 from vmctl.model import VM, Budget, Cluster, Host, HostState, Policy, PowerState, VMLoad
 
 HOT = host("kvm1", 3.6, 2048)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from tests.decide.clusters import EAGER, ROUNDING, clusters, total
 from vmctl.decide import fit, score
-from vmctl.decide.problem import Board, Named, build
-from vmctl.decide.search import NOBODY, anneal, begin, descend, fits, gain, objective, put, wishes
+from vmctl.decide.search.anneal import anneal, descend
+from vmctl.decide.search.moves import NOBODY, begin, fits, gain, objective, put, wishes
+from vmctl.decide.search.state import Board, Named, build
 from vmctl.model import Cluster, Policy
 
 NOTHING_FREE = np.full(3, inf)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tests.decide.clusters import POLICY, cluster, clusters, host, vm, vms
 from vmctl.decide import fit, score
 from vmctl.decide.place import place, place_all
-from vmctl.decide.problem import build
-from vmctl.decide.search import begin
-from vmctl.decide.spare import anywhere, unsafe
+from vmctl.decide.search.moves import begin
+from vmctl.decide.search.spare import anywhere, unsafe
+from vmctl.decide.search.state import build
 from vmctl.model import VM, Cluster, NoPlace, Placement, PowerState
 
 SAFE = replace(POLICY, spare_host=True)

@@ -13,11 +13,11 @@ from math import fsum
 import numpy as np
 
 from vmctl.decide import fit
-from vmctl.decide.compiled import compiled
-from vmctl.decide.problem import Board, Flags, Ints, Named, build
 from vmctl.decide.score import is_counted
-from vmctl.decide.search import NOBODY, begin, by_host, put
-from vmctl.decide.spare import anywhere, homeless, obvious, roomiest, unsafe
+from vmctl.decide.search.compiled import compiled
+from vmctl.decide.search.moves import NOBODY, begin, by_host, put
+from vmctl.decide.search.spare import anywhere, homeless, obvious, roomiest, unsafe
+from vmctl.decide.search.state import Board, Flags, Ints, Named, build
 from vmctl.model import VM, Cluster, Host, HostLoad, Policy, Spec
 
 Size = tuple[int, int]  # vCPUs, MiB

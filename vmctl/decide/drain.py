@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vmctl.decide import score
-from vmctl.decide.order import in_waves
 from vmctl.decide.place import place
-from vmctl.decide.problem import costs
+from vmctl.decide.search.order import in_waves
+from vmctl.decide.search.state import costs
 from vmctl.model import VM, Cluster, Move, Placement, Plan, Policy, PowerState
 
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from vmctl.decide import score
 from vmctl.decide.fit import refusal
-from vmctl.decide.problem import CPU, MEM, PROMISED, Board, Flags, Floats, Named, build
-from vmctl.decide.search import begin, offers, put
-from vmctl.decide.spare import anywhere, unsafe
+from vmctl.decide.search.moves import begin, offers, put
+from vmctl.decide.search.spare import anywhere, unsafe
+from vmctl.decide.search.state import CPU, MEM, PROMISED, Board, Flags, Floats, Named, build
 from vmctl.model import VM, Cluster, Host, NoPlace, Placement, Policy, Refusal, Verdict
 
 TABLES = 5  # so many of the best hosts show their score term by term

@@ -15,9 +15,10 @@ import numpy as np
 
 from vmctl.decide import score, words
 from vmctl.decide.fit import measured
-from vmctl.decide.order import sequence
-from vmctl.decide.problem import Board, Floats, Ints, Named, build
-from vmctl.decide.search import anneal, begin, copied, descend, objective
+from vmctl.decide.search.anneal import anneal, descend
+from vmctl.decide.search.moves import begin, copied, objective
+from vmctl.decide.search.order import sequence
+from vmctl.decide.search.state import Board, Floats, Ints, Named, build
 from vmctl.model import VM, Budget, Cluster, HostState, Move, Plan, Policy, PowerState
 
 PROPOSALS = 350  # of the annealing, per VM and host,

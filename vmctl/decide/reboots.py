@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from vmctl.decide import fit, score
-from vmctl.decide.compiled import compiled
 from vmctl.decide.drain import cannot_leave
-from vmctl.decide.order import in_waves
-from vmctl.decide.problem import Board, Flags, Ints, Named, build, costs
-from vmctl.decide.search import begin, may_go, put
+from vmctl.decide.search.compiled import compiled
+from vmctl.decide.search.moves import begin, may_go, put
+from vmctl.decide.search.order import in_waves
+from vmctl.decide.search.state import Board, Flags, Ints, Named, build, costs
 from vmctl.model import Cluster, HostState, Move, Policy
 
 

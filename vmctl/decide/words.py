@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from vmctl.decide import score
-from vmctl.decide.order import in_waves
-from vmctl.decide.problem import CPU, SPREADS, Board, Floats, Ints, Named, build
-from vmctl.decide.search import begin, best_offers, coldest, put, relief
+from vmctl.decide.search.anneal import best_offers
+from vmctl.decide.search.moves import begin, coldest, put, relief
+from vmctl.decide.search.order import in_waves
+from vmctl.decide.search.state import CPU, SPREADS, Board, Floats, Ints, Named, build
 from vmctl.model import Cluster, Host, Move, Policy
 
 NAMES = ("CPU", "memory", "promised memory", "vCPUs", "disk time", "network")

@@ -14,11 +14,11 @@ import numpy as np
 from tests.bench import meter
 from tests.bench.planner import clusters, loads
 from vmctl.decide.place import seat
-from vmctl.decide.problem import build
 from vmctl.decide.rebalance import rebalance
-from vmctl.decide.search import begin
-from vmctl.decide.spare import anywhere
-from vmctl.decide.warm import warm
+from vmctl.decide.search.moves import begin
+from vmctl.decide.search.spare import anywhere
+from vmctl.decide.search.state import build
+from vmctl.decide.search.warm import warm
 from vmctl.model import VM, Cluster, Policy, Spec
 
 if TYPE_CHECKING:

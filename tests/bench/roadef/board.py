@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tests.bench.roadef.instance import Instance, Ints
-from vmctl.decide.compiled import inlined
-from vmctl.decide.search import Row
+from vmctl.decide.search.compiled import inlined
+from vmctl.decide.search.moves import Row
 
 NEVER = 1 << 60  # a safety capacity that nothing reaches, for resources whose load costs nothing
 

@@ -24,8 +24,9 @@ import numpy as np
 from tests.bench.roadef.board import Board, begin, fare, may, put, rise, settle
 from tests.bench.roadef.instance import Instance, Ints
 from tests.bench.roadef.judge import broken, cost
-from vmctl.decide.compiled import compiled, inlined
-from vmctl.decide.search import Row, Words, draw
+from vmctl.decide.search.anneal import Words, draw
+from vmctl.decide.search.compiled import compiled, inlined
+from vmctl.decide.search.moves import Row
 
 ROUNDS = 2  # anneals one after the other: some end in a poor place whatever time they have
 CHUNK = 20_000  # proposals between two looks at the clock

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from vmctl.decide.compiled import compiled
-from vmctl.decide.problem import Board, Floats, Ints
-from vmctl.decide.search import NOBODY, SLACK, TINY, fits, may_go, put, relief
+from vmctl.decide.search.compiled import compiled
+from vmctl.decide.search.moves import NOBODY, SLACK, TINY, fits, may_go, put, relief
+from vmctl.decide.search.state import Board, Floats, Ints
 from vmctl.model import Move
 
 

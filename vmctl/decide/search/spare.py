@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from vmctl.decide.compiled import compiled
-from vmctl.decide.problem import Board, Flags, Ints
-from vmctl.decide.search import NOBODY, by_host, may_go, put
+from vmctl.decide.search.compiled import compiled
+from vmctl.decide.search.moves import NOBODY, by_host, may_go, put
+from vmctl.decide.search.state import Board, Flags, Ints
 
 
 @compiled
