@@ -49,7 +49,7 @@ install_python() {
 # The planner's search is compiled to machine code, once for each change of it.
 compile_search() {
     local stamp
-    stamp=$(cat "$top"/vmctl/decide/*.py | sha256sum)
+    stamp=$(find "$top/vmctl/decide" -name '*.py' -print0 | sort -z | xargs -0 cat | sha256sum)
     [ "$(cat "$venv/search" 2>/dev/null)" != "$stamp" ] || return 0
     say "compiling the planner"
     "$venv/bin/python" -m vmctl.decide.search.warm
