@@ -168,7 +168,8 @@ class FakeHost:
             newer = [path for path, at in self.changed_at.items() if path.startswith(f"{argv[4]}/") and at > since]
             return Ran(0, "".join(f"{path}\n" for path in [*newer, self.search_ends]), "")
         if any("test -b" in word for word in argv):
-            return Ran(0, "".join(f"{word}\n" for word in argv if word in self.odd), "")
+            gone = [f"gone {word}\n" for word in argv if word in self.lost]
+            return Ran(0, "".join([*gone, *(f"odd {word}\n" for word in argv if word in self.odd)]), "")
         if any("test -L" in word for word in argv):
             return Ran(0, "".join(f"{word}\n" for word in argv if word in self.links), "")
         if any("%d:%i" in word for word in argv):

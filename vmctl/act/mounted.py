@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from pathlib import PurePosixPath
 
-from vmctl.act.needs import missing
 from vmctl.errors import HostError, NotMounted, Refused
+from vmctl.hosts.paths import GONE, unusable
 from vmctl.hosts.port import Link
 from vmctl.records import Image, Storage, VMRecord
 from vmctl.walls import wall
@@ -37,7 +37,8 @@ async def refuse_unmounted(world: World, link: Link, storage: Storage) -> None:
     What is found is kept in `world.unmounted`: such a host gets no VMs of this storage until it has it again.
     """
     paths = await marks(world, storage)
-    gone: tuple[str, ...] = await link.ask(missing(paths)) if paths else ()
+    asked = await link.ask(unusable(paths)) if paths else ()
+    gone = [one.path for one in asked if one.what == GONE]
     lost = world.unmounted.setdefault(link.name, set())
     if not paths or len(gone) < len(paths):
         lost.discard(storage.name)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from vmctl.claims import Deposed
@@ -49,8 +49,8 @@ class Tasks:
     async def submit(self, arguments: Any, who: Principal, subject: str) -> Task:
         """Accept a command: its row is committed before this returns."""
         kind = self._kinds[type(arguments)]
-        number = await self._store.add(Task(0, kind, subject, self._clock.now(), args=asdict(arguments), who=who.name))
-        task = await self._store.get(Task, number)
+        task = Task(0, kind, subject, self._clock.now(), args=asdict(arguments), who=who.name)
+        task = replace(task, id=await self._store.add(task))
         self._begin(task, self.commands[kind], self.handlers[kind])
         return task
 
