@@ -27,7 +27,6 @@ def test_every_state_is_in_its_table(machine: Machine) -> None:
     (POWER, PowerState.STOPPED, PowerState.MIGRATING),
     (POWER, PowerState.UNKNOWN, PowerState.STARTING),
     (POWER, PowerState.MIGRATING, PowerState.STARTING),
-    (POWER, PowerState.STOPPED, PowerState.STOPPING),
 ])  # fmt: skip
 def test_what_follows_nothing_is_refused(machine: Machine, before: TaskState, after: TaskState) -> None:
     with pytest.raises(VmctlError, match=f"that is {before} cannot become {after}"):

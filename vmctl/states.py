@@ -68,8 +68,8 @@ POWER = Machine(
     "a VM",
     (
         Transition(_KNOWN, P.STARTING, "a start; and once it was seen gone, a reboot or a cold move"),
-        Transition(_ON, P.STOPPING, "a cold move asks its guest to shut down"),
         Transition(_ON, P.MIGRATING, "a live migration is about to begin"),
+        Transition(_EVERY, P.STOPPING, "a cold move asks its guest to shut down, or its host shows that it does"),
         Transition(_EVERY, P.RUNNING, "its host shows that it runs"),
         Transition(_EVERY, P.PAUSED, "its host shows that it is paused"),
         Transition(_EVERY, P.CRASHED, "its host shows that it crashed"),

@@ -48,7 +48,8 @@ async def lacking(world: World, link: Link, needs: Definition, uuid: str) -> lis
 
 async def _paths(link: Link, needs: Definition) -> list[Lack]:
     """Files and disks that cannot be opened there."""
-    found = sorted(await link.ask(unusable(needs.paths)), key=lambda one: one.what == ODD)
+    asked = await link.ask(unusable(needs.paths))
+    found = sorted(asked, key=lambda one: one.what == ODD)
     said = {GONE: "is not there on {}", ODD: "on {} is neither a file nor a disk"}
     return [
         Lack(f"{one.path} {said[one.what].format(link.name)}", f"on {link.name}: ls -l {shlex.quote(one.path)}")

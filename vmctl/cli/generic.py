@@ -38,14 +38,7 @@ def _run(row: Command) -> Any:
         client = Client()
         answer = client.ask(row.arguments(**given))
         if row.task:
-            follow.run(
-                client,
-                [answer],
-                form,
-                lambda task: f"{task['kind']} {task['subject']}: done",
-                detach=detach,
-                timeout=timeout,
-            )
+            follow.run(client, [answer], form, _done, detach=detach, timeout=timeout)
         elif not output.shown_as_data(answer, form):
             output.pairs(list(answer.items()))
 

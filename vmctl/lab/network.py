@@ -13,7 +13,7 @@ from typing import Any
 
 from vmctl.errors import Refused
 from vmctl.lab.names import Host, Lab
-from vmctl.lab.system import run
+from vmctl.lab.system import run, wait
 
 
 def _ip(*words: str) -> Any:
@@ -80,8 +80,19 @@ def unplug(host: Host) -> None:
 
 
 def switch(host: Host, on: bool) -> None:
-    """Cut the cable, or mend it."""
+    """Cut the cable, or mend it; a mended one carries frames when this returns, where the host's own end is up."""
     run("ip", "link", "set", host.uplink, "up" if on else "down")
+    if on:
+        # The kernel tells the bridge of a link later, by itself: until then the bridge drops every frame.
+        wait(lambda: _carries(host), seconds=5.0)
+
+
+def _carries(host: Host) -> bool:
+    """Whether the bridge takes and gives frames at the host's end of the cable."""
+    for link in _ip("-details", "link", "show", host.uplink):
+        port = link.get("linkinfo", {}).get("info_slave_data", {})
+        return bool(link.get("operstate") == "UP" and port.get("state") == "forwarding")
+    return False
 
 
 def plugged(lab: Lab) -> dict[str, bool]:
