@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vmctl.states import MACHINES
+from vmctl.model.states import MACHINES
 
 PAGE = Path(__file__).parent.parent / "ARCHITECTURE.md"
 BEGIN, END = "<!-- drawn by python -m tests.diagrams -->", "<!-- drawn -->"

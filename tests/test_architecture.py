@@ -19,101 +19,104 @@ PACKAGE = ROOT / "vmctl"
 
 # From the bottom up. A module imports only rooms further down, or its own room.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("vmctl.__init__", "vmctl.text"),
-    (
-        "vmctl.model",
-        "vmctl.errors",
-        "vmctl.paths",
-        "vmctl.identity",
-        "vmctl.logs",
-        "vmctl.plain",
-        "vmctl.claims",
-        "vmctl.ports.__init__",
-    ),
-    ("vmctl.config", "vmctl.lock", "vmctl.records", "vmctl.specjson", "vmctl.decisions", "vmctl.walls"),
-    ("vmctl.commands", "vmctl.states"),
-    ("vmctl.decide", "vmctl.ledger", "vmctl.lab", "vmctl.dump", "vmctl.ganeti", "vmctl.imagefile"),
-    ("vmctl.sizes", "vmctl.ports.store"),
-    ("vmctl.deciding",),
-    ("vmctl.hosts",),
-    ("vmctl.store",),
-    ("vmctl.incarnations",),
+    ("vmctl.__init__", "vmctl.text", "vmctl.errors"),
+    ("vmctl.model",),
+    ("vmctl.local", "vmctl.ports.__init__", "vmctl.services.claims", "vmctl.services.walls"),
+    ("vmctl.commands", "vmctl.formats"),
+    ("vmctl.decide", "vmctl.ledger", "vmctl.lab"),
+    ("vmctl.ports.store",),
+    ("vmctl.decide.asked",),
+    ("vmctl.hosts", "vmctl.store"),
+    ("vmctl.ledger.incarnations",),
     ("vmctl.guests",),
-    ("vmctl.world",),
-    ("vmctl.observe", "vmctl.tasks"),
+    ("vmctl.services",),
+    ("vmctl.tasks",),
     ("vmctl.act",),
-    ("vmctl.schedules",),
+    ("vmctl.cluster.schedules",),
     ("vmctl.door",),
-    ("vmctl.controller", "vmctl.api"),
+    ("vmctl.cluster", "vmctl.api"),
     ("vmctl.cli",),
 )
 # What some rooms keep to beyond that: room -> all it may import of vmctl
 ONLY: dict[str, tuple[str, ...]] = {
     "vmctl.text": (),
-    "vmctl.model": ("vmctl.text",),
     "vmctl.errors": (),
-    "vmctl.paths": (),
-    "vmctl.logs": (),
-    "vmctl.lock": ("vmctl.errors", "vmctl.paths"),
-    "vmctl.config": ("vmctl.model", "vmctl.errors", "vmctl.paths"),
-    "vmctl.records": ("vmctl.model",),
-    "vmctl.specjson": ("vmctl.model",),
-    "vmctl.decide": ("vmctl.model",),
-    "vmctl.decisions": ("vmctl.model",),
-    "vmctl.plain": (),
-    "vmctl.states": ("vmctl.errors", "vmctl.model", "vmctl.records"),
-    "vmctl.claims": (),
+    "vmctl.model": ("vmctl.text", "vmctl.errors"),
+    "vmctl.local": ("vmctl.model", "vmctl.errors"),
     "vmctl.ports.__init__": (),
-    "vmctl.ports.store": ("vmctl.model", "vmctl.records", "vmctl.ledger"),
+    "vmctl.ports.store": ("vmctl.model", "vmctl.ledger"),
+    "vmctl.services.claims": (),
+    "vmctl.services.walls": ("vmctl.errors",),
     "vmctl.commands": ("vmctl.text", "vmctl.errors"),
-    "vmctl.deciding": (
+    "vmctl.decide": ("vmctl.model", "vmctl.formats.sizes"),
+    "vmctl.decide.asked": (
         "vmctl.model",
         "vmctl.errors",
         "vmctl.decide",
-        "vmctl.decisions",
-        "vmctl.sizes",
+        "vmctl.formats.sizes",
         "vmctl.commands",
     ),
-    # The API translates: what it may know of the controller is the door.
-    "vmctl.api": ("vmctl.__init__", "vmctl.text", "vmctl.errors", "vmctl.plain", "vmctl.commands", "vmctl.door"),
-    "vmctl.dump": ("vmctl.model", "vmctl.errors", "vmctl.plain"),
-    "vmctl.ganeti": ("vmctl.model", "vmctl.errors"),
-    "vmctl.sizes": ("vmctl.decide",),
-    "vmctl.imagefile": ("vmctl.errors",),
-    "vmctl.identity": (),
-    "vmctl.ledger": ("vmctl.model", "vmctl.identity"),
-    "vmctl.hosts": (
+    "vmctl.formats": ("vmctl.model", "vmctl.errors"),
+    "vmctl.ledger": ("vmctl.model",),
+    "vmctl.ledger.incarnations": (
         "vmctl.model",
         "vmctl.errors",
-        "vmctl.config",
-        "vmctl.records",
-        "vmctl.specjson",
+        "vmctl.ledger",
+        "vmctl.hosts",
+        "vmctl.ports",
+        "vmctl.store",
+    ),
+    "vmctl.hosts": (
+        "vmctl.text",
+        "vmctl.model",
+        "vmctl.errors",
+        "vmctl.local.config",
+        "vmctl.formats.specjson",
         "vmctl.ledger",
         "vmctl.ports",
-        "vmctl.states",
     ),
     "vmctl.store": (
         "vmctl.model",
         "vmctl.errors",
-        "vmctl.paths",
-        "vmctl.records",
-        "vmctl.specjson",
-        "vmctl.identity",
+        "vmctl.local.paths",
+        "vmctl.formats.specjson",
         "vmctl.ledger",
         "vmctl.ports",
-        "vmctl.states",
     ),
-    "vmctl.lab": ("vmctl.errors", "vmctl.logs", "vmctl.paths"),
+    # The API translates: what it may know of the controller is the door.
+    "vmctl.api": (
+        "vmctl.__init__",
+        "vmctl.text",
+        "vmctl.errors",
+        "vmctl.formats.plain",
+        "vmctl.commands",
+        "vmctl.door",
+    ),
+    "vmctl.lab": ("vmctl.errors", "vmctl.local.logs", "vmctl.local.paths"),
 }
 # The command line is a client: it knows errors, settings and the lab, the server only where it starts it, and what
 # is decided only where there is a dump instead of a server.
-CLI_MAY = ("vmctl.__init__", "vmctl.text", "vmctl.errors", "vmctl.paths", "vmctl.logs", "vmctl.commands", "vmctl.cli")
+CLI_MAY = (
+    "vmctl.__init__",
+    "vmctl.text",
+    "vmctl.errors",
+    "vmctl.local.paths",
+    "vmctl.local.logs",
+    "vmctl.commands",
+    "vmctl.cli",
+)
 CLI_ALSO = {
-    "vmctl.cli.client": ("vmctl.lock",),
+    "vmctl.cli.client": ("vmctl.local.lock",),
     "vmctl.cli.lab": ("vmctl.lab",),
-    "vmctl.cli.offline": ("vmctl.model", "vmctl.config", "vmctl.dump", "vmctl.deciding", "vmctl.plain"),
-    "vmctl.cli.serve": ("vmctl.api.server", "vmctl.controller", "vmctl.config", "vmctl.lock"),
-    "vmctl.cli.dumps": ("vmctl.model", "vmctl.dump", "vmctl.ganeti"),
+    "vmctl.cli.offline": (
+        "vmctl.model",
+        "vmctl.local.config",
+        "vmctl.formats.dump",
+        "vmctl.formats.plain",
+        "vmctl.decide.asked",
+    ),
+    "vmctl.cli.serve": ("vmctl.api.server", "vmctl.cluster.controller", "vmctl.local.config", "vmctl.local.lock"),
+    "vmctl.cli.dumps": ("vmctl.model", "vmctl.formats.dump", "vmctl.formats.ganeti"),
 }
 # Not part of the room it lies in: `python -m vmctl.lab` is the command `vmctl lab`
 MAINS = ("vmctl.lab.__main__",)
@@ -127,14 +130,14 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("vmctl.store",),
     "alembic": ("vmctl.store",),
     "fastapi": ("vmctl.api",),
-    "pydantic": ("vmctl.api", "vmctl.guests", "vmctl.dump"),
+    "pydantic": ("vmctl.api", "vmctl.guests", "vmctl.formats.dump"),
     "pydantic_core": ("vmctl.commands.fields",),  # inside a function: who has no pydantic needs none
     "annotated_types": ("vmctl.commands", "vmctl.cli.generic"),
     "typing_extensions": ("vmctl.guests.report",),
     "guest_agent": ("vmctl.guests",),
     "uvicorn": ("vmctl.api",),
     "h11": ("vmctl.api.connections",),
-    "apscheduler": ("vmctl.schedules",),
+    "apscheduler": ("vmctl.cluster.schedules",),
     "click": ("vmctl.cli",),
     "rich": ("vmctl.cli",),
     "yaml": ("vmctl.cli",),
@@ -143,24 +146,20 @@ OWNERS: dict[str, tuple[str, ...]] = {
 IMPURE = {"asyncio", "time", "random", "secrets", "logging", "os", "pathlib", "socket", "subprocess", "threading"}
 PURE = (
     "vmctl.text",
-    "vmctl.model",
     "vmctl.errors",
-    "vmctl.records",
-    "vmctl.specjson",
-    "vmctl.identity",
-    "vmctl.ledger",
-    "vmctl.decide",
-    "vmctl.decisions",
-    "vmctl.deciding",
-    "vmctl.plain",
-    "vmctl.states",
+    "vmctl.model",
     "vmctl.commands",
-    "vmctl.sizes",
-    "vmctl.dump",
-    "vmctl.ganeti",
+    "vmctl.decide",
+    "vmctl.ledger",
+    "vmctl.formats",
     "vmctl.hosts.devices",
     "vmctl.hosts.domainxml",
     "vmctl.hosts.processes",
+)
+NOT_PURE = (
+    "vmctl.decide.search.compiled",  # it finds where its machine code is kept
+    "vmctl.formats.imagefile",  # it reads the file
+    "vmctl.ledger.incarnations",  # it feeds the pure ones, and writes what they find
 )
 # What the ports are there for
 PORTED = {
@@ -181,7 +180,7 @@ OUTSIDE_THE_PORTS = (
 )
 # Where a broad handler may end an error: the edges of a check, a task, the API and the program; a thread's, handed on.
 EDGES = (
-    "vmctl.walls",
+    "vmctl.services.walls",
     "vmctl.guests.followers",
     "vmctl.hosts.doctor",
     "vmctl.tasks.engine",
@@ -254,14 +253,19 @@ def within(module: str, room: str) -> bool:
     return module == room or module.startswith(f"{room}.")
 
 
+def room(module: str) -> str:
+    """The room that a module belongs to: the narrowest on the map."""
+    return max((room for rooms in LAYERS for room in rooms if within(module, room)), key=len)
+
+
 def layer(module: str) -> int:
     """How high a module lives."""
-    return next(number for number, rooms in enumerate(LAYERS) if any(within(module, room) for room in rooms))
+    return next(number for number, rooms in enumerate(LAYERS) if room(module) in rooms)
 
 
-def room(module: str) -> str:
-    """The room that a module belongs to."""
-    return next(room for rooms in LAYERS for room in rooms if within(module, room))
+def rule(module: str) -> str:
+    """The narrowest row of ONLY that says what a module may import; "" if none does."""
+    return max((place for place in ONLY if within(module, place)), key=len, default="")
 
 
 def ours() -> list[Import]:
@@ -275,7 +279,7 @@ def ours() -> list[Import]:
 def test_every_module_has_a_place_on_the_map() -> None:
     for name in modules():
         places = [place for rooms in LAYERS for place in rooms if within(name, place)]
-        assert len(places) == 1, f"{name} is in {places or 'no room'}: add it to LAYERS"
+        assert places, f"{name} is in no room: add it to LAYERS"
 
 
 def test_every_room_on_the_map_exists() -> None:
@@ -298,7 +302,7 @@ def test_a_room_keeps_to_what_it_may_import(place: str) -> None:
     strays = [
         str(found)
         for found in ours()
-        if within(found.importer, place) and not any(within(found.imported, allowed) for allowed in may)
+        if rule(found.importer) == place and not any(within(found.imported, allowed) for allowed in may)
     ]
     assert strays == []
 
@@ -343,7 +347,7 @@ def test_pure_rooms_have_no_clock_no_chance_and_no_doors() -> None:
         str(found)
         for found in imports()
         if any(within(found.importer, place) for place in PURE) and found.imported.split(".")[0] in IMPURE
-        if found.importer != "vmctl.decide.search.compiled"  # it finds where its machine code is kept
+        if found.importer not in NOT_PURE
     ]
     assert strays == []
 

@@ -8,7 +8,8 @@ import pytest
 from tests.bench.planner import clusters, ganeti_tools, loads, ours, rules, week
 from tests.bench.planner.tables import RULES, Rule, fewest
 from vmctl.decide import score
-from vmctl.model import VM, Budget, Move, Spec
+from vmctl.model.plans import Budget, Move
+from vmctl.model.vms import VM, Spec
 
 CLUSTER, POLICY = clusters.make(10, 60, 1)
 GIVEN = loads.of(CLUSTER)

@@ -10,22 +10,22 @@ import pytest
 from tests.act.crash import Life
 from tests.act.hosts import UUID, FakeHost
 from vmctl.act import poke, power
-from vmctl.config import Settings
 from vmctl.hosts.link import HostLink
-from vmctl.model import PowerState, Spec
+from vmctl.local.config import Settings
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import PowerState, Spec
 from vmctl.ports.store import Store
-from vmctl.records import VMRecord
-from vmctl.world import World
+from vmctl.services import Services
 
 
 @pytest.fixture
-async def world(registry: Store, tmp_path: Path) -> World:
+async def services(registry: Store, tmp_path: Path) -> Services:
     for name in ("kvm1", "kvm2"):
         await registry.put(FakeHost(name).record)
     there = {"kvm1": "machine-kvm1"}
     vm = VMRecord(Spec(UUID, "web1", 1, 512), 1.0, host="kvm1", power=PowerState.RUNNING, may_run_on=there)
     await registry.add_vm(vm)
-    return World(registry, Settings(), tmp_path, ())
+    return Services(registry, Settings(), tmp_path, ())
 
 
 @pytest.fixture
@@ -43,17 +43,17 @@ def life(monkeypatch: pytest.MonkeyPatch) -> Life:
 
 
 @pytest.fixture
-def kvm1(world: World) -> FakeHost:
-    return _host(world, "kvm1")
+def kvm1(services: Services) -> FakeHost:
+    return _host(services, "kvm1")
 
 
 @pytest.fixture
-def kvm2(world: World) -> FakeHost:
-    return _host(world, "kvm2")
+def kvm2(services: Services) -> FakeHost:
+    return _host(services, "kvm2")
 
 
-def _host(world: World, name: str) -> FakeHost:
-    others = cast(list[FakeHost], list(world.links.values()))
+def _host(services: Services, name: str) -> FakeHost:
+    others = cast(list[FakeHost], list(services.links.values()))
     made = FakeHost(name, files=others[0].files if others else None)
-    world.links[name] = cast(HostLink, made)
+    services.links[name] = cast(HostLink, made)
     return made

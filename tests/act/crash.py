@@ -11,15 +11,15 @@ import pytest
 from tests.act.hosts import FakeHost
 from vmctl.commands import catalogue
 from vmctl.errors import VmctlError
-from vmctl.records import Task, TaskState
+from vmctl.model.records import Task, TaskState
+from vmctl.services import Services
 from vmctl.store.sql import SqlStore
 from vmctl.tasks import AnyJob, Job
-from vmctl.world import World
 
 RECORDS = ("add", "change", "insert", "put", "remove", "revise")
 WRITES = (*RECORDS, "add_vm", "add_image", "claim", "lease", "take_image", "take_storage", "end_task")
 CALLS = ("create_volume", "upload", "delete_volume", "create", "define", "undefine", "destroy", "shutdown", "start")
-Handler = Callable[[World, AnyJob], Awaitable[dict[str, Any]]]
+Handler = Callable[[Services, AnyJob], Awaitable[dict[str, Any]]]
 
 
 class Died(BaseException):
@@ -52,32 +52,32 @@ class Life:
                 raise Died
 
 
-async def new_job(world: World, kind: str, subject: str, **args: Any) -> AnyJob:
+async def new_job(services: Services, kind: str, subject: str, **args: Any) -> AnyJob:
     """A task that was just accepted."""
-    number = await world.store.add(Task(0, kind, subject, 1.0, args=args, who="me"))
-    return await job_again(world, number)
+    number = await services.store.add(Task(0, kind, subject, 1.0, args=args, who="me"))
+    return await job_again(services, number)
 
 
-async def job_again(world: World, number: int) -> AnyJob:
+async def job_again(services: Services, number: int) -> AnyJob:
     """A task as the next controller finds it."""
-    task = await world.store.get(Task, number)
-    return Job(task, catalogue.tasks()[task.kind], world.store)
+    task = await services.store.get(Task, number)
+    return Job(task, catalogue.tasks()[task.kind], services.store)
 
 
-async def to_its_end(world: World, handler: Handler, job: AnyJob) -> str:
+async def to_its_end(services: Services, handler: Handler, job: AnyJob) -> str:
     """Run a task and write its end, as the task engine does; its outcome: done, or the error's sentence."""
     try:
-        await handler(world, job)
+        await handler(services, job)
     except VmctlError as err:
-        await world.store.end_task(job.id, state=TaskState.FAILED, error={"message": err.message})
+        await services.store.end_task(job.id, state=TaskState.FAILED, error={"message": err.message})
         return err.message
-    await world.store.end_task(job.id, state=TaskState.DONE)
+    await services.store.end_task(job.id, state=TaskState.DONE)
     return "done"
 
 
 async def deaths(
     life: Life,
-    world: World,
+    services: Services,
     handler: Handler,
     begin: Callable[[], Awaitable[AnyJob]],
     *,
@@ -92,13 +92,13 @@ async def deaths(
         job = await begin()
         life.left = step
         try:
-            await to_its_end(world, handler, job)
+            await to_its_end(services, handler, job)
         except Died:
             life.left = None
         else:
             life.left = None
             return
-        again = await job_again(world, job.id)
+        again = await job_again(services, job.id)
         ended = again.task.state.ended
-        yield step, (again.task.error.get("message", "done") if ended else await to_its_end(world, handler, again))
+        yield step, (again.task.error.get("message", "done") if ended else await to_its_end(services, handler, again))
     raise AssertionError("it never comes to its end")

@@ -12,9 +12,10 @@ from vmctl.hosts import domainxml
 from vmctl.hosts.facts import Fact
 from vmctl.hosts.shown import DomainSeen, JobProgress, Shown
 from vmctl.hosts.ssh import Ran
-from vmctl.model import HostState, PowerState, Spec
+from vmctl.model.hosts import HostState
+from vmctl.model.records import HostRecord
+from vmctl.model.vms import PowerState, Spec
 from vmctl.ports import SYSTEM
-from vmctl.records import HostRecord
 
 UUID = "11111111-2222-3333-4444-555555555555"
 Files = dict[str, bytes]

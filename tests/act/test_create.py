@@ -14,10 +14,11 @@ from tests.act.hosts import UUID, FakeHost
 from vmctl.act import create, delete, power, storage
 from vmctl.commands.vms import Create
 from vmctl.errors import LibvirtError, NoAnswer, NotFound, Refused, Unreachable
-from vmctl.model import Disk, Placement, PowerState
-from vmctl.records import Image, Storage, VMRecord
+from vmctl.model.plans import Placement
+from vmctl.model.records import Image, Storage, VMRecord
+from vmctl.model.vms import Disk, PowerState
+from vmctl.services import Services
 from vmctl.tasks import AnyJob
-from vmctl.world import World
 
 MIB = 1 << 20
 STRANGERS = {"/s/book.json": b"a book", "/s/image-foo.qcow2": b"a VM's disk", "/s/book.qcow2": b"a stranger's disk"}
@@ -32,11 +33,11 @@ def _placed(monkeypatch: pytest.MonkeyPatch, hurry: None) -> None:
 
 
 @pytest.fixture
-async def shared(world: World, kvm1: FakeHost) -> FakeHost:
+async def shared(services: Services, kvm1: FakeHost) -> FakeHost:
     """A storage with one image on it, and what others keep there."""
     kvm1.files |= STRANGERS | {"/s/image-tiny-00.qcow2": b"image"}
-    await world.store.put(Storage("main", "/s", 1.0, "/s/lockspace", ["kvm1"]))
-    await world.store.put(Image("tiny", "main", "/s/image-tiny-00.qcow2", 1.0, size_bytes=MIB))
+    await services.store.put(Storage("main", "/s", 1.0, "/s/lockspace", ["kvm1"]))
+    await services.store.put(Image("tiny", "main", "/s/image-tiny-00.qcow2", 1.0, size_bytes=MIB))
     return kvm1
 
 
@@ -48,9 +49,9 @@ def picture(tmp_path: Path) -> Iterator[str]:
     yield str(path)
 
 
-async def book(world: World, **more: Any) -> AnyJob:
+async def book(services: Services, **more: Any) -> AnyJob:
     args = {"name": "book", "image": "tiny", "mem_mib": 128, "needs": {}, "host": "kvm1"} | more
-    return await new_job(world, "create", "book", **args)
+    return await new_job(services, "create", "book", **args)
 
 
 def consistent(files: dict[str, bytes], vms: list[VMRecord], images: list[Image]) -> None:
@@ -63,40 +64,40 @@ def consistent(files: dict[str, bytes], vms: list[VMRecord], images: list[Image]
     assert {path: files[path] for path in STRANGERS} == STRANGERS
 
 
-async def agree(world: World, host: FakeHost) -> None:
-    consistent(host.files, await world.store.all(VMRecord), await world.store.all(Image))
+async def agree(services: Services, host: FakeHost) -> None:
+    consistent(host.files, await services.store.all(VMRecord), await services.store.all(Image))
 
 
-async def test_a_vm_is_made_beside_strangers_of_its_name(world: World, shared: FakeHost) -> None:
-    assert await to_its_end(world, create.create, await book(world)) == "done"
-    vm = await world.store.vm("book")
+async def test_a_vm_is_made_beside_strangers_of_its_name(services: Services, shared: FakeHost) -> None:
+    assert await to_its_end(services, create.create, await book(services)) == "done"
+    vm = await services.store.vm("book")
     assert (vm.power, vm.host, vm.wanted, vm.may_run_on) == (
         PowerState.RUNNING,
         "kvm1",
         "running",
         {"kvm1": "machine-kvm1"},
     )
-    await agree(world, shared)
+    await agree(services, shared)
 
 
 @pytest.mark.parametrize("call", ["create_volume", "upload", "create"])
 @pytest.mark.parametrize("error", [LibvirtError("it exists already"), NoAnswer("no word"), Unreachable("gone")])
 async def test_a_create_that_fails_takes_away_what_it_made(
-    world: World, shared: FakeHost, call: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+    services: Services, shared: FakeHost, call: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared.failing[call] = error  # type: ignore[assignment]
-    assert await to_its_end(world, create.create, await book(world)) == error.message  # type: ignore[attr-defined]
-    assert [vm.name for vm in await world.store.all(VMRecord)] == ["web1"]
-    await agree(world, shared)
+    assert await to_its_end(services, create.create, await book(services)) == error.message  # type: ignore[attr-defined]
+    assert [vm.name for vm in await services.store.all(VMRecord)] == ["web1"]
+    await agree(services, shared)
 
 
-async def test_a_file_whose_making_was_not_answered_is_taken_away(world: World, shared: FakeHost) -> None:
+async def test_a_file_whose_making_was_not_answered_is_taken_away(services: Services, shared: FakeHost) -> None:
     shared.failing["created"] = NoAnswer("no word")
-    assert await to_its_end(world, create.create, await book(world)) == "no word"
-    await agree(world, shared)
+    assert await to_its_end(services, create.create, await book(services)) == "no word"
+    await agree(services, shared)
 
 
-async def test_a_vm_whose_start_is_uncertain_keeps_its_disk(world: World, shared: FakeHost) -> None:
+async def test_a_vm_whose_start_is_uncertain_keeps_its_disk(services: Services, shared: FakeHost) -> None:
     real = shared.create
 
     async def silent(xml: str) -> None:
@@ -105,182 +106,190 @@ async def test_a_vm_whose_start_is_uncertain_keeps_its_disk(world: World, shared
         raise NoAnswer("no word")
 
     shared.create = silent  # type: ignore[method-assign]
-    said = await to_its_end(world, create.create, await book(world))
+    said = await to_its_end(services, create.create, await book(services))
     assert said == "whether book was started on kvm1 is not known"
-    vm = await world.store.vm("book")
+    vm = await services.store.vm("book")
     assert (vm.power, vm.last_host) == (PowerState.UNKNOWN, "kvm1")
-    await agree(world, shared)
+    await agree(services, shared)
 
 
-async def test_what_cannot_be_taken_away_stays_registered(world: World, shared: FakeHost) -> None:
+async def test_what_cannot_be_taken_away_stays_registered(services: Services, shared: FakeHost) -> None:
     shared.failing |= {"create": LibvirtError("no"), "delete_volume": LibvirtError("the storage is gone")}
-    job = await book(world)
-    assert await to_its_end(world, create.create, job) == "no"
-    vm = await world.store.vm("book")
+    job = await book(services)
+    assert await to_its_end(services, create.create, job) == "no"
+    vm = await services.store.vm("book")
     assert (vm.power, vm.why) == (PowerState.STOPPED, "half made: no")
     assert "vmctl delete book" in str(job.log)
-    assert await to_its_end(world, delete.delete, await new_job(world, "delete", "book", vm=vm.uuid)) == "done"
-    await agree(world, shared)
+    assert await to_its_end(services, delete.delete, await new_job(services, "delete", "book", vm=vm.uuid)) == "done"
+    await agree(services, shared)
 
 
-async def test_a_name_that_is_taken_is_refused_before_anything_is_decided(world: World, shared: FakeHost) -> None:
-    said = await to_its_end(world, create.create, await book(world, name="web1"))
+async def test_a_name_that_is_taken_is_refused_before_anything_is_decided(services: Services, shared: FakeHost) -> None:
+    said = await to_its_end(services, create.create, await book(services, name="web1"))
     assert said == "there is already a VM 'web1'"
-    assert await world.store.decisions(UUID) == []
+    assert await services.store.decisions(UUID) == []
 
 
 @pytest.mark.parametrize("no_start", [False, True])
-async def test_a_controller_that_dies_in_a_create(world: World, shared: FakeHost, life: Life, no_start: bool) -> None:
+async def test_a_controller_that_dies_in_a_create(
+    services: Services, shared: FakeHost, life: Life, no_start: bool
+) -> None:
     async def begin() -> AnyJob:
-        if await world.store.find_vm("book") is not None:
+        if await services.store.find_vm("book") is not None:
             shared.domains.clear()
-            await to_its_end(world, delete.delete, await new_job(world, "delete", "book", vm="book"))
-        return await book(world, no_start=no_start)
+            await to_its_end(services, delete.delete, await new_job(services, "delete", "book", vm="book"))
+        return await book(services, no_start=no_start)
 
-    async for step, said in deaths(life, world, create.create, begin):
+    async for step, said in deaths(life, services, create.create, begin):
         assert said in ("done", "book was not created: the controller ended first"), step
-        vm = await world.store.find_vm("book")
+        vm = await services.store.find_vm("book")
         assert (vm is not None) == (said == "done"), step
         runs = [domain.name for domain in shared.domains.values()]
         assert runs == (["book"] if vm is not None and not no_start else []), step
         assert vm is None or vm.task is None, step
-        await agree(world, shared)
-    await agree(world, shared)
+        await agree(services, shared)
+    await agree(services, shared)
 
 
-async def test_a_controller_that_dies_in_a_delete(world: World, shared: FakeHost, life: Life) -> None:
+async def test_a_controller_that_dies_in_a_delete(services: Services, shared: FakeHost, life: Life) -> None:
     async def begin() -> AnyJob:
-        if await world.store.find_vm("book") is None:
-            await to_its_end(world, create.create, await book(world, no_start=True))
-        return await new_job(world, "delete", "book", vm=(await world.store.vm("book")).uuid)
+        if await services.store.find_vm("book") is None:
+            await to_its_end(services, create.create, await book(services, no_start=True))
+        return await new_job(services, "delete", "book", vm=(await services.store.vm("book")).uuid)
 
-    async for step, said in deaths(life, world, delete.delete, begin):
+    async for step, said in deaths(life, services, delete.delete, begin):
         assert said == "done", step
-        assert await world.store.find_vm("book") is None, step
-        await agree(world, shared)
+        assert await services.store.find_vm("book") is None, step
+        await agree(services, shared)
 
 
 # -- images
 
 
-async def add(world: World, picture: str) -> AnyJob:
-    return await new_job(world, "image add", "twin", name="twin", file=picture)
+async def add(services: Services, picture: str) -> AnyJob:
+    return await new_job(services, "image add", "twin", name="twin", file=picture)
 
 
-async def test_an_image_never_takes_a_vms_name(world: World, shared: FakeHost, picture: str) -> None:
-    job = await new_job(world, "image add", "foo", name="foo", file=picture)
-    assert await to_its_end(world, storage.image_add, job) == "done"
-    await agree(world, shared)
+async def test_an_image_never_takes_a_vms_name(services: Services, shared: FakeHost, picture: str) -> None:
+    job = await new_job(services, "image add", "foo", name="foo", file=picture)
+    assert await to_its_end(services, storage.image_add, job) == "done"
+    await agree(services, shared)
 
 
 @pytest.mark.parametrize("call", ["create_volume", "upload", "created"])
 @pytest.mark.parametrize("error", [LibvirtError("it exists already"), NoAnswer("no word")])
 async def test_an_upload_that_fails_takes_away_what_it_made(
-    world: World, shared: FakeHost, picture: str, call: str, error: LibvirtError | NoAnswer
+    services: Services, shared: FakeHost, picture: str, call: str, error: LibvirtError | NoAnswer
 ) -> None:
     if call == "created" and isinstance(error, LibvirtError):
         return  # a host that says no has not made it
     shared.failing[call] = error
-    assert await to_its_end(world, storage.image_add, await add(world, picture)) == error.message
-    assert await world.store.find(Image, "twin") is None
-    await agree(world, shared)
+    assert await to_its_end(services, storage.image_add, await add(services, picture)) == error.message
+    assert await services.store.find(Image, "twin") is None
+    await agree(services, shared)
 
 
-async def test_a_storage_without_room_is_told_as_full(world: World, shared: FakeHost, picture: str) -> None:
+async def test_a_storage_without_room_is_told_as_full(services: Services, shared: FakeHost, picture: str) -> None:
     shared.free = 100
-    said = await to_its_end(world, storage.image_add, await add(world, picture))
+    said = await to_its_end(services, storage.image_add, await add(services, picture))
     assert said == "storage main is full: twin.raw needs 4096 bytes, 100 bytes are free"
-    await agree(world, shared)
+    await agree(services, shared)
     shared.free, shared.failing["upload"] = 1 << 30, LibvirtError("cannot write: No space left on device")
-    said = await to_its_end(world, storage.image_add, await add(world, picture))
+    said = await to_its_end(services, storage.image_add, await add(services, picture))
     assert said == "storage main is full: twin.raw needs 4096 bytes, 0 bytes are free"
-    await agree(world, shared)
+    await agree(services, shared)
 
 
-async def test_what_does_not_read_back_is_not_registered(world: World, shared: FakeHost, picture: str) -> None:
+async def test_what_does_not_read_back_is_not_registered(services: Services, shared: FakeHost, picture: str) -> None:
     """A write that nobody said had failed: all zeros."""
     shared.loses_writes = True
-    said = await to_its_end(world, storage.image_add, await add(world, picture))
+    said = await to_its_end(services, storage.image_add, await add(services, picture))
     assert "does not read back from kvm1 as it was written" in said
-    assert await world.store.find(Image, "twin") is None
-    await agree(world, shared)
+    assert await services.store.find(Image, "twin") is None
+    await agree(services, shared)
 
 
-async def test_what_is_no_image_makes_nothing(world: World, shared: FakeHost, tmp_path: Path, picture: str) -> None:
+async def test_what_is_no_image_makes_nothing(
+    services: Services, shared: FakeHost, tmp_path: Path, picture: str
+) -> None:
     (tmp_path / "page.qcow2").write_text("<html>404 Not Found</html>")
-    job = await new_job(world, "image add", "page", name="page", file=str(tmp_path / "page.qcow2"))
-    assert "is a web page, no disk image" in await to_its_end(world, storage.image_add, job)
-    job = await new_job(world, "image add", "twin", name="twin", file=picture, initrd=picture)
-    assert await to_its_end(world, storage.image_add, job) == "an initrd is nothing without its kernel"
-    await agree(world, shared)
+    job = await new_job(services, "image add", "page", name="page", file=str(tmp_path / "page.qcow2"))
+    assert "is a web page, no disk image" in await to_its_end(services, storage.image_add, job)
+    job = await new_job(services, "image add", "twin", name="twin", file=picture, initrd=picture)
+    assert await to_its_end(services, storage.image_add, job) == "an initrd is nothing without its kernel"
+    await agree(services, shared)
 
 
 async def test_of_two_images_of_one_name_one_is_registered_with_its_file(
-    world: World, shared: FakeHost, picture: str
+    services: Services, shared: FakeHost, picture: str
 ) -> None:
-    jobs = [await add(world, picture) for _ in range(2)]
-    said = await asyncio.gather(*(to_its_end(world, storage.image_add, job) for job in jobs))
+    jobs = [await add(services, picture) for _ in range(2)]
+    said = await asyncio.gather(*(to_its_end(services, storage.image_add, job) for job in jobs))
     assert sorted(said) == ["done", "there is already an image 'twin'"]
-    await agree(world, shared)
+    await agree(services, shared)
 
 
-async def test_a_controller_that_dies_in_an_upload(world: World, shared: FakeHost, life: Life, picture: str) -> None:
+async def test_a_controller_that_dies_in_an_upload(
+    services: Services, shared: FakeHost, life: Life, picture: str
+) -> None:
     async def begin() -> AnyJob:
-        if await world.store.find(Image, "twin") is not None:
-            await to_its_end(world, storage.image_remove, await new_job(world, "image remove", "twin", name="twin"))
-        return await add(world, picture)
+        if await services.store.find(Image, "twin") is not None:
+            await to_its_end(
+                services, storage.image_remove, await new_job(services, "image remove", "twin", name="twin")
+            )
+        return await add(services, picture)
 
-    async for step, said in deaths(life, world, storage.image_add, begin):
+    async for step, said in deaths(life, services, storage.image_add, begin):
         assert said in ("done", "image twin was not added: the controller ended first"), step
-        assert (await world.store.find(Image, "twin") is not None) == (said == "done"), step
-        await agree(world, shared)
+        assert (await services.store.find(Image, "twin") is not None) == (said == "done"), step
+        await agree(services, shared)
 
 
 async def test_a_controller_that_dies_in_the_removal_of_an_image(
-    world: World, shared: FakeHost, life: Life, picture: str
+    services: Services, shared: FakeHost, life: Life, picture: str
 ) -> None:
     async def begin() -> AnyJob:
-        if await world.store.find(Image, "twin") is None:
-            assert await to_its_end(world, storage.image_add, await add(world, picture)) == "done"
-        return await new_job(world, "image remove", "twin", name="twin")
+        if await services.store.find(Image, "twin") is None:
+            assert await to_its_end(services, storage.image_add, await add(services, picture)) == "done"
+        return await new_job(services, "image remove", "twin", name="twin")
 
-    async for step, said in deaths(life, world, storage.image_remove, begin):
+    async for step, said in deaths(life, services, storage.image_remove, begin):
         assert said == "done", step
-        assert await world.store.find(Image, "twin") is None, step
-        await agree(world, shared)
+        assert await services.store.find(Image, "twin") is None, step
+        await agree(services, shared)
 
 
-async def test_an_image_whose_file_cannot_be_deleted_stays_registered(world: World, shared: FakeHost) -> None:
+async def test_an_image_whose_file_cannot_be_deleted_stays_registered(services: Services, shared: FakeHost) -> None:
     shared.failing["delete_volume"] = LibvirtError("read-only")
     assert (
-        await to_its_end(world, storage.image_remove, await new_job(world, "image remove", "t", name="tiny"))
+        await to_its_end(services, storage.image_remove, await new_job(services, "image remove", "t", name="tiny"))
         == "read-only"
     )
-    await agree(world, shared)
+    await agree(services, shared)
 
 
-async def test_no_vm_is_made_from_an_image_that_goes(world: World, shared: FakeHost) -> None:
-    spec, _, _ = await create.make_spec(world, Create("late", "tiny", 128))
-    await world.store.take_image("tiny")
+async def test_no_vm_is_made_from_an_image_that_goes(services: Services, shared: FakeHost) -> None:
+    spec, _, _ = await create.make_spec(services, Create("late", "tiny", 128))
+    await services.store.take_image("tiny")
     with pytest.raises(NotFound, match="no image 'tiny'"):
-        await world.store.add_vm(VMRecord(spec, 1.0), made=True)
+        await services.store.add_vm(VMRecord(spec, 1.0), made=True)
 
 
-async def test_an_image_that_a_disk_is_built_on_stays(world: World, shared: FakeHost) -> None:
-    await to_its_end(world, create.create, await book(world, no_start=True))
+async def test_an_image_that_a_disk_is_built_on_stays(services: Services, shared: FakeHost) -> None:
+    await to_its_end(services, create.create, await book(services, no_start=True))
     with pytest.raises(Refused, match="disks of book are built on image tiny") as caught:
-        await world.store.take_image("tiny")
+        await services.store.take_image("tiny")
     assert caught.value.hint == "vmctl delete book"
 
 
 # -- disks of older versions
 
 
-async def test_a_strangers_file_that_has_an_older_disks_name_is_left(world: World, shared: FakeHost) -> None:
+async def test_a_strangers_file_that_has_an_older_disks_name_is_left(services: Services, shared: FakeHost) -> None:
     """Earlier versions wrote NAME.json beside NAME.qcow2: only one that holds the VM's own UUID is its own."""
-    vm = await world.store.vm("web1")
+    vm = await services.store.vm("web1")
     spec = vm.spec.__class__(UUID, "book", 1, 128, (Disk("main", "/s/mine.qcow2"),))
     shared.files |= {"/s/mine.qcow2": b"disk", "/s/mine.json": b'{"uuid": "another"}'}
-    await world.store.change(VMRecord, UUID, spec=spec, power=PowerState.STOPPED, host="", may_run_on={})
-    assert await to_its_end(world, delete.delete, await new_job(world, "delete", "book", vm=UUID)) == "done"
+    await services.store.change(VMRecord, UUID, spec=spec, power=PowerState.STOPPED, host="", may_run_on={})
+    assert await to_its_end(services, delete.delete, await new_job(services, "delete", "book", vm=UUID)) == "done"
     assert "/s/mine.qcow2" not in shared.files and "/s/mine.json" in shared.files

@@ -12,7 +12,7 @@ from vmctl.errors import LibvirtError
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.shown import DAMAGED
 from vmctl.hosts.ssh import Ran
-from vmctl.records import Storage
+from vmctl.model.records import Storage
 
 STORAGE = Storage("main", "/s", 1.0)
 

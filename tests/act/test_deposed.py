@@ -18,23 +18,24 @@ from tests.act.test_coldmove import OWN_XML, SPEC
 from vmctl.act import create, delete, halt, leases, migrate, poke, power, storage
 from vmctl.act.hosts import Hosts
 from vmctl.act.plans import Plans
-from vmctl.claims import Claim, Deposed, handle
 from vmctl.commands.permissions import LOCAL_USER
 from vmctl.commands.vms import Stop
-from vmctl.config import Settings
 from vmctl.errors import Refused, VmctlError
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.shown import Shown
-from vmctl.model import Placement, PowerState
-from vmctl.records import HostRecord, Image, Storage, VMRecord
+from vmctl.local.config import Settings
+from vmctl.model.plans import Placement
+from vmctl.model.records import HostRecord, Image, Storage, VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
+from vmctl.services.claims import Claim, Deposed, handle
 from vmctl.store.memory import MemoryStore
 from vmctl.tasks import AnyJob, Tasks
 from vmctl.tasks import job as jobs
-from vmctl.world import World
 
 MIB = 1 << 20
 RUNNING, STOPPED, PAUSED = PowerState.RUNNING, PowerState.STOPPED, PowerState.PAUSED
-Scene = tuple[Callable[[World, AnyJob], Awaitable[Any]], str, dict[str, Any]]
+Scene = tuple[Callable[[Services, AnyJob], Awaitable[Any]], str, dict[str, Any]]
 
 
 class LostAt(Claim):
@@ -58,11 +59,11 @@ class Pool:
 
     def __init__(self, folder: Path) -> None:
         self.store = MemoryStore()
-        self.world = World(self.store, Settings(), folder, ())
+        self.services = Services(self.store, Settings(), folder, ())
         self.kvm1 = FakeHost("kvm1")
         self.kvm2 = FakeHost("kvm2", files=self.kvm1.files)
         for host in (self.kvm1, self.kvm2):
-            self.world.links[host.name] = cast(HostLink, host)
+            self.services.links[host.name] = cast(HostLink, host)
 
     async def fill(self, power_now: PowerState, *, adopted: bool = False) -> None:
         """web1 as the scene wants it."""
@@ -90,22 +91,22 @@ class Pool:
         return repr((self.store._kept, hosts, self.kvm1.files))
 
 
-async def _add_hosts(world: World, job: AnyJob) -> Any:
-    return await Hosts(world, lambda record: world.links[record.name]).check(job)
+async def _add_hosts(services: Services, job: AnyJob) -> Any:
+    return await Hosts(services, lambda record: services.links[record.name]).check(job)
 
 
-async def _remove_host(world: World, job: AnyJob) -> Any:
-    return await Hosts(world, lambda record: world.links[record.name]).remove(job)
+async def _remove_host(services: Services, job: AnyJob) -> Any:
+    return await Hosts(services, lambda record: services.links[record.name]).remove(job)
 
 
-async def _drain(world: World, job: AnyJob) -> Any:
-    tasks = Tasks(world.store)
+async def _drain(services: Services, job: AnyJob) -> Any:
+    tasks = Tasks(services.store)
 
     async def moved(_child: AnyJob) -> dict[str, Any]:
         return {"host": "kvm2"}
 
     tasks.handlers["migrate"] = moved
-    return await Plans(world, handle(tasks, job.claim)).drain(job)
+    return await Plans(services, handle(tasks, job.claim)).drain(job)
 
 
 VM = {"vm": UUID}
@@ -139,11 +140,11 @@ SCENES: dict[str, tuple[PowerState, bool, Scene]] = {
 def _at_once(monkeypatch: pytest.MonkeyPatch, hurry: None) -> None:
     """Placement says kvm2, or kvm1 for what is new; a lease is missing until its VM was resumed."""
 
-    async def choose(_world: World, _job: AnyJob, vm: Any, only: str, *_: Any) -> Placement:
+    async def choose(_services: Services, _job: AnyJob, vm: Any, only: str, *_: Any) -> Placement:
         host = only or ("kvm1" if vm.name == "book" else "kvm2")
         return Placement(vm.name, host, (), f"{host}: told so")
 
-    async def missing(_world: World, link: Any, vms: list[VMRecord]) -> list[VMRecord]:
+    async def missing(_services: Services, link: Any, vms: list[VMRecord]) -> list[VMRecord]:
         return [] if "resume" in link.done else vms
 
     async def fits(*_: Any) -> None:
@@ -167,10 +168,10 @@ async def test_who_is_deposed_changes_nothing_more(scene: str, tmp_path: Path, m
         await pool.fill(power_now, adopted=adopted)
         monkeypatch.setattr(jobs, "Claim", partial(LostAt, step, pool.picture))
         given = {key: str(picture) if value == "PICTURE" else value for key, value in args.items()}
-        job = await new_job(pool.world, kind, "web1", **given)
+        job = await new_job(pool.services, kind, "web1", **given)
         claim = cast(LostAt, job.claim)
         try:
-            await action(pool.world.held_by(claim, job.id), job)
+            await action(pool.services.held_by(claim, job.id), job)
         except Deposed:
             assert claim.lost
         except VmctlError as err:
@@ -188,8 +189,8 @@ async def test_a_vm_that_somebody_else_took_deposes_its_task(tmp_path: Path) -> 
     """A lost epoch is no refusal: an undo would delete the disk of what the other one goes on with."""
     pool = Pool(tmp_path)
     await pool.fill(RUNNING)
-    job = await new_job(pool.world, "stop", "web1", vm=UUID)
-    held = pool.world.held_by(job.claim, job.id)
+    job = await new_job(pool.services, "stop", "web1", vm=UUID)
+    held = pool.services.held_by(job.claim, job.id)
     vm = await held.store.claim(await held.store.vm(UUID), job.id)
     await pool.store.change(VMRecord, UUID, epoch=vm.epoch + 1)  # a fault of our own, as the task holds it still
     with pytest.raises(Refused, match="somebody else"):
@@ -223,12 +224,12 @@ async def test_hosts_come_and_go_through_handles(tmp_path: Path) -> None:
     pool = Pool(tmp_path)
     await pool.store.put(HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0))
     claim = Claim("a test")
-    held = pool.world.held_by(claim, 1)
+    held = pool.services.held_by(claim, 1)
     assert held.links["kvm1"] is held.links["kvm1"] and sorted(held.links) == ["kvm1", "kvm2"]
     assert held.links["kvm1"].online
     gone = held.links.pop("kvm1")
-    assert "kvm1" not in pool.world.links and gone.name == "kvm1"
+    assert "kvm1" not in pool.services.links and gone.name == "kvm1"
     claim.lose()
     with pytest.raises(Deposed):
         held.links.pop("kvm2")
-    assert "kvm2" in pool.world.links
+    assert "kvm2" in pool.services.links

@@ -10,10 +10,11 @@ import pytest
 from tests.act.hosts import UUID, FakeHost
 from vmctl.act.health import EVENTS_IN, LOOP_LIVES, Healths
 from vmctl.guests import Follower, Guests
-from vmctl.model import HealthPolicy, PowerState
-from vmctl.records import DecisionRecord, Event, VMRecord
+from vmctl.model.policy import HealthPolicy
+from vmctl.model.records import DecisionRecord, Event, VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
 from vmctl.tasks import AnyJob, Tasks
-from vmctl.world import World
 
 
 def event(what: str = "exited", unit: str = "tomcat.service", **more: Any) -> dict[str, Any]:
@@ -21,95 +22,98 @@ def event(what: str = "exited", unit: str = "tomcat.service", **more: Any) -> di
 
 
 @pytest.fixture
-def follower(world: World, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Follower:
+def follower(services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Follower:
     """web1 as it runs on kvm1; nothing reads its port."""
     monkeypatch.setattr(Guests, "look", lambda _self, _moving: None)
     kvm1.shows(PowerState.RUNNING)
-    made = world.guests.followers[UUID] = Follower(UUID, host="kvm1")
+    made = services.guests.followers[UUID] = Follower(UUID, host="kvm1")
     made.guest.picture.os = {"boot_id": "boot-1"}
     return made
 
 
 @pytest.fixture
-def healths(world: World, follower: Follower) -> Healths:
+def healths(services: Services, follower: Follower) -> Healths:
     """Looks at web1; what it submits is done by nobody."""
 
     async def nobody(_job: AnyJob) -> dict[str, Any]:
         return {}
 
-    tasks = Tasks(world.store)
+    tasks = Tasks(services.store)
     tasks.handlers = dict.fromkeys(("reboot", "reset"), nobody)
-    return Healths(world, tasks)
+    return Healths(services, tasks)
 
 
-async def told(world: World, kind: str) -> list[Event]:
-    return [event for event in await world.store.events() if event.kind == kind]
+async def told(services: Services, kind: str) -> list[Event]:
+    return [event for event in await services.store.events() if event.kind == kind]
 
 
-async def test_a_flood_of_events_is_told_in_part(world: World, healths: Healths, follower: Follower) -> None:
+async def test_a_flood_of_events_is_told_in_part(services: Services, healths: Healths, follower: Follower) -> None:
     for number in range(10):
         follower.guest.events.extend(event("failed", f"{number}.{i}") for i in range(20))
         await healths.look()
-    assert len(await told(world, "failed")) == EVENTS_IN
+    assert len(await told(services, "failed")) == EVENTS_IN
 
 
-async def test_a_crash_loop_is_told_once(world: World, healths: Healths, follower: Follower) -> None:
+async def test_a_crash_loop_is_told_once(services: Services, healths: Healths, follower: Follower) -> None:
     for _ in range(LOOP_LIVES + 1):
         follower.guest.events.append(event())
         await healths.look()
-    [loop] = await told(world, "crash loop")
+    [loop] = await told(services, "crash loop")
     assert f"tomcat.service ended {LOOP_LIVES} times" in loop.text
 
 
-async def test_services_that_end_once_are_no_loop(world: World, healths: Healths, follower: Follower) -> None:
+async def test_services_that_end_once_are_no_loop(services: Services, healths: Healths, follower: Follower) -> None:
     follower.guest.events.extend(event(unit=f"{number}.service") for number in range(LOOP_LIVES + 4))
     await healths.look()
-    assert await told(world, "crash loop") == []
+    assert await told(services, "crash loop") == []
 
 
-async def _sick(world: World, follower: Follower, level: str) -> None:
-    object.__setattr__(world.settings, "health", HealthPolicy(heal_after_s=0.0))
-    await world.store.change(VMRecord, UUID, heal=level)
+async def _sick(services: Services, follower: Follower, level: str) -> None:
+    object.__setattr__(services.settings, "health", HealthPolicy(heal_after_s=0.0))
+    await services.store.change(VMRecord, UUID, heal=level)
     follower.guest.heard_at = float("inf")  # just now, whenever it is asked
     follower.guest.picture.watches["web"] = {"name": "web", "ok": False, "why": "no answer"}
 
 
 @pytest.mark.parametrize(("level", "verbs"), [("off", []), ("reboot", ["reboot"]), ("reset", ["reboot"])])
 async def test_a_sick_guest_is_treated_as_allowed(
-    world: World, healths: Healths, follower: Follower, level: str, verbs: list[str]
+    services: Services, healths: Healths, follower: Follower, level: str, verbs: list[str]
 ) -> None:
-    await _sick(world, follower, level)
+    await _sick(services, follower, level)
     await healths.look()
     await healths.look()
-    assert [task.kind for task in await world.store.tasks(10)] == verbs
-    assert [event.text.split(": ")[1] for event in await told(world, "heal")] == verbs
-    decided = [one for one in await world.store.all(DecisionRecord) if one.kind == "heal"]
+    assert [task.kind for task in await services.store.tasks(10)] == verbs
+    assert [event.text.split(": ")[1] for event in await told(services, "heal")] == verbs
+    decided = [one for one in await services.store.all(DecisionRecord) if one.kind == "heal"]
     assert len(decided) == len(verbs)
 
 
 async def test_nothing_is_done_to_a_paused_one(
-    world: World, healths: Healths, follower: Follower, kvm1: FakeHost
+    services: Services, healths: Healths, follower: Follower, kvm1: FakeHost
 ) -> None:
-    await _sick(world, follower, "reset")
+    await _sick(services, follower, "reset")
     kvm1.shows(PowerState.PAUSED)
     await healths.look()
-    assert await world.store.tasks(10) == []
+    assert await services.store.tasks(10) == []
 
 
 async def test_health_is_told_when_it_has_changed_since_it_was_told(
-    world: World, healths: Healths, follower: Follower
+    services: Services, healths: Healths, follower: Follower
 ) -> None:
     follower.guest.heard_at = float("inf")
     watch = follower.guest.picture.watches["web"] = {"name": "web", "ok": None, "why": "no answer yet"}
     for ok in (None, True, None, True, False, None, False, None, True):
         watch["ok"] = ok
         await healths.look()
-    assert [event.text.split(":")[0] for event in await told(world, "health")] == ["web1 is degraded", "web1 is well"]
+    assert [event.text.split(":")[0] for event in await told(services, "health")] == [
+        "web1 is degraded",
+        "web1 is well",
+    ]
 
 
-async def test_a_vm_that_nobody_follows_says_why(world: World, healths: Healths) -> None:
-    vm = await world.store.vm("web1")
+async def test_a_vm_that_nobody_follows_says_why(services: Services, healths: Healths) -> None:
+    vm = await services.store.vm("web1")
     assert healths.of(vm)[0].why == "kvm1 has not shown it yet"
     assert healths.of(replace(vm, power=PowerState.STOPPED))[0].why == "it is stopped"
-    object.__setattr__(world.settings, "read_guests", False)
+    object.__setattr__(services.settings, "read_guests", False)
     assert healths.of(vm)[0].why == "guests are not read, by the settings"

@@ -13,29 +13,30 @@ from vmctl.act import mounted, power
 from vmctl.act.mounted import Mounts
 from vmctl.errors import Unreachable
 from vmctl.hosts.link import HostLink
-from vmctl.model import VM, Disk, NoPlace, Placement, PowerState
-from vmctl.observe import observe
-from vmctl.records import Storage, VMRecord
-from vmctl.world import World
+from vmctl.model.plans import NoPlace, Placement
+from vmctl.model.records import Storage, VMRecord
+from vmctl.model.vms import VM, Disk, PowerState
+from vmctl.services import Services
+from vmctl.services.observe import observe
 
 OWN = f"/s/vm-web1-{UUID}/disk.qcow2"
 
 
 @pytest.fixture
-async def main(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+async def main(services: Services, kvm1: FakeHost, kvm2: FakeHost) -> None:
     """A storage that both hosts have; web1, stopped, has its disk there."""
     kvm1.files |= {OWN: b"disk"}
-    await world.store.put(Storage("main", "/s", 1.0, "/s/lockspace", ["kvm1", "kvm2"]))
-    spec = replace((await world.store.vm(UUID)).spec, disks=(Disk("main", OWN),))
-    await world.store.change(VMRecord, UUID, spec=spec, power=PowerState.STOPPED, host="", may_run_on={})
+    await services.store.put(Storage("main", "/s", 1.0, "/s/lockspace", ["kvm1", "kvm2"]))
+    spec = replace((await services.store.vm(UUID)).spec, disks=(Disk("main", OWN),))
+    await services.store.change(VMRecord, UUID, spec=spec, power=PowerState.STOPPED, host="", may_run_on={})
 
 
 @pytest.fixture
-def first_mounted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def first_mounted(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Placement takes the first host that is not known to have lost the storage."""
 
-    async def choose(world: World, _job: Any, vm: VM, host: str, *_: Any) -> Placement:
-        fit = [name for name in sorted(world.links) if not world.unmounted.get(name) and host in ("", name)]
+    async def choose(services: Services, _job: Any, vm: VM, host: str, *_: Any) -> Placement:
+        fit = [name for name in sorted(services.links) if not services.unmounted.get(name) and host in ("", name)]
         if not fit:
             raise power.no_host(NoPlace(vm.name, (), "none of 2 hosts can take it"))
         return Placement(vm.name, fit[0], (), f"{fit[0]}: the first")
@@ -43,42 +44,42 @@ def first_mounted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power, "choose", choose)
 
 
-async def start(world: World, **args: Any) -> str:
-    return await to_its_end(world, power.start, await new_job(world, "start", "web1", vm=UUID, **args))
+async def start(services: Services, **args: Any) -> str:
+    return await to_its_end(services, power.start, await new_job(services, "start", "web1", vm=UUID, **args))
 
 
 @pytest.mark.usefixtures("main", "first_mounted", "hurry")
-async def test_a_start_goes_to_the_next_host(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+async def test_a_start_goes_to_the_next_host(services: Services, kvm1: FakeHost, kvm2: FakeHost) -> None:
     kvm1.lost = {"/s/lockspace"}
-    assert await start(world) == "done"
-    assert (await world.store.vm(UUID)).host == "kvm2" and kvm2.started and not kvm1.started
+    assert await start(services) == "done"
+    assert (await services.store.vm(UUID)).host == "kvm2" and kvm2.started and not kvm1.started
 
 
 @pytest.mark.usefixtures("main", "first_mounted", "hurry")
-async def test_a_start_on_a_host_by_name_goes_nowhere_else(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+async def test_a_start_on_a_host_by_name_goes_nowhere_else(services: Services, kvm1: FakeHost, kvm2: FakeHost) -> None:
     kvm1.lost = {"/s/lockspace"}
-    assert "not mounted on kvm1" in await start(world, host="kvm1")
-    assert (await world.store.vm(UUID)).power is PowerState.STOPPED and not kvm2.started
+    assert "not mounted on kvm1" in await start(services, host="kvm1")
+    assert (await services.store.vm(UUID)).power is PowerState.STOPPED and not kvm2.started
 
 
 @pytest.mark.usefixtures("main", "first_mounted", "hurry")
-async def test_a_start_ends_where_no_host_has_it(world: World, kvm1: FakeHost, kvm2: FakeHost) -> None:
+async def test_a_start_ends_where_no_host_has_it(services: Services, kvm1: FakeHost, kvm2: FakeHost) -> None:
     kvm1.lost = kvm2.lost = {"/s/lockspace"}
-    assert "none of 2 hosts" in await start(world)
-    vm = await world.store.vm(UUID)
+    assert "none of 2 hosts" in await start(services)
+    vm = await services.store.vm(UUID)
     assert (vm.power, vm.host, vm.may_run_on) == (PowerState.STOPPED, "", {})
 
 
 @pytest.mark.usefixtures("main")
 async def test_what_a_host_lost_is_told_once_and_known_to_placement(
-    world: World, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+    services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mounted, "AGAIN_S", 0.0)
-    mounts = Mounts(world)
+    mounts = Mounts(services)
 
     async def seen() -> tuple[list[str], list[str]]:
         await mounts.look(cast(HostLink, kvm1))
-        host = (await observe(world)).host("kvm1")
+        host = (await observe(services)).host("kvm1")
         assert host is not None
         return sorted(host.storages), sorted(host.lost_storages)
 
@@ -89,21 +90,21 @@ async def test_what_a_host_lost_is_told_once_and_known_to_placement(
     assert await seen() == await seen() == ([], ["main"])
     kvm1.lost = set()
     assert await seen() == (["main"], [])
-    texts = [event.text for event in await world.store.events() if event.kind == "storage"]
+    texts = [event.text for event in await services.store.events() if event.kind == "storage"]
     assert len(texts) == 2 and "not mounted on kvm1" in texts[0] and "again" in texts[1]
     assert "mount /s" in texts[0]
 
 
 @pytest.mark.usefixtures("main")
 async def test_a_host_that_does_not_answer_lost_nothing(
-    world: World, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+    services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kvm1.since += 1.0
-    mounts = Mounts(world)
+    mounts = Mounts(services)
 
     async def fails(*_: Any, **__: Any) -> None:
         raise Unreachable("no answer")
 
     monkeypatch.setattr(kvm1, "ask", fails)
     await mounts.look(cast(HostLink, kvm1))
-    assert not world.unmounted.get("kvm1") and await world.store.events() == []
+    assert not services.unmounted.get("kvm1") and await services.store.events() == []

@@ -9,7 +9,9 @@ import pytest
 from tests.decide.clusters import cluster, host, vm
 from vmctl.act.power import no_host
 from vmctl.decide.place import place
-from vmctl.model import HostState, NoPlace, Policy
+from vmctl.model.hosts import HostState
+from vmctl.model.plans import NoPlace
+from vmctl.model.policy import Policy
 
 FULL = host("kvm1", mem_mib=256)
 DRAINING = replace(host("kvm2"), draining=True)

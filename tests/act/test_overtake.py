@@ -11,29 +11,29 @@ from tests.act.hosts import UUID
 from vmctl.act.overtake import overtake_stop
 from vmctl.commands.permissions import Principal
 from vmctl.commands.vms import Migrate, Stop
-from vmctl.records import TaskState
+from vmctl.model.records import TaskState
+from vmctl.services import Services
 from vmctl.tasks import AnyJob, Tasks
-from vmctl.world import World
 
 
 @pytest.mark.parametrize(("kind", "state"), [("stop", TaskState.CANCELLED), ("migrate", TaskState.RUNNING)])
-async def test_only_a_stop_gives_way(world: World, kind: str, state: TaskState) -> None:
+async def test_only_a_stop_gives_way(services: Services, kind: str, state: TaskState) -> None:
     holds = asyncio.Event()
 
     async def waits(job: AnyJob) -> dict[str, Any]:
-        await world.store.claim(await world.store.vm(UUID), job.id)
+        await services.store.claim(await services.store.vm(UUID), job.id)
         holds.set()
         while True:
             job.check_cancelled()
             await asyncio.sleep(0.01)
 
-    tasks = Tasks(world.store)
+    tasks = Tasks(services.store)
     tasks.handlers[kind] = waits
     asked = {"stop": Stop, "migrate": Migrate}[kind](UUID)
     task = await tasks.submit(asked, Principal("me"), "web1")
     async with asyncio.timeout(10):
         await holds.wait()
-        await overtake_stop(world.store, tasks, await world.store.vm(UUID))
+        await overtake_stop(services.store, tasks, await services.store.vm(UUID))
         job = tasks.live(task.id)
         assert (job.state if job else (await tasks.wait(task.id)).state) is state
     await tasks.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmctl.act.plans import leave_first
-from vmctl.model import Move, Plan
+from vmctl.model.plans import Move, Plan
 
 
 def test_a_move_waits_for_room_and_for_its_own_vm() -> None:

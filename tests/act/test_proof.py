@@ -15,7 +15,7 @@ from vmctl.hosts import mounts
 from vmctl.hosts.facts import Fact
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.shown import GONE
-from vmctl.records import Storage
+from vmctl.model.records import Storage
 
 STORAGE = Storage("main", "/s", 1.0)
 OLD = f".vmctl-probe-{int(time.time()) - 3600}-0123abcd"

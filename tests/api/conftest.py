@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from vmctl.api.app import make_app
-from vmctl.config import Settings
-from vmctl.controller import Controller
+from vmctl.cluster.controller import Controller
 from vmctl.errors import error_from_json
+from vmctl.local.config import Settings
 
 
 class Server:

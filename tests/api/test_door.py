@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.api.conftest import Server
-from vmctl import paths, text
+from vmctl import text
 from vmctl.api import limits
+from vmctl.cluster.schedules import Scheduler
 from vmctl.commands import catalogue
 from vmctl.commands.fields import MOST_NUMBER, hints
 from vmctl.commands.hosts import LabelHost
@@ -21,9 +22,9 @@ from vmctl.commands.permissions import LOCAL_USER
 from vmctl.door import views
 from vmctl.door.answers import Broken
 from vmctl.errors import NotFound
-from vmctl.model import Spec
-from vmctl.records import DecisionRecord, Event, HostRecord, Schedule, Task, VMRecord
-from vmctl.schedules import Scheduler
+from vmctl.local import paths
+from vmctl.model.records import DecisionRecord, Event, HostRecord, Schedule, Task, VMRecord
+from vmctl.model.vms import Spec
 
 VM = "11111111-2222-3333-4444-555555555555"
 LIBRARY = ("pydantic", "Input should", "Value error", "String should", "Field required", "Extra inputs", "Traceback")
@@ -202,7 +203,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(server: Server, monke
 
 async def test_what_got_in_long_ago_is_shown_as_well_as_it_can_be(server: Server) -> None:
     """Earlier versions took any text, and a record may be one of a later version's."""
-    store = server.controller.world.store
+    store = server.controller.services.store
     odd = "M\udcfcnchen\x1b[2J"
     await store.add(Task(0, "create", "web1", 1.0, args={"labels": {"ort": odd}}, ended_at=2.0, error={"message": odd}))
     await store.add(Event("test", "a\x1b[2J", "said", 1.0))
@@ -224,10 +225,10 @@ async def test_a_record_that_cannot_be_shown_hides_no_other() -> None:
 
 
 async def test_a_schedule_that_never_comes_keeps_no_controller_from_starting(server: Server) -> None:
-    store, scheduler = server.controller.world.store, server.controller.scheduler
+    store, scheduler = server.controller.services.store, server.controller.scheduler
     await store.put(Schedule("rebalance", "0 3 31 2 *", "advise"))
     scheduler.close()
-    await Scheduler(server.controller.world, server.controller.tasks).start()
+    await Scheduler(server.controller.services, server.controller.tasks).start()
     (shown,) = await server.get("schedules")
     assert (shown["cron"], shown["next_run"]) == ("0 3 31 2 *", None)
     await scheduler.remove("rebalance")
@@ -238,7 +239,7 @@ async def test_a_schedule_that_never_comes_keeps_no_controller_from_starting(ser
 
 
 async def test_who_only_looks_changes_nothing(server: Server) -> None:
-    store = server.controller.world.store
+    store = server.controller.services.store
     own = paths.ssh_key_path().with_suffix(".pub").read_text()
     await store.put(HostRecord("kvm1", "127.0.0.1", own, "f", 1.0, port=1))
     server.controller.attach(await store.get(HostRecord, "kvm1"))
@@ -249,7 +250,7 @@ async def test_who_only_looks_changes_nothing(server: Server) -> None:
 
 
 async def test_labels_are_changed_in_one_step(server: Server) -> None:
-    store = server.controller.world.store
+    store = server.controller.services.store
     await store.put(HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0, labels={"old": "x"}))
     each = [server.ask("PUT", "hosts/kvm1/labels", json={"labels": {f"k{n}": "v"}}) for n in range(10)]
     await asyncio.gather(*each, server.ask("PUT", "hosts/kvm1/labels", json={"labels": {"old": ""}}))
@@ -278,7 +279,7 @@ def test_a_name_is_a_part_and_a_part_is_text(name: str) -> None:
 
 async def test_what_may_be_out_of_date_says_so(server: Server) -> None:
     assert "X-Vmctl-Warning" not in (await server.ask("GET", "vms")).headers
-    server.controller.world.store.trouble = "the registry cannot be written: no space left"
+    server.controller.services.store.trouble = "the registry cannot be written: no space left"
     warning = (await server.ask("GET", "vms")).headers["X-Vmctl-Warning"]
     assert unquote(warning).startswith(
         "the registry cannot be written: no space left; what is shown may be out of date"

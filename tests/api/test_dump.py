@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Server
-from vmctl import dump
 from vmctl.commands.cluster import Rebalance
 from vmctl.commands.permissions import Principal
 from vmctl.errors import Usage
-from vmctl.model import Budget, Cluster, Plan, Policy
-from vmctl.observe import observe
+from vmctl.formats import dump
+from vmctl.model.cluster import Cluster
+from vmctl.model.plans import Budget, Plan
+from vmctl.model.policy import Policy
+from vmctl.services.observe import observe
 
 
 async def test_the_dump_is_the_cluster_and_the_policy(server: Server) -> None:
     cluster, policy = dump.load(json.dumps(await server.get("dump")))
-    seen = await observe(server.controller.world)
+    seen = await observe(server.controller.services)
     assert (cluster.hosts, cluster.vms, policy) == (seen.hosts, seen.vms, Policy())
 
 
@@ -35,7 +37,7 @@ async def test_a_plan_keeps_to_its_budget(
         asked.append(budget)
         return Plan((), "nothing to do")
 
-    monkeypatch.setattr("vmctl.deciding.rebalance", decided)
+    monkeypatch.setattr("vmctl.decide.asked.rebalance", decided)
     assert (await server.get("rebalance", **query))["why"] == "nothing to do"
     task = await server.controller.tasks.submit(Rebalance(**query), Principal("test"), "cluster")
     await server.controller.tasks.wait(task.id)

@@ -18,18 +18,18 @@ from vmctl.api import requests, routes
 from vmctl.api.app import make_app
 from vmctl.cli import generic
 from vmctl.cli.main import cli
+from vmctl.cluster.controller import Controller
 from vmctl.commands import catalogue, vms
 from vmctl.commands.fields import VM, Help
 from vmctl.commands.permissions import LOCAL_USER, Permission, Principal
 from vmctl.commands.rows import Command, Query
-from vmctl.config import Settings
-from vmctl.controller import Controller
-from vmctl.door import Services, handlers
+from vmctl.door import ControllerParts, handlers
 from vmctl.door.answers import HostName
 from vmctl.door.handlers import AT_ONCE, CHECKS, QUERIES, task_handlers
 from vmctl.errors import NotAllowed, NotFound
-from vmctl.model import Spec
-from vmctl.records import DecisionRecord, Image, Setting, Storage, Task, VMRecord
+from vmctl.local.config import Settings
+from vmctl.model.records import DecisionRecord, Image, Setting, Storage, Task, VMRecord
+from vmctl.model.vms import Spec
 
 UUID = "11111111-2222-3333-4444-555555555555"
 NOBODY = Principal("nobody")
@@ -43,7 +43,7 @@ class Tickle:
     times: Annotated[int, Ge(1), Le(9), Help("How often.")] = 1
 
 
-async def tickle(_services: Services, asked: Tickle, who: Principal) -> HostName:
+async def tickle(_parts: ControllerParts, asked: Tickle, who: Principal) -> HostName:
     """Who was tickled, how often, by whom."""
     return HostName(f"{asked.vm} {asked.times} {who.name}")
 
@@ -61,7 +61,7 @@ async def tickled(
     (tmp_path / "more").mkdir()
     shutil.copy(empty_registry, tmp_path / "more" / "registry.db")
     controller = Controller(Settings(), tmp_path / "more", tmp_path / "run2")
-    await controller.world.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
+    await controller.services.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
     app = make_app(controller)
     return controller, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vmctl")
 
@@ -115,7 +115,7 @@ async def test_a_new_row_is_a_command_with_its_help(
 
 
 def test_every_row_has_somebody_who_answers(server: Server) -> None:
-    handled = task_handlers(server.controller.door._services)
+    handled = task_handlers(server.controller.door._parts)
     for row in catalogue.commands():
         if row.task:
             assert row.kind in handled and row.arguments not in AT_ONCE
@@ -156,12 +156,12 @@ async def test_nobody_may_do_anything(server: Server) -> None:
             object.__setattr__(asked, field.name, "nosuch")
         with pytest.raises(NotAllowed, match=rf"nobody has no permission {row.needs}"):
             await server.controller.door.ask(asked, NOBODY)
-    assert await server.controller.world.store.all(Task) == []
+    assert await server.controller.services.store.all(Task) == []
 
 
 async def test_signing_is_a_permission_of_its_own(server: Server) -> None:
     may_stop = Principal("operator", frozenset({Permission.POWER}))
-    await server.controller.world.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
+    await server.controller.services.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
     with pytest.raises(NotAllowed, match=r"operator has no permission vm\.sign"):
         await server.controller.door.ask(vms.Stop("web1", i_know_it_is_off="web1"), may_stop)
     task = await server.controller.door.ask(vms.Stop("web1"), may_stop)
@@ -170,7 +170,7 @@ async def test_signing_is_a_permission_of_its_own(server: Server) -> None:
 
 async def test_a_vm_is_its_uuid_whatever_it_was_called(server: Server) -> None:
     """A new web1 is not the old one: a task names the one that was meant."""
-    store = server.controller.world.store
+    store = server.controller.services.store
     await store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
     for name in ("web1", UUID):
         task = await server.controller.door.ask(vms.Stop(name), LOCAL_USER)
@@ -192,17 +192,17 @@ def test_handlers_say_what_they_return() -> None:
 
 
 async def test_what_happened_to_a_vm_is_not_told_of_its_namesake(server: Server) -> None:
-    world = server.controller.world
-    await world.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
-    await world.tell("stopped", await world.store.vm("web1"), "web1 was stopped")
-    await world.tell("host", "kvm1", "kvm1 joined the pool")
+    services = server.controller.services
+    await services.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
+    await services.tell("stopped", await services.store.vm("web1"), "web1 was stopped")
+    await services.tell("host", "kvm1", "kvm1 joined the pool")
     told = await server.get("events")
     assert [(event["subject"], event["uuid"]) for event in told] == [("web1", UUID), ("kvm1", "")]
 
 
 async def test_a_dry_run_writes_nothing(server: Server) -> None:
     """Not even what was worked out on the way, such as the CPU that all hosts can give."""
-    store = server.controller.world.store
+    store = server.controller.services.store
     await store.put(Storage("main", "/s", 1.0, hosts=["kvm1"]))
     await store.put(Image("tiny", "main", "/s/tiny", 1.0))
     with pytest.raises(NotFound):

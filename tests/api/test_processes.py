@@ -17,8 +17,8 @@ from vmctl.cli import processes, wire
 from vmctl.cli.main import cli
 from vmctl.errors import NotFound, Usage, VmctlError
 from vmctl.ledger import Seen
-from vmctl.model import Spec
-from vmctl.records import HostRecord, VMRecord
+from vmctl.model.records import HostRecord, VMRecord
+from vmctl.model.vms import Spec
 
 VM = "11111111-2222-3333-4444-555555555555"
 HOST = "aaaaaaaa-2222-3333-4444-555555555555"
@@ -33,12 +33,12 @@ Vmctl = Callable[..., Awaitable[Result]]
 @pytest.fixture
 async def filled(server: Server) -> Server:
     """One VM with two processes, and an earlier life of the first one."""
-    world = server.controller.world
-    await world.store.add_vm(VMRecord(Spec(VM, "web1", 1, 512), 1.0))
-    await world.store.put(HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0, about={"host_uuid": HOST}))
+    services = server.controller.services
+    await services.store.add_vm(VMRecord(Spec(VM, "web1", 1, 512), 1.0))
+    await services.store.put(HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0, about={"host_uuid": HOST}))
     first = HTTPD._replace(pid=700, start_ticks=100, cpu=0.5)
     for seen, gone in (([first], None), ([first._replace(cpu=3.0)], []), ([HTTPD, EVIL], [(700, 100)])):
-        world.incarnations.guest_picture(VM, "boot-1", seen, ip="10.0.0.7", gone=gone)
+        services.incarnations.guest_picture(VM, "boot-1", seen, ip="10.0.0.7", gone=gone)
     return server
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from tests.bench.collect_worker import SETTLE_S
 from tests.bench.meter import Meter
 from tests.hosts.sshd import PrivateSshd
-from vmctl.config import Timeouts
 from vmctl.errors import HostError
 from vmctl.hosts.collect import Collector
 from vmctl.hosts.ssh import HostSSH, Target
+from vmctl.local.config import Timeouts
 
 LOGINS_AT_ONCE = 32  # more only lets each wait for the processor until it times out
 ROUNDS = 20

@@ -18,9 +18,9 @@ from pathlib import Path
 import asyncssh
 
 from tests.bench.meter import Meter
-from vmctl.config import Timeouts
 from vmctl.hosts.collect import Collector
 from vmctl.hosts.ssh import HostSSH, Target
+from vmctl.local.config import Timeouts
 
 FILES = "/proc/stat /proc/meminfo /proc/loadavg /proc/uptime /proc/vmstat /proc/pressure/cpu /proc/pressure/memory"
 SETTLE_S = 11.0  # for this long a host's program looks twice at new processes: here all those of all "hosts" are new

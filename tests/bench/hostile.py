@@ -22,11 +22,11 @@ from typing import cast
 
 from tests.guests.agents import HELLO, Agent, process, report
 from tests.hosts.sshd import PrivateSshd
-from vmctl.config import Timeouts
 from vmctl.guests.guest import Guest, Heard
 from vmctl.guests.port import read
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.ssh import HostSSH, Target
+from vmctl.local.config import Timeouts
 from vmctl.ports import SYSTEM
 
 PERIOD_S = 1.0

@@ -18,11 +18,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from vmctl.incarnations import Incarnations
 from vmctl.ledger import Changes, Ledger, Life, Picture, Seen
-from vmctl.model import LedgerPolicy, Spec
+from vmctl.ledger.incarnations import Incarnations
+from vmctl.model.policy import LedgerPolicy
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import Spec
 from vmctl.ports.store import Store
-from vmctl.records import VMRecord
 from vmctl.store.sql import SqlStore
 
 PROGRAMS = ("systemd", "sshd", "cron", "rsyslogd", "agetty", "httpd", "java", "postgres", "python3", "kworker")

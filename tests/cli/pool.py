@@ -15,19 +15,22 @@ from typing import Any
 import uvicorn
 
 from tests.cli.run import vmctl
-from vmctl import paths
 from vmctl.api.app import make_app
 from vmctl.api.connections import Patient
-from vmctl.config import Settings
-from vmctl.controller import Controller
+from vmctl.cluster.controller import Controller
 from vmctl.decide.place import place
-from vmctl.decisions import placed
 from vmctl.errors import VmctlError
+from vmctl.formats.plain import plain
 from vmctl.hosts.shown import About
 from vmctl.ledger import Seen
-from vmctl.model import VM, Cluster, Disk, Host, Policy, PowerState, Spec
-from vmctl.plain import plain
-from vmctl.records import DecisionRecord, Event, HostRecord, Image, Schedule, Storage, Task, TaskState, VMRecord
+from vmctl.local import paths
+from vmctl.local.config import Settings
+from vmctl.model.cluster import Cluster
+from vmctl.model.decisions import placed
+from vmctl.model.hosts import Host
+from vmctl.model.policy import Policy
+from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Schedule, Storage, Task, TaskState, VMRecord
+from vmctl.model.vms import VM, Disk, PowerState, Spec
 
 WEB1, DB1 = "11111111-2222-3333-4444-555555555555", "21111111-2222-3333-4444-555555555555"
 STARTED = int((time.time() - 3600) * 1e6)
@@ -86,7 +89,7 @@ def served(folder: Path, registry: Path) -> Iterator[Pool]:
 
 
 async def _fill(controller: Controller) -> None:
-    store, now = controller.world.store, time.time()
+    store, now = controller.services.store, time.time()
     key = paths.ssh_key_path().with_suffix(".pub").read_text()
     for name in ("kvm1", "kvm2"):
         await store.put(HostRecord(name, "127.0.0.1", key, "SHA256:x", now, port=1))
@@ -109,4 +112,4 @@ async def _fill(controller: Controller) -> None:
     await store.add(DecisionRecord("create", WEB1, found.why, now, None, "kvm1", detail, "me"))
     for gone in (None, [(812, 4711)]):
         seen = [HTTPD] if gone is None else [HTTPD._replace(pid=900, start_ticks=5000)]
-        controller.world.incarnations.guest_picture(WEB1, "boot-1", seen, ip="10.0.0.7", gone=gone)
+        controller.services.incarnations.guest_picture(WEB1, "boot-1", seen, ip="10.0.0.7", gone=gone)

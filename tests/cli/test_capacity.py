@@ -10,10 +10,10 @@ import pytest
 
 from tests.cli.run import said, vmctl
 from tests.decide.clusters import cluster, host, vm
-from vmctl import dump
 from vmctl.cli import capacity, wire
 from vmctl.commands.cluster import Capacity
-from vmctl.model import Policy
+from vmctl.formats import dump
+from vmctl.model.policy import Policy
 
 PLAIN = Policy(cpu_overcommit=1.0, mem_reserve_mib=0, vm_overhead_mib=0, spare_host=True)
 TWO = cluster(

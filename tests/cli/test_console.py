@@ -19,8 +19,8 @@ from tests.act.hosts import FakeHost
 from tests.cli.pool import Pool
 from vmctl.errors import Refused
 from vmctl.hosts.link import HostLink
-from vmctl.model import PowerState, Spec
-from vmctl.records import VMRecord
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import PowerState, Spec
 
 UUID = "31111111-2222-3333-4444-555555555555"
 
@@ -105,9 +105,9 @@ def terminals() -> Iterator[list[Terminal]]:
 @pytest.fixture(scope="module")
 def serial(pool: Pool) -> Serial:
     made = Serial("kvm7")
-    pool.controller.world.links["kvm7"] = cast(HostLink, made)
+    pool.controller.services.links["kvm7"] = cast(HostLink, made)
     vm = VMRecord(Spec(UUID, "talks", 1, 64), 1.0, host="kvm7", power=PowerState.RUNNING)
-    pool.do(pool.controller.world.store.add_vm(vm))
+    pool.do(pool.controller.services.store.add_vm(vm))
     return made
 
 
@@ -154,8 +154,8 @@ def test_a_console_in_use_past_vmctl_is_refused(serial: Serial, terminals: list[
 def test_it_follows_a_vm_that_moved(pool: Pool, serial: Serial, terminals: list[Terminal]) -> None:
     one = begun(terminals, "talks")
     there = Serial("kvm8")
-    pool.controller.world.links["kvm8"] = cast(HostLink, there)
-    store = pool.controller.world.store
+    pool.controller.services.links["kvm8"] = cast(HostLink, there)
+    store = pool.controller.services.store
     pool.do(store.change(VMRecord, UUID, host="kvm8"))
     pool.do(serial.hang_up())
     one.see("[talks is on kvm8 now]")
@@ -167,7 +167,7 @@ def test_it_follows_a_vm_that_moved(pool: Pool, serial: Serial, terminals: list[
 
 def test_a_vm_that_stops_ends_it(pool: Pool, serial: Serial, terminals: list[Terminal]) -> None:
     one = begun(terminals, "talks")
-    store = pool.controller.world.store
+    store = pool.controller.services.store
     pool.do(store.change(VMRecord, UUID, power=PowerState.STOPPED))
     pool.do(serial.hang_up())
     one.see("error: talks does not run any more")

@@ -11,12 +11,15 @@ import pytest
 
 from tests.cli.run import said, vmctl
 from tests.decide.clusters import cluster, host, vm
-from vmctl import deciding, dump, ganeti
 from vmctl.cli import dumps
 from vmctl.commands.cluster import Dump
 from vmctl.commands.vms import Create
+from vmctl.decide import asked as deciding
 from vmctl.errors import NoHostFits, NotFound, Usage, VmctlError
-from vmctl.model import Cluster, Policy, Spec
+from vmctl.formats import dump, ganeti
+from vmctl.model.cluster import Cluster
+from vmctl.model.policy import Policy
+from vmctl.model.vms import Spec
 
 EAGER = Policy(min_imbalance=0.0, cooldown_s=0.0)
 HOT = cluster(

@@ -175,7 +175,7 @@ FIRST = {"host label": 2, "autostart": 1}  # where the name goes that is not the
 
 @pytest.mark.parametrize("what", NAMED)
 def test_a_name_that_is_none_is_malformed_and_leads_nowhere_else(pool: Pool, what: str) -> None:
-    before = len(pool.do(pool.controller.world.store.tasks(500)))
+    before = len(pool.do(pool.controller.services.store.tasks(500)))
     for odd in ODD:
         words = [*NAMED[what]]
         if odd == "" and what.endswith((" to", " on", "on a host")):
@@ -184,7 +184,7 @@ def test_a_name_that_is_none_is_malformed_and_leads_nowhere_else(pool: Pool, wha
         code, said = pool.code(*words)
         assert code == 2, (words, code, said)
         assert all(c.isprintable() or c == "\n" for c in said), said
-    assert len(pool.do(pool.controller.world.store.tasks(500))) == before, "it became a task"
+    assert len(pool.do(pool.controller.services.store.tasks(500))) == before, "it became a task"
 
 
 @pytest.mark.parametrize("what", NAMED)

@@ -16,13 +16,13 @@ from urllib.parse import quote
 
 import pytest
 
-from vmctl import lock
 from vmctl.api.server import listening, private
 from vmctl.cli.client import Client
 from vmctl.cli.serve import left_open
 from vmctl.cli.top import View
 from vmctl.commands.vms import ListVMs, Stop
 from vmctl.errors import AlreadyRuns, ControllerUnreachable, Refused, Usage
+from vmctl.local import lock
 
 
 class Home:

@@ -11,7 +11,7 @@ from tests.cli.pool import WEB1, Pool
 from vmctl.cli import complete, output
 from vmctl.cli.hosts import HOST_COLUMNS
 from vmctl.cli.main import cli
-from vmctl.records import VMRecord
+from vmctl.model.records import VMRecord
 
 
 def test_who_deletes_is_told_which_disks_go(pool: Pool) -> None:
@@ -21,7 +21,7 @@ def test_who_deletes_is_told_which_disks_go(pool: Pool) -> None:
 
 
 def test_who_deletes_a_vm_that_a_task_holds_is_shown_the_task(pool: Pool) -> None:
-    store = pool.controller.world.store
+    store = pool.controller.services.store
     code, said = pool.code("delete", "db1")
     assert code == 3 and "vmctl stop db1" in said
     vm = pool.do(store.vm("db1"))

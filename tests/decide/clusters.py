@@ -9,7 +9,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from vmctl.decide import fit, score
-from vmctl.model import VM, Cluster, Disk, Host, HostLoad, HostState, Move, Policy, PowerState, Spec, VMLoad
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostLoad, HostState
+from vmctl.model.plans import Move
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, Disk, PowerState, Spec, VMLoad
 
 POLICY = Policy()
 # Plans as long as they need to be, and an imbalance is never too small to be looked at.

@@ -13,11 +13,15 @@ from hypothesis import strategies as st
 
 from tests.decide.clusters import POLICY, VM_SIZES, cluster, clusters, host, vm
 from vmctl.decide import fit
-from vmctl.decide.capacity import Capacity, Size, added, capacity, example, grown
+from vmctl.decide.capacity import Capacity, added, capacity, example, grown
 from vmctl.decide.search.moves import begin
 from vmctl.decide.search.spare import anywhere, unsafe
 from vmctl.decide.search.state import build
-from vmctl.model import VM, Cluster, Host, HostState, Policy
+from vmctl.formats.sizes import Size
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostState
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM
 
 # Nothing kept free, no overhead, one vCPU per core: figures that one can check by head
 PLAIN = Policy(cpu_overcommit=1.0, mem_reserve_mib=0, vm_overhead_mib=0)

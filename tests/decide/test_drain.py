@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from tests.decide.clusters import NAMES, POLICY, after, broken_pairs, cluster, clusters, host, named, refused, vm
 from vmctl.decide.drain import drain
-from vmctl.model import Cluster, Host, Plan, PowerState
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host
+from vmctl.model.plans import Plan
+from vmctl.model.vms import PowerState
 
 HOSTS = (host("kvm1", 1.0), host("kvm2", 0.5), host("kvm3", 0.2))
 

@@ -9,7 +9,10 @@ import pytest
 
 from tests.decide.clusters import cluster, host, vm
 from vmctl.decide import fit
-from vmctl.model import VM, Cluster, Disk, Host, HostState, Policy
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostState
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, Disk
 
 WEB = vm("web1")
 

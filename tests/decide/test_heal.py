@@ -6,7 +6,7 @@ import pytest
 
 from vmctl.decide.heal import Step, Wait, next_step
 from vmctl.decide.health import Health, Word
-from vmctl.model import HealthPolicy
+from vmctl.model.policy import HealthPolicy
 
 SICK, HUNG = Health(Word.DEGRADED, "apache2: not active"), Health(Word.HUNG, "nothing heard")
 LIMITS = HealthPolicy(heal_after_s=100.0, heal_between_s=300.0, heal_budget=3, heal_window_s=10000.0)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vmctl.decide.health import Health, Seen, Watch, Word, health
-from vmctl.model import PowerState
+from vmctl.model.vms import PowerState
 
 WELL = Health(Word.WELL, "ssh in order")
 

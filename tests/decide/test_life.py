@@ -13,7 +13,10 @@ from vmctl.decide import fit, score
 from vmctl.decide.drain import drain
 from vmctl.decide.place import place
 from vmctl.decide.rebalance import rebalance
-from vmctl.model import Cluster, Move, Placement, Policy, PowerState, VMLoad
+from vmctl.model.cluster import Cluster
+from vmctl.model.plans import Move, Placement
+from vmctl.model.policy import Policy
+from vmctl.model.vms import PowerState, VMLoad
 
 POLICY: Policy = replace(EAGER, cooldown_s=600.0, effort=0.1)
 DRAINED = "drained"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmctl.decide.migrate import Abort, PostCopy, RaiseDowntime, Seen, Wait, next_step
-from vmctl.model import Policy
+from vmctl.model.policy import Policy
 
 POLICY = Policy(downtime_ms=(100, 300, 1000), stall_s=10.0, no_progress_s=60.0)
 GOING = Seen(

@@ -14,7 +14,11 @@ from vmctl.decide.drain import drain
 from vmctl.decide.place import place
 from vmctl.decide.rebalance import curve, rebalance
 from vmctl.decide.reboots import reboots
-from vmctl.model import VM, Budget, Cluster, HostState, Placement, Policy, Spec
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import HostState
+from vmctl.model.plans import Budget, Placement
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, Spec
 
 UNREACHED = host("kvm3", state=HostState.UNKNOWN, cpus=0, mem_mib=0, load=None)
 CLUSTER = Cluster(

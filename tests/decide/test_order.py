@@ -9,7 +9,8 @@ from vmctl.decide import words
 from vmctl.decide.search.moves import begin
 from vmctl.decide.search.order import sequence, waves
 from vmctl.decide.search.state import build
-from vmctl.model import Cluster, Move
+from vmctl.model.cluster import Cluster
+from vmctl.model.plans import Move
 
 
 def ordered(found: Cluster, goal: dict[str, str]) -> tuple[Move, ...]:

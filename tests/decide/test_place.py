@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from tests.decide.clusters import POLICY, cluster, clusters, host, vm, vms
 from vmctl.decide import fit, score
 from vmctl.decide.place import place
-from vmctl.model import VM, Cluster, Host, HostState, NoPlace, Placement
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostState
+from vmctl.model.plans import NoPlace, Placement
+from vmctl.model.vms import VM
 
 
 def put(guest: VM, *members: Host | VM, only: str = "") -> Placement:

@@ -29,7 +29,11 @@ from vmctl.decide import score
 from vmctl.decide.fit import refusal
 from vmctl.decide.rebalance import curve, held_back, rebalance
 from vmctl.decide.search.state import price
-from vmctl.model import VM, Budget, Cluster, Host, HostState, Policy, PowerState, VMLoad
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostState
+from vmctl.model.plans import Budget
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, PowerState, VMLoad
 
 HOT = host("kvm1", 3.6, 2048)
 COLD = host("kvm2", 0.2)

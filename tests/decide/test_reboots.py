@@ -14,7 +14,10 @@ from tests.decide.clusters import POLICY, after, broken_pairs, cluster, clusters
 from vmctl.decide import fit
 from vmctl.decide.drain import cannot_leave
 from vmctl.decide.reboots import Reboots, reboots
-from vmctl.model import VM, Cluster, Host, HostState, Policy, PowerState
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostState
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, PowerState
 
 PLAIN = Policy(cpu_overcommit=8.0, mem_reserve_mib=0, vm_overhead_mib=0)
 GIB = 1024

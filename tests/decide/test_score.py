@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from tests.decide.clusters import POLICY, ROUNDING, cluster, clusters, host, named, vm
 from vmctl.decide import score
-from vmctl.model import Cluster, Host, HostState, Policy, VMLoad
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostState
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VMLoad
 
 
 def term(name: str, found: Cluster, policy: Policy = POLICY) -> float:

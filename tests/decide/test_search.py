@@ -15,7 +15,8 @@ from vmctl.decide import fit, score
 from vmctl.decide.search.anneal import anneal, descend
 from vmctl.decide.search.moves import NOBODY, begin, fits, gain, objective, put, wishes
 from vmctl.decide.search.state import Board, Named, build
-from vmctl.model import Cluster, Policy
+from vmctl.model.cluster import Cluster
+from vmctl.model.policy import Policy
 
 NOTHING_FREE = np.full(3, inf)
 POLICY = Policy(weight_vcpus=0.3, weight_groups=0.2, class_overcommit={"guaranteed": 1.0})

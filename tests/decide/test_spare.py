@@ -13,7 +13,9 @@ from vmctl.decide.place import place, place_all
 from vmctl.decide.search.moves import begin
 from vmctl.decide.search.spare import anywhere, unsafe
 from vmctl.decide.search.state import build
-from vmctl.model import VM, Cluster, NoPlace, Placement, PowerState
+from vmctl.model.cluster import Cluster
+from vmctl.model.plans import NoPlace, Placement
+from vmctl.model.vms import VM, PowerState
 
 SAFE = replace(POLICY, spare_host=True)
 HOSTS = tuple(host(f"kvm{n}", used=0) for n in (1, 2, 3))  # 8192 MiB each, of which 256 are kept free

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from vmctl import specjson
 from vmctl.errors import VmctlError
+from vmctl.formats import specjson
 from vmctl.hosts import domainxml
 from vmctl.hosts.domainxml import Site
-from vmctl.model import Boot, Disk, Spec
+from vmctl.model.vms import Boot, Disk, Spec
 
 GOLDEN = Path(__file__).parent / "golden"
 SCHEMAS = Path("/usr/share/libvirt/schemas")  # Debian package libvirt0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.hosts.sshd import PrivateSshd
-from vmctl.config import Timeouts
 from vmctl.hosts.ssh import HostSSH
+from vmctl.local.config import Timeouts
 
 TIMEOUTS = Timeouts(ssh_connect_s=5, ssh_keepalive_s=5, command_s=10)
 Dial = Callable[..., Awaitable[HostSSH]]

@@ -12,7 +12,7 @@ import pytest
 from vmctl.errors import LibvirtError, NotFound
 from vmctl.hosts import domainxml
 from vmctl.hosts.port import Hypervisor
-from vmctl.model import PowerState
+from vmctl.model.vms import PowerState
 
 UUID = "c0ffee00-2222-3333-4444-555555555555"
 NAME = "contract1"

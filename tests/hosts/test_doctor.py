@@ -9,14 +9,14 @@ import pytest
 
 from tests.hosts.conftest import TIMEOUTS, Dial
 from tests.hosts.sshd import PrivateSshd
-from vmctl.config import Settings
 from vmctl.errors import Unreachable
 from vmctl.hosts import doctor
 from vmctl.hosts.collect import Collector
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.shown import About
-from vmctl.records import HostRecord
+from vmctl.local.config import Settings
+from vmctl.model.records import HostRecord
 
 ABOUT = About("9.0.0", "7.2.0", "kvm", "", (), 8192, 4, "h")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmctl.hosts.virt import Virt
-from vmctl.model import PowerState
+from vmctl.model.vms import PowerState
 
 RUNNING, PAUSED = 1, 3  # as libvirt counts them
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from tests.hosts.sshd import PrivateSshd
-from vmctl.config import Settings
 from vmctl.errors import LibvirtError, NoAnswer, NotAllowed
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.shown import About, DomainSeen
 from vmctl.hosts.virt import Virt
-from vmctl.model import HostState, PowerState
-from vmctl.records import HostRecord
+from vmctl.local.config import Settings
+from vmctl.model.hosts import HostState
+from vmctl.model.records import HostRecord
+from vmctl.model.vms import PowerState
 
 
 @pytest.fixture

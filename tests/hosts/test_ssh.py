@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from tests.hosts.conftest import TIMEOUTS, Dial
 from tests.hosts.sshd import PrivateSshd, free_port, public_of
-from vmctl.config import Timeouts
 from vmctl.errors import CommandFailed, HostKeyChanged, NotAllowed, Refused, Unreachable, Usage
 from vmctl.hosts.collect import Collector
 from vmctl.hosts.ssh import HostSSH, Reader, Target, Writer, backoff, ensure_key, explain, read_host_key
 from vmctl.hosts.ssh.script import Marked
 from vmctl.hosts.ssh.words import network_error
+from vmctl.local.config import Timeouts
 
 
 @asynccontextmanager

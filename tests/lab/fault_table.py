@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.pool import Pool, wait_for
-from vmctl import lab, paths
+from vmctl import lab
 from vmctl.cli.client import Client
 from vmctl.cli.serve import running as controller_pid
 from vmctl.commands.cluster import ShowTask
@@ -37,6 +37,7 @@ from vmctl.errors import VmctlError
 from vmctl.hosts import domainxml
 from vmctl.lab import cgroups, names
 from vmctl.lab import host as lab_host
+from vmctl.local import paths
 
 VM = "busy"
 FREEZE_S = 28.0  # how long something is stopped before it goes on

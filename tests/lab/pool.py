@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmctl import lab, paths
+from vmctl import lab
 from vmctl.lab import images
+from vmctl.local import paths
 
 NAME = os.environ.get("VMCTL_TEST_LAB", "p")  # the lab's name unless told otherwise; its hosts are kvm1-p, kvm2-p, ...
 

@@ -12,7 +12,7 @@ from vmctl.hosts import domainxml
 from vmctl.hosts.virt import Virt
 from vmctl.lab import host as lab_host
 from vmctl.lab import names
-from vmctl.model import Spec
+from vmctl.model.vms import Spec
 
 pytestmark = pytest.mark.lab
 

@@ -15,10 +15,11 @@ from typing import TypeVar
 
 import pytest
 
-from vmctl import lab, paths
+from vmctl import lab
 from vmctl.errors import NotAllowed, NotFound, Refused
 from vmctl.lab import clean
 from vmctl.lab.names import Lab
+from vmctl.local import paths
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")]
 NAME = "t"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vmctl.ledger import Ledger, Picture, Seen, read_samples, ring
 from vmctl.ledger.machine import MOST_PROGRAMS, OTHER_PROGRAMS
 from vmctl.ledger.process import MOST_PORTS
-from vmctl.model import LedgerPolicy
+from vmctl.model.policy import LedgerPolicy
 
 MACHINE = "11111111-2222-3333-4444-555555555555"
 POLICY = LedgerPolicy()

@@ -13,9 +13,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from vmctl.identity import Incarnation
 from vmctl.ledger import Ledger, Life, Listening, Picture, Run, Seen, Step, Why
-from vmctl.model import LedgerPolicy
+from vmctl.model.identity import Incarnation
+from vmctl.model.policy import LedgerPolicy
 
 MACHINE = "11111111-2222-3333-4444-555555555555"
 FEW_PIDS = st.integers(1, 6)  # so that pids come round again all the time

@@ -10,9 +10,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from vmctl.identity import Gpid
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
-from vmctl.model import LedgerPolicy
+from vmctl.model.identity import Gpid
+from vmctl.model.policy import LedgerPolicy
 from vmctl.ports.store import Store
 from vmctl.store.tables import Base
 

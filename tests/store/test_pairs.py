@@ -15,9 +15,9 @@ import pytest
 
 from tests.store.conftest import New
 from vmctl.errors import VmctlError
-from vmctl.model import Disk, PowerState, Spec
+from vmctl.model.records import Event, HostRecord, Image, Schedule, Setting, Storage, Task, TaskState, VMRecord
+from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.ports.store import Store
-from vmctl.records import Event, HostRecord, Image, Schedule, Setting, Storage, Task, TaskState, VMRecord
 from vmctl.store.memory import MemoryStore
 
 Method = Callable[[Store], Awaitable[Any]]

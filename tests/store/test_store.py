@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from vmctl.errors import NotFound, Refused, RegistryUnusable
-from vmctl.model import Boot, Disk, PowerState, Spec
+from vmctl.model.records import Event, HostRecord, Image, Mean, Setting, Storage, Task, TaskState, VMRecord
+from vmctl.model.vms import Boot, Disk, PowerState, Spec
 from vmctl.ports.store import Store
-from vmctl.records import Event, HostRecord, Image, Mean, Setting, Storage, Task, TaskState, VMRecord
 from vmctl.store.sql import SqlStore
 
 SPEC = Spec(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from vmctl import paths
 from vmctl.errors import RegistryUnusable
-from vmctl.records import Event
+from vmctl.local import paths
+from vmctl.model.records import Event
 from vmctl.store import database
 from vmctl.store.sql import SqlStore
 
@@ -78,9 +78,8 @@ async def test_one_that_is_damaged_while_it_is_used(file: Path) -> None:
 FULL = """
 import asyncio, resource, signal, sys
 from pathlib import Path
-from vmctl import paths
 from vmctl.errors import RegistryUnusable
-from vmctl.records import Event
+from vmctl.model.records import Event
 from vmctl.store.sql import SqlStore
 
 async def main():

@@ -14,10 +14,12 @@ from vmctl.errors import VmctlError
 from vmctl.hosts import doctor, domainxml
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import Shown
-from vmctl.model import VM, Cluster, Host, PowerState
-from vmctl.observe import observe
-from vmctl.records import VMRecord
-from vmctl.world import World
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import VM, PowerState
+from vmctl.services import Services
+from vmctl.services.observe import observe
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +44,24 @@ class MigrationCheck:
     differs: list[dict[str, str]]
 
 
-async def check_migration(world: World, vm: VMRecord) -> MigrationCheck:
+async def check_migration(services: Services, vm: VMRecord) -> MigrationCheck:
     """For every other host: what speaks against moving the VM there live, and cold; empty when nothing does.
 
     `differs`: in what the VM is not what it would be started as, which a cold move or a reboot would lose.
     """
-    source, shown = world.links.get(vm.host), Shown()
+    source, shown = services.links.get(vm.host), Shown()
     general: list[str] = []
     if source is not None and source.online:
         try:
             shown = await source.virt.shown(vm.uuid)
-            vm = await definitions.as_shown(world, source, vm, shown)
+            vm = await definitions.as_shown(services, source, vm, shown)
         except VmctlError as err:
             general.append(err.message)
-    cluster = await observe(world)
+    cluster = await observe(services)
     seen = next(v for v in cluster.vms if v.spec.uuid == vm.uuid)
     general += _in_general(seen, vm, shown)
     hosts = [host for host in cluster.hosts if host.name != vm.host]
-    found = await asyncio.gather(*(_blockers(world, seen, host, cluster, source, shown) for host in hosts))
+    found = await asyncio.gather(*(_blockers(services, seen, host, cluster, source, shown) for host in hosts))
     differs = [one["what"] for one in vm.drift]
     alone = [*vm.stuck_cold, *differs]
     rows = [
@@ -93,20 +95,20 @@ def _in_general(seen: VM, vm: VMRecord, shown: Shown) -> list[str]:
 
 
 async def _blockers(
-    world: World, vm: VM, host: Host, cluster: Cluster, source: Link | None, shown: Shown
+    services: Services, vm: VM, host: Host, cluster: Cluster, source: Link | None, shown: Shown
 ) -> tuple[list[str], list[str]]:
     """What the host has against it however it comes, and what besides against a live migration."""
-    found = [why for _, rule in fit.RULES if (why := rule(vm, host, cluster, world.policy)) is not None]
-    link = world.links.get(host.name)
+    found = [why for _, rule in fit.RULES if (why := rule(vm, host, cluster, services.policy)) is not None]
+    link = services.links.get(host.name)
     if link is None or not link.online or link.about is None:
         return found, []
     live: list[str] = []
     try:
-        there: Answer = await ask(world, host.name, vm.spec.uuid)
+        there: Answer = await ask(services, host.name, vm.spec.uuid)
         if there.sight is not Sight.GONE:
             found.append(f"{host.name} shows a copy of it already ({there.sight})")
         for xml in filter(None, (shown.live, shown.kept)):
-            found += await lacking_or_why(world, link, domainxml.read(xml).definition, vm.spec.uuid)
+            found += await lacking_or_why(services, link, domainxml.read(xml).definition, vm.spec.uuid)
         live = await _live_only(vm, link, source)
         if shown.live:
             live += await tpm_in_the_way(link, domainxml.read(shown.live).definition, vm.spec.uuid)

@@ -22,28 +22,28 @@ from vmctl.errors import Cancelled, HostError, MigrationFailed, Refused, Uncerta
 from vmctl.hosts import domainxml
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import Shown
-from vmctl.model import PowerState
-from vmctl.records import VMRecord
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Migrating
-from vmctl.world import World
 
 Moving = Job[Migrate, Migrating]
 
 
-async def cold(world: World, job: Moving, vm: VMRecord, shown: Shown) -> dict[str, Any]:
+async def cold(services: Services, job: Moving, vm: VMRecord, shown: Shown) -> dict[str, Any]:
     """Move a VM that runs; what it was `shown` as was read just now."""
     refuse_stuck(vm, cold=True)
     refuse_drift(vm, "moved")
     source = vm.host
-    target = await promise(world, job, vm)
+    target = await promise(services, job, vm)
     for xml in (shown.live, vm.definition) if vm.adopted else (shown.live,):
-        await refuse_lacking(world, target, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
+        await refuse_lacking(services, target, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
     await _refuse_definition(vm, target)
     facts = {"source": source, "target": target.name, "autostart": shown.autostart}
-    await job.note("stopping", cold=True, stopping_since=world.clock.now(), **facts)
-    await world.store.lease(vm, source, PowerState.STOPPING)
-    return await go_on(world, job, await world.store.vm(vm.uuid))
+    await job.note("stopping", cold=True, stopping_since=services.clock.now(), **facts)
+    await services.store.lease(vm, source, PowerState.STOPPING)
+    return await go_on(services, job, await services.store.vm(vm.uuid))
 
 
 async def _refuse_definition(vm: VMRecord, target: Link) -> None:
@@ -56,79 +56,81 @@ async def _refuse_definition(vm: VMRecord, target: Link) -> None:
         )
 
 
-async def go_on(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
+async def go_on(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]:
     """Stop it if it still runs, start it on the target, or where it was; from whichever step was reached."""
     if job.journal.definition:
-        return await _move_definition(world, job, vm)
+        return await _move_definition(services, job, vm)
     source, target = job.journal.source, job.journal.target
-    links = [link for name in (source, target) if (link := world.links.get(name))]
+    links = [link for name in (source, target) if (link := services.links.get(name))]
     await asyncio.gather(*(link.wait_online(power.LOOK_FOR_S) for link in links))
-    began = world.clock.monotonic()
-    here, there = await asyncio.gather(ask(world, source, vm.uuid), ask(world, target, vm.uuid))
+    began = services.clock.monotonic()
+    here, there = await asyncio.gather(ask(services, source, vm.uuid), ask(services, target, vm.uuid))
     begun = job.journal.starting
     if there.sight is Sight.SILENT and not begun and here.sight is not Sight.GONE:
-        await world.store.lease(vm, source, PowerState.RUNNING)
+        await services.store.lease(vm, source, PowerState.RUNNING)
         raise MigrationFailed(f"{vm.name} was not moved and runs on {source}", lines=(str(here), str(there)))
     if here.sight is Sight.SILENT or (there.sight is Sight.SILENT and begun == target):
         lines = (str(here), str(there))
-        await world.store.lease(vm, source, PowerState.UNKNOWN, also=(target,) if begun else (), why="; ".join(lines))
+        await services.store.lease(
+            vm, source, PowerState.UNKNOWN, also=(target,) if begun else (), why="; ".join(lines)
+        )
         raise Uncertain(f"where {vm.name} runs is not certain", lines=lines, hint=f"vmctl show {vm.name}")
     if there.sight is Sight.GONE and here.sight is not Sight.GONE and begun != source:
-        vm = await _stop(world, job, vm, source)
+        vm = await _stop(services, job, vm, source)
     elif begun and Sight.RUNNING not in (here.sight, there.sight):
         await asyncio.sleep(power.LOOK_AGAIN_S)  # a start that the dead controller asked for may only begin now
-    vm = await _as_seen(world, vm, here, there)
+    vm = await _as_seen(services, vm, here, there)
     if job.journal.back:
-        return await _start_back(world, job, vm, job.journal.back)
-    stopped_s = world.clock.monotonic() - began
+        return await _start_back(services, job, vm, job.journal.back)
+    stopped_s = services.clock.monotonic() - began
     try:
-        vm = await _start_on(world, job, vm, target)
+        vm = await _start_on(services, job, vm, target)
     except Uncertain:
         raise
     except VmctlError as err:
-        return await _start_back(world, job, await world.store.vm(vm.uuid), err.message)
-    return await _arrived(world, job, vm, source, target, stopped_s)
+        return await _start_back(services, job, await services.store.vm(vm.uuid), err.message)
+    return await _arrived(services, job, vm, source, target, stopped_s)
 
 
-async def _as_seen(world: World, vm: VMRecord, here: Answer, there: Answer) -> VMRecord:
+async def _as_seen(services: Services, vm: VMRecord, here: Answer, there: Answer) -> VMRecord:
     """What a predecessor wrote down as unknown before it died, and is known now. Raises Uncertain if it is not."""
     if vm.power is not PowerState.UNKNOWN:
         return vm
     gone = [answer.host for answer in (here, there) if answer.sight is Sight.GONE]
     running = [answer.host for answer in (here, there) if answer.sight is Sight.RUNNING]
     if running:
-        return await world.store.lease(vm, running[0], PowerState.RUNNING, gone=gone)
-    return await power.seen_off(world, vm, gone)
+        return await services.store.lease(vm, running[0], PowerState.RUNNING, gone=gone)
+    return await power.seen_off(services, vm, gone)
 
 
-async def _stop(world: World, job: Moving, vm: VMRecord, source: str) -> VMRecord:
+async def _stop(services: Services, job: Moving, vm: VMRecord, source: str) -> VMRecord:
     """See the guest gone from its host. If it does not obey, it goes on as it was."""
-    link, limit_s = world.link(source), patience(job, world.settings.timeouts.shutdown_s, world.clock.now())
+    link, limit_s = services.link(source), patience(job, services.settings.timeouts.shutdown_s, services.clock.now())
     try:
         await halt(link, vm, job, force=False, limit_s=limit_s)
     except Refused:  # its guest cannot hear the button: nothing was pressed
         power_now, why = await link.virt.power(vm.uuid)
-        await world.store.lease(vm, source, power_now, why=why)
+        await services.store.lease(vm, source, power_now, why=why)
         raise
     except VmctlError as err:
-        await world.store.lease(vm, source, PowerState.RUNNING, why=f"{ASKED} by a cold move that was given up")
+        await services.store.lease(vm, source, PowerState.RUNNING, why=f"{ASKED} by a cold move that was given up")
         if isinstance(err, Cancelled):
             err.message += f"; the power button of {vm.name} was pressed, so it may still shut down"
         raise
-    return await world.store.lease(vm, source, PowerState.STOPPING, gone=(source,))
+    return await services.store.lease(vm, source, PowerState.STOPPING, gone=(source,))
 
 
-async def _start_on(world: World, job: Moving, vm: VMRecord, host: str) -> VMRecord:
+async def _start_on(services: Services, job: Moving, vm: VMRecord, host: str) -> VMRecord:
     """Start it on this host, where it is not. An adopted one is defined there first, and that is undone if it fails."""
-    link = world.online(host)
+    link = services.online(host)
     seen_gone = {job.journal.source, job.journal.target} - {host}
-    vm = await world.store.lease(vm, host, PowerState.STARTING, gone=seen_gone)
+    vm = await services.store.lease(vm, host, PowerState.STARTING, gone=seen_gone)
     defined = vm.adopted and not vm.transient and job.journal.source != host
     if defined and await link.virt.domain(vm.uuid) is None:
         await job.note("defining it there", defined=host)
         await link.virt.define(vm.definition)
     try:
-        return await power.launch(world, job, vm, host)
+        return await power.launch(services, job, vm, host)
     except Uncertain:
         raise
     except VmctlError:
@@ -138,39 +140,39 @@ async def _start_on(world: World, job: Moving, vm: VMRecord, host: str) -> VMRec
         raise
 
 
-async def _start_back(world: World, job: Moving, vm: VMRecord, why: str) -> dict[str, Any]:
+async def _start_back(services: Services, job: Moving, vm: VMRecord, why: str) -> dict[str, Any]:
     """The target could not start it: it goes on where it was. Raises MigrationFailed, which says where it is now."""
     source, target = job.journal.source, job.journal.target
     await job.note("starting it where it was", back=why)
     failed = f"{vm.name} could not be started on {target}: {why}"
     try:
-        vm = await _start_on(world, job, vm, source)
+        vm = await _start_on(services, job, vm, source)
     except VmctlError as err:
         text = f"{failed}; nor on {source}, where it was: {err.message}"
-        await world.tell("migration failed", vm, text, job.task.who)
+        await services.tell("migration failed", vm, text, job.task.who)
         raise MigrationFailed(text, lines=err.lines, hint=f"vmctl start {vm.name}") from err
-    await world.tell("migration failed", vm, f"{failed}; it was started again on {source}", job.task.who)
+    await services.tell("migration failed", vm, f"{failed}; it was started again on {source}", job.task.who)
     raise MigrationFailed(f"{failed}; it was started again on {source}", hint=f"vmctl migrate {vm.name} --check")
 
 
 async def _arrived(
-    world: World, job: Moving, vm: VMRecord, source: str, target: str, stopped_s: float
+    services: Services, job: Moving, vm: VMRecord, source: str, target: str, stopped_s: float
 ) -> dict[str, Any]:
-    await world.store.change(VMRecord, vm.uuid, moved_at=world.clock.now())
+    await services.store.change(VMRecord, vm.uuid, moved_at=services.clock.now())
     if vm.adopted and not vm.transient:
         with contextlib.suppress(HostError):  # it runs; what is left of it on its old host is told by that host
-            await world.online(source).virt.undefine(vm.uuid)
+            await services.online(source).virt.undefine(vm.uuid)
         if job.journal.autostart:
-            await carry_autostart(world, job, vm, target)
+            await carry_autostart(services, job, vm, target)
     text = f"{vm.name} moved {source} -> {target} cold; its guest took {stopped_s:.1f} s to stop"
-    await world.tell("migrated", vm, text, job.task.who)
+    await services.tell("migrated", vm, text, job.task.who)
     return {"vm": vm.name, "source": source, "host": target, "cold": True, "stop_seconds": round(stopped_s, 3)}
 
 
-async def carry_autostart(world: World, job: Moving, vm: VMRecord, host: str) -> None:
+async def carry_autostart(services: Services, job: Moving, vm: VMRecord, host: str) -> None:
     """Let libvirt start it when its new host boots, as its old one would have: libvirt forgets that at a migration."""
     try:
-        await world.online(host).virt.set_autostart(vm.uuid, True)
+        await services.online(host).virt.set_autostart(vm.uuid, True)
     except VmctlError as err:
         mend = f"there: virsh autostart {vm.name}"
         job.say(f"libvirt's autostart of {vm.name} was not carried to {host}: {err.message}; {mend}")
@@ -179,30 +181,32 @@ async def carry_autostart(world: World, job: Moving, vm: VMRecord, host: str) ->
 # -- a definition alone
 
 
-async def definition(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
+async def definition(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]:
     """Move the definition of a stopped VM, which only its host has, to another host."""
-    source = world.online(vm.host)
+    source = services.online(vm.host)
     shown = await source.virt.shown(vm.uuid)
-    vm = await keep(world, source, vm, shown)  # its owner may have changed it just now
+    vm = await keep(services, source, vm, shown)  # its owner may have changed it just now
     refuse_stuck(vm, cold=True)
-    target = await promise(world, job, vm)
+    target = await promise(services, job, vm)
     what = f"the definition of {vm.name} was not moved"
-    await refuse_lacking(world, target, domainxml.read(shown.kept).definition, vm.uuid, what)
+    await refuse_lacking(services, target, domainxml.read(shown.kept).definition, vm.uuid, what)
     await _refuse_definition(vm, target)
     facts = {"source": source.name, "target": target.name, "autostart": shown.autostart}
     await job.note("moving its definition", cold=True, definition=shown.kept, **facts)
-    return await _move_definition(world, job, vm)
+    return await _move_definition(services, job, vm)
 
 
-async def _move_definition(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
+async def _move_definition(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]:
     """Define it there, then forget it here; both can be done twice."""
     source, target = job.journal.source, job.journal.target
     for name in (source, target):
-        await world.link(name).wait_online(power.LOOK_FOR_S)
-    await world.online(target).virt.define(job.journal.definition)
-    await world.store.lease(vm, target, PowerState.STOPPED)
-    await world.online(source).virt.undefine(vm.uuid)
+        await services.link(name).wait_online(power.LOOK_FOR_S)
+    await services.online(target).virt.define(job.journal.definition)
+    await services.store.lease(vm, target, PowerState.STOPPED)
+    await services.online(source).virt.undefine(vm.uuid)
     if job.journal.autostart:
-        await carry_autostart(world, job, vm, target)
-    await world.tell("migrated", vm, f"{vm.name} is stopped; its definition moved {source} -> {target}", job.task.who)
+        await carry_autostart(services, job, vm, target)
+    await services.tell(
+        "migrated", vm, f"{vm.name} is stopped; its definition moved {source} -> {target}", job.task.who
+    )
     return {"vm": vm.name, "source": source, "host": target, "cold": True, "stop_seconds": 0.0}

@@ -10,10 +10,10 @@ from vmctl.act.whereabouts import Answer, ask, off_at
 from vmctl.decide.outcome import Act, Sight, settle
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, VmctlError
 from vmctl.hosts.shown import LEFT_OVER, POST_COPY_FAILED, JobProgress
-from vmctl.model import PowerState
-from vmctl.records import VMRecord
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
 from vmctl.tasks import AnyJob
-from vmctl.world import World
 
 SETTLE_FOR_S = 30.0
 QUIET_S = 15.0  # a host that stays silent this long is taken as silent for this outcome
@@ -22,44 +22,44 @@ FINAL = (Act.ON_TARGET, Act.ON_SOURCE, Act.NOWHERE, Act.ALARM)
 
 
 async def conclude(
-    world: World, job: AnyJob, vm: VMRecord, source: str, target: str, problem: VmctlError | None, took_s: float
+    services: Services, job: AnyJob, vm: VMRecord, source: str, target: str, problem: VmctlError | None, took_s: float
 ) -> dict[str, Any]:
     """Read both hosts, and make the registry say what they show. Raises MigrationFailed, Cancelled, Uncertain."""
-    act, answers = await both(world, job, vm, source, target)
+    act, answers = await both(services, job, vm, source, target)
     lines = tuple(str(answer) for answer in answers)
     gone = [answer.host for answer in answers if answer.sight is Sight.GONE]
     who = job.task.who
     if act is Act.ON_TARGET:
         seen = answers[1].domain
         power, why = (seen.power, seen.why) if seen is not None else (PowerState.RUNNING, "")
-        await world.store.lease(vm, target, power, gone=gone, why=why, moved_at=world.clock.now())
-        return await _moved(world, job, vm, source, target, took_s, lines)
+        await services.store.lease(vm, target, power, gone=gone, why=why, moved_at=services.clock.now())
+        return await _moved(services, job, vm, source, target, took_s, lines)
     if act is Act.ON_SOURCE and isinstance(problem, Cancelled):
-        told = world.event("migration cancelled", vm, f"{vm.name} stays on {source}: {problem.message}", who)
-        await world.store.lease(vm, source, PowerState.RUNNING, gone=gone, told=[told])
+        told = services.event("migration cancelled", vm, f"{vm.name} stays on {source}: {problem.message}", who)
+        await services.store.lease(vm, source, PowerState.RUNNING, gone=gone, told=[told])
         raise Cancelled(f"{problem.message}; {vm.name} runs on {source}", lines=lines)
     if act is Act.ON_SOURCE:
         why = problem.message if problem else "libvirt reported no error"
         text = f"{vm.name} was not migrated and runs on {source}: {why}"
-        told = world.event("migration failed", vm, f"{source} -> {target}: {text}", who)
-        await world.store.lease(vm, source, PowerState.RUNNING, gone=gone, told=[told])
+        told = services.event("migration failed", vm, f"{source} -> {target}: {text}", who)
+        await services.store.lease(vm, source, PowerState.RUNNING, gone=gone, told=[told])
         raise MigrationFailed(text, lines=lines)
     if act is Act.NOWHERE:
         text = f"{vm.name} runs nowhere after its migration {source} -> {target} broke"
         more: dict[str, Any] = {}
-        link = world.links.get(source)
+        link = services.links.get(source)
         if link is not None and vm.uuid in link.put_out:  # as without a migration: that was somebody's wish
             text = f"{vm.name} ended on {source} while it migrated to {target}: it shut down, or somebody ended it"
-            more = {"wanted": "stopped", "ended": [source, world.clock.now()]}
-        told = world.event("lost", vm, text, who)
-        await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone, told=[told], **more)
+            more = {"wanted": "stopped", "ended": [source, services.clock.now()]}
+        told = services.event("lost", vm, text, who)
+        await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone, told=[told], **more)
         why = problem.message if problem else "it ended meanwhile"
         raise MigrationFailed(f"{vm.name} runs nowhere: {why}", lines=lines, hint=f"vmctl start {vm.name}")
     broken = any(is_half(answer) for answer in answers)
     unclear = f"where {vm.name} runs is not certain{': both run' if act is Act.ALARM else ''}"
     what = f"{vm.name} {HALVES}" if broken else unclear
-    alarm = world.event("alarm", vm, f"{what}; {'; '.join(lines)}", who)
-    await world.store.lease(vm, source, PowerState.UNKNOWN, gone=gone, why="; ".join(lines), told=[alarm])
+    alarm = services.event("alarm", vm, f"{what}; {'; '.join(lines)}", who)
+    await services.store.lease(vm, source, PowerState.UNKNOWN, gone=gone, why="; ".join(lines), told=[alarm])
     end = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
     raise Uncertain(what, lines=lines, hint=end if broken else f"vmctl show {vm.name}")
 
@@ -69,20 +69,22 @@ def is_half(answer: Answer) -> bool:
     return answer.domain is not None and answer.domain.why == POST_COPY_FAILED
 
 
-async def both(world: World, job: AnyJob, vm: VMRecord, source: str, target: str) -> tuple[Act, tuple[Answer, Answer]]:
+async def both(
+    services: Services, job: AnyJob, vm: VMRecord, source: str, target: str
+) -> tuple[Act, tuple[Answer, Answer]]:
     """Look, act on what is certain, look again; give an unclear picture time to become clear."""
-    began = world.clock.monotonic()
+    began = services.clock.monotonic()
     while True:
-        here, there = await asyncio.gather(ask(world, source, vm.uuid), ask(world, target, vm.uuid))
+        here, there = await asyncio.gather(ask(services, source, vm.uuid), ask(services, target, vm.uuid))
         act = Act.ON_TARGET if _arrived_paused(here, there) else settle(here.sight, there.sight)
-        waited = world.clock.monotonic() - began
+        waited = services.clock.monotonic() - began
         busy = bool(here.domain and here.domain.has_job and here.sight is not Sight.GONE)
         silent = Sight.SILENT in (here.sight, there.sight)
         # Two paused copies: the target may be about to run, so this picture gets time to change by itself.
         hasty = here.sight is Sight.PAUSED and there.sight is Sight.PAUSED and waited < QUIET_S
         clear = act in FINAL and not busy and not (silent and waited < QUIET_S)
         halves = is_half(here) or is_half(there)  # neither can go on alone, and neither is a left-over
-        if not busy and not hasty and not halves and await _do(world, vm, act, source, target):
+        if not busy and not hasty and not halves and await _do(services, vm, act, source, target):
             job.say(f"{act}: {here}, {there}")
         elif clear or waited > SETTLE_FOR_S:
             return act, (here, there)
@@ -96,15 +98,15 @@ def _arrived_paused(here: Answer, there: Answer) -> bool:
     return here.sight is Sight.GONE and paused
 
 
-async def _do(world: World, vm: VMRecord, act: Act, source: str, target: str) -> bool:
+async def _do(services: Services, vm: VMRecord, act: Act, source: str, target: str) -> bool:
     """Carry out an act that changes a host; whether there was one and the host said yes."""
     with contextlib.suppress(HostError):  # both hosts are looked at again, and then it is tried again
         if act is Act.DROP_TARGET:
-            await world.online(target).virt.destroy(vm.uuid)
+            await services.online(target).virt.destroy(vm.uuid)
         elif act is Act.DROP_SOURCE:
-            await world.online(source).virt.destroy(vm.uuid)
+            await services.online(source).virt.destroy(vm.uuid)
         elif act is Act.RESUME_SOURCE:
-            await world.online(source).virt.resume(vm.uuid)
+            await services.online(source).virt.resume(vm.uuid)
         else:
             return False
         return True
@@ -112,13 +114,15 @@ async def _do(world: World, vm: VMRecord, act: Act, source: str, target: str) ->
 
 
 async def _moved(
-    world: World, job: AnyJob, vm: VMRecord, source: str, target: str, took_s: float, lines: tuple[str, ...]
+    services: Services, job: AnyJob, vm: VMRecord, source: str, target: str, took_s: float, lines: tuple[str, ...]
 ) -> dict[str, Any]:
     """The happy end: the pause as libvirt measured it, checked on both hosts."""
-    stats, _, _ = await asyncio.gather(_completed(world, vm, target), _look(world, source), _look(world, target))
+    stats, _, _ = await asyncio.gather(
+        _completed(services, vm, target), _look(services, source), _look(services, target)
+    )
     paused = f"paused {stats.downtime_ms} ms" if stats.downtime_ms else "its pause was not measured"
     text = f"{vm.name} moved {source} -> {target}, {paused}"
-    await world.tell("migrated", vm, text, job.task.who)
+    await services.tell("migrated", vm, text, job.task.who)
     return {
         "vm": vm.name,
         "source": source,
@@ -130,16 +134,16 @@ async def _moved(
     }
 
 
-async def _completed(world: World, vm: VMRecord, target: str) -> JobProgress:
+async def _completed(services: Services, vm: VMRecord, target: str) -> JobProgress:
     try:
-        return await world.online(target).virt.job(vm.uuid, completed=True)
+        return await services.online(target).virt.job(vm.uuid, completed=True)
     except VmctlError:
         return JobProgress(False)
 
 
-async def _look(world: World, host: str) -> None:
+async def _look(services: Services, host: str) -> None:
     """So that what the API shows is true at once."""
-    link = world.links.get(host)
+    link = services.links.get(host)
     if link is not None and link.online:
         with contextlib.suppress(VmctlError):
             await link.refresh_domains()

@@ -10,153 +10,158 @@ from vmctl.act.made import Made
 from vmctl.act.mounted import host_with, refuse_unmounted
 from vmctl.act.proof import is_full
 from vmctl.commands.vms import Create
+from vmctl.decide.asked import spec_of
 from vmctl.decide.outcome import Sight
-from vmctl.deciding import spec_of
 from vmctl.errors import Refused, Uncertain, Usage, VmctlError
-from vmctl.model import VM, Boot, Disk, PowerState, Spec, bad_name
-from vmctl.records import HostRecord, Image, Setting, Storage, VMRecord
+from vmctl.model.records import HostRecord, Image, Setting, Storage, VMRecord
+from vmctl.model.vms import VM, Boot, Disk, PowerState, Spec
+from vmctl.services import Services
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Creating
-from vmctl.world import World
+from vmctl.text import bad_name
 
 
-async def baseline(world: World) -> str:
+async def baseline(services: Services) -> str:
     """The CPU that every host can give; empty when hosts cannot tell. Changes nothing."""
-    kept = await world.store.find(Setting, "cpu-baseline")
-    text = kept.value if kept is not None else await _new_baseline(world)
-    for link in world.links.values() if text else ():
+    kept = await services.store.find(Setting, "cpu-baseline")
+    text = kept.value if kept is not None else await _new_baseline(services)
+    for link in services.links.values() if text else ():
         link.cpus.setdefault(text, True)  # that they can is what it means
     return text
 
 
-async def _new_baseline(world: World) -> str:
-    abouts = [link.about for link in world.links.values() if link.about and link.about.cpu_xml]
+async def _new_baseline(services: Services) -> str:
+    abouts = [link.about for link in services.links.values() if link.about and link.about.cpu_xml]
     if not abouts:
         return ""
     accel = abouts[0].accel
     cpus = [about.cpu_xml for about in abouts if about.accel == accel]
-    return await world.any_online().virt.baseline_cpu(accel, cpus)
+    return await services.any_online().virt.baseline_cpu(accel, cpus)
 
 
-async def _keep_baseline(world: World, text: str) -> None:
+async def _keep_baseline(services: Services, text: str) -> None:
     """Let it be every new VM's until a host joins; not while some host is unknown."""
-    registered = {record.name for record in await world.store.all(HostRecord)}
-    known = registered == {name for name, link in world.links.items() if link.about}
-    if text and known and await world.store.find(Setting, "cpu-baseline") is None:
-        await world.store.put(Setting("cpu-baseline", text))
+    registered = {record.name for record in await services.store.all(HostRecord)}
+    known = registered == {name for name, link in services.links.items() if link.about}
+    if text and known and await services.store.find(Setting, "cpu-baseline") is None:
+        await services.store.put(Setting("cpu-baseline", text))
 
 
-def common_machine(world: World, family: str = "pc-q35-") -> str:
+def common_machine(services: Services, family: str = "pc-q35-") -> str:
     """The newest versioned machine type that every known host has."""
-    known = [set(link.about.machines) for link in world.links.values() if link.about]
+    known = [set(link.about.machines) for link in services.links.values() if link.about]
     common = set.intersection(*known) if known else set()
     versions = [m for m in common if m.startswith(family) and m[len(family) :].replace(".", "").isdigit()]
     return max(versions, key=lambda m: [int(n) for n in m[len(family) :].split(".")], default="")
 
 
-async def make_spec(world: World, asked: Create) -> tuple[Spec, Image, Storage]:
+async def make_spec(services: Services, asked: Create) -> tuple[Spec, Image, Storage]:
     """The specification of a new VM. Raises Usage, NotFound, and Refused when its name is taken."""
     if (problem := bad_name(asked.name)) is not None:
         raise Usage(problem)
-    if await world.store.find_vm(asked.name) is not None:
+    if await services.store.find_vm(asked.name) is not None:
         raise Refused(f"there is already a VM {asked.name!r}", hint=f"vmctl show {asked.name}")
-    image = await world.store.get(Image, asked.image)
+    image = await services.store.get(Image, asked.image)
     disks.check_size(image, asked.disk_bytes)
-    storage = await world.store.get(Storage, image.storage)
+    storage = await services.store.get(Storage, image.storage)
     if asked.cpus < 1 or asked.mem_mib < 16:
         raise Usage("a VM needs at least 1 CPU and 16 MiB of memory")
-    number = world.ids.uuid()
+    number = services.ids.uuid()
     spec = replace(
         spec_of(asked, number),
-        mac=world.ids.mac(),
+        mac=services.ids.mac(),
         boot=Boot(image.kernel, image.initrd, f"{image.cmdline} hostname={asked.name}" if image.kernel else ""),
-        cpu_xml="" if asked.cpu == "host" else await baseline(world),
-        machine=common_machine(world),
+        cpu_xml="" if asked.cpu == "host" else await baseline(services),
+        machine=common_machine(services),
         disks=(Disk(storage.name, f"{storage.path.rstrip('/')}/{disks.disk_name(asked.name, number)}"),),
     )
     return spec, image, storage
 
 
-async def create(world: World, job: Job[Create, Creating]) -> dict[str, Any]:
+async def create(services: Services, job: Job[Create, Creating]) -> dict[str, Any]:
     """Task: make a VM and, unless `no_start`, start it where placement says."""
     if job.journal.uuid:
-        return await _finish(world, job)
+        return await _finish(services, job)
     args = job.args
-    spec, image, storage = await make_spec(world, args)
+    spec, image, storage = await make_spec(services, args)
     if args.cpu == "baseline":
-        await _keep_baseline(world, spec.cpu_xml)
+        await _keep_baseline(services, spec.cpu_xml)
     # Its UUID first: whoever takes over then knows what to look for, however little of it was made.
     await job.note("placing", uuid=spec.uuid, storage=storage.name)
     starts = not args.no_start
-    async with world.placing:
+    async with services.placing:
         host, why = "", "not started, as asked"
         if starts:
-            found = await power.choose(world, job, VM(spec), args.host, "create")
+            found = await power.choose(services, job, VM(spec), args.host, "create")
             host, why = found.host, found.why
             job.say(f"placed on {why}")
         state = PowerState.STARTING if starts else PowerState.STOPPED
-        record = VMRecord(spec, world.clock.now(), host=host, power=state, task=job.id, autostart=args.autostart)
-        await world.store.add_vm(record, made=True)
+        record = VMRecord(spec, services.clock.now(), host=host, power=state, task=job.id, autostart=args.autostart)
+        await services.store.add_vm(record, made=True)
     made = Made(job, storage)
     try:
-        link = world.online(host) if host else await host_with(world, storage)
-        await refuse_unmounted(world, link, storage)
+        link = services.online(host) if host else await host_with(services, storage)
+        await refuse_unmounted(services, link, storage)
         job.show(text=f"making the disk on {image.name}")
         disk = await disks.make(link, storage, image, spec, args.disk_bytes, args.full, made)
         spec = replace(spec, disks=(disk,))
-        await world.store.change(VMRecord, spec.uuid, spec=spec)
+        await services.store.change(VMRecord, spec.uuid, spec=spec)
         await disks.write_files(link, storage, spec, made)
         if starts:
-            await power.launch(world, job, await world.store.vm(spec.uuid), host)
+            await power.launch(services, job, await services.store.vm(spec.uuid), host)
     except Uncertain:  # it may run, or does
         raise
     except VmctlError as err:
-        await _undo(world, job, await world.store.vm(spec.uuid), storage, err)
+        await _undo(services, job, await services.store.vm(spec.uuid), storage, err)
         if is_full(err.message):
             what, hint = f"storage {storage.name} is full", f"make room in {storage.path}"
             raise Refused(f"{what}: {spec.name} was not made", lines=(err.message,), hint=hint) from err
         raise
-    await world.tell("created", spec, f"{spec.name} was created; " + (f"runs on {why}" if host else why), job.task.who)
+    await services.tell(
+        "created", spec, f"{spec.name} was created; " + (f"runs on {why}" if host else why), job.task.who
+    )
     return {"vm": spec.name, "uuid": spec.uuid, "host": host, "why": why}
 
 
-async def _undo(world: World, job: Job[Create, Creating], vm: VMRecord, storage: Storage, err: VmctlError) -> None:
+async def _undo(
+    services: Services, job: Job[Create, Creating], vm: VMRecord, storage: Storage, err: VmctlError
+) -> None:
     """Take away what a failed create made. A VM that may run, or whose files cannot be reached, stays registered."""
     if vm.power is PowerState.UNKNOWN:
         return
     try:
         if made := Made(job, storage).names:
-            link = await host_with(world, storage)
+            link = await host_with(services, storage)
             await disks.ensure(link, storage)
             await Made(job, storage).undo(link)
             if disks.beside(vm.spec) in made:
                 await disks.remove_key(link, storage, vm.uuid)
     except VmctlError as left:
-        await world.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=f"half made: {err.message}")
+        await services.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=f"half made: {err.message}")
         job.say(f"its files on {storage.name} could not be removed: {left.message}; later: vmctl delete {vm.name}")
         return
-    await world.store.remove(VMRecord, vm.uuid)
+    await services.store.remove(VMRecord, vm.uuid)
     job.say(f"undone: {err.message}")
 
 
-async def _finish(world: World, job: Job[Create, Creating]) -> dict[str, Any]:
+async def _finish(services: Services, job: Job[Create, Creating]) -> dict[str, Any]:
     """A controller died in a create: a VM that runs is done, anything else is undone."""
-    vm = await world.store.find_vm(job.journal.uuid)
+    vm = await services.store.find_vm(job.journal.uuid)
     interrupted = Refused(
         f"{job.task.subject} was not created: the controller ended first", hint="give the command again"
     )
     if vm is None:
         raise interrupted  # it was not registered yet, so nothing was made
     if vm.host:
-        answer = await power.outcome(world, vm, vm.host)
+        answer = await power.outcome(services, vm, vm.host)
         if answer.sight is not Sight.GONE:
-            await world.store.lease(vm, vm.host, PowerState.RUNNING, wanted="running")
+            await services.store.lease(vm, vm.host, PowerState.RUNNING, wanted="running")
             return {
                 "vm": vm.name,
                 "uuid": vm.uuid,
                 "host": vm.host,
                 "why": "found running after the controller's restart",
             }
-        vm = await world.store.lease(vm, "", PowerState.STOPPED, gone=(vm.host,))
-    await _undo(world, job, vm, await world.store.get(Storage, job.journal.storage), interrupted)
+        vm = await services.store.lease(vm, "", PowerState.STOPPED, gone=(vm.host,))
+    await _undo(services, job, vm, await services.store.get(Storage, job.journal.storage), interrupted)
     raise interrupted

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vmctl.model.records import DecisionRecord, Task, TaskState, VMRecord
 from vmctl.ports.store import Store
-from vmctl.records import DecisionRecord, Task, TaskState, VMRecord
 
 MOST = 50
 

@@ -18,9 +18,9 @@ from vmctl.hosts.chains import chains
 from vmctl.hosts.definition import Definition, Difference, differences
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import Shown
-from vmctl.model import Disk, Spec
-from vmctl.records import Event, Storage, VMRecord
-from vmctl.world import World
+from vmctl.model.records import Event, Storage, VMRecord
+from vmctl.model.vms import Disk, Spec
+from vmctl.services import Services
 
 log = logging.getLogger("vmctl.definitions")
 READ_EVERY_S = 300.0  # what is not in the live XML (a snapshot of libvirt's own, say) sends no event
@@ -38,26 +38,26 @@ def due(link: Link, uuids: set[str]) -> list[str]:
     return told + never + late[:MOST_AT_ONCE]
 
 
-async def learn(world: World, link: Link, vm: VMRecord) -> VMRecord:
+async def learn(services: Services, link: Link, vm: VMRecord) -> VMRecord:
     """Read the VM whole on its host, and keep what that shows. Raises HostError, NotFound."""
-    return await keep(world, link, vm, await link.virt.shown(vm.uuid))
+    return await keep(services, link, vm, await link.virt.shown(vm.uuid))
 
 
-async def keep(world: World, link: Link, vm: VMRecord, shown: Shown) -> VMRecord:
+async def keep(services: Services, link: Link, vm: VMRecord, shown: Shown) -> VMRecord:
     """Keep what a host showed of the VM just now, and tell what is new."""
     link.changed.discard(vm.uuid)
-    link.read_at[vm.uuid] = world.clock.monotonic()
-    now = await as_shown(world, link, vm, shown)
+    link.read_at[vm.uuid] = services.clock.monotonic()
+    now = await as_shown(services, link, vm, shown)
     values = {key: value for key in FOLLOWED if (value := getattr(now, key)) != getattr(vm, key)}
     if values:
-        await world.store.change(VMRecord, vm.uuid, **values, told=_news(world, link, vm, now))
+        await services.store.change(VMRecord, vm.uuid, **values, told=_news(services, link, vm, now))
     return now
 
 
-async def as_shown(world: World, link: Link, vm: VMRecord, shown: Shown) -> VMRecord:
+async def as_shown(services: Services, link: Link, vm: VMRecord, shown: Shown) -> VMRecord:
     """The VM as it would be kept after what a host shows of it. Changes nothing."""
-    storages = await world.store.all(Storage)
-    values = await _adopted(world, link, vm, shown, storages) if vm.adopted else {"drift": _drift(vm, link, shown)}
+    storages = await services.store.all(Storage)
+    values = await _adopted(services, link, vm, shown, storages) if vm.adopted else {"drift": _drift(vm, link, shown)}
     return replace(
         vm,
         **values,
@@ -84,14 +84,16 @@ def last_read_at(link: Link, uuid: str) -> float:
     return 0.0 if at is None else link.clock.now() - (link.clock.monotonic() - at)
 
 
-def _news(world: World, link: Link, vm: VMRecord, now: VMRecord) -> list[Event]:
+def _news(services: Services, link: Link, vm: VMRecord, now: VMRecord) -> list[Event]:
     """What is to be told of a VM that its host shows otherwise than before."""
     new = now.drift if now.drift != vm.drift else ()
     told = [
-        world.event("differs", now, f"{now.name} on {link.name}: {one['what']}; there: {one['mend']}") for one in new
+        services.event("differs", now, f"{now.name} on {link.name}: {one['what']}; there: {one['mend']}") for one in new
     ]
     if now.name != vm.name:
-        told.append(world.event("renamed", now, f"{vm.name} is called {now.name} now, as {vm.host or link.name} says"))
+        told.append(
+            services.event("renamed", now, f"{vm.name} is called {now.name} now, as {vm.host or link.name} says")
+        )
     return told
 
 
@@ -116,7 +118,9 @@ def as_json(one: Difference) -> dict[str, str]:
     return {"what": one.what, "mend": one.mend, "mend_off": one.mend_off}
 
 
-async def _adopted(world: World, link: Link, vm: VMRecord, shown: Shown, storages: list[Storage]) -> dict[str, Any]:
+async def _adopted(
+    services: Services, link: Link, vm: VMRecord, shown: Shown, storages: list[Storage]
+) -> dict[str, Any]:
     """What is to be kept of an adopted VM: its definition, its size, its name; what of it is not in its definition."""
     kept = domainxml.read(shown.kept or shown.again or shown.live)
     live = domainxml.read(shown.live) if shown.live else kept
@@ -125,7 +129,7 @@ async def _adopted(world: World, link: Link, vm: VMRecord, shown: Shown, storage
         spec,
         cpus=max(kept.cpus, live.cpus),
         mem_mib=max(kept.mem_mib, live.mem_mib),
-        name=await _name(world, vm, kept.name),
+        name=await _name(services, vm, kept.name),
     )
     lost = [one for one in differences(kept.definition, live.definition) if one.loses] if shown.kept else []
     return {
@@ -136,11 +140,11 @@ async def _adopted(world: World, link: Link, vm: VMRecord, shown: Shown, storage
     }
 
 
-async def _name(world: World, vm: VMRecord, shown: str) -> str:
+async def _name(services: Services, vm: VMRecord, shown: str) -> str:
     """The name that its host gives it, where nobody else has it here."""
     if not shown or vm.name in (shown, f"{shown}-{vm.uuid[:8]}"):
         return vm.name
-    if await world.store.find_vm(shown) is not None:
+    if await services.store.find_vm(shown) is not None:
         shown = f"{shown}-{vm.uuid[:8]}"
     return shown
 

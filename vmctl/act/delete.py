@@ -12,15 +12,15 @@ from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.whereabouts import prove_off
 from vmctl.commands.vms import Delete
 from vmctl.errors import Refused
-from vmctl.records import VMRecord
+from vmctl.model.records import VMRecord
+from vmctl.services import Services
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Deleting
-from vmctl.world import World
 
 
-async def delete(world: World, job: Job[Delete, Deleting]) -> dict[str, Any]:
+async def delete(services: Services, job: Job[Delete, Deleting]) -> dict[str, Any]:
     """Task: delete a stopped VM and its disks. Refused while it runs or may run anywhere."""
-    vm = await _claimed_or_gone(world, job)
+    vm = await _claimed_or_gone(services, job)
     if vm is None:
         return {"vm": job.task.subject}
     if vm.adopted and not vm.transient:
@@ -28,27 +28,27 @@ async def delete(world: World, job: Job[Delete, Deleting]) -> dict[str, Any]:
             f"{vm.name} was adopted: its disks are not ours to delete",
             hint=f"on {vm.host}: virsh undefine {vm.name}; then vmctl forgets it by itself",
         )
-    vm = await prove_off(world, vm, "delete", job.args.i_know_it_is_off, job.task.who)
+    vm = await prove_off(services, vm, "delete", job.args.i_know_it_is_off, job.task.who)
     left: list[str] = []
     if not vm.adopted:
-        await refuse_if_needed(world, {disk.path for disk in vm.spec.disks}, vm.uuid)
-        storage = await storage_of(world, vm)
+        await refuse_if_needed(services, {disk.path for disk in vm.spec.disks}, vm.uuid)
+        storage = await storage_of(services, vm)
         await job.note("deleting disks", deleting=vm.uuid)
         if storage is not None:
-            link = await host_with(world, storage)
+            link = await host_with(services, storage)
             await refuse_links(link, storage, disks.names(storage, vm.spec))
             strangers = [one.path for one in await beside(link, vm.spec)]
             left = [*await disks.remove(link, storage, vm.spec), *strangers]
-    await world.store.remove(VMRecord, vm.uuid)
+    await services.store.remove(VMRecord, vm.uuid)
     kept = f"; left where they are: {', '.join(left)}" if left else ""
     what = "was forgotten; its disks stay" if vm.adopted else f"and its disks were deleted{kept}"
-    await world.tell("deleted", vm, f"{vm.name} {what}", job.task.who)
+    await services.tell("deleted", vm, f"{vm.name} {what}", job.task.who)
     return {"vm": vm.name, "left": left, "forgotten": vm.adopted}
 
 
-async def _claimed_or_gone(world: World, job: Job[Delete, Deleting]) -> VMRecord | None:
+async def _claimed_or_gone(services: Services, job: Job[Delete, Deleting]) -> VMRecord | None:
     """The VM to delete; None when an earlier controller came as far as forgetting it."""
-    vm = await world.store.find_vm(job.args.vm)
+    vm = await services.store.find_vm(job.args.vm)
     if vm is None and job.journal.deleting:
         return None
-    return await world.store.claim(vm or await world.store.vm(job.args.vm), job.id)
+    return await services.store.claim(vm or await services.store.vm(job.args.vm), job.id)

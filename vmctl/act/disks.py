@@ -13,15 +13,15 @@ import logging
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from vmctl import specjson
 from vmctl.act.made import Made
 from vmctl.errors import HostError, LibvirtError, Refused
+from vmctl.formats import specjson
 from vmctl.hosts import domainxml
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import DAMAGED
-from vmctl.model import Disk, Spec
-from vmctl.records import Image, Storage, VMRecord
-from vmctl.world import World
+from vmctl.model.records import Image, Storage, VMRecord
+from vmctl.model.vms import Disk, Spec
+from vmctl.services import Services
 
 log = logging.getLogger("vmctl.disks")
 MIB = 1 << 20
@@ -134,9 +134,9 @@ async def remove_locks(link: Link, storage: Storage, uuid: str, paths: Iterable[
         await link.virt.delete_volume(storage.lockspace, hashlib.sha256(path.encode()).hexdigest())
 
 
-async def storage_of(world: World, vm: VMRecord) -> Storage | None:
+async def storage_of(services: Services, vm: VMRecord) -> Storage | None:
     """The storage that holds the VM's lease."""
-    return await world.store.find(Storage, vm.lease_storage) if vm.lease_storage else None
+    return await services.store.find(Storage, vm.lease_storage) if vm.lease_storage else None
 
 
 async def delete_file(link: Link, storage: Storage, name: str) -> None:

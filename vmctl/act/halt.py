@@ -10,8 +10,8 @@ from vmctl.errors import HostError, LibvirtError, Refused, Uncertain, VmctlError
 from vmctl.hosts.port import Link
 from vmctl.hosts.qemus import processes
 from vmctl.hosts.shown import POST_COPY_FAILED, DomainSeen
-from vmctl.model import PowerState
-from vmctl.records import VMRecord
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import PowerState
 from vmctl.tasks import AnyJob, Job
 from vmctl.tasks.journals import Stopping
 

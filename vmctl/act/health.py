@@ -15,11 +15,11 @@ from vmctl.commands.vms import Reboot, Reset
 from vmctl.decide import heal
 from vmctl.decide.health import Health, Seen, Word, health
 from vmctl.guests import Follower
-from vmctl.model import PowerState
-from vmctl.records import DecisionRecord, VMRecord
+from vmctl.model.records import DecisionRecord, VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
+from vmctl.services.walls import wall
 from vmctl.tasks import Tasks
-from vmctl.walls import wall
-from vmctl.world import World
 
 log = logging.getLogger("vmctl.health")
 RECORDS_EVERY_S = 5.0
@@ -47,8 +47,8 @@ class Kept:
 class Healths:
     """`look` every second."""
 
-    def __init__(self, world: World, tasks: Tasks) -> None:
-        self._world = world
+    def __init__(self, services: Services, tasks: Tasks) -> None:
+        self._services = services
         self._tasks = tasks
         self._records: dict[str, VMRecord] = {}
         self._read_at = -RECORDS_EVERY_S
@@ -59,23 +59,23 @@ class Healths:
         kept = self._kept.get(vm.uuid)
         if kept is None:
             return self._not_followed(vm), 0.0, ""
-        return kept.health, self._world.clock.monotonic() - kept.since, kept.waits
+        return kept.health, self._services.clock.monotonic() - kept.since, kept.waits
 
     def _not_followed(self, vm: VMRecord) -> Health:
         if vm.power is PowerState.STOPPED:
             return health(PowerState.STOPPED, Seen(None))
-        if not self._world.settings.read_guests:
+        if not self._services.settings.read_guests:
             return Health(Word.UNKNOWN, "guests are not read, by the settings")
         return Health(Word.UNKNOWN, f"{vm.host or 'its host'} has not shown it yet")
 
     async def look(self) -> None:
         """Follow what runs, and see how each of them is."""
-        world, now = self._world, self._world.clock.monotonic()
-        if world.settings.read_guests:
-            world.guests.look([uuid for uuid, vm in self._records.items() if vm.moving_to])
-        followers = world.guests.followers
+        services, now = self._services, self._services.clock.monotonic()
+        if services.settings.read_guests:
+            services.guests.look([uuid for uuid, vm in self._records.items() if vm.moving_to])
+        followers = services.guests.followers
         if now - self._read_at >= RECORDS_EVERY_S or followers.keys() - self._records.keys():
-            self._records = {vm.uuid: vm for vm in await world.store.all(VMRecord)}
+            self._records = {vm.uuid: vm for vm in await services.store.all(VMRecord)}
             self._read_at = now
         self._kept = {uuid: self._kept.get(uuid, Kept(since=now)) for uuid in followers}
         held, anew = self._held()
@@ -95,17 +95,17 @@ class Healths:
         return {job.args.vm: job.command.meanwhile for job in jobs}, anew
 
     async def _see(self, vm: VMRecord, follower: Follower, kept: Kept, held: dict[str, str]) -> None:
-        now = self._world.clock.monotonic()
+        now = self._services.clock.monotonic()
         seen = follower.seen(now, self._frozen(vm, follower, held))
-        found = health(PowerState.RUNNING, seen, kept.health, self._world.settings.health)
+        found = health(PowerState.RUNNING, seen, kept.health, self._services.settings.health)
         if found.word in (Word.SILENT, Word.HUNG):
-            self._world.guests.count(follower)
+            self._services.guests.count(follower)
         before, kept.health, follower.word = kept.health, found, str(found.word)
         if found.word is not before.word:
             await self._turned(vm, kept, now, sick=found.word in heal.SICK)
         if found.word not in (kept.said, Word.UNKNOWN):
             kept.said = found.word
-            await self._world.tell("health", vm, f"{vm.name} is {found.word}: {found.why}")
+            await self._services.tell("health", vm, f"{vm.name} is {found.word}: {found.why}")
         await self._tell_events(vm, follower, kept, now)
         await self._treat(vm, kept, now, frozen=bool(seen.frozen))
 
@@ -114,14 +114,16 @@ class Healths:
         kept.since = now
         since = vm.sick_since
         if sick and since is not None and kept.first:
-            kept.since = now - max(0.0, self._world.clock.now() - since)  # an earlier controller saw it fall ill
+            kept.since = now - max(0.0, self._services.clock.now() - since)  # an earlier controller saw it fall ill
         elif sick or since is not None:
-            await self._world.store.change(VMRecord, vm.uuid, sick_since=self._world.clock.now() if sick else None)
+            await self._services.store.change(
+                VMRecord, vm.uuid, sick_since=self._services.clock.now() if sick else None
+            )
             self._read_at = -RECORDS_EVERY_S
         kept.first = False
 
     def _frozen(self, vm: VMRecord, follower: Follower, held: dict[str, str]) -> str:
-        link = self._world.links.get(follower.host)
+        link = self._services.links.get(follower.host)
         domain = link.domains.get(vm.uuid) if link is not None else None
         if (doing := held.get(vm.uuid)) is not None:
             return doing
@@ -136,7 +138,7 @@ class Healths:
             if len(kept.told) == EVENTS_IN and now - kept.told[0] < EVENTS_WINDOW_S:
                 continue  # it tells too much: what counts is in its health
             kept.told.append(now)
-            await self._world.tell(event["what"], vm, f"{vm.name}: {_sentence(event)}")
+            await self._services.tell(event["what"], vm, f"{vm.name}: {_sentence(event)}")
             if event["what"] in ("exited", "restarted by itself"):
                 await self._count_end(vm, kept, str(event.get("unit") or event["watch"]), now)
 
@@ -148,7 +150,9 @@ class Healths:
         if len(ends) == LOOP_LIVES and now - ends[0] <= LOOP_WINDOW_S:
             minutes = max(1, round((now - ends[0]) / 60))
             ends.clear()
-            await self._world.tell("crash loop", vm, f"{vm.name}: {service} ended {LOOP_LIVES} times in {minutes} min")
+            await self._services.tell(
+                "crash loop", vm, f"{vm.name}: {service} ended {LOOP_LIVES} times in {minutes} min"
+            )
 
     # -- what its owner allows
 
@@ -158,21 +162,27 @@ class Healths:
             return
         sick_s = now - kept.since
         step = heal.next_step(
-            vm.heal, kept.health, sick_s, [self._world.clock.now() - at for at in vm.heals], self._world.settings.health
+            vm.heal,
+            kept.health,
+            sick_s,
+            [self._services.clock.now() - at for at in vm.heals],
+            self._services.settings.health,
         )
         kept.waits = step.why if isinstance(step, heal.Wait) else ""
         if isinstance(step, heal.Wait):
             return
         # Counted before it is done: a controller that is restarted grants no more than the budget.
-        heals = [self._world.clock.now(), *vm.heals][:MOST_HEALS]
-        await self._world.store.change(VMRecord, vm.uuid, heals=heals)
+        heals = [self._services.clock.now(), *vm.heals][:MOST_HEALS]
+        await self._services.store.change(VMRecord, vm.uuid, heals=heals)
         self._records[vm.uuid] = replace(vm, heals=heals)
         why = f"{step.verb}: {step.why}"
         detail = {"level": vm.heal, "word": str(kept.health.word), "sick_s": round(sick_s), "steps": len(heals)}
-        await self._world.store.add(
-            DecisionRecord("heal", vm.uuid, why, self._world.clock.now(), None, vm.host, detail, HEALTH.name, vm.name)
+        await self._services.store.add(
+            DecisionRecord(
+                "heal", vm.uuid, why, self._services.clock.now(), None, vm.host, detail, HEALTH.name, vm.name
+            )
         )
-        await self._world.tell("heal", vm, f"{vm.name}: {why}")
+        await self._services.tell("heal", vm, f"{vm.name}: {why}")
         await self._tasks.submit(STEPS[step.verb](vm.uuid), HEALTH, vm.name)
 
 

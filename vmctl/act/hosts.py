@@ -18,11 +18,11 @@ from vmctl.hosts.doctor import Check
 from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import HostKey, explain, read_host_key
-from vmctl.model import PowerState
-from vmctl.records import HostRecord, Setting, Storage, VMRecord
+from vmctl.model.records import HostRecord, Setting, Storage, VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Journal, Reporting
-from vmctl.world import World
 
 Adding = Job[AddHosts, Reporting]
 Attach = Callable[[HostRecord], Link]
@@ -45,8 +45,8 @@ class Candidate:
 class Hosts:
     """The tasks about hosts. `attach` begins a supervised link for a registered host."""
 
-    def __init__(self, world: World, attach: Attach) -> None:
-        self._world = world
+    def __init__(self, services: Services, attach: Attach) -> None:
+        self._services = services
         self._attach = attach
 
     # -- add
@@ -79,17 +79,17 @@ class Hosts:
 
     async def _meet(self, job: Adding, host: address.Wanted) -> Candidate:
         name = host.name
-        if await self._world.store.find(HostRecord, name) is not None:
+        if await self._services.store.find(HostRecord, name) is not None:
             raise Refused(f"{name} is registered already", hint=f"vmctl host check {name}")
         key = await self._show_key(host)
         job.say(f"{name}: SSH host key {key.fingerprint}")
-        user = host.user or job.args.user or self._world.settings.ssh_user
+        user = host.user or job.args.user or self._services.settings.ssh_user
         record = HostRecord(
             name=name,
             address=host.address,
             host_key=key.public,
             fingerprint=key.fingerprint,
-            added_at=self._world.clock.now(),
+            added_at=self._services.clock.now(),
             port=host.port,
             ssh_user=user,
             migration_address=address.bare(given) if (given := job.args.migration_address) else "",
@@ -98,8 +98,8 @@ class Hosts:
         wanted = job.args.fingerprint
         if wanted and wanted != key.fingerprint:
             raise Refused(f"{name} shows {key.fingerprint}, not {wanted}", hint="check the key on the host's console")
-        world = self._world
-        link = world.new_link(record, world.runtime / "joining")
+        services = self._services
+        link = services.new_link(record, services.runtime / "joining")
         try:
             await link.connect()
             candidate = Candidate(record, link)
@@ -113,9 +113,9 @@ class Hosts:
 
     async def _show_key(self, host: address.Wanted) -> HostKey:
         try:
-            return await read_host_key(host.address, host.port, self._world.settings.timeouts.ssh_connect_s)
+            return await read_host_key(host.address, host.port, self._services.settings.timeouts.ssh_connect_s)
         except Unreachable as err:
-            raise await self._world.threads.run(explain, err, host.name, host.address) from err
+            raise await self._services.threads.run(explain, err, host.name, host.address) from err
 
     async def _find_lockspace(self, candidate: Candidate, given: str) -> None:
         if given:
@@ -137,15 +137,15 @@ class Hosts:
 
     async def _remember_size(self, link: Link) -> None:
         """A host's size outlives the controller: one not reached since the next start keeps its own."""
-        record = await self._world.store.get(HostRecord, link.name)
+        record = await self._services.store.get(HostRecord, link.name)
         known = record.about | _size(link.size)
         if known != record.about:
-            await self._world.store.change(HostRecord, link.name, about=known)
+            await self._services.store.change(HostRecord, link.name, about=known)
 
     async def _between(self, job: Adding, candidates: list[Candidate]) -> None:
         """What must hold between hosts: one lock for all, networks, and the same shared storage."""
         job.show(text="proving the lock manager between hosts")
-        inside = [link for _, link in sorted(self._world.links.items()) if link.online]
+        inside = [link for _, link in sorted(self._services.links.items()) if link.online]
         sound = [c for c in candidates if not c.failures]
         anchor = inside[0] if inside else (sound[0].link if sound else None)
         for candidate in sound:
@@ -156,7 +156,7 @@ class Hosts:
         links = inside + [c.link for c in sound]
         for candidate in sound:
             candidate.checks += await self._network(candidate, [link for link in links if link is not candidate.link])
-        for kept in await self._world.store.all(Storage):
+        for kept in await self._services.store.all(Storage):
             found = await proof.prove(kept, links)
             for candidate in sound:
                 finding = found.findings[candidate.record.name]
@@ -185,21 +185,21 @@ class Hosts:
             problem = f"it is the same machine as {twin} (libvirt's host UUID is equal)"
             return {"added": False, "checks": checks, "problem": problem, "fix": "set host_uuid in libvirtd.conf"}
         try:
-            await self._world.store.insert(candidate.record)
+            await self._services.store.insert(candidate.record)
         except Refused:  # somebody else added it meanwhile
             problem = f"{name} is registered already"
             return {"added": False, "checks": checks, "problem": problem, "fix": f"vmctl host check {name}"}
         shared = {c.name.removeprefix("storage ") for c in candidate.checks if c.verdict == doctor.OK}
-        for kept in await self._world.store.all(Storage):
+        for kept in await self._services.store.all(Storage):
             if kept.name in shared:
                 with contextlib.suppress(NotFound):  # it was forgotten just now
-                    await self._world.store.revise(Storage, kept.name, partial(_also, name=kept.name, host=name))
-        await self._world.store.remove(Setting, "cpu-baseline")  # the pool's common CPU may have shrunk
+                    await self._services.store.revise(Storage, kept.name, partial(_also, name=kept.name, host=name))
+        await self._services.store.remove(Setting, "cpu-baseline")  # the pool's common CPU may have shrunk
         return {"added": True, "checks": checks, "fingerprint": candidate.record.fingerprint}
 
     async def _same_machine(self, candidate: Candidate) -> str:
         number = candidate.record.about.get("host_uuid")
-        for record in await self._world.store.all(HostRecord):
+        for record in await self._services.store.all(HostRecord):
             if number and record.about.get("host_uuid") == number and record.name != candidate.record.name:
                 return record.name
         return ""
@@ -208,12 +208,12 @@ class Hosts:
         """Begin the lasting links, wait for the first look at their domains, and sum up."""
         job.show(text="looking for running domains")
         for name in [name for name, row in report.items() if row["added"]]:
-            link = self._attach(await self._world.store.get(HostRecord, name))
+            link = self._attach(await self._services.store.get(HostRecord, name))
             await link.wait_online(10.0)
             await _first_look(link)
             await self._until_adopted(link)
             report[name]["domains"] = sorted(domain.name for domain in link.domains.values())
-            await self._world.tell("host", name, f"{name} joined the pool", job.task.who)
+            await self._services.tell("host", name, f"{name} joined the pool", job.task.who)
         job.keep(report=report)
         failed = {name: row for name, row in report.items() if not row["added"]}
         if failed:
@@ -227,7 +227,7 @@ class Hosts:
     async def _until_adopted(self, link: Link) -> None:
         """Its domains are registered by who follows it: waited for a little, so that the next command has them."""
         for _ in range(100):
-            known = {vm.uuid for vm in await self._world.store.all(VMRecord)}
+            known = {vm.uuid for vm in await self._services.store.all(VMRecord)}
             if all(domain.uuid in known or domain.name.startswith(PROBE) for domain in link.domains.values()):
                 return
             await asyncio.sleep(0.1)
@@ -236,9 +236,9 @@ class Hosts:
 
     async def check(self, job: Job[CheckHosts, Journal]) -> dict[str, Any]:
         """Task: the doctor again, on registered hosts."""
-        names = job.args.hosts or sorted(self._world.links)
+        names = job.args.hosts or sorted(self._services.links)
         for name in names:
-            self._world.link(name)  # a name that nobody knows is refused before anybody is asked
+            self._services.link(name)  # a name that nobody knows is refused before anybody is asked
         report: dict[str, Any] = {}
         for name in names:
             job.show(text=f"checking {name}")
@@ -251,7 +251,7 @@ class Hosts:
         return {"hosts": report}
 
     async def _examine(self, name: str) -> list[Check]:
-        link = self._world.link(name)
+        link = self._services.link(name)
         await link.wait_online(5.0)
         if not link.online:
             try_ssh = f"ssh {link.record.ssh_user}@{link.record.address}"
@@ -260,13 +260,13 @@ class Hosts:
         candidate.checks = [Check("SSH", doctor.OK, f"key {link.record.fingerprint}"), *await doctor.examine(link)]
         space, check = await self._lockspace(link)
         candidate.checks.append(check)
-        others = [other for _, other in sorted(self._world.links.items()) if other.online and other is not link]
+        others = [other for _, other in sorted(self._services.links.items()) if other.online and other is not link]
         if space:
             held = doctor.prove_lock(space, (others or [link])[0], link)
             candidate.checks.append(await doctor.guard("lock", held))
         candidate.checks += await self._network(candidate, others)
         await self._remember_size(link)
-        for kept in await self._world.store.all(Storage):
+        for kept in await self._services.store.all(Storage):
             finding = (await proof.prove(kept, [*others[:1], link])).findings[name]
             candidate.checks.append(_storage_check(kept, name, finding))
         return candidate.checks
@@ -277,9 +277,9 @@ class Hosts:
         A VM that ran there then may still run there, and its record says so: nobody starts it elsewhere or deletes its
         disks before that machine is back, or an admin signs that it is off. Adopted ones are forgotten.
         """
-        world, name = self._world, job.args.host
-        link = world.link(name)
-        here = [vm for vm in await world.store.all(VMRecord) if name in (vm.host, vm.moving_to)]
+        services, name = self._services, job.args.host
+        link = services.link(name)
+        here = [vm for vm in await services.store.all(VMRecord) if name in (vm.host, vm.moving_to)]
         held = [f"{vm.name} (task {vm.task})" for vm in here if vm.task is not None]
         if held:
             raise Refused(f"tasks hold VMs of {name}: {', '.join(held[:5])}", hint="vmctl task list")
@@ -287,16 +287,16 @@ class Hosts:
         if ours and not job.args.force:
             raise Refused(f"{name} runs {', '.join(ours[:5])}", hint=f"vmctl host drain {name}")
         if link.online:
-            for kept in await world.store.all(Storage):
+            for kept in await services.store.all(Storage):
                 await disks.forget(link, kept)
-        forgotten, kept_on = await world.store.remove_host(name)
-        await world.links.pop(name).close()
-        world.loads.forget(name)
-        world.incarnations.host_removed(link)
+        forgotten, kept_on = await services.store.remove_host(name)
+        await services.links.pop(name).close()
+        services.loads.forget(name)
+        services.incarnations.host_removed(link)
         words = [f"{name} left the pool"]
         words += [f"forgotten, as they were adopted: {', '.join(forgotten)}"] * bool(forgotten)
         words += [f"may still run there: {', '.join(kept_on)}"] * bool(kept_on)
-        await world.tell("host", name, "; ".join(words), job.task.who)
+        await services.tell("host", name, "; ".join(words), job.task.who)
         return {"host": name, "forgotten": forgotten, "may_still_run": kept_on}
 
 

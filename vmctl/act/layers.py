@@ -16,9 +16,9 @@ from vmctl.errors import Refused
 from vmctl.hosts.chains import chains
 from vmctl.hosts.facts import Fact
 from vmctl.hosts.port import Link
-from vmctl.model import Spec
-from vmctl.records import Storage, VMRecord
-from vmctl.world import World
+from vmctl.model.records import Storage, VMRecord
+from vmctl.model.vms import Spec
+from vmctl.services import Services
 
 CLOCKS_S = 5.0  # by which a host's clock may differ
 AT_ONCE = 50  # files that one command looks into
@@ -55,15 +55,15 @@ async def beside(link: Link, spec: Spec) -> list[Beside]:
     return found
 
 
-async def built_on(world: World, link: Link, vm: VMRecord) -> tuple[str, str]:
+async def built_on(services: Services, link: Link, vm: VMRecord) -> tuple[str, str]:
     """(host, path) of a file that is built on the VM's disk and was changed since it was last read; empty: none found.
 
     Looked for on every storage, and among the files of the host on which it ended. Of what the registry knows to be
     another VM's nothing is read. Raises HostError, and Refused where there is too much to be looked through.
     """
-    known = {path for other in await world.store.all(VMRecord) for path in (*other.files, *_paths(other))}
-    places = [(link, storage.path, storage.lockspace or "-") for storage in await world.store.all(Storage)]
-    if vm.ended and (ended := world.links.get(str(vm.ended[0]))) is not None and ended.online:
+    known = {path for other in await services.store.all(VMRecord) for path in (*other.files, *_paths(other))}
+    places = [(link, storage.path, storage.lockspace or "-") for storage in await services.store.all(Storage)]
+    if vm.ended and (ended := services.links.get(str(vm.ended[0]))) is not None and ended.online:
         places.append((ended, LOCAL, "-"))
     since, own = f"@{max(0.0, vm.read_at - CLOCKS_S):.0f}", set(_paths(vm))
     for where, top, but in places:
@@ -99,7 +99,7 @@ def _paths(vm: VMRecord) -> list[str]:
     return [disk.path for disk in vm.spec.disks]
 
 
-async def refuse_newer_layers(world: World, link: Link, vm: VMRecord, who: str) -> None:
+async def refuse_newer_layers(services: Services, link: Link, vm: VMRecord, who: str) -> None:
     """Refuse to start a VM whose disk has a newer layer, as far as files tell. Raises Refused, HostError."""
     newer = [one for one in await beside(link, vm.spec) if one.changed_at > vm.read_at - CLOCKS_S]
     if newer:
@@ -107,16 +107,16 @@ async def refuse_newer_layers(world: World, link: Link, vm: VMRecord, who: str) 
     elif vm.ended or (vm.wanted == "running" and not vm.read_at):
         how = "is built on"
         try:
-            host, path = await built_on(world, link, vm)
+            host, path = await built_on(services, link, vm)
         except Refused as err:
-            await _tell(world, vm, err.message, who)
+            await _tell(services, vm, err.message, who)
             raise
         if not path:
             return
     else:
         return
     what = f"{path} {how} its disk {vm.spec.disks[0].path}, and was changed since {vm.name} was last seen"
-    await _tell(world, vm, f"{vm.name} was not started: {what}", who)
+    await _tell(services, vm, f"{vm.name} was not started: {what}", who)
     raise Refused(
         f"{vm.name} was not started: {what}",
         lines=(
@@ -127,6 +127,6 @@ async def refuse_newer_layers(world: World, link: Link, vm: VMRecord, who: str) 
     )
 
 
-async def _tell(world: World, vm: VMRecord, text: str, who: str) -> None:
+async def _tell(services: Services, vm: VMRecord, text: str, who: str) -> None:
     if who == "autostart":  # nobody else would hear of it
-        await world.tell("differs", vm, text)
+        await services.tell("differs", vm, text)

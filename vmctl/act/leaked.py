@@ -16,16 +16,16 @@ from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import leases
 from vmctl.hosts.port import Link
 from vmctl.hosts.qemus import processes
-from vmctl.records import VMRecord
-from vmctl.world import World
+from vmctl.model.records import VMRecord
+from vmctl.services import Services
 
 log = logging.getLogger("vmctl.leaked")
 SETTLE_S = 1.0  # a lease is given back a moment after its domain is gone
 
 
-async def holders(world: World, vm: VMRecord, links: Iterable[Link]) -> list[Link]:
+async def holders(services: Services, vm: VMRecord, links: Iterable[Link]) -> list[Link]:
     """Of these hosts, those that hold the VM's lease although no QEMU there has the VM. A silent one says nothing."""
-    storage = await storage_of(world, vm)
+    storage = await storage_of(services, vm)
     if storage is None or not storage.lockspace or vm.adopted:
         return []
     links = [link for link in links if link.online]
@@ -44,13 +44,13 @@ async def _leaks(link: Link, lockspace: str, uuid: str) -> bool:
         return False
 
 
-async def replace_lease(world: World, vm: VMRecord) -> list[str]:
+async def replace_lease(services: Services, vm: VMRecord) -> list[str]:
     """Replace the lock files of a VM that is known to be off, if its lease leaked; the hosts that left it behind."""
-    leaking = await holders(world, vm, world.links.values())
-    storage = await storage_of(world, vm)
+    leaking = await holders(services, vm, services.links.values())
+    storage = await storage_of(services, vm)
     if not leaking or storage is None:
         return []
-    link = world.any_online(storage.hosts)
+    link = services.any_online(storage.hosts)
     await disks.ensure(link, storage)
     own = [disk.path for disk in vm.spec.disks if vm.uuid in disk.path]  # no other VM's lock may go with them
     await disks.remove_locks(link, storage, vm.uuid, own)
@@ -58,23 +58,23 @@ async def replace_lease(world: World, vm: VMRecord) -> list[str]:
     names = [link.name for link in leaking]
     text = f"the lease of {vm.name} was left behind by virtlockd on {', '.join(names)}; it was replaced"
     mend = "before it can start there again: systemctl restart virtlockd libvirtd (its VMs go on)"
-    await world.tell("lease", vm, f"{text}; {mend}")
+    await services.tell("lease", vm, f"{text}; {mend}")
     return names
 
 
-async def after_stop(world: World, vm: VMRecord, link: Link) -> None:
+async def after_stop(services: Services, vm: VMRecord, link: Link) -> None:
     """Read the lease of a VM back that was stopped there; one left behind is replaced. Nothing makes the stop fail."""
     try:
-        if await holders(world, vm, [link]):
+        if await holders(services, vm, [link]):
             await asyncio.sleep(SETTLE_S)
-            await replace_lease(world, vm)
+            await replace_lease(services, vm)
     except VmctlError as err:
         log.warning("the lease of %s was not read back: %s", vm.name, err.message)
 
 
-async def explained(world: World, vm: VMRecord, host: str, refused: Refused) -> Refused:
+async def explained(services: Services, vm: VMRecord, host: str, refused: Refused) -> Refused:
     """A start that the lock refused, where the lease was only left behind: what was done, and what helps now."""
-    names = await replace_lease(world, vm)
+    names = await replace_lease(services, vm)
     if not names:
         return refused
     there = f"{', '.join(names)} held a lease that no QEMU has: it was replaced"

@@ -21,11 +21,11 @@ from vmctl.errors import HostError, MissingLease
 from vmctl.hosts import doctor, leases
 from vmctl.hosts.leaseprobe import refused_by_lock
 from vmctl.hosts.port import Link
-from vmctl.model import PowerState
-from vmctl.records import Storage, VMRecord
+from vmctl.model.records import Storage, VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
 from vmctl.tasks import Job, Tasks
 from vmctl.tasks.journals import Renewing
-from vmctl.world import World
 
 log = logging.getLogger("vmctl.leases")
 LOOK_EVERY_S = 8.0
@@ -35,9 +35,9 @@ SECOND_LOOK_S = 1.0  # a lease changes hands for a moment when a VM is resumed o
 MISSING = "runs without its lease"
 
 
-async def missing(world: World, link: Link, vms: list[VMRecord]) -> list[VMRecord]:
+async def missing(services: Services, link: Link, vms: list[VMRecord]) -> list[VMRecord]:
     """Those of the host's running VMs that do not hold their lease. Raises HostError when that cannot be read."""
-    storages = {storage.name: storage for storage in await world.store.all(Storage)} if vms else {}
+    storages = {storage.name: storage for storage in await services.store.all(Storage)} if vms else {}
     spaces: dict[str, list[VMRecord]] = defaultdict(list)
     for vm in vms:
         storage = storages.get(vm.lease_storage)
@@ -53,15 +53,15 @@ async def missing(world: World, link: Link, vms: list[VMRecord]) -> list[VMRecor
 class Guard:
     """Looks after the leases of every host's VMs, as often as their domains are read."""
 
-    def __init__(self, world: World, tasks: Tasks) -> None:
-        self._world = world
+    def __init__(self, services: Services, tasks: Tasks) -> None:
+        self._services = services
         self._tasks = tasks
         self._looked: dict[str, float] = {}  # host -> when, monotonic
         self._tried: dict[tuple[str, float], float] = {}  # host, and since when it is online -> when, monotonic
 
     async def look(self, link: Link) -> None:
         """Compare what runs with what is locked; tell and mend what does not hold its lease."""
-        now = self._world.clock.monotonic()
+        now = self._services.clock.monotonic()
         if not link.online or now - self._looked.get(link.name, 0.0) < LOOK_EVERY_S:
             return
         self._looked[link.name] = now
@@ -70,7 +70,7 @@ class Guard:
             for vm in without:
                 await self._tell(link, vm)
             await self._forget_alarms(link, {vm.uuid for vm in without})
-            if (without or link.name in self._world.no_lock) and await self._gives_leases(link):
+            if (without or link.name in self._services.no_lock) and await self._gives_leases(link):
                 for vm in without:
                     await self._tasks.submit(RenewLease(vm.uuid), LEASE_GUARD, vm.name)
         except HostError as err:
@@ -78,34 +78,34 @@ class Guard:
 
     async def _running(self, link: Link) -> list[VMRecord]:
         """VMs of ours that run there and that no task holds."""
-        here = [vm for vm in await self._world.store.all(VMRecord) if vm.host == link.name and vm.task is None]
+        here = [vm for vm in await self._services.store.all(VMRecord) if vm.host == link.name and vm.task is None]
         here = [vm for vm in here if vm.uuid in link.domains]
         return [vm for vm in here if link.domains[vm.uuid].power is PowerState.RUNNING]
 
     async def _certainly_missing(self, link: Link) -> list[VMRecord]:
-        suspects = await missing(self._world, link, await self._running(link))
+        suspects = await missing(self._services, link, await self._running(link))
         if not suspects:
             return []
         await asyncio.sleep(SECOND_LOOK_S)
         await link.refresh_domains()
         names = {vm.uuid for vm in suspects}
-        return await missing(self._world, link, [vm for vm in await self._running(link) if vm.uuid in names])
+        return await missing(self._services, link, [vm for vm in await self._running(link) if vm.uuid in names])
 
     async def _tell(self, link: Link, vm: VMRecord) -> None:
         if not vm.why.startswith(MISSING):
-            alarm = self._world.event("alarm", vm, f"{vm.name} {MISSING} on {link.name}")
-            await self._world.store.change(VMRecord, vm.uuid, why=f"{MISSING} on {link.name}", told=[alarm])
+            alarm = self._services.event("alarm", vm, f"{vm.name} {MISSING} on {link.name}")
+            await self._services.store.change(VMRecord, vm.uuid, why=f"{MISSING} on {link.name}", told=[alarm])
 
     async def _forget_alarms(self, link: Link, without: set[str]) -> None:
         """A VM that holds its lease again, however it came by it, is not said to lack it any more."""
         for vm in await self._running(link):
             if vm.why.startswith(MISSING) and vm.uuid not in without:
-                await self._world.store.change(VMRecord, vm.uuid, why="")
+                await self._services.store.change(VMRecord, vm.uuid, why="")
 
     async def _gives_leases(self, link: Link) -> bool:
         """Take a lease with a probe VM, at once and then every minute; a host that gives none gets no VMs meanwhile."""
         now, last = (
-            self._world.clock.monotonic(),
+            self._services.clock.monotonic(),
             (link.name, link.since),
         )  # a libvirtd that was restarted is tried at once
         if now - self._tried.get(last, -TRY_EVERY_S) < TRY_EVERY_S:
@@ -113,65 +113,65 @@ class Guard:
         self._tried = {tried: when for tried, when in self._tried.items() if now - when < TRY_EVERY_S}
         self._tried[last] = now
         proof = await doctor.prove_lock(str(link.record.about.get("lockspace") or ""), link, link)
-        known = self._world.no_lock.pop(link.name, "")
+        known = self._services.no_lock.pop(link.name, "")
         if proof.verdict != doctor.OK:
-            self._world.no_lock[link.name] = proof.text
+            self._services.no_lock[link.name] = proof.text
         if proof.verdict != doctor.OK and not known:
             mend = "systemctl restart virtlockd libvirtd (its VMs go on)"
-            await self._world.tell("alarm", link.name, f"{link.name} gets no VMs: {proof.text}; there: {mend}")
+            await self._services.tell("alarm", link.name, f"{link.name} gets no VMs: {proof.text}; there: {mend}")
         elif proof.verdict == doctor.OK and known:
-            await self._world.tell("lease", link.name, f"{link.name}'s lock manager gives leases again")
+            await self._services.tell("lease", link.name, f"{link.name}'s lock manager gives leases again")
         return proof.verdict == doctor.OK
 
 
-async def renew(world: World, job: Job[RenewLease, Renewing]) -> dict[str, Any]:
+async def renew(services: Services, job: Job[RenewLease, Renewing]) -> dict[str, Any]:
     """Task: let a running VM take its lease again, by a pause of milliseconds. Its host was seen to give leases."""
-    vm = await world.store.claim(await world.store.vm(job.args.vm), job.id)
-    link = world.online(vm.host)
+    vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
+    link = services.online(vm.host)
     if job.journal.paused != vm.host:
-        if not await missing(world, link, [vm]):
-            return await _renewed(world, link, vm, "it holds its lease")
-        await _make_key(world, link, vm)  # without it, it would stay paused
+        if not await missing(services, link, [vm]):
+            return await _renewed(services, link, vm, "it holds its lease")
+        await _make_key(services, link, vm)  # without it, it would stay paused
         await job.note("renewing", paused=vm.host)
         await link.virt.suspend(vm.uuid)
-    await _resume(world, vm)
-    link = world.online(vm.host)
-    if await missing(world, link, [vm]):
+    await _resume(services, vm)
+    link = services.online(vm.host)
+    if await missing(services, link, [vm]):
         raise MissingLease(f"{vm.name} still {MISSING} on {link.name}", hint=f"vmctl host check {link.name}")
-    return await _renewed(world, link, vm, "its lease was taken again")
+    return await _renewed(services, link, vm, "its lease was taken again")
 
 
-async def _make_key(world: World, link: Link, vm: VMRecord) -> None:
+async def _make_key(services: Services, link: Link, vm: VMRecord) -> None:
     """See that the VM's key is in the lockspace, where somebody may have taken it. Raises HostError."""
-    storage = await storage_of(world, vm)
+    storage = await storage_of(services, vm)
     if storage is not None and not vm.adopted:
         await disks.ensure(link, storage)
         await disks.make_key(link, storage, vm.uuid)
 
 
-async def _resume(world: World, vm: VMRecord) -> None:
+async def _resume(services: Services, vm: VMRecord) -> None:
     """Let it go on: tried for a while, as it was us who paused it. Raises MissingLease, which says why it is paused."""
-    deadline = world.clock.monotonic() + RESUME_FOR_S
+    deadline = services.clock.monotonic() + RESUME_FOR_S
     while True:
         try:
-            link = world.online(vm.host)
+            link = services.online(vm.host)
             if (await link.virt.power(vm.uuid))[0] is PowerState.PAUSED:
                 await link.virt.resume(vm.uuid)
             return
         except HostError as err:
             elsewhere = refused_by_lock(err.message) or "busy" in err.message
-            if elsewhere or world.clock.monotonic() > deadline:
-                raise await _stays_paused(world, vm, err, elsewhere) from err
+            if elsewhere or services.clock.monotonic() > deadline:
+                raise await _stays_paused(services, vm, err, elsewhere) from err
             await asyncio.sleep(SECOND_LOOK_S)
             with contextlib.suppress(HostError):
-                await _make_key(world, world.online(vm.host), vm)
+                await _make_key(services, services.online(vm.host), vm)
 
 
-async def _stays_paused(world: World, vm: VMRecord, err: HostError, elsewhere: bool) -> MissingLease:
+async def _stays_paused(services: Services, vm: VMRecord, err: HostError, elsewhere: bool) -> MissingLease:
     why = "its lease is held elsewhere" if elsewhere else "its lease cannot be taken"
     text = "another host holds its lease" if elsewhere else f"{why}: {err.message}"
-    alarm = world.event("alarm", vm, f"{vm.name} is paused on {vm.host}: {text}")
-    await world.store.lease(vm, vm.host, PowerState.PAUSED, why=f"{why}: {err.message}", told=[alarm])
+    alarm = services.event("alarm", vm, f"{vm.name} is paused on {vm.host}: {text}")
+    await services.store.lease(vm, vm.host, PowerState.PAUSED, why=f"{why}: {err.message}", told=[alarm])
     look = f"look on every host for a second copy: virsh list; then vmctl resume {vm.name}"
     return MissingLease(
         f"{vm.name} is paused on {vm.host}: {why}",
@@ -180,7 +180,7 @@ async def _stays_paused(world: World, vm: VMRecord, err: HostError, elsewhere: b
     )
 
 
-async def _renewed(world: World, link: Link, vm: VMRecord, what: str) -> dict[str, Any]:
-    told = [world.event("lease", vm, f"{vm.name} on {link.name}: {what}")]
-    await world.store.lease(vm, link.name, PowerState.RUNNING, told=told)
+async def _renewed(services: Services, link: Link, vm: VMRecord, what: str) -> dict[str, Any]:
+    told = [services.event("lease", vm, f"{vm.name} on {link.name}: {what}")]
+    await services.store.lease(vm, link.name, PowerState.RUNNING, told=told)
     return {"vm": vm.name, "host": link.name, "why": what}

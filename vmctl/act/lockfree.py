@@ -10,20 +10,20 @@ from vmctl.commands.storages import MeasureStorage
 from vmctl.errors import HostError, Refused
 from vmctl.hosts.leaseprobe import LeaseProbe
 from vmctl.hosts.port import Link
-from vmctl.records import Storage
+from vmctl.model.records import Storage
+from vmctl.services import Services
 from vmctl.tasks import AnyJob, Job
 from vmctl.tasks.journals import Journal
-from vmctl.world import World
 
 WAIT_FOR_LOSS_S = 300.0
 WAIT_FOR_LOCK_S = 900.0
 WAIT_FOR_RETURN_S = 600.0
 
 
-async def measure(world: World, job: Job[MeasureStorage, Journal]) -> dict[str, Any]:
+async def measure(services: Services, job: Job[MeasureStorage, Journal]) -> dict[str, Any]:
     """Task: hold a lease on a host, wait until the admin cuts it off, and try elsewhere until the lease is free."""
-    storage = await world.store.get(Storage, job.args.name)
-    lost, other = _pair(world, storage, job.args.host)
+    storage = await services.store.get(Storage, job.args.name)
+    lost, other = _pair(services, storage, job.args.host)
     probe = LeaseProbe(storage.lockspace)
     try:
         await probe.hold(lost)
@@ -31,21 +31,21 @@ async def measure(world: World, job: Job[MeasureStorage, Journal]) -> dict[str, 
         last_answer = await _until_silent(lost, job)
         job.show(text=f"trying on {other.name} to take what {lost.name} holds")
         took_s = await _until_free(probe, other, last_answer)
-        await learn(world, storage.name, lambda _known: {"lock_free_after_s": round(took_s, 1)})
+        await learn(services, storage.name, lambda _known: {"lock_free_after_s": round(took_s, 1)})
         job.say(f"free after {took_s:.0f} s; mend the network of {lost.name}, so that the probe there can be ended")
         await lost.wait_online(WAIT_FOR_RETURN_S)
     finally:
         await probe.end()
-    await world.tell("storage", storage.name, f"locks on {storage.name} are free {took_s:.0f} s after a host's loss")
+    await services.tell("storage", storage.name, f"locks on {storage.name} are free {took_s:.0f} s after a host's loss")
     return {"storage": storage.name, "host": lost.name, "lock_free_after_s": round(took_s, 1)}
 
 
-def _pair(world: World, storage: Storage, host: str) -> tuple[Link, Link]:
+def _pair(services: Services, storage: Storage, host: str) -> tuple[Link, Link]:
     """The host that will be lost, and one that stays. Raises Refused, Unreachable."""
     if not storage.lockspace:
         raise Refused(f"storage {storage.name} has no lockspace")
-    lost = world.online(host)
-    others = [link for name, link in sorted(world.links.items()) if link.online and link is not lost]
+    lost = services.online(host)
+    others = [link for name, link in sorted(services.links.items()) if link.online and link is not lost]
     others = [link for link in others if link.name in storage.hosts]
     if not others or host not in storage.hosts:
         raise Refused(f"{host} and another host must share {storage.name} and answer", hint="vmctl storage show")

@@ -14,7 +14,7 @@ from typing import Any
 from vmctl.act.needed import refuse_links
 from vmctl.errors import LibvirtError
 from vmctl.hosts.port import Link
-from vmctl.records import Storage
+from vmctl.model.records import Storage
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Making
 

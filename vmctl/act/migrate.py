@@ -25,75 +25,77 @@ from vmctl.hosts import domainxml
 from vmctl.hosts.address import tcp_uri
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import Listener
-from vmctl.model import PowerState
-from vmctl.records import VMRecord
-from vmctl.world import World
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
 
 WATCH_S = 0.5
 
 
-async def migrate(world: World, job: Moving) -> dict[str, Any]:
+async def migrate(services: Services, job: Moving) -> dict[str, Any]:
     """Task: move a VM to another host; of one that is stopped and defined on its host only, its definition."""
-    vm = await world.store.claim(await world.store.vm(job.args.vm), job.id)
+    vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
     if job.journal.cold:
-        return await coldmove.go_on(world, job, vm)
+        return await coldmove.go_on(services, job, vm)
     if job.journal.target:
-        return await _take_over(world, job, vm)
+        return await _take_over(services, job, vm)
     if vm.power is PowerState.STOPPED and vm.adopted and not vm.transient:
-        return await coldmove.definition(world, job, vm)
-    source = await home(world, vm)
+        return await coldmove.definition(services, job, vm)
+    source = await home(services, vm)
     shown = await source.virt.shown(vm.uuid)
-    vm = await definitions.keep(world, source, vm, shown)
+    vm = await definitions.keep(services, source, vm, shown)
     seen = await source.virt.domain(vm.uuid)
     if seen is None or seen.power is not PowerState.RUNNING:
         power_now = f"{seen.power} ({seen.why})" if seen and seen.why else str(seen.power if seen else "not there")
         raise Refused(f"{vm.name} is {power_now}: only a running VM migrates", hint=f"vmctl resume {vm.name}")
     if job.args.cold:
-        return await coldmove.cold(world, job, vm, shown)
+        return await coldmove.cold(services, job, vm, shown)
     refuse_stuck(vm, cold=False)
-    target = await promise(world, job, vm)
+    target = await promise(services, job, vm)
     needs = domainxml.read(shown.live).definition
-    await refuse_lacking(world, target, needs, vm.uuid, f"{vm.name} was not migrated")
+    await refuse_lacking(services, target, needs, vm.uuid, f"{vm.name} was not migrated")
     for words in await tpm_in_the_way(target, needs, vm.uuid):
         raise Refused(f"{vm.name} was not migrated: {words}", hint=f"vmctl migrate {vm.name} --check")
     waiting = lambda why: job.show(text=f"queued: {why}")  # noqa: E731
-    await world.slots.take(vm, target.name, waiting, job.check_cancelled)
-    await check_again(world, vm, target.name)
-    return await _live(world, job, vm, source, target, autostart=shown.autostart)
+    await services.slots.take(vm, target.name, waiting, job.check_cancelled)
+    await check_again(services, vm, target.name)
+    return await _live(services, job, vm, source, target, autostart=shown.autostart)
 
 
 # -- live
 
 
 async def _live(
-    world: World, job: Moving, vm: VMRecord, source: Link, target: Link, *, autostart: bool
+    services: Services, job: Moving, vm: VMRecord, source: Link, target: Link, *, autostart: bool
 ) -> dict[str, Any]:
     address = target.record.migration_address or target.record.address
-    socket = f"/tmp/vmctl-{world.ids.token()}.sock"
+    socket = f"/tmp/vmctl-{services.ids.token()}.sock"
     await job.note("preparing", source=source.name, target=target.name, socket=socket, autostart=autostart)
-    vm = await world.store.lease(vm, source.name, PowerState.MIGRATING, also=(target.name,))
+    vm = await services.store.lease(vm, source.name, PowerState.MIGRATING, also=(target.name,))
     problem: VmctlError | None = None
-    began = world.clock.monotonic()
+    began = services.clock.monotonic()
     async with contextlib.AsyncExitStack() as stack:
         try:
-            storage = await storage_of(world, vm)
+            storage = await storage_of(services, vm)
             offered = await source.ssh.offer(socket, target.socket)
             stack.push_async_callback(_withdraw, offered)  # when all is read: nobody waits for it
             job.stage("copying")
-            await _copy(world, job, vm, source, socket, tcp_uri(address), unsafe=storage is not None)
+            await _copy(services, job, vm, source, socket, tcp_uri(address), unsafe=storage is not None)
         except (VmctlError, Cancelled) as err:
             problem = err
             job.say(f"libvirt ended it: {err.message}")
         job.stage("reading both hosts")
-        return await _end(world, job, vm, problem, world.clock.monotonic() - began)
+        return await _end(services, job, vm, problem, services.clock.monotonic() - began)
 
 
-async def _end(world: World, job: Moving, vm: VMRecord, problem: VmctlError | None, took_s: float) -> dict[str, Any]:
+async def _end(
+    services: Services, job: Moving, vm: VMRecord, problem: VmctlError | None, took_s: float
+) -> dict[str, Any]:
     """Conclude; what its old host had noted of it beside its definition goes along."""
     source, target = job.journal.source, job.journal.target
-    result = await conclude(world, job, vm, source, target, problem, took_s)
+    result = await conclude(services, job, vm, source, target, problem, took_s)
     if job.journal.autostart:
-        await coldmove.carry_autostart(world, job, vm, target)
+        await coldmove.carry_autostart(services, job, vm, target)
     return result
 
 
@@ -102,10 +104,12 @@ async def _withdraw(offered: Listener) -> None:
         await offered.close()
 
 
-async def _copy(world: World, job: Moving, vm: VMRecord, source: Link, socket: str, uri: str, *, unsafe: bool) -> None:
+async def _copy(
+    services: Services, job: Moving, vm: VMRecord, source: Link, socket: str, uri: str, *, unsafe: bool
+) -> None:
     """Run the migration and watch it until libvirt says how it ended. Raises LibvirtError, Cancelled, HostError."""
-    may = world.policy.allow_post_copy
-    watch = Monitor(world, job, vm, source, job.journal.target)
+    may = services.policy.allow_post_copy
+    watch = Monitor(services, job, vm, source, job.journal.target)
     await watch.allow(0)  # once it copies, this would wait in line for its monitor
     persistent = vm.adopted and not vm.transient
     copying = source.virt.migrate(vm.uuid, socket, uri, unsafe=unsafe, persistent=persistent, post_copy=may)
@@ -127,29 +131,31 @@ async def _copy(world: World, job: Moving, vm: VMRecord, source: Link, socket: s
         raise
     finally:
         if watch.dirty_mib_s:  # its next move is priced by it
-            await world.store.change(VMRecord, vm.uuid, dirty_mib_s=watch.dirty_mib_s)
+            await services.store.change(VMRecord, vm.uuid, dirty_mib_s=watch.dirty_mib_s)
 
 
 # -- after a controller died
 
 
-async def _take_over(world: World, job: Moving, vm: VMRecord) -> dict[str, Any]:
+async def _take_over(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]:
     """Adopt a migration that another controller began: wait for its end, then read both hosts as usual."""
     source, target = job.journal.source, job.journal.target
     job.say("taken over after the controller's restart")
-    await asyncio.gather(*(link.wait_online(QUIET_S) for name in (source, target) if (link := world.links.get(name))))
+    await asyncio.gather(
+        *(link.wait_online(QUIET_S) for name in (source, target) if (link := services.links.get(name)))
+    )
     if vm.power is not PowerState.STOPPED:  # else its end was written already
-        vm = await world.store.lease(vm, source, PowerState.MIGRATING, also=(target,))
+        vm = await services.store.lease(vm, source, PowerState.MIGRATING, also=(target,))
     interrupted = MigrationFailed("the controller ended while it ran")
     try:
-        return await _end(world, job, vm, interrupted, world.clock.now() - job.task.created_at)
+        return await _end(services, job, vm, interrupted, services.clock.now() - job.task.created_at)
     finally:
-        await _remove_socket(world, source, job.journal.socket)
+        await _remove_socket(services, source, job.journal.socket)
 
 
-async def _remove_socket(world: World, host: str, path: str) -> None:
+async def _remove_socket(services: Services, host: str, path: str) -> None:
     """Take away the socket that sshd made for the dead controller; its name was drawn at random for this task."""
-    link = world.links.get(host)
+    link = services.links.get(host)
     if link is not None and link.online:
         with contextlib.suppress(VmctlError):
             await link.ssh.run(("rm", "-f", "--", path))

@@ -14,9 +14,9 @@ from vmctl.decide import migrate as ladder
 from vmctl.errors import Cancelled, HostError, LibvirtError, MigrationFailed, NotFound, VmctlError
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import LEFT_OVER, JobProgress
-from vmctl.model import PowerState
-from vmctl.records import VMRecord
-from vmctl.world import World
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
 
 ABORT_S = 5.0  # an abort that takes longer waits for a target that hangs
 MIB = 1 << 20
@@ -26,7 +26,7 @@ MIB = 1 << 20
 class Monitor:
     """What was seen of one migration so far, and the ladder's steps."""
 
-    world: World
+    services: Services
     job: Moving
     vm: VMRecord
     source: Link
@@ -47,7 +47,7 @@ class Monitor:
         """One reading, and the ladder's answer to it."""
         if not self.source.online:
             return
-        if self.aborted and self.world.clock.monotonic() - self.aborted_at > ABORT_S:
+        if self.aborted and self.services.clock.monotonic() - self.aborted_at > ABORT_S:
             await self._drop_target()
         try:
             progress = await self.source.virt.job(self.vm.uuid)
@@ -55,7 +55,7 @@ class Monitor:
             return  # it ends just now, or the host is silent: `running` will tell
         if not progress.active:
             return
-        now = self.world.clock.monotonic()
+        now = self.services.clock.monotonic()
         if not progress.total:  # the target prepares: what is left, and for how long, counts from its first byte
             self.low_at = self.rung_at = now
         elif progress.remaining < self.low:
@@ -67,9 +67,9 @@ class Monitor:
 
     async def allow(self, rung: int) -> None:
         """Take a step of the ladder: so long may the guest pause."""
-        self.rung, self.rung_at = rung, self.world.clock.monotonic()
+        self.rung, self.rung_at = rung, self.services.clock.monotonic()
         with contextlib.suppress(LibvirtError):  # it may have ended meanwhile
-            await self.source.virt.set_max_downtime(self.vm.uuid, self.world.policy.downtime_ms[rung])
+            await self.source.virt.set_max_downtime(self.vm.uuid, self.services.policy.downtime_ms[rung])
 
     async def _step(self, progress: JobProgress, now: float) -> None:
         if self.aborted:
@@ -82,13 +82,13 @@ class Monitor:
             remaining_mib=progress.remaining / MIB,
             since_low_s=now - self.low_at,
             since_bytes_s=now - self.bytes_at,
-            both_online=self.source.online and self.world.link(self.target).online,
+            both_online=self.source.online and self.services.link(self.target).online,
             begun=progress.total > 0,
             rung=self.rung,
             since_rung_s=now - self.rung_at,
             post_copy=self.tactic == "post-copy",
         )
-        step = ladder.next_step(seen, self.world.policy)
+        step = ladder.next_step(seen, self.services.policy)
         if isinstance(step, ladder.RaiseDowntime):
             self.tactic = f"allowing a pause of {step.downtime_ms} ms"
             self.job.say(f"{self.tactic}: {step.why}")
@@ -102,7 +102,7 @@ class Monitor:
             await self._abort(MigrationFailed(f"the migration was given up: {step.why}"))
 
     async def _abort(self, why: VmctlError) -> None:
-        self.aborted, self.aborted_at, self.tactic = why, self.world.clock.monotonic(), "cancelling"
+        self.aborted, self.aborted_at, self.tactic = why, self.services.clock.monotonic(), "cancelling"
         self.aborting = asyncio.create_task(self._ask_abort())  # not waited for: it may hang with the target's QEMU
 
     async def _ask_abort(self) -> None:
@@ -111,8 +111,8 @@ class Monitor:
 
     async def _drop_target(self) -> None:
         """The abort waits for a target's QEMU that does not answer: take that half-made copy away."""
-        self.aborted_at = self.world.clock.monotonic()
-        target = self.world.link(self.target)
+        self.aborted_at = self.services.clock.monotonic()
+        target = self.services.link(self.target)
         with contextlib.suppress(HostError, NotFound):
             here, there = await self.source.virt.power(self.vm.uuid), await target.virt.power(self.vm.uuid)
             if here[0] is PowerState.RUNNING and there[0] is PowerState.PAUSED and there[1] in LEFT_OVER:
@@ -129,7 +129,7 @@ class Monitor:
             total_mib=round(p.total / MIB, 1),
             rate_mib_s=round(p.rate_bps / MIB, 1),
             dirty_mib_s=round(p.dirty_bps / MIB, 1),
-            downtime_ms=self.world.policy.downtime_ms[self.rung],
+            downtime_ms=self.services.policy.downtime_ms[self.rung],
             eta_s=round(p.remaining / left, 1) if left else None,
             tactic=self.tactic,
         )

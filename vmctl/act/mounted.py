@@ -12,9 +12,9 @@ from pathlib import PurePosixPath
 from vmctl.errors import HostError, NotMounted, Refused
 from vmctl.hosts.paths import GONE, unusable
 from vmctl.hosts.port import Link
-from vmctl.records import Image, Storage, VMRecord
-from vmctl.walls import wall
-from vmctl.world import World
+from vmctl.model.records import Image, Storage, VMRecord
+from vmctl.services import Services
+from vmctl.services.walls import wall
 
 log = logging.getLogger("vmctl.storage")
 EVERY_S, AGAIN_S = 60.0, 8.0  # how often a host is asked for its storages; for one that it lost
@@ -22,24 +22,26 @@ WAIT_S = 1.0  # for a host that is just coming
 ENOUGH = 5  # registered files that are looked for, where the lockspace does not tell
 
 
-async def marks(world: World, storage: Storage) -> tuple[str, ...]:
+async def marks(services: Services, storage: Storage) -> tuple[str, ...]:
     """Paths that are there when the storage is: its lockspace, or some files that the registry knows on it."""
     if storage.lockspace and PurePosixPath(storage.lockspace).is_relative_to(storage.path):
         return (storage.lockspace,)
-    files = [image.path for image in await world.store.all(Image) if image.storage == storage.name]
-    disks = [disk for vm in await world.store.all(VMRecord) for disk in vm.spec.disks if disk.storage == storage.name]
+    files = [image.path for image in await services.store.all(Image) if image.storage == storage.name]
+    disks = [
+        disk for vm in await services.store.all(VMRecord) for disk in vm.spec.disks if disk.storage == storage.name
+    ]
     return tuple([*files, *(disk.path for disk in disks)][:ENOUGH])
 
 
-async def refuse_unmounted(world: World, link: Link, storage: Storage) -> None:
+async def refuse_unmounted(services: Services, link: Link, storage: Storage) -> None:
     """Refuse to use the storage through a host that does not have it. Raises NotMounted, HostError.
 
-    What is found is kept in `world.unmounted`: such a host gets no VMs of this storage until it has it again.
+    What is found is kept in `services.unmounted`: such a host gets no VMs of this storage until it has it again.
     """
-    paths = await marks(world, storage)
+    paths = await marks(services, storage)
     asked = await link.ask(unusable(paths)) if paths else ()
     gone = [one.path for one in asked if one.what == GONE]
-    lost = world.unmounted.setdefault(link.name, set())
+    lost = services.unmounted.setdefault(link.name, set())
     if not paths or len(gone) < len(paths):
         lost.discard(storage.name)
         return
@@ -53,48 +55,48 @@ async def refuse_unmounted(world: World, link: Link, storage: Storage) -> None:
 class Mounts:
     """Looks after what hosts have mounted: at each new connection, and from time to time."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._looked: dict[str, tuple[float, float]] = {}  # host -> since when it was online, and when; monotonic
 
     async def look(self, link: Link) -> None:
         """Ask a host for its storages when that is due; tell what it lost, and what it has again."""
-        world, now = self._world, self._world.clock.monotonic()
+        services, now = self._services, self._services.clock.monotonic()
         since, looked_at = self._looked.get(link.name, (-1.0, 0.0))
-        rest_s = AGAIN_S if world.unmounted.get(link.name) else EVERY_S
+        rest_s = AGAIN_S if services.unmounted.get(link.name) else EVERY_S
         due = link.since != since or now - looked_at >= rest_s
         if not link.online or not due:
             return
         self._looked[link.name] = link.since, now
-        for storage in await world.store.all(Storage):
+        for storage in await services.store.all(Storage):
             if link.name in storage.hosts:
                 with wall(log, f"{link.name}: storage {storage.name}"):
                     await self._look_at(link, storage)
 
     async def _look_at(self, link: Link, storage: Storage) -> None:
-        before = storage.name in self._world.unmounted.get(link.name, ())
+        before = storage.name in self._services.unmounted.get(link.name, ())
         try:
-            await refuse_unmounted(self._world, link, storage)
+            await refuse_unmounted(self._services, link, storage)
         except NotMounted as err:
             if not before:
-                await self._world.tell("storage", link.name, f"{err.message}; {err.hint}")
+                await self._services.tell("storage", link.name, f"{err.message}; {err.hint}")
         except HostError as err:
             log.info("%s: whether it has storage %s is not known: %s", link.name, storage.name, err.message)
         else:
             if before:
-                await self._world.tell("storage", link.name, f"{link.name} has storage {storage.name} again")
+                await self._services.tell("storage", link.name, f"{link.name} has storage {storage.name} again")
 
 
-async def host_with(world: World, storage: Storage) -> Link:
+async def host_with(services: Services, storage: Storage) -> Link:
     """A host that answers and really has the storage. Refused names what is wrong with the first that has not."""
-    await world.wait_any_online(storage.hosts, WAIT_S)
+    await services.wait_any_online(storage.hosts, WAIT_S)
     first: Refused | HostError | None = None
     for name in sorted(storage.hosts):
-        link = world.links.get(name)
+        link = services.links.get(name)
         if link is None or not link.online:
             continue
         try:
-            await refuse_unmounted(world, link, storage)
+            await refuse_unmounted(services, link, storage)
             return link
         except (Refused, HostError) as err:
             first = first or err

@@ -12,8 +12,8 @@ from vmctl.act.definitions import learn
 from vmctl.errors import HostError, NotFound, Refused
 from vmctl.hosts.facts import Fact
 from vmctl.hosts.port import Link
-from vmctl.records import Storage, VMRecord
-from vmctl.world import World
+from vmctl.model.records import Storage, VMRecord
+from vmctl.services import Services
 
 MOST_AT_ONCE = 500  # paths in one command
 LINKS = 'for f; do ! test -L "$f" || echo "$f"; done; :'
@@ -35,23 +35,23 @@ async def refuse_links(link: Link, storage: Storage, names: Iterable[str]) -> No
         )
 
 
-async def refuse_if_needed(world: World, own: set[str], but: str = "") -> None:
+async def refuse_if_needed(services: Services, own: set[str], but: str = "") -> None:
     """Refuse to delete files that a VM other than `but` (a UUID) needs. Raises Refused."""
-    for other in await world.store.all(VMRecord):
+    for other in await services.store.all(VMRecord):
         if other.uuid == but:
             continue
         if other.adopted and not other.files and any(disk.path.startswith("/") for disk in other.spec.disks):
-            other = await _with_its_chain(world, other)
+            other = await _with_its_chain(services, other)
         theirs = {disk.path for disk in other.spec.disks} | set(other.files)
-        needs = (own & theirs) or (await _the_same(world, other.host, own, theirs) if other.adopted else set())
+        needs = (own & theirs) or (await _the_same(services, other.host, own, theirs) if other.adopted else set())
         if needs:
             raise Refused(f"{other.name} needs {min(needs)}, too: it is not deleted", hint=f"vmctl show {other.name}")
 
 
-async def _with_its_chain(world: World, other: VMRecord) -> VMRecord:
+async def _with_its_chain(services: Services, other: VMRecord) -> VMRecord:
     """The VM with what lies below its disks. Refused where its host cannot tell."""
     try:
-        return await learn(world, world.online(other.host), other)
+        return await learn(services, services.online(other.host), other)
     except NotFound:  # it is no longer there, or its host is no longer in the pool
         return other
     except HostError as err:
@@ -59,9 +59,9 @@ async def _with_its_chain(world: World, other: VMRecord) -> VMRecord:
         raise Refused(f"{what}: {err.message}", hint=f"vmctl show {other.name}") from err
 
 
-async def _the_same(world: World, host: str, own: set[str], theirs: set[str]) -> set[str]:
+async def _the_same(services: Services, host: str, own: set[str], theirs: set[str]) -> set[str]:
     """Which of our files are, on that host, the same as one of theirs by another name. A silent host tells nothing."""
-    link = world.links.get(host)
+    link = services.links.get(host)
     if link is None or not link.online:
         return set()
     ours = await _numbers(link, own)

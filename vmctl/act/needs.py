@@ -9,7 +9,7 @@ from vmctl.errors import Refused, VmctlError
 from vmctl.hosts.definition import Definition
 from vmctl.hosts.paths import GONE, ODD, Unusable, unusable
 from vmctl.hosts.port import Link
-from vmctl.world import World
+from vmctl.services import Services
 
 TPM_STATES = "/var/lib/libvirt/swtpm"
 
@@ -22,10 +22,10 @@ class Lack:
     look: str
 
 
-async def lacking(world: World, link: Link, needs: Definition, uuid: str) -> list[Lack]:
+async def lacking(services: Services, link: Link, needs: Definition, uuid: str) -> list[Lack]:
     """What the host lacks for a start of this domain; empty when it has all. Raises HostError."""
     host, words = link.name, []
-    bridges = world.loads.bridges(host)
+    bridges = services.loads.bridges(host)
     if bridges is not None:
         words += [f"{host} has no bridge {name}" for name in needs.bridges if name not in bridges]
     if needs.networks:
@@ -69,16 +69,16 @@ async def tpm_in_the_way(link: Link, needs: Definition, uuid: str) -> list[str]:
     return [f"{link.name} has a state of its TPM already, which a migration would delete: {state}"]
 
 
-async def refuse_lacking(world: World, link: Link, needs: Definition, uuid: str, what: str) -> None:
+async def refuse_lacking(services: Services, link: Link, needs: Definition, uuid: str, what: str) -> None:
     """Refuse what cannot work, before anything is touched."""
-    lacks = await lacking(world, link, needs, uuid)
+    lacks = await lacking(services, link, needs, uuid)
     if lacks:
         raise Refused(f"{what}: {lacks[0].words}", lines=tuple(one.words for one in lacks[1:]), hint=lacks[0].look)
 
 
-async def lacking_or_why(world: World, link: Link, needs: Definition, uuid: str) -> list[str]:
+async def lacking_or_why(services: Services, link: Link, needs: Definition, uuid: str) -> list[str]:
     """What is `lacking`, in words; where that cannot be asked, why not."""
     try:
-        return [one.words for one in await lacking(world, link, needs, uuid)]
+        return [one.words for one in await lacking(services, link, needs, uuid)]
     except VmctlError as err:
         return [err.message]

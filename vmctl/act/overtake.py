@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from vmctl.model.records import Task, VMRecord
 from vmctl.ports.store import Store
-from vmctl.records import Task, VMRecord
 from vmctl.tasks import Tasks
 
 GIVE_WAY_S = 5.0

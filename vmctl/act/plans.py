@@ -7,67 +7,69 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from vmctl import deciding
 from vmctl.act import power, record
 from vmctl.commands.cluster import Rebalance
 from vmctl.commands.hosts import DrainHost
 from vmctl.commands.vms import Migrate
+from vmctl.decide import asked as deciding
 from vmctl.errors import PartlyFailed, Refused
-from vmctl.model import Cluster, Plan, Policy
-from vmctl.records import HostRecord, Task, TaskState, VMRecord
+from vmctl.model.cluster import Cluster
+from vmctl.model.plans import Plan
+from vmctl.model.policy import Policy
+from vmctl.model.records import HostRecord, Task, TaskState, VMRecord
+from vmctl.services import Services
 from vmctl.tasks import Job, Tasks
 from vmctl.tasks.journals import CarryingOut
-from vmctl.world import World
 
 Decider = Callable[[Cluster, Policy, Any], Plan]
 Carrying = Job[Rebalance | DrainHost, CarryingOut]
 
 
-async def plan(world: World, kind: str, subject: str, who: str, decide: Decider, asked: Any) -> Plan:
+async def plan(services: Services, kind: str, subject: str, who: str, decide: Decider, asked: Any) -> Plan:
     """Make a plan on the cluster as it is measured now; it is recorded with its moves."""
-    cluster = await power.measured(world)
+    cluster = await power.measured(services)
     # in a thread: a large cluster takes seconds, and nobody else may wait for them
-    made = await world.threads.run(decide, cluster, world.policy, asked)
-    await record.plan(world, kind, subject, made, cluster, who)
+    made = await services.threads.run(decide, cluster, services.policy, asked)
+    await record.plan(services, kind, subject, made, cluster, who)
     return made
 
 
-async def plan_rebalance(world: World, who: str, asked: Rebalance) -> Plan:
+async def plan_rebalance(services: Services, who: str, asked: Rebalance) -> Plan:
     """The plan that evens the cluster out now, within its budget."""
-    return await plan(world, "rebalance", "cluster", who, deciding.plan_rebalance, asked)
+    return await plan(services, "rebalance", "cluster", who, deciding.plan_rebalance, asked)
 
 
 class Plans:
     """The tasks that carry out plans."""
 
-    def __init__(self, world: World, tasks: Tasks) -> None:
-        self._world = world
+    def __init__(self, services: Services, tasks: Tasks) -> None:
+        self._services = services
         self._tasks = tasks
 
     async def rebalance(self, job: Job[Rebalance, CarryingOut]) -> dict[str, Any]:
         """Task: even the cluster out, with no more than its arguments say: moves, gib, minutes."""
-        return await self._carry_out(job, await plan_rebalance(self._world, job.task.who, job.args))
+        return await self._carry_out(job, await plan_rebalance(self._services, job.task.who, job.args))
 
     async def drain(self, job: Job[DrainHost, CarryingOut]) -> dict[str, Any]:
         """Task: take no more VMs on a host, and move those there away. The mark stays until undrain."""
-        world, host = self._world, job.args.host
-        await world.store.change(HostRecord, host, draining=True)
+        services, host = self._services, job.args.host
+        await services.store.change(HostRecord, host, draining=True)
         if not job.journal.begun:
-            await world.tell("drain", host, f"{host} is being drained", job.task.who)
+            await services.tell("drain", host, f"{host} is being drained", job.task.who)
         await job.note("waiting for what moves there already", begun=True)
         await self._wait_for_holders(job, host)
-        made = await plan(world, "drain", host, job.task.who, deciding.plan_drain, job.args)
+        made = await plan(services, "drain", host, job.task.who, deciding.plan_drain, job.args)
         result = await self._carry_out(job, made)
         if made.stays:
             moved = f"{result['moved']} VMs left {host}" if result["moved"] else f"no VM could leave {host}"
-            await world.tell("drain", host, f"{moved}, {len(made.stays)} stay", job.task.who)
+            await services.tell("drain", host, f"{moved}, {len(made.stays)} stay", job.task.who)
             raise PartlyFailed(f"{moved}, {len(made.stays)} stay", lines=made.stays, hint=f"vmctl host undrain {host}")
-        await world.tell("drained", host, f"{host} is drained: {result['moved']} VMs left it", job.task.who)
+        await services.tell("drained", host, f"{host} is drained: {result['moved']} VMs left it", job.task.who)
         return result
 
     async def _wait_for_holders(self, job: Carrying, host: str) -> None:
         """Tasks that hold VMs of the host end first: moves of an earlier controller's drain, or somebody's."""
-        for vm in await self._world.store.all(VMRecord):
+        for vm in await self._services.store.all(VMRecord):
             if vm.task is None or vm.task == job.id or host not in (vm.host, vm.moving_to):
                 continue
             job.show(text=f"waiting for task {vm.task}, which holds {vm.name}")

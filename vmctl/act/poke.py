@@ -10,11 +10,11 @@ from vmctl.act.whereabouts import ask, home
 from vmctl.commands.vms import Pause, Reset, Resume
 from vmctl.errors import HostError, NoAnswer, NotSent, Refused, Uncertain
 from vmctl.hosts.shown import ASLEEP, POST_COPY_FAILED
-from vmctl.model import PowerState
-from vmctl.records import VMRecord
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Poking
-from vmctl.world import World
 
 # verb -> the states in which it makes sense, and the one that shows that it was done; None: it cannot be seen
 POKES: dict[str, tuple[tuple[PowerState, ...], PowerState | None]] = {
@@ -24,11 +24,11 @@ POKES: dict[str, tuple[tuple[PowerState, ...], PowerState | None]] = {
 }
 
 
-async def poke(world: World, job: Job[Reset | Pause | Resume, Poking]) -> dict[str, Any]:
+async def poke(services: Services, job: Job[Reset | Pause | Resume, Poking]) -> dict[str, Any]:
     """Task: reset, pause or resume a VM that runs."""
     verb = job.task.kind
-    vm = await world.store.claim(await world.store.vm(job.args.vm), job.id)
-    link = await home(world, vm)
+    vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
+    link = await home(services, vm)
     fitting, done = POKES[verb]
     seen = await link.virt.domain(vm.uuid)
     if seen is not None and seen.power is done:
@@ -39,7 +39,7 @@ async def poke(world: World, job: Job[Reset | Pause | Resume, Poking]) -> dict[s
         end = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
         raise Refused(f"{vm.name} cannot {verb}: its post-copy broke, and a part of its memory is lost", hint=end)
     await job.note(verb, host=vm.host)
-    storage = await storage_of(world, vm)
+    storage = await storage_of(services, vm)
     if verb == "resume" and storage is not None and not vm.adopted:
         await look_for_key(link, storage, vm.uuid)  # it takes its lease again
     awake = link.virt.wake if seen.why == ASLEEP else link.virt.resume
@@ -47,20 +47,20 @@ async def poke(world: World, job: Job[Reset | Pause | Resume, Poking]) -> dict[s
     try:
         await action(vm.uuid)
     except (NoAnswer, NotSent) as err:
-        await _was_poked(world, vm, verb, done, err)
+        await _was_poked(services, vm, verb, done, err)
     shown = (await link.refresh_domains()).get(vm.uuid)
     if shown is not None:
-        await world.store.lease(vm, vm.host, shown.power, why=shown.why)
-    await world.tell(verb, vm, f"{vm.name} on {vm.host}: {verb}", job.task.who)
+        await services.store.lease(vm, vm.host, shown.power, why=shown.why)
+    await services.tell(verb, vm, f"{vm.name} on {vm.host}: {verb}", job.task.who)
     return {"vm": vm.name, "host": vm.host}
 
 
-async def _was_poked(world: World, vm: VMRecord, verb: str, done: PowerState | None, err: HostError) -> None:
+async def _was_poked(services: Services, vm: VMRecord, verb: str, done: PowerState | None, err: HostError) -> None:
     """See whether it was done although nobody said so. Raises Uncertain where that cannot be seen."""
     if isinstance(err, NotSent):
         raise err
-    await world.link(vm.host).wait_online(LOOK_FOR_S)
-    answer = await ask(world, vm.host, vm.uuid)
+    await services.link(vm.host).wait_online(LOOK_FOR_S)
+    answer = await ask(services, vm.host, vm.uuid)
     if done is None or answer.domain is None or answer.domain.power is not done:
         text = f"whether {vm.name} was {verb} on {vm.host} is not known: {err.message}"
         raise Uncertain(text.replace("pause on", "paused on").replace("resume on", "resumed on"), lines=(str(answer),))

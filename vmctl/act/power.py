@@ -34,12 +34,15 @@ from vmctl.hosts import domainxml
 from vmctl.hosts.leaseprobe import refused_by_lock
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import DomainSeen
-from vmctl.model import VM, Cluster, HostState, NoPlace, Placement, PowerState
-from vmctl.observe import observe
-from vmctl.records import Storage, VMRecord
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import HostState
+from vmctl.model.plans import NoPlace, Placement
+from vmctl.model.records import Storage, VMRecord
+from vmctl.model.vms import VM, PowerState
+from vmctl.services import Services
+from vmctl.services.observe import observe
 from vmctl.tasks import AnyJob, Job
 from vmctl.tasks.journals import Rebooting, Starting, Stopping
-from vmctl.world import World
 
 FIRST_LOAD_S = 4.0
 LOOK_FOR_S = 60.0  # how long an unknown outcome is looked after
@@ -59,30 +62,30 @@ def no_host(found: NoPlace) -> NoHostFits:
     return NoHostFits(found.why, lines=lines, hint=hint)
 
 
-async def choose(world: World, job: AnyJob, vm: VM, host: str, kind: str, why: str = "") -> Placement:
-    """Place a VM and record why. The caller holds `world.placing`. Raises NoHostFits.
+async def choose(services: Services, job: AnyJob, vm: VM, host: str, kind: str, why: str = "") -> Placement:
+    """Place a VM and record why. The caller holds `services.placing`. Raises NoHostFits.
 
     The VM is judged as the same snapshot shows it, where it is in it. `why`: the reason that a plan gave.
     """
     if host:
-        world.link(host)
-    cluster = await measured(world)
+        services.link(host)
+    cluster = await measured(services)
     seen = next((one for one in cluster.vms if one.spec.uuid == vm.spec.uuid), None)
-    found = place(seen if seen is not None and kind == "migrate" else vm, cluster, world.policy, only=host)
-    await record.placement(world, job, kind, vm, found, cluster, why)
+    found = place(seen if seen is not None and kind == "migrate" else vm, cluster, services.policy, only=host)
+    await record.placement(services, job, kind, vm, found, cluster, why)
     if isinstance(found, NoPlace):
         raise no_host(found)
     return found
 
 
-async def measured(world: World) -> Cluster:
+async def measured(services: Services) -> Cluster:
     """The cluster; for hosts that have just answered for the first time, their first load is waited for a little."""
-    deadline = world.clock.monotonic() + FIRST_LOAD_S
+    deadline = services.clock.monotonic() + FIRST_LOAD_S
     while True:
-        cluster = await observe(world)
+        cluster = await observe(services)
         if (
             all(host.load or host.state is not HostState.ONLINE for host in cluster.hosts)
-            or world.clock.monotonic() > deadline
+            or services.clock.monotonic() > deadline
         ):
             return cluster
         await asyncio.sleep(0.1)
@@ -96,17 +99,17 @@ def xml_for(vm: VMRecord, link: Link, storage: Storage | None) -> str:
     return domainxml.build(vm.spec, domainxml.Site(accel, storage.lockspace if storage else ""))
 
 
-async def launch(world: World, job: AnyJob, vm: VMRecord, host: str) -> VMRecord:
+async def launch(services: Services, job: AnyJob, vm: VMRecord, host: str) -> VMRecord:
     """Start a VM on the host its lease names, and read back that it runs. Returns the VM with its new lease.
 
     An error is no proof that it was not started (the connection may have broken in between), so the host is read.
     """
     try:
-        link = world.online(host)
-        xml = await _prepare(world, vm, link)
+        link = services.online(host)
+        xml = await _prepare(services, vm, link)
         await job.note("starting", starting=host)
     except VmctlError:  # nothing was sent
-        await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
+        await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
         raise
     try:
         if vm.adopted and not vm.transient:
@@ -114,27 +117,29 @@ async def launch(world: World, job: AnyJob, vm: VMRecord, host: str) -> VMRecord
         else:
             await link.virt.create(xml)
     except HostError as err:
-        answer = await look_after(world, vm, host, wait_for_it=isinstance(err, NoAnswer))
+        answer = await look_after(services, vm, host, wait_for_it=isinstance(err, NoAnswer))
         if answer.sight is Sight.GONE:
-            await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
+            await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
             said = explain_start(vm, host, err)
-            raise (await explained(world, vm, host, said) if isinstance(said, Refused) else said) from err
+            raise (await explained(services, vm, host, said) if isinstance(said, Refused) else said) from err
     try:
-        return await world.store.lease(vm, host, PowerState.RUNNING, wanted="running", drift=[], read_at=0.0, ended=[])
+        return await services.store.lease(
+            vm, host, PowerState.RUNNING, wanted="running", drift=[], read_at=0.0, ended=[]
+        )
     except RegistryUnusable as err:  # it runs: nothing may be undone, nothing started elsewhere
         text = f"{vm.name} runs on {host}, and that could not be written: {err.message}"
         raise Uncertain(text, hint=err.hint) from err
 
 
-async def _prepare(world: World, vm: VMRecord, link: Link) -> str:
+async def _prepare(services: Services, vm: VMRecord, link: Link) -> str:
     """What a start needs on the host; the XML to start with."""
-    storage = await storage_of(world, vm)
+    storage = await storage_of(services, vm)
     if storage is not None and not vm.adopted:
-        await refuse_unmounted(world, link, storage)
+        await refuse_unmounted(services, link, storage)
         await disks.ensure(link, storage)
         await disks.look_for_key(link, storage, vm.uuid)
     xml = xml_for(vm, link, storage)
-    await refuse_lacking(world, link, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not started")
+    await refuse_lacking(services, link, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not started")
     return xml
 
 
@@ -149,76 +154,76 @@ def explain_start(vm: VMRecord, host: str, err: HostError) -> HostError | Refuse
     return err
 
 
-async def look_after(world: World, vm: VMRecord, host: str, *, wait_for_it: bool) -> Answer:
+async def look_after(services: Services, vm: VMRecord, host: str, *, wait_for_it: bool) -> Answer:
     """What became of a start that failed or was not answered. Raises Uncertain when the host stays silent.
 
     `wait_for_it`: libvirt may still do it, so "not there" is believed only when the time is over.
     """
-    deadline = world.clock.monotonic() + LOOK_FOR_S
+    deadline = services.clock.monotonic() + LOOK_FOR_S
     while True:
-        answer = await ask(world, host, vm.uuid)
-        over = world.clock.monotonic() > deadline
+        answer = await ask(services, host, vm.uuid)
+        over = services.clock.monotonic() > deadline
         if answer.sight in (Sight.RUNNING, Sight.PAUSED) or (answer.sight is Sight.GONE and (over or not wait_for_it)):
             return answer
         if over:
-            await _not_known(world, vm, host, answer)
+            await _not_known(services, vm, host, answer)
         await asyncio.sleep(1.0)
 
 
-async def outcome(world: World, vm: VMRecord, host: str) -> Answer:
+async def outcome(services: Services, vm: VMRecord, host: str) -> Answer:
     """What became of a start whose controller died. Raises Uncertain when the host stays silent."""
-    link = world.links.get(host)
+    link = services.links.get(host)
     if link is not None:
         await link.wait_online(LOOK_FOR_S)
-    answer = await ask(world, host, vm.uuid)
+    answer = await ask(services, host, vm.uuid)
     if answer.sight is Sight.GONE:
         await asyncio.sleep(LOOK_AGAIN_S)
-        answer = await ask(world, host, vm.uuid)
+        answer = await ask(services, host, vm.uuid)
     if answer.sight is Sight.SILENT:
-        await _not_known(world, vm, host, answer)
+        await _not_known(services, vm, host, answer)
     return answer
 
 
-async def _not_known(world: World, vm: VMRecord, host: str, answer: Answer) -> None:
-    await world.store.lease(vm, host, PowerState.UNKNOWN, why=str(answer))
+async def _not_known(services: Services, vm: VMRecord, host: str, answer: Answer) -> None:
+    await services.store.lease(vm, host, PowerState.UNKNOWN, why=str(answer))
     raise Uncertain(
         f"whether {vm.name} was started on {host} is not known", lines=(str(answer),), hint=f"vmctl show {vm.name}"
     )
 
 
-async def start(world: World, job: Job[Start, Starting]) -> dict[str, Any]:
+async def start(services: Services, job: Job[Start, Starting]) -> dict[str, Any]:
     """Task: start a VM where placement says, or on `host`."""
-    vm = await world.store.claim(await world.store.vm(job.args.vm), job.id)
+    vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
     if job.journal.starting:
-        return await _finish_start(world, vm, job, "started")
+        return await _finish_start(services, vm, job, "started")
     if not job.args.as_registered:
         refuse_drift(vm, "started")
-    vm = await prove_off(world, vm, "start", job.args.i_know_it_is_off, job.task.who)
+    vm = await prove_off(services, vm, "start", job.args.i_know_it_is_off, job.task.who)
     wanted = _only(vm, job.args.host)
     while True:
-        vm, found = await _seat(world, job, vm, wanted)
+        vm, found = await _seat(services, job, vm, wanted)
         try:
-            vm = await launch(world, job, vm, found.host)
+            vm = await launch(services, job, vm, found.host)
             break
         except NotMounted as err:  # placement knows that now, and takes another host
             if wanted:
                 raise
             job.say(f"not started on {found.host}: {err.message}")
-            vm = await world.store.vm(vm.uuid)
+            vm = await services.store.vm(vm.uuid)
     if job.task.who != AUTOSTART.name:
-        await world.store.change(VMRecord, vm.uuid, restarts=[])  # somebody looked: the budget begins anew
-    await world.tell("started", vm, f"{vm.name} runs on {found.why}", job.task.who)
+        await services.store.change(VMRecord, vm.uuid, restarts=[])  # somebody looked: the budget begins anew
+    await services.tell("started", vm, f"{vm.name} runs on {found.why}", job.task.who)
     return {"vm": vm.name, "host": vm.host, "why": found.why}
 
 
-async def _seat(world: World, job: Job[Start, Starting], vm: VMRecord, wanted: str) -> tuple[VMRecord, Placement]:
+async def _seat(services: Services, job: Job[Start, Starting], vm: VMRecord, wanted: str) -> tuple[VMRecord, Placement]:
     """Choose the host of a start, and take the lease for it."""
-    async with world.placing:
+    async with services.placing:
         seen = VM(vm.spec, power=PowerState.STARTING, adopted=vm.adopted)
-        found = await choose(world, job, seen, wanted, "start")
+        found = await choose(services, job, seen, wanted, "start")
         if not job.args.as_registered and not vm.adopted:
-            await refuse_newer_layers(world, world.online(found.host), vm, job.task.who)
-        vm = await world.store.lease(vm, found.host, PowerState.STARTING)
+            await refuse_newer_layers(services, services.online(found.host), vm, job.task.who)
+        vm = await services.store.lease(vm, found.host, PowerState.STARTING)
     job.say(f"placed on {found.why}")
     return vm, found
 
@@ -239,79 +244,81 @@ def _only(vm: VMRecord, asked: str) -> str:
     return vm.host
 
 
-async def seen_off(world: World, vm: VMRecord, gone: Iterable[str]) -> VMRecord:
+async def seen_off(services: Services, vm: VMRecord, gone: Iterable[str]) -> VMRecord:
     """A VM of which was written that it may run, and that these hosts show to be gone now.
 
     Raises Uncertain where it may still run elsewhere.
     """
     if vm.power is PowerState.UNKNOWN:
-        vm = await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone)
+        vm = await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone)
     if vm.power is PowerState.UNKNOWN:
         raise Uncertain(f"{vm.name} was not started: it {vm.why}", hint=f"vmctl show {vm.name}")
     return vm
 
 
-async def _finish_start(world: World, vm: VMRecord, job: Job[Any, Starting | Rebooting], kind: str) -> dict[str, Any]:
+async def _finish_start(
+    services: Services, vm: VMRecord, job: Job[Any, Starting | Rebooting], kind: str
+) -> dict[str, Any]:
     """A controller died in a start: one that runs is done, one that does not is started again there."""
     host = job.journal.starting
-    answer = await outcome(world, vm, host)
+    answer = await outcome(services, vm, host)
     if answer.sight is Sight.GONE:
-        vm = await world.store.lease(await seen_off(world, vm, (host,)), host, PowerState.STARTING)
-        await launch(world, job, vm, host)
+        vm = await services.store.lease(await seen_off(services, vm, (host,)), host, PowerState.STARTING)
+        await launch(services, job, vm, host)
         why = "started after the controller's restart"
     else:
-        await world.store.lease(vm, host, PowerState.RUNNING, wanted="running")
+        await services.store.lease(vm, host, PowerState.RUNNING, wanted="running")
         why = "found running after the controller's restart"
-    await world.tell(kind, vm, f"{vm.name} runs on {host}: {why}", job.task.who)
+    await services.tell(kind, vm, f"{vm.name} runs on {host}: {why}", job.task.who)
     return {"vm": vm.name, "host": host, "why": why}
 
 
-async def stop(world: World, job: Job[Stop, Stopping]) -> dict[str, Any]:
+async def stop(services: Services, job: Job[Stop, Stopping]) -> dict[str, Any]:
     """Task: shut a VM down through its guest, or with `force` pull the plug; done when its host shows it gone.
 
     A VM whose host is silent or was removed is taken for stopped only on an admin's signed word.
     """
-    vm = await world.store.claim(await world.store.vm(job.args.vm), job.id)
+    vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
     signed = job.args.i_know_it_is_off
     check_signature(vm, signed)
-    vm = await _where_it_is(world, vm)
-    link = world.links.get(vm.host)
+    vm = await _where_it_is(services, vm)
+    link = services.links.get(vm.host)
     if link is not None and not link.online:
         await link.wait_online(5.0)
     if vm.power is PowerState.STOPPED:
-        return await _stays_off(world, vm, "it was stopped already")
+        return await _stays_off(services, vm, "it was stopped already")
     if link is None or (signed and not link.online):
-        vm = await prove_off(world, vm, "stop --force", signed, job.task.who)
-        return await _stays_off(world, vm, f"{job.task.who} signed for it" if signed else "it is not there")
-    link = _answering(world, vm)
+        vm = await prove_off(services, vm, "stop --force", signed, job.task.who)
+        return await _stays_off(services, vm, f"{job.task.who} signed for it" if signed else "it is not there")
+    link = _answering(services, vm)
     if await _first_sight(link, vm, job) is None:  # it ended by itself, or runs where nobody knows of
-        await prove_off(world, vm, "stop", signed, job.task.who)
-        return await _stays_off(world, vm, "it had ended by itself")
-    vm = await learn(world, link, vm)  # what it is now, for its next start
+        await prove_off(services, vm, "stop", signed, job.task.who)
+        return await _stays_off(services, vm, "it had ended by itself")
+    vm = await learn(services, link, vm)  # what it is now, for its next start
     refuse_losing_tpm(vm, "stopped")
     for one in vm.drift:
         job.say(f"{vm.name} is not as it is written down, and will not start like this again: {one['what']}")
     begun = job.journal.stopping_since  # by a controller that died
     before = job.journal.wanted if begun else vm.wanted
-    await job.note("stopping", host=vm.host, stopping_since=begun or world.clock.now(), wanted=before)
-    limit = patience(job, job.args.timeout_s or world.settings.timeouts.shutdown_s, world.clock.now())
+    await job.note("stopping", host=vm.host, stopping_since=begun or services.clock.now(), wanted=before)
+    limit = patience(job, job.args.timeout_s or services.settings.timeouts.shutdown_s, services.clock.now())
     # From now on, an end of its guest is what was asked for; if it runs on, it is wanted as before.
-    await world.store.change(VMRecord, vm.uuid, wanted="stopped")
+    await services.store.change(VMRecord, vm.uuid, wanted="stopped")
     try:
         await halt(link, vm, job, force=job.args.force, limit_s=limit)
     except Uncertain:  # it was asked for: an end that is seen later is no guest's own
-        await world.store.change(VMRecord, vm.uuid, why=f"{ASKED} by {job.task.who or 'somebody'}: no answer yet")
+        await services.store.change(VMRecord, vm.uuid, why=f"{ASKED} by {job.task.who or 'somebody'}: no answer yet")
         raise
     except VmctlError:
-        await world.store.change(VMRecord, vm.uuid, wanted=before)
+        await services.store.change(VMRecord, vm.uuid, wanted=before)
         raise
-    told = [world.event("stopped", vm, f"{vm.name} was stopped on {link.name}", job.task.who)]
-    vm = await world.store.lease(
-        vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=world.clock.now(), told=told
+    told = [services.event("stopped", vm, f"{vm.name} was stopped on {link.name}", job.task.who)]
+    vm = await services.store.lease(
+        vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=services.clock.now(), told=told
     )
     if vm.power is not PowerState.STOPPED:
         raise Uncertain(f"{vm.name} was stopped on {link.name}, and {vm.why}", hint=f"vmctl stop --force {vm.name}")
-    await after_stop(world, vm, link)
+    await after_stop(services, vm, link)
     return {"vm": vm.name, "host": link.name}
 
 
@@ -326,53 +333,53 @@ async def _first_sight(link: Link, vm: VMRecord, job: Job[Stop, Stopping]) -> Do
         raise Unreachable(f"{vm.name} was not stopped, nothing was asked of it: {err.message}", hint=hint) from err
 
 
-async def _where_it_is(world: World, vm: VMRecord) -> VMRecord:
+async def _where_it_is(services: Services, vm: VMRecord) -> VMRecord:
     """A VM without a home, of which one host alone shows a copy: what is left of two, or of a move that broke."""
     if vm.host or vm.power is PowerState.STOPPED:
         return vm
-    asked = await asyncio.gather(*(ask(world, name, vm.uuid) for name in vm.may_run_on))
+    asked = await asyncio.gather(*(ask(services, name, vm.uuid) for name in vm.may_run_on))
     shown = [answer for answer in asked if answer.domain is not None and answer.sight is not Sight.GONE]
     if len(shown) != 1 or shown[0].domain is None:
         return vm
-    return await world.store.lease(vm, shown[0].host, shown[0].domain.power, why=shown[0].domain.why)
+    return await services.store.lease(vm, shown[0].host, shown[0].domain.power, why=shown[0].domain.why)
 
 
-async def _stays_off(world: World, vm: VMRecord, why: str) -> dict[str, Any]:
+async def _stays_off(services: Services, vm: VMRecord, why: str) -> dict[str, Any]:
     """It is off already; that it is meant to be is written down."""
-    await world.store.change(VMRecord, vm.uuid, wanted="stopped", ended=[])
+    await services.store.change(VMRecord, vm.uuid, wanted="stopped", ended=[])
     return {"vm": vm.name, "host": vm.host, "why": why}
 
 
-def _answering(world: World, vm: VMRecord) -> Link:
+def _answering(services: Services, vm: VMRecord) -> Link:
     """The VM's host; where it is silent, the error has the ways out. Raises Unreachable."""
     try:
-        return world.online(vm.host)
+        return services.online(vm.host)
     except HostError as err:
         err.lines = (f"if you know that {vm.name} is off: vmctl stop {vm.name} --i-know-it-is-off",)
         raise
 
 
-async def reboot(world: World, job: Job[Reboot, Rebooting]) -> dict[str, Any]:
+async def reboot(services: Services, job: Job[Reboot, Rebooting]) -> dict[str, Any]:
     """Task: shut a VM down through its guest and start it again on the same host.
 
     Not libvirt's own reboot: with a lock manager that one fails to take the VM's lock again and kills the VM
     (seen with libvirt 9.0: a control-error event, then "shutting down").
     """
-    vm = await world.store.claim(await world.store.vm(job.args.vm), job.id)
+    vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
     if job.journal.starting:
-        return await _finish_start(world, vm, job, "reboot")
+        return await _finish_start(services, vm, job, "reboot")
     if not job.journal.host:
-        found = await home(world, vm)
-        vm = await learn(world, found, vm)
+        found = await home(services, vm)
+        vm = await learn(services, found, vm)
         refuse_drift(vm, "rebooted")
         refuse_losing_tpm(vm, "rebooted")
         xml = xml_for(vm, found, None)
-        await refuse_lacking(world, found, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
-        await job.note("stopping", host=vm.host, stopping_since=world.clock.now())
-    link = world.online(job.journal.host)
-    limit = patience(job, job.args.timeout_s or world.settings.timeouts.shutdown_s, world.clock.now())
+        await refuse_lacking(services, found, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
+        await job.note("stopping", host=vm.host, stopping_since=services.clock.now())
+    link = services.online(job.journal.host)
+    limit = patience(job, job.args.timeout_s or services.settings.timeouts.shutdown_s, services.clock.now())
     await halt(link, vm, job, force=False, limit_s=limit)
-    vm = await world.store.lease(vm, link.name, PowerState.STARTING, gone=(link.name,))
-    vm = await launch(world, job, vm, link.name)
-    await world.tell("reboot", vm, f"{vm.name} was restarted on {link.name}", job.task.who)
+    vm = await services.store.lease(vm, link.name, PowerState.STARTING, gone=(link.name,))
+    vm = await launch(services, job, vm, link.name)
+    await services.tell("reboot", vm, f"{vm.name} was restarted on {link.name}", job.task.who)
     return {"vm": vm.name, "host": link.name}

@@ -9,11 +9,11 @@ from vmctl.commands.vms import Migrate
 from vmctl.decide.fit import refusal
 from vmctl.errors import Refused
 from vmctl.hosts.port import Link
-from vmctl.model import VM, PowerState
-from vmctl.observe import observe
-from vmctl.records import VMRecord
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import VM, PowerState
+from vmctl.services import Services
+from vmctl.services.observe import observe
 from vmctl.tasks import Job
-from vmctl.world import World
 
 
 def refuse_stuck(vm: VMRecord, *, cold: bool) -> None:
@@ -24,27 +24,27 @@ def refuse_stuck(vm: VMRecord, *, cold: bool) -> None:
         raise Refused(f"{vm.name} cannot migrate {how}: {words[0]}", lines=tuple(words[1:]), hint=hint)
 
 
-async def promise(world: World, job: Job[Migrate, Any], vm: VMRecord) -> Link:
+async def promise(services: Services, job: Job[Migrate, Any], vm: VMRecord) -> Link:
     """Choose the target and promise the VM its place there. Raises NoHostFits, Refused."""
     wanted = job.args.to
     if wanted == vm.host:
         verb = "is defined" if vm.power is PowerState.STOPPED else "already runs"
         raise Refused(f"{vm.name} {verb} on {wanted}", hint=f"vmctl migrate {vm.name}")
     reason = job.args.why
-    async with world.placing:
+    async with services.placing:
         seen = VM(vm.spec, host=vm.host, power=vm.power, adopted=vm.adopted)
         kind = "start" if vm.power is PowerState.STOPPED else "migrate"
-        found = await power.choose(world, job, seen, wanted, kind, reason)
-        await world.store.change(type(vm), vm.uuid, moving_to=found.host)
+        found = await power.choose(services, job, seen, wanted, kind, reason)
+        await services.store.change(type(vm), vm.uuid, moving_to=found.host)
     job.say(f"{vm.host} -> {found.host}: {reason}" if reason else f"{vm.host} -> {found.why}")
-    return world.online(found.host)
+    return services.online(found.host)
 
 
-async def check_again(world: World, vm: VMRecord, target: str) -> None:
+async def check_again(services: Services, vm: VMRecord, target: str) -> None:
     """Ask the rules once more, just before anything moves: since the promise the cluster may have changed."""
-    cluster = await observe(world)
+    cluster = await observe(services)
     seen = next(v for v in cluster.vms if v.spec.uuid == vm.uuid)
     host = cluster.host(target)
-    no = refusal(seen, host, cluster, world.policy) if host else None
+    no = refusal(seen, host, cluster, services.policy) if host else None
     if host is None or no is not None:
         raise Refused(f"{vm.name} no longer fits on {target}: {no.why if no else 'the host is gone'}")

@@ -15,7 +15,7 @@ from vmctl.hosts import domainxml, mounts
 from vmctl.hosts.mounts import Mount
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import GONE
-from vmctl.records import Storage
+from vmctl.model.records import Storage
 
 log = logging.getLogger("vmctl.proof")
 SIZE = 4096

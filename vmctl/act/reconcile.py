@@ -19,10 +19,10 @@ from vmctl.hosts import domainxml
 from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import LEFT_OVER, DomainSeen
-from vmctl.model import PowerState
-from vmctl.records import Storage, VMRecord
-from vmctl.walls import wall
-from vmctl.world import World
+from vmctl.model.records import Storage, VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
+from vmctl.services.walls import wall
 
 log = logging.getLogger("vmctl.reconcile")
 WAIT_FOR_BOOT_S = 30.0
@@ -30,74 +30,74 @@ HUNG = "left paused by a migration that broke"
 TWO_COPIES = "two copies:"
 
 
-async def reconcile(world: World, link: Link) -> None:
+async def reconcile(services: Services, link: Link) -> None:
     """Bring the registry in line with what this host shows. One VM that cannot be read stops no other."""
-    if not link.online or link.domains_at is None or world.links.get(link.name) is not link:
+    if not link.online or link.domains_at is None or services.links.get(link.name) is not link:
         return  # of a host that left the pool nothing is followed
-    known = {vm.uuid: vm for vm in await world.store.all(VMRecord)}
+    known = {vm.uuid: vm for vm in await services.store.all(VMRecord)}
     for domain in list(link.domains.values()):
         vm = known.get(domain.uuid)
         with wall(log, f"{link.name}: {domain.name}"):
             if vm is None:
-                await _adopt(world, link, domain)
+                await _adopt(services, link, domain)
             elif vm.task is None:
-                await _follow(world, link, vm, domain)
+                await _follow(services, link, vm, domain)
     running = {uuid for uuid, domain in link.domains.items() if alive(domain)}
     for uuid in due(link, {uuid for uuid, vm in known.items() if vm.host == link.name and vm.task is None}):
         if uuid in running or known[uuid].adopted:
             with wall(log, f"{link.name}: {known[uuid].name}"):
-                await learn(world, link, await world.store.vm(uuid))
+                await learn(services, link, await services.store.vm(uuid))
     for vm in known.values():
         if vm.task is None and vm.uuid not in link.domains:
             with wall(log, f"{link.name}: {vm.name}"):
-                await _absent(world, link, vm)
+                await _absent(services, link, vm)
     with contextlib.suppress(HostError):  # where libvirt cannot compare CPUs, the names of its models must do
         await link.learn_cpus(vm.spec.cpu_xml for vm in known.values())
 
 
-async def _follow(world: World, link: Link, vm: VMRecord, domain: DomainSeen) -> None:
+async def _follow(services: Services, link: Link, vm: VMRecord, domain: DomainSeen) -> None:
     if vm.host == link.name:
-        if domain.power is PowerState.PAUSED and domain.why in LEFT_OVER and await _let_go_on(world, link, vm):
+        if domain.power is PowerState.PAUSED and domain.why in LEFT_OVER and await _let_go_on(services, link, vm):
             return
         if domain.power is not vm.power and not vm.why.startswith(HUNG):
-            await _changed(world, link, vm, domain)
+            await _changed(services, link, vm, domain)
     elif alive(domain):
-        await _elsewhere(world, link, vm, domain)
+        await _elsewhere(services, link, vm, domain)
 
 
-async def _let_go_on(world: World, link: Link, vm: VMRecord) -> bool:
+async def _let_go_on(services: Services, link: Link, vm: VMRecord) -> bool:
     """A migration broke and left its source paused. It goes on where every other host that may run it says: not here.
 
     By the same table as at a migration's end; whose task is long over, or gave up while the hosts were busy.
     """
-    here = await ask(world, link.name, vm.uuid)
+    here = await ask(services, link.name, vm.uuid)
     if here.sight is not Sight.PAUSED or here.domain is None or here.domain.has_job or here.domain.why not in LEFT_OVER:
         return False
     if not await link.virt.broke(vm.uuid):
         return False
-    others = {name for name in {*vm.may_run_on, *world.links} if name != link.name}
-    answers = await asyncio.gather(*(ask(world, name, vm.uuid) for name in others))
+    others = {name for name in {*vm.may_run_on, *services.links} if name != link.name}
+    answers = await asyncio.gather(*(ask(services, name, vm.uuid) for name in others))
     if any(settle(here.sight, answer.sight) is not Act.RESUME_SOURCE for answer in answers if _matters(vm, answer)):
         return False
     try:
         await link.virt.resume(vm.uuid)
     except HostError as err:
-        await _tell_hung(world, link, vm, err)
+        await _tell_hung(services, link, vm, err)
         return False
     gone = [answer.host for answer in answers if answer.sight is Sight.GONE]
     text = f"{vm.name} goes on on {link.name}: a migration that broke had left it paused"
-    told = [world.event("resumed", vm, text)]
-    await world.store.lease(vm, link.name, PowerState.RUNNING, gone=gone, told=told)
+    told = [services.event("resumed", vm, text)]
+    await services.store.lease(vm, link.name, PowerState.RUNNING, gone=gone, told=told)
     return True
 
 
-async def _tell_hung(world: World, link: Link, vm: VMRecord, err: HostError) -> None:
+async def _tell_hung(services: Services, link: Link, vm: VMRecord, err: HostError) -> None:
     """QEMU itself hangs in a migration that was cancelled as it switched over (seen with 7.2): only its end helps."""
     why = f"{HUNG}, and its QEMU does not let it go on"
     if vm.why != why:
         mend = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
-        alarm = world.event("alarm", vm, f"{vm.name} on {link.name}: {why}: {err.message}; {mend}")
-        await world.store.change(VMRecord, vm.uuid, why=why, told=[alarm])
+        alarm = services.event("alarm", vm, f"{vm.name} on {link.name}: {why}: {err.message}; {mend}")
+        await services.store.change(VMRecord, vm.uuid, why=why, told=[alarm])
 
 
 def _matters(vm: VMRecord, answer: Answer) -> bool:
@@ -105,7 +105,7 @@ def _matters(vm: VMRecord, answer: Answer) -> bool:
     return answer.host in vm.may_run_on or answer.sight in (Sight.RUNNING, Sight.PAUSED)
 
 
-async def _changed(world: World, link: Link, vm: VMRecord, domain: DomainSeen) -> None:
+async def _changed(services: Services, link: Link, vm: VMRecord, domain: DomainSeen) -> None:
     """It does something else than it did: its guest, or somebody on the host, has changed it."""
     more: dict[str, Any] = {}
     if domain.power is PowerState.RUNNING and not vm.wanted:
@@ -113,9 +113,9 @@ async def _changed(world: World, link: Link, vm: VMRecord, domain: DomainSeen) -
     if domain.power is PowerState.STOPPED:
         read_at = last_read_at(link, vm.uuid)
         more = {"gone": (link.name,), "wanted": _still_wanted(vm, link), "read_at": read_at}
-        more["ended"] = [link.name, world.clock.now()]
-    told = [world.event("changed", vm, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")]
-    await world.store.lease(vm, link.name, domain.power, why=domain.why, told=told, **more)
+        more["ended"] = [link.name, services.clock.now()]
+    told = [services.event("changed", vm, f"{vm.name} on {link.name} is {domain.power} (was {vm.power})")]
+    await services.store.lease(vm, link.name, domain.power, why=domain.why, told=told, **more)
 
 
 def _still_wanted(vm: VMRecord, link: Link) -> str:
@@ -123,17 +123,17 @@ def _still_wanted(vm: VMRecord, link: Link) -> str:
     return vm.wanted if link.rebooted or not link.judged_boot or vm.why.startswith(ASKED) else "stopped"
 
 
-async def _absent(world: World, link: Link, vm: VMRecord) -> None:
+async def _absent(services: Services, link: Link, vm: VMRecord) -> None:
     """What follows from a host that answers and does not show this VM."""
     if vm.why.startswith(TWO_COPIES) and link.name in vm.why:
-        await world.store.change(VMRecord, vm.uuid, why="")  # a human has ended one: the next alarm is a new one
+        await services.store.change(VMRecord, vm.uuid, why="")  # a human has ended one: the next alarm is a new one
     if vm.host == link.name:
-        await _gone(world, link, vm)
-    elif (name := known_as(vm, link.record)) is not None and await _surely_gone(world, link, vm):
+        await _gone(services, link, vm)
+    elif (name := known_as(vm, link.record)) is not None and await _surely_gone(services, link, vm):
         power = PowerState.STOPPED if vm.power is PowerState.UNKNOWN else vm.power
-        told = await world.store.lease(vm, vm.host, power, gone=(name,))
+        told = await services.store.lease(vm, vm.host, power, gone=(name,))
         if told.power is PowerState.STOPPED:
-            await world.tell("ended", vm, f"{vm.name} is not on {link.name} any more: stopped")
+            await services.tell("ended", vm, f"{vm.name} is not on {link.name} any more: stopped")
 
 
 def _boot_is_known(link: Link) -> bool:
@@ -141,88 +141,88 @@ def _boot_is_known(link: Link) -> bool:
     return bool(link.judged_boot) or link.clock.now() - link.since > WAIT_FOR_BOOT_S
 
 
-async def _surely_gone(world: World, link: Link, vm: VMRecord) -> bool:
+async def _surely_gone(services: Services, link: Link, vm: VMRecord) -> bool:
     """Ask again: the list may be older than its start."""
-    answer = await ask_for_sure(world, link.name, vm.uuid)
+    answer = await ask_for_sure(services, link.name, vm.uuid)
     if answer.lost_qemu and answer.why != vm.why:
-        alarm = world.event("alarm", vm, f"{vm.name} on {link.name}: {answer.why}")
-        await world.store.lease(vm, vm.host, PowerState.UNKNOWN, why=answer.why, told=[alarm])
+        alarm = services.event("alarm", vm, f"{vm.name} on {link.name}: {answer.why}")
+        await services.store.lease(vm, vm.host, PowerState.UNKNOWN, why=answer.why, told=[alarm])
     return answer.sight is Sight.GONE
 
 
-async def _elsewhere(world: World, link: Link, vm: VMRecord, domain: DomainSeen) -> None:
+async def _elsewhere(services: Services, link: Link, vm: VMRecord, domain: DomainSeen) -> None:
     """A VM shows up on a host that is not its home: what both show decides, by the same table as after a migration.
 
     A copy is destroyed only when it is a migration's left-over that never ran or has handed over.
     """
-    home = await ask(world, vm.host, vm.uuid) if vm.host else Answer("", Sight.GONE)
-    here = await ask(world, link.name, vm.uuid)
+    home = await ask(services, vm.host, vm.uuid) if vm.host else Answer("", Sight.GONE)
+    here = await ask(services, link.name, vm.uuid)
     if here.domain is None:
         return  # it went away, or the host is silent: the next reading will tell
     domain, act = here.domain, settle(home.sight, here.sight)
     if domain.has_job or (home.domain is not None and home.domain.has_job):
         return  # somebody migrates it just now
     if act is Act.DROP_SOURCE and home.domain is not None and home.domain.why in LEFT_OVER:
-        await world.online(vm.host).virt.destroy(vm.uuid)
+        await services.online(vm.host).virt.destroy(vm.uuid)
     elif act is Act.DROP_TARGET and home.sight is Sight.RUNNING and domain.why in LEFT_OVER:
         await link.virt.destroy(vm.uuid)
         return
     elif act in (Act.ALARM, Act.DROP_SOURCE, Act.DROP_TARGET):
-        await _alarm(world, link, vm)
+        await _alarm(services, link, vm)
         return
     elif home.sight is Sight.SILENT and here.sight is not Sight.RUNNING:
         return
     left = (vm.host,) if home.sight is Sight.GONE else ()
     back = known_as(vm, link.record) is not None
     was = f"not on {vm.host}" if vm.host else "which is back" if back else "started by somebody else"
-    told = [world.event("found", vm, f"{vm.name} runs on {link.name}, {was}")]
-    more: dict[str, Any] = {"why": domain.why, "moved_at": world.clock.now(), "wanted": "running"}
-    await world.store.lease(vm, link.name, domain.power, gone=left, told=told, **more)
+    told = [services.event("found", vm, f"{vm.name} runs on {link.name}, {was}")]
+    more: dict[str, Any] = {"why": domain.why, "moved_at": services.clock.now(), "wanted": "running"}
+    await services.store.lease(vm, link.name, domain.power, gone=left, told=told, **more)
 
 
-async def _alarm(world: World, link: Link, vm: VMRecord) -> None:
+async def _alarm(services: Services, link: Link, vm: VMRecord) -> None:
     why = f"{TWO_COPIES} on {vm.host} and on {link.name}"
     if vm.why != why:
-        alarm = world.event("alarm", vm, f"{vm.name} shows {why}; nothing is done to either, look at both hosts")
+        alarm = services.event("alarm", vm, f"{vm.name} shows {why}; nothing is done to either, look at both hosts")
         # It may run there from now on, whatever becomes of the other: nobody starts it anew before that one is gone.
-        await world.store.lease(vm, vm.host, vm.power, also=(link.name,), why=why, told=[alarm])
+        await services.store.lease(vm, vm.host, vm.power, also=(link.name,), why=why, told=[alarm])
 
 
-async def _gone(world: World, link: Link, vm: VMRecord) -> None:
+async def _gone(services: Services, link: Link, vm: VMRecord) -> None:
     """Its host answers and does not have it: it ended by itself, or somebody else ended it."""
     if vm.power is PowerState.STOPPED:
         if vm.adopted and not vm.transient:
-            told = [world.event("forgotten", vm, f"{vm.name} was undefined on {link.name} and is forgotten")]
-            await world.store.remove(VMRecord, vm.uuid, told=told)
-    elif _boot_is_known(link) and await _surely_gone(world, link, vm):
+            told = [services.event("forgotten", vm, f"{vm.name} was undefined on {link.name} and is forgotten")]
+            await services.store.remove(VMRecord, vm.uuid, told=told)
+    elif _boot_is_known(link) and await _surely_gone(services, link, vm):
         if vm.uuid in link.moved_away:
-            await _moved_away(world, link, vm)
+            await _moved_away(services, link, vm)
             return
         why = f"{link.name} was rebooted" if link.rebooted else "it ended by itself, or somebody ended it"
         why = vm.why if vm.why.startswith(ASKED) else why
         others = sorted(vm.may_run_on.keys() - {link.name})
         now = f"may still run on {', '.join(others)}" if others else "stopped"
-        await world.store.lease(
+        await services.store.lease(
             vm,
             off_at(vm),
             PowerState.STOPPED,
             gone=(link.name,),
-            told=[world.event("ended", vm, f"{vm.name} is no longer on {link.name}: {now}; {why}")],
+            told=[services.event("ended", vm, f"{vm.name} is no longer on {link.name}: {now}; {why}")],
             wanted=_still_wanted(vm, link),
             read_at=last_read_at(link, vm.uuid),
-            ended=[link.name, world.clock.now()],
+            ended=[link.name, services.clock.now()],
         )
 
 
-async def _moved_away(world: World, link: Link, vm: VMRecord) -> None:
+async def _moved_away(services: Services, link: Link, vm: VMRecord) -> None:
     """libvirt said that it left by a migration, which was none of ours: it runs where nobody shows it yet."""
     link.moved_away.discard(vm.uuid)
     why = f"somebody migrated it away from {link.name}, and no host shows it"
-    told = [world.event("changed", vm, f"{vm.name}: {why} yet")]
-    await world.store.lease(vm, "", PowerState.UNKNOWN, gone=(link.name,), why=why, told=told)
+    told = [services.event("changed", vm, f"{vm.name}: {why} yet")]
+    await services.store.lease(vm, "", PowerState.UNKNOWN, gone=(link.name,), why=why, told=told)
 
 
-async def _adopt(world: World, link: Link, domain: DomainSeen) -> None:
+async def _adopt(services: Services, link: Link, domain: DomainSeen) -> None:
     """A domain nobody told us about: registered as it is, and not touched."""
     if domain.name.startswith(PROBE):
         return
@@ -232,16 +232,16 @@ async def _adopt(world: World, link: Link, domain: DomainSeen) -> None:
         seen = domainxml.read(shown.live or xml)
     except VmctlError:
         return  # it ended meanwhile, or the next reading will do
-    taken = {disk.path for vm in await world.store.all(VMRecord) for disk in vm.spec.disks}
+    taken = {disk.path for vm in await services.store.all(VMRecord) for disk in vm.spec.disks}
     # A domain that says it is ours, and has another VM's disk, is a copy that somebody made of that one's XML.
     ours = seen.spec is not None and seen.spec.uuid == domain.uuid and not taken & {d.path for d in seen.spec.disks}
-    storages = await world.store.all(Storage)
+    storages = await services.store.all(Storage)
     disks = await resolved(link, seen.definition)
     spec = seen.spec if ours and seen.spec else spec_of(link, seen, disks, storages)
     runs = alive(domain)
     record = VMRecord(
         spec,
-        world.clock.now(),
+        services.clock.now(),
         host=link.name,
         power=domain.power,
         adopted=not ours,
@@ -252,10 +252,10 @@ async def _adopt(world: World, link: Link, domain: DomainSeen) -> None:
         wanted="running" if runs else "",
     )
     try:
-        await world.store.add_vm(record)
+        await services.store.add_vm(record)
     except Refused:
-        if await world.store.find_vm(spec.uuid) is not None:
+        if await services.store.find_vm(spec.uuid) is not None:
             return  # another host showed it at the same moment
         spec = replace(spec, name=f"{spec.name}-{spec.uuid[:8]}")  # the name is taken by another VM
-        await world.store.add_vm(replace(record, spec=spec))
-    await world.tell("adopted", spec, f"{spec.name} was found on {link.name} ({domain.power}) and adopted as it is")
+        await services.store.add_vm(replace(record, spec=spec))
+    await services.tell("adopted", spec, f"{spec.name} was found on {link.name} ({domain.power}) and adopted as it is")

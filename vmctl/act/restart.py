@@ -5,10 +5,10 @@ from __future__ import annotations
 from vmctl.commands.permissions import AUTOSTART
 from vmctl.commands.vms import Start
 from vmctl.decide.restart import wait_s
-from vmctl.model import PowerState
-from vmctl.records import VMRecord
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
 from vmctl.tasks import Tasks
-from vmctl.world import World
 
 TOO_OFTEN = "not started again:"
 
@@ -16,27 +16,27 @@ TOO_OFTEN = "not started again:"
 class Restarts:
     """`look` every few seconds."""
 
-    def __init__(self, world: World, tasks: Tasks) -> None:
-        self._world = world
+    def __init__(self, services: Services, tasks: Tasks) -> None:
+        self._services = services
         self._tasks = tasks
 
     async def look(self) -> None:
         """Start what is due."""
-        for vm in await self._world.store.all(VMRecord):
+        for vm in await self._services.store.all(VMRecord):
             due = vm.wanted == "running" and vm.power is PowerState.STOPPED and vm.task is None
             if due and vm.autostart and not vm.adopted:
                 await self._again(vm)
 
     async def _again(self, vm: VMRecord) -> None:
-        now = self._world.clock.now()
+        now = self._services.clock.now()
         wait = wait_s([now - at for at in vm.restarts])
         if wait is None and not vm.why.startswith(TOO_OFTEN):
             why = f"{TOO_OFTEN} {len(vm.restarts)} starts in an hour did not help"
-            told = [self._world.event("autostart", vm, f"{vm.name} is {why}; vmctl start {vm.name}")]
-            await self._world.store.change(VMRecord, vm.uuid, why=why, told=told)
+            told = [self._services.event("autostart", vm, f"{vm.name} is {why}; vmctl start {vm.name}")]
+            await self._services.store.change(VMRecord, vm.uuid, why=why, told=told)
         if wait is None or wait > 0:
             return
         # Counted before it is tried: a controller that dies here must not try for ever.
-        told = [self._world.event("autostart", vm, f"{vm.name} should run: it is started again")]
-        await self._world.store.change(VMRecord, vm.uuid, restarts=[now, *vm.restarts][:8], told=told)
+        told = [self._services.event("autostart", vm, f"{vm.name} should run: it is started again")]
+        await self._services.store.change(VMRecord, vm.uuid, restarts=[now, *vm.restarts][:8], told=told)
         await self._tasks.submit(Start(vm.uuid), AUTOSTART, vm.name)

@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from vmctl import imagefile
 from vmctl.act import disks
 from vmctl.act.made import Made
 from vmctl.act.mounted import host_with
@@ -19,33 +18,34 @@ from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.proof import Proof, State, is_full, prove
 from vmctl.commands.storages import AddImage, AddStorage, CheckStorage, RemoveImage, RemoveStorage
 from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refused, Usage, VmctlError
+from vmctl.formats import imagefile
 from vmctl.hosts import doctor, domainxml, mounts
 from vmctl.hosts.port import Link
-from vmctl.model import bad_name
-from vmctl.records import HostRecord, Image, Setting, Storage
+from vmctl.model.records import HostRecord, Image, Setting, Storage
+from vmctl.services import Services
 from vmctl.store.rules import missing
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Journal, Making, RemovingImage
-from vmctl.world import World
+from vmctl.text import bad_name
 
 Uploading = Job[AddImage, Making]
 ROOM_S = 2.0  # how long a host is waited for that is asked how much room there is
 
 
-async def add(world: World, job: Job[AddStorage, Journal]) -> dict[str, Any]:
+async def add(services: Services, job: Job[AddStorage, Journal]) -> dict[str, Any]:
     """Task: register a shared directory, proven from every host that answers."""
     name, path = job.args.name, clean_path(job.args.path)
     if (problem := bad_name(name)) is not None:
         raise Usage(problem)
-    for kept in await world.store.all(Storage):
+    for kept in await services.store.all(Storage):
         if name == kept.name:
             raise Refused(f"there is already a storage {name!r}", hint="vmctl storage list")
         if path == kept.path:
             raise Refused(f"{path} is storage {kept.name} already", hint=f"vmctl storage check {kept.name}")
-    lockspace = job.args.lockspace or await _lockspace(world)
-    storage = Storage(name, path, world.clock.now(), lockspace)
+    lockspace = job.args.lockspace or await _lockspace(services)
+    storage = Storage(name, path, services.clock.now(), lockspace)
     job.show(text="writing and reading back from every host")
-    return await _prove_and_keep(world, storage, new=True)
+    return await _prove_and_keep(services, storage, new=True)
 
 
 def clean_path(text: str) -> str:
@@ -57,41 +57,41 @@ def clean_path(text: str) -> str:
     return "/" + "/".join(part for part in text.split("/") if part)
 
 
-async def _lockspace(world: World) -> str:
+async def _lockspace(services: Services) -> str:
     """The lock manager's directory, as the doctor learnt it at `host add`."""
-    found = {str(h.about["lockspace"]) for h in await world.store.all(HostRecord) if h.about.get("lockspace")}
+    found = {str(h.about["lockspace"]) for h in await services.store.all(HostRecord) if h.about.get("lockspace")}
     if len(found) > 1:
         raise Refused(f"the hosts keep their locks in different places: {', '.join(sorted(found))}")
     return found.pop() if found else ""
 
 
-async def check(world: World, job: Job[CheckStorage, Journal]) -> dict[str, Any]:
+async def check(services: Services, job: Job[CheckStorage, Journal]) -> dict[str, Any]:
     """Task: prove a storage again, from every host that answers."""
-    return await _prove_and_keep(world, await world.store.get(Storage, job.args.name), new=False)
+    return await _prove_and_keep(services, await services.store.get(Storage, job.args.name), new=False)
 
 
-async def _prove_and_keep(world: World, storage: Storage, *, new: bool) -> dict[str, Any]:
+async def _prove_and_keep(services: Services, storage: Storage, *, new: bool) -> dict[str, Any]:
     """Only what was seen to be wrong takes a proof away; a new storage is registered when nothing is."""
-    links = [link for _, link in sorted(world.links.items()) if link.online]
+    links = [link for _, link in sorted(services.links.items()) if link.online]
     if not links:
         raise NotFound("there is no host that answers", hint="vmctl host add NAME...")
     proof = await prove(storage, links)
     good, wrong = proof.of(State.GOOD), proof.of(State.WRONG)
     if new:
-        await _refuse_new(world, storage, proof)
+        await _refuse_new(services, storage, proof)
     elif not good and not storage.hosts:
         raise Refused(f"no host can use {storage.path}", lines=proof.lines)
     # a host that is away, or from which nothing could be learnt, keeps its old proof
     lost = {*wrong, *proof.of(State.ABSENT)}
     if new:
         storage = replace(storage, hosts=sorted(good))
-        await world.store.insert(storage)
+        await services.store.insert(storage)
     else:
-        storage = await world.store.revise(
+        storage = await services.store.revise(
             Storage, storage.name, lambda kept: shared_by(kept, storage.name, good, lost)
         )
     if good:
-        await _remember(world, storage, proof)
+        await _remember(services, storage, proof)
     return {
         "storage": storage.name,
         "path": storage.path,
@@ -112,7 +112,7 @@ def shared_by(kept: Storage | None, name: str, good: Iterable[str], lost: Iterab
     return replace(kept, hosts=sorted({*good, *(host for host in kept.hosts if host not in set(lost))}))
 
 
-async def _refuse_new(world: World, storage: Storage, proof: Proof) -> None:
+async def _refuse_new(services: Services, storage: Storage, proof: Proof) -> None:
     """Refuse what is not one directory wherever it is there, and what has another path besides."""
     if proof.of(State.WRONG):
         raise Refused(
@@ -125,51 +125,51 @@ async def _refuse_new(world: World, storage: Storage, proof: Proof) -> None:
         raise Refused(f"{storage.path} is a link to {mount.real} on {name}", hint=f"--path {mount.real}")
 
 
-async def _remember(world: World, storage: Storage, proof: Proof) -> None:
+async def _remember(services: Services, storage: Storage, proof: Proof) -> None:
     """What it was proven to do, for `storage show`."""
-    good, now = proof.of(State.GOOD), world.clock.now()
+    good, now = proof.of(State.GOOD), services.clock.now()
     mount = proof.mounts[good[0]]
     seen = {"capacity": proof.capacity, "free": proof.free, "mount": str(mount), "kind": mount.kind}
-    seen |= await _locks(world, storage, good) or {}
+    seen |= await _locks(services, storage, good) or {}
 
     def learnt(before: dict[str, Any]) -> dict[str, Any]:
         hosts = {name: at for name, at in before.get("hosts", {}).items() if name in storage.hosts}
         return seen | {"hosts": hosts | dict.fromkeys(good, now)}
 
-    await learn(world, storage.name, learnt)
+    await learn(services, storage.name, learnt)
 
 
-async def learn(world: World, name: str, learnt: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+async def learn(services: Services, name: str, learnt: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Write down what was learnt of a storage besides what is known of it, which `learnt` is given."""
 
     def known(kept: Setting | None) -> Setting:
         before: dict[str, Any] = json.loads(kept.value) if kept is not None else {}
         return Setting(f"proof/{name}", json.dumps(before | learnt(before)))
 
-    await world.store.revise(Setting, f"proof/{name}", known)
+    await services.store.revise(Setting, f"proof/{name}", known)
 
 
-async def _locks(world: World, storage: Storage, hosts: list[str]) -> dict[str, Any] | None:
+async def _locks(services: Services, storage: Storage, hosts: list[str]) -> dict[str, Any] | None:
     """Whether a lease held on one host is refused on another; None where that cannot be tried."""
     if len(hosts) < 2 or not storage.lockspace:
         return None
-    first, second = (world.online(name) for name in hosts[:2])
+    first, second = (services.online(name) for name in hosts[:2])
     check = await doctor.guard("lock", doctor.prove_lock(storage.lockspace, first, second))
-    return {"locks": {"verdict": check.verdict, "text": check.text, "at": world.clock.now()}}
+    return {"locks": {"verdict": check.verdict, "text": check.text, "at": services.clock.now()}}
 
 
-async def proven(world: World, name: str) -> dict[str, Any]:
+async def proven(services: Services, name: str) -> dict[str, Any]:
     """What a storage was proven to do, and when; empty where that was before it was written down."""
-    kept = await world.store.find(Setting, f"proof/{name}")
+    kept = await services.store.find(Setting, f"proof/{name}")
     found: dict[str, Any] = json.loads(kept.value) if kept is not None else {}
     return found
 
 
-async def room(world: World, storage: Storage) -> dict[str, int]:
+async def room(services: Services, storage: Storage) -> dict[str, int]:
     """How large the storage is now and how much of it is free, in bytes; empty where no host tells within a moment."""
     for name in sorted(storage.hosts):
-        link = world.links.get(name)
-        if link is None or not link.online or storage.name in world.unmounted.get(name, ()):
+        link = services.links.get(name)
+        if link is None or not link.online or storage.name in services.unmounted.get(name, ()):
             continue
         with contextlib.suppress(HostError, TimeoutError):
             async with asyncio.timeout(ROOM_S):
@@ -178,14 +178,14 @@ async def room(world: World, storage: Storage) -> dict[str, int]:
     return {}
 
 
-async def remove(world: World, job: Job[RemoveStorage, Journal]) -> dict[str, Any]:
+async def remove(services: Services, job: Job[RemoveStorage, Journal]) -> dict[str, Any]:
     """Task: forget a storage; its files stay."""
-    storage = await world.store.get(Storage, job.args.name)
-    await world.store.take_storage(storage.name)
-    for link in world.links.values():
+    storage = await services.store.get(Storage, job.args.name)
+    await services.store.take_storage(storage.name)
+    for link in services.links.values():
         if link.online:
             await disks.forget(link, storage)
-    await world.store.remove(Setting, f"proof/{storage.name}")
+    await services.store.remove(Setting, f"proof/{storage.name}")
     return {"storage": storage.name}
 
 
@@ -201,45 +201,47 @@ def with_progress(path: Path, job: Uploading) -> Iterator[bytes | int]:
         job.progress = {"percent": round(100 * done / total, 1), "text": f"uploading {path.name}"}
 
 
-async def image_add(world: World, job: Uploading) -> dict[str, Any]:
+async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
     """Task: upload a disk image (and a kernel and initrd, where the guest is booted directly) to a storage."""
     name = job.args.name
     if job.journal.storage:
-        return await _finish_image(world, job)
+        return await _finish_image(services, job)
     if (problem := bad_name(name)) is not None:
         raise Usage(problem)
-    if await world.store.find(Image, name) is not None:
+    if await services.store.find(Image, name) is not None:
         raise Refused(f"there is already an image {name!r}", hint="vmctl image list")
-    storage = await _storage(world, job.args.storage)
-    link = await host_with(world, storage)
+    storage = await _storage(services, job.args.storage)
+    link = await host_with(services, storage)
     await disks.ensure(link, storage)
     if job.args.initrd and not job.args.kernel:
         raise Usage("an initrd is nothing without its kernel", hint="--kernel FILE --initrd FILE")
-    image_file = await world.threads.run(imagefile.inspect, Path(job.args.file))
+    image_file = await services.threads.run(imagefile.inspect, Path(job.args.file))
     format_, size = image_file.format, image_file.size_bytes
-    token = world.ids.token()
+    token = services.ids.token()
     await job.note("uploading", storage=storage.name)
     made, paths = Made(job, storage), {}
     try:
         for part, suffix in (("file", f"disk.{format_}"), ("kernel", "kernel"), ("initrd", "initrd")):
             if source := getattr(job.args, part):
-                paths[part] = await _upload(world, storage, Path(source), f"image-{name}-{token}/{suffix}", job, made)
+                paths[part] = await _upload(
+                    services, storage, Path(source), f"image-{name}-{token}/{suffix}", job, made
+                )
         image = Image(
             name,
             storage.name,
             paths["file"],
-            world.clock.now(),
+            services.clock.now(),
             format_,
             size,
             paths.get("kernel", ""),
             paths.get("initrd", ""),
             job.args.cmdline,
         )
-        await world.store.add_image(image)
+        await services.store.add_image(image)
     except VmctlError:
-        await _undo_image(world, job, storage)
+        await _undo_image(services, job, storage)
         raise
-    await world.tell("image", name, f"image {name} was added to {storage.name}", job.task.who)
+    await services.tell("image", name, f"image {name} was added to {storage.name}", job.task.who)
     return _added(image)
 
 
@@ -247,13 +249,13 @@ def _added(image: Image) -> dict[str, Any]:
     return {"image": image.name, "path": image.path, "format": image.format, "size_bytes": image.size_bytes}
 
 
-async def _undo_image(world: World, job: Uploading, storage: Storage) -> None:
+async def _undo_image(services: Services, job: Uploading, storage: Storage) -> None:
     """Take away what was uploaded, and nothing else."""
     made = Made(job, storage)
     if not made.names:
         return
     try:
-        link = await host_with(world, storage)
+        link = await host_with(services, storage)
         await disks.ensure(link, storage)
         await made.undo(link)
     except VmctlError as left:
@@ -261,21 +263,21 @@ async def _undo_image(world: World, job: Uploading, storage: Storage) -> None:
         job.say(f"left on {storage.name}: {names}: {left.message}")
 
 
-async def _finish_image(world: World, job: Uploading) -> dict[str, Any]:
+async def _finish_image(services: Services, job: Uploading) -> dict[str, Any]:
     """A controller died in an upload: an image that is registered is done, anything else is undone."""
-    storage = await world.store.get(Storage, job.journal.storage)
-    image = await world.store.find(Image, job.args.name)
+    storage = await services.store.get(Storage, job.journal.storage)
+    image = await services.store.find(Image, job.args.name)
     if image is not None and disks.name_in(storage, image.path) in Made(job, storage).names:
         return _added(image)
-    await world.wait_any_online(storage.hosts)
-    await _undo_image(world, job, storage)
+    await services.wait_any_online(storage.hosts)
+    await _undo_image(services, job, storage)
     raise Refused(f"image {job.args.name} was not added: the controller ended first", hint="give the command again")
 
 
-async def _storage(world: World, name: str) -> Storage:
+async def _storage(services: Services, name: str) -> Storage:
     if name:
-        return await world.store.get(Storage, name)
-    found = await world.store.all(Storage)
+        return await services.store.get(Storage, name)
+    found = await services.store.all(Storage)
     if len(found) == 1:
         return found[0]
     if not found:
@@ -283,11 +285,11 @@ async def _storage(world: World, name: str) -> Storage:
     raise Usage("there are several storages: say which", hint=f"--storage {'|'.join(s.name for s in found)}")
 
 
-async def _upload(world: World, storage: Storage, source: Path, volume: str, job: Uploading, made: Made) -> str:
+async def _upload(services: Services, storage: Storage, source: Path, volume: str, job: Uploading, made: Made) -> str:
     """Put a file on the storage as it is, and read it back. Raises Refused where there is no room for it."""
-    link = await host_with(world, storage)
-    size = (await world.threads.run(source.stat)).st_size
-    need = await world.threads.run(lambda: sum(length for _, length in imagefile.extents(source)))
+    link = await host_with(services, storage)
+    size = (await services.threads.run(source.stat)).st_size
+    need = await services.threads.run(lambda: sum(length for _, length in imagefile.extents(source)))
     try:
         async with made.making(f"uploading {source.name}", volume):
             path = await link.virt.create_volume(storage.path, domainxml.volume(volume, "raw", size))
@@ -297,7 +299,7 @@ async def _upload(world: World, storage: Storage, source: Path, volume: str, job
         if not is_full(err.message):
             raise
         raise _full(storage, source, need, 0) from err
-    await _read_back(world, link, storage, source, volume)
+    await _read_back(services, link, storage, source, volume)
     return path
 
 
@@ -314,14 +316,14 @@ def _full(storage: Storage, source: Path, need: int, free: int) -> Refused:
     )
 
 
-async def _read_back(world: World, link: Link, storage: Storage, source: Path, volume: str) -> None:
+async def _read_back(services: Services, link: Link, storage: Storage, source: Path, volume: str) -> None:
     """What was written is read on another host, where there is one: what only this one's cache holds is not there."""
     others = [
-        one for name, one in sorted(world.links.items()) if one.online and name in storage.hosts and one is not link
+        one for name, one in sorted(services.links.items()) if one.online and name in storage.hosts and one is not link
     ]
     reader = others[0] if others else link
     samples = imagefile.samples(source)
-    while (sample := await world.threads.run(next, samples, None)) is not None:
+    while (sample := await services.threads.run(next, samples, None)) is not None:
         at, data = sample
         if await reader.virt.download(storage.path, volume, len(data), at) == data:
             continue
@@ -334,28 +336,28 @@ async def _read_back(world: World, link: Link, storage: Storage, source: Path, v
         )
 
 
-async def image_remove(world: World, job: Job[RemoveImage, RemovingImage]) -> dict[str, Any]:
+async def image_remove(services: Services, job: Job[RemoveImage, RemovingImage]) -> dict[str, Any]:
     """Task: delete an image that no VM's disk is built on.
 
     It is forgotten first, in one step with looking for its users: no VM can be made from it any more. What it was is in
     the journal for whoever takes over, and it is registered again where its files cannot be deleted.
     """
     kept: dict[str, Any] = job.journal.image
-    image = Image(**kept) if kept else await world.store.get(Image, job.args.name)
+    image = Image(**kept) if kept else await services.store.get(Image, job.args.name)
     await job.note("forgetting it", image=asdict(image))
-    if await world.store.find(Image, image.name) == image:
-        await world.store.take_image(image.name)
+    if await services.store.find(Image, image.name) == image:
+        await services.store.take_image(image.name)
     try:
-        storage = await world.store.get(Storage, image.storage)
-        link = await host_with(world, storage)
+        storage = await services.store.get(Storage, image.storage)
+        link = await host_with(services, storage)
         paths = [path for path in (image.kernel, image.initrd, image.path) if path]
-        await refuse_if_needed(world, set(paths))
+        await refuse_if_needed(services, set(paths))
         await refuse_links(link, storage, [disks.name_in(storage, path) for path in paths])
         await disks.ensure(link, storage)
         for path in paths:
             await disks.delete_file(link, storage, disks.name_in(storage, path))
     except (HostError, Refused):
-        await world.store.add_image(image)
+        await services.store.add_image(image)
         raise
-    await world.tell("image", image.name, f"image {image.name} was deleted", job.task.who)
+    await services.tell("image", image.name, f"image {image.name} was deleted", job.task.who)
     return {"image": image.name}

@@ -15,9 +15,9 @@ from vmctl.errors import HostError, NotFound, Refused, Usage
 from vmctl.hosts.port import Link
 from vmctl.hosts.qemus import processes
 from vmctl.hosts.shown import DomainSeen
-from vmctl.model import PowerState
-from vmctl.records import HostRecord, VMRecord
-from vmctl.world import World
+from vmctl.model.records import HostRecord, VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
 
 # How a VM's `why` begins while its guest may still obey somebody: its end, then, is not its own.
 ASKED = "asked to shut down"
@@ -41,9 +41,9 @@ class Answer:
         return f"{self.host}: {self.sight}{more}"
 
 
-async def ask(world: World, host: str, uuid: str) -> Answer:
+async def ask(services: Services, host: str, uuid: str) -> Answer:
     """Read the VM's domain on one host, now."""
-    link = world.links.get(host)
+    link = services.links.get(host)
     if link is None or not link.online:
         return Answer(host, Sight.SILENT, why=link.why if link else "it is not registered")
     try:
@@ -52,16 +52,16 @@ async def ask(world: World, host: str, uuid: str) -> Answer:
         return Answer(host, Sight.SILENT, why=err.message)
 
 
-async def ask_for_sure(world: World, host: str, uuid: str) -> Answer:
+async def ask_for_sure(services: Services, host: str, uuid: str) -> Answer:
     """`ask`, and where libvirt shows nothing, look for its QEMU: a libvirtd that was restarted may have lost it.
 
     A QEMU that libvirt does not show can be neither watched nor ended through it: that is no answer, and not "gone".
     """
-    answer = await ask(world, host, uuid)
+    answer = await ask(services, host, uuid)
     if answer.sight is not Sight.GONE:
         return answer
     try:
-        found = await world.links[host].ask(processes(uuid))
+        found = await services.links[host].ask(processes(uuid))
     except (HostError, KeyError) as err:
         return Answer(host, Sight.SILENT, why=f"whether its QEMU runs is not known: {err}")
     if found:
@@ -94,14 +94,17 @@ def known_as(vm: VMRecord, host: HostRecord) -> str | None:
     return None
 
 
-async def unproven(world: World, vm: VMRecord) -> tuple[str, ...]:
+async def unproven(services: Services, vm: VMRecord) -> tuple[str, ...]:
     """Why the VM may still run, a sentence per host; empty when it surely runs nowhere.
 
     Every host is asked. Refused when one shows it.
     """
     # Where it may run, its process counts as well; elsewhere libvirt's word will do.
-    near = {link.name for link in world.links.values() if known_as(vm, link.record) is not None} | {vm.host}
-    asking = (ask_for_sure(world, host, vm.uuid) if host in near else _ask_far(world, host, vm) for host in world.links)
+    near = {link.name for link in services.links.values() if known_as(vm, link.record) is not None} | {vm.host}
+    asking = (
+        ask_for_sure(services, host, vm.uuid) if host in near else _ask_far(services, host, vm)
+        for host in services.links
+    )
     answers = await asyncio.gather(*asking)
     gone: set[str] = set()
     silent: dict[str, str] = {}
@@ -110,7 +113,7 @@ async def unproven(world: World, vm: VMRecord) -> tuple[str, ...]:
             force = " --force" if answer.sight is Sight.PAUSED else ""  # a paused guest hears no power button
             hint = f"vmctl stop{force} {vm.name}"
             raise Refused(f"{vm.name} already runs on {answer.host} ({answer.sight})", hint=hint)
-        name = known_as(vm, world.links[answer.host].record)
+        name = known_as(vm, services.links[answer.host].record)
         if name is not None and answer.sight is Sight.GONE:
             gone.add(name)
         elif name is not None:
@@ -125,22 +128,22 @@ async def unproven(world: World, vm: VMRecord) -> tuple[str, ...]:
     return tuple(f"{vm.name} may still run on {silent.get(name) or f'{name}, which was removed'}" for name in left)
 
 
-async def _ask_far(world: World, host: str, vm: VMRecord) -> Answer:
+async def _ask_far(services: Services, host: str, vm: VMRecord) -> Answer:
     """Ask a host where it was never known to run: one that hangs is not waited for as long."""
     try:
         async with asyncio.timeout(FAR_S):
-            return await ask(world, host, vm.uuid)
+            return await ask(services, host, vm.uuid)
     except TimeoutError:
         return Answer(host, Sight.SILENT, why=f"libvirt did not answer within {FAR_S:g} s")
 
 
-async def prove_off(world: World, vm: VMRecord, verb: str, signed: str, who: str) -> VMRecord:
+async def prove_off(services: Services, vm: VMRecord, verb: str, signed: str, who: str) -> VMRecord:
     """See that the VM runs nowhere, or take an admin's word for it; the VM, known to be stopped.
 
     `signed` is the VM's name where the admin says: I know that it is off. Refused names what must be true.
     """
     check_signature(vm, signed)
-    doubts = await unproven(world, vm)
+    doubts = await unproven(services, vm)
     if doubts and not signed:
         raise Refused(
             doubts[0],
@@ -148,10 +151,10 @@ async def prove_off(world: World, vm: VMRecord, verb: str, signed: str, who: str
             hint=f"vmctl host list; if you know that it is off there: vmctl {verb} {vm.name} --i-know-it-is-off",
         )
     if doubts:
-        await world.tell("signed", vm, f"{who or 'somebody'} signed that {vm.name} is off; {'; '.join(doubts)}", who)
+        await services.tell("signed", vm, f"{who or 'somebody'} signed that {vm.name} is off; {'; '.join(doubts)}", who)
     if vm.power is PowerState.STOPPED:
         return vm
-    return await world.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=vm.may_run_on)
+    return await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=vm.may_run_on)
 
 
 def off_at(vm: VMRecord) -> str:
@@ -165,11 +168,11 @@ def check_signature(vm: VMRecord, signed: str) -> None:
         raise Usage(f"the name that was typed is {signed!r}, not {vm.name!r}: nothing was done")
 
 
-async def home(world: World, vm: VMRecord) -> Link:
+async def home(services: Services, vm: VMRecord) -> Link:
     """The link to the host where the VM runs. Refused when it does not run."""
     if not vm.host or vm.power is PowerState.STOPPED:
         raise _does_not_run(vm, "")
-    link = world.online(vm.host)
+    link = services.online(vm.host)
     try:
         if await link.virt.domain(vm.uuid) is None:
             raise NotFound(f"{vm.host} does not have {vm.name} any more")

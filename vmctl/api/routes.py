@@ -19,7 +19,7 @@ from vmctl.commands.rows import Asked, Command
 from vmctl.door import Door
 from vmctl.door.answers import Document
 from vmctl.door.door import answer_type
-from vmctl.plain import plain
+from vmctl.formats.plain import plain
 
 ARGUMENT = re.compile(r"\{(\w+)\}")
 

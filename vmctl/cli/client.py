@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from vmctl import errors, lock, paths
+from vmctl import errors
 from vmctl.cli import offline, output, wire
+from vmctl.local import lock, paths
 
 START_LIMIT_S = 30.0
 LOOK_EVERY_S = 0.05

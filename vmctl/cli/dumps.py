@@ -14,7 +14,8 @@ from vmctl.cli.client import Client
 from vmctl.commands.cluster import Dump
 
 if TYPE_CHECKING:
-    from vmctl.model import Cluster, Policy
+    from vmctl.model.cluster import Cluster
+    from vmctl.model.policy import Policy
 
 FORMATS = click.Choice(["vmctl", "ganeti"])
 PLACE = click.Path(path_type=Path)
@@ -61,10 +62,10 @@ def convert(source: Path, target: Path, form_in: str, form_out: str, utilisation
 
 def _load(source: Path, form: str, utilisation: Path | None) -> tuple[Cluster, Policy]:
     if form == "vmctl":
-        from vmctl.dump import load
+        from vmctl.formats.dump import load
 
         return load(offline.read(source))
-    from vmctl import ganeti
+    from vmctl.formats import ganeti
 
     beside = utilisation or _found_beside(source)
     if beside is None:
@@ -78,12 +79,12 @@ def _load(source: Path, form: str, utilisation: Path | None) -> tuple[Cluster, P
 def _save(target: Path, form: str, utilisation: Path | None, cluster: Cluster, policy: Policy) -> None:
     written = f"{target}: {len(cluster.hosts)} hosts, {len(cluster.vms)} VMs"
     if form == "vmctl":
-        from vmctl.dump import save
+        from vmctl.formats.dump import save
 
         _write(target, save(cluster, policy))
         output.say(written)
         return
-    from vmctl import ganeti
+    from vmctl.formats import ganeti
 
     data, loads = ganeti.write(cluster, policy)
     beside = utilisation or _beside(target)

@@ -210,8 +210,8 @@ def _unexpected(err: Exception) -> None:
     """A bug: the log has the traceback, the user gets a sentence."""
     import traceback
 
-    from vmctl import logs, paths
     from vmctl.cli.output import clean
+    from vmctl.local import logs, paths
 
     log = paths.state_dir() / "cli.log"
     kept = logs.append(log, f"{sys.argv}\n{''.join(traceback.format_exception(err))}\n")

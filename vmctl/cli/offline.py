@@ -10,7 +10,7 @@ import click
 from vmctl import errors
 
 if TYPE_CHECKING:
-    from vmctl.model import Policy
+    from vmctl.model.policy import Policy
 
 # The commands that can do with a dump; what of them cannot is refused by the dump itself
 COMMANDS = ("rebalance", "host", "why", "create", "capacity", "reboot-plan")
@@ -25,8 +25,9 @@ class Offline:
 
     def answer(self, asked: Any) -> Any:
         """As the API would. Raises Usage for what it cannot."""
-        from vmctl import deciding, dump
-        from vmctl.plain import plain
+        from vmctl.decide import asked as deciding
+        from vmctl.formats import dump
+        from vmctl.formats.plain import plain
 
         try:
             cluster, policy = dump.load(read(self._path))
@@ -39,7 +40,7 @@ def changed(policy: Policy, path: Path | None) -> Policy:
     """The policy with the fields of a settings file's [policy] section in place of its own."""
     if path is None:
         return policy
-    from vmctl import config
+    from vmctl.local import config
 
     return config.changed_policy(policy, read(path), str(path))
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
-from vmctl import config, errors, lock, paths
+from vmctl import errors
 from vmctl.cli.client import Client, log_path, socket_path
 from vmctl.commands.cluster import ListTasks
+from vmctl.local import config, lock, paths
 
 STOP_LIMIT_S = 30.0
 
@@ -37,7 +38,7 @@ def serve(stop: bool, verbose: bool, background: bool) -> None:
 
 def _serve(verbose: bool, *, background: bool) -> None:
     from vmctl.api.server import serve as serve_api
-    from vmctl.controller import Controller
+    from vmctl.cluster.controller import Controller
 
     settings = config.load()
     serve_api(
@@ -51,7 +52,7 @@ def _log_to(verbose: bool, *, background: bool) -> None:
     """Log to the terminal, or to the file, which is written by whoever holds the lock and by nobody else."""
     import logging
 
-    from vmctl.logs import Rotating
+    from vmctl.local.logs import Rotating
 
     # in the background, what a library or a dying interpreter prints goes to the same bounded file
     to = Rotating(log_path(), outputs=(1, 2)) if background else logging.StreamHandler(sys.stderr)

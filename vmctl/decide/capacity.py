@@ -18,10 +18,12 @@ from vmctl.decide.search.compiled import compiled
 from vmctl.decide.search.moves import NOBODY, begin, by_host, put
 from vmctl.decide.search.spare import anywhere, homeless, obvious, roomiest, unsafe
 from vmctl.decide.search.state import Board, Flags, Ints, Named, build
-from vmctl.model import VM, Cluster, Host, HostLoad, Policy, Spec
+from vmctl.formats.sizes import SIZES, Size, spelt
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostLoad
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, Spec
 
-Size = tuple[int, int]  # vCPUs, MiB
-SIZES: tuple[Size, ...] = ((1, 1 << 10), (2, 4 << 10), (4, 16 << 10))
 RACK = "rack"  # the host label that names what dies as one
 MOST_CHECKS = 200  # of whether any one host may die, per size: in a large cluster one takes a tenth of a second
 FIRST_STEP = 64  # VMs that are added before the first of these checks
@@ -93,11 +95,6 @@ def capacity(cluster: Cluster, policy: Policy, sizes: Iterable[Size] = SIZES) ->
     buy = _purchase(cluster, policy, hosts)
     lost = (*_told(hosts, "host", ""), *_told(racks, "rack", "rack "), *_unasked(cluster, policy))
     return Capacity(found, hosts, racks, buy, (*(one.why for one in found), *lost, f"to buy: {buy.why}"))
-
-
-def spelt(cpus: int, mem_mib: int) -> str:
-    """A size as it is written: 2c/4G, 1c/512M."""
-    return f"{cpus}c/{mem_mib >> 10}G" if mem_mib % 1024 == 0 else f"{cpus}c/{mem_mib}M"
 
 
 def example(size: Size, number: int = 0) -> VM:

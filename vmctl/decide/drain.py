@@ -8,7 +8,10 @@ from vmctl.decide import score
 from vmctl.decide.place import place
 from vmctl.decide.search.order import in_waves
 from vmctl.decide.search.state import costs
-from vmctl.model import VM, Cluster, Move, Placement, Plan, Policy, PowerState
+from vmctl.model.cluster import Cluster
+from vmctl.model.plans import Move, Placement, Plan
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, PowerState
 
 
 def drain(cluster: Cluster, host: str, policy: Policy) -> Plan:

@@ -9,7 +9,11 @@ import re
 from collections.abc import Callable
 from math import fsum
 
-from vmctl.model import VM, Cluster, Host, HostState, Policy, Refusal
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostState
+from vmctl.model.plans import Refusal
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM
 
 CPU_MODEL = re.compile(r"<model[^>]*>([^<]+)</model>")
 

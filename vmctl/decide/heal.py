@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmctl.decide.health import DEFAULT, Health, Word, age
-from vmctl.model import HealthPolicy
+from vmctl.model.policy import HealthPolicy
 
 LEVELS = ("off", "reboot", "reset")  # each contains the ones before it
 SICK = (Word.DEGRADED, Word.HUNG)  # silence alone is no reason: the agent may have died, and the guest be well

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vmctl.model import HealthPolicy, PowerState
+from vmctl.model.policy import HealthPolicy
+from vmctl.model.vms import PowerState
 
 SILENT_AFTER_PERIODS = 3.0
 DEFAULT = HealthPolicy()

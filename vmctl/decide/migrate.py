@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmctl.model import Policy
+from vmctl.model.policy import Policy
 
 FLOWS_S = 1.5  # bytes flow if the last ones came within this time
 

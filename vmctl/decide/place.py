@@ -15,7 +15,11 @@ from vmctl.decide.fit import refusal
 from vmctl.decide.search.moves import begin, offers, put
 from vmctl.decide.search.spare import anywhere, unsafe
 from vmctl.decide.search.state import CPU, MEM, PROMISED, Board, Flags, Floats, Named, build
-from vmctl.model import VM, Cluster, Host, NoPlace, Placement, Policy, Refusal, Verdict
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host
+from vmctl.model.plans import NoPlace, Placement, Refusal, Verdict
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM
 
 TABLES = 5  # so many of the best hosts show their score term by term
 

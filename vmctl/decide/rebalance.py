@@ -19,7 +19,11 @@ from vmctl.decide.search.anneal import anneal, descend
 from vmctl.decide.search.moves import begin, copied, objective
 from vmctl.decide.search.order import sequence
 from vmctl.decide.search.state import Board, Floats, Ints, Named, build
-from vmctl.model import VM, Budget, Cluster, HostState, Move, Plan, Policy, PowerState
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import HostState
+from vmctl.model.plans import Budget, Move, Plan
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, PowerState
 
 PROPOSALS = 350  # of the annealing, per VM and host,
 FEWEST, MOST = 20_000, 15_000_000  # within these bounds: the last takes seconds

@@ -19,7 +19,10 @@ from vmctl.decide.search.compiled import compiled
 from vmctl.decide.search.moves import begin, may_go, put
 from vmctl.decide.search.order import in_waves
 from vmctl.decide.search.state import Board, Flags, Ints, Named, build, costs
-from vmctl.model import Cluster, HostState, Move, Policy
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import HostState
+from vmctl.model.plans import Move
+from vmctl.model.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,10 @@ from dataclasses import dataclass, replace
 from math import fsum, sqrt
 
 from vmctl.decide.fit import domain, group_key, promised_mib
-from vmctl.model import VM, Cluster, Host, HostLoad, HostState, Policy, VMLoad
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostLoad, HostState
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, VMLoad
 
 STALL_SLOPE = 2.0  # half a host's CPU use gone: the stall gone; nothing better than a guess can be known beforehand
 

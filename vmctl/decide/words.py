@@ -11,7 +11,10 @@ from vmctl.decide.search.anneal import best_offers
 from vmctl.decide.search.moves import begin, coldest, put, relief
 from vmctl.decide.search.order import in_waves
 from vmctl.decide.search.state import CPU, SPREADS, Board, Floats, Ints, Named, build
-from vmctl.model import Cluster, Host, Move, Policy
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host
+from vmctl.model.plans import Move
+from vmctl.model.policy import Policy
 
 NAMES = ("CPU", "memory", "promised memory", "vCPUs", "disk time", "network")
 MOST_STAYS = 40  # lines about what stays

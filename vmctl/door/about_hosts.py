@@ -5,39 +5,39 @@ from __future__ import annotations
 from vmctl.act import storage
 from vmctl.commands import hosts, storages
 from vmctl.door import answers, views
-from vmctl.door.services import Services
+from vmctl.door.parts import ControllerParts
 from vmctl.errors import NotFound
-from vmctl.observe import observed
-from vmctl.records import Image, Storage
+from vmctl.model.records import Image, Storage
+from vmctl.services.observe import observed
 
 
-async def list_hosts(services: Services, _asked: hosts.ListHosts) -> list[answers.Host | answers.Broken]:
+async def list_hosts(parts: ControllerParts, _asked: hosts.ListHosts) -> list[answers.Host | answers.Broken]:
     """All hosts."""
-    return views.hosts(services.world, await observed(services.world))
+    return views.hosts(parts.services, await observed(parts.services))
 
 
-async def show_host(services: Services, asked: hosts.ShowHost) -> answers.Host:
+async def show_host(parts: ControllerParts, asked: hosts.ShowHost) -> answers.Host:
     """One host."""
-    seen = await observed(services.world)
+    seen = await observed(parts.services)
     found = seen.cluster.host(asked.host)
     if found is None:
         raise NotFound(f"there is no host {asked.host!r} any more")
-    return views.host(services.world, seen.hosts[asked.host], found, seen.cluster)
+    return views.host(parts.services, seen.hosts[asked.host], found, seen.cluster)
 
 
-async def list_storages(services: Services, _asked: storages.ListStorages) -> list[answers.Storage]:
+async def list_storages(parts: ControllerParts, _asked: storages.ListStorages) -> list[answers.Storage]:
     """All storages."""
-    return await services.world.store.all(Storage)
+    return await parts.services.store.all(Storage)
 
 
-async def show_storage(services: Services, asked: storages.ShowStorage) -> answers.StorageProven:
+async def show_storage(parts: ControllerParts, asked: storages.ShowStorage) -> answers.StorageProven:
     """One storage."""
-    kept = await services.world.store.get(Storage, asked.name)
-    proven = await storage.proven(services.world, kept.name)
-    room = await storage.room(services.world, kept)
+    kept = await parts.services.store.get(Storage, asked.name)
+    proven = await storage.proven(parts.services, kept.name)
+    room = await storage.room(parts.services, kept)
     return views.wider(answers.StorageProven, kept, proven=proven, room=room)
 
 
-async def list_images(services: Services, _asked: storages.ListImages) -> list[answers.Image]:
+async def list_images(parts: ControllerParts, _asked: storages.ListImages) -> list[answers.Image]:
     """All images."""
-    return await services.world.store.all(Image)
+    return await parts.services.store.all(Image)

@@ -7,11 +7,11 @@ import time
 
 from vmctl.commands import processes
 from vmctl.door import answers, views
-from vmctl.door.services import Services
+from vmctl.door.parts import ControllerParts
 from vmctl.errors import NotFound, Usage
-from vmctl.identity import parse_endpoint
+from vmctl.formats.plain import plain
 from vmctl.ledger import Life, read_samples
-from vmctl.plain import plain
+from vmctl.model.identity import parse_endpoint
 
 
 class Machines:
@@ -32,9 +32,9 @@ class Machines:
         return self._uuids[name]
 
 
-async def machines(services: Services) -> Machines:
+async def machines(parts: ControllerParts) -> Machines:
     """All that the registry knows."""
-    hosts, vms, _ = await services.world.store.inventory()
+    hosts, vms, _ = await parts.services.store.inventory()
     named = [(vm.name, vm.uuid.lower()) for vm in vms]
     named += [(host.name, str(host.about["host_uuid"]).lower()) for host in hosts if host.about.get("host_uuid")]
     return Machines(named)
@@ -55,20 +55,20 @@ def view(life: Life, known: Machines, now: float) -> answers.Process:
     )
 
 
-async def list_processes(services: Services, asked: processes.ListProcesses) -> list[answers.Process]:
+async def list_processes(parts: ControllerParts, asked: processes.ListProcesses) -> list[answers.Process]:
     """What runs, or ran."""
-    known, now = await machines(services), services.world.clock.now()
+    known, now = await machines(parts), parts.services.clock.now()
     on = known.uuid(asked.machine) if asked.machine else None
-    incarnations = services.world.incarnations
+    incarnations = parts.services.incarnations
     found = await incarnations.processes(on, asked.program, history=asked.history, most=asked.most)
     return [view(life, known, now) for life in found]
 
 
-async def list_short_lived(services: Services, asked: processes.ListShortLived) -> list[answers.ShortLived]:
+async def list_short_lived(parts: ControllerParts, asked: processes.ListShortLived) -> list[answers.ShortLived]:
     """Programs whose runs were too short for a row each."""
-    known = await machines(services)
+    known = await machines(parts)
     on = known.uuid(asked.machine) if asked.machine else None
-    found = await services.world.incarnations.short_lived(on, asked.days)
+    found = await parts.services.incarnations.short_lived(on, asked.days)
     return [
         answers.ShortLived(
             known.names.get(one.machine, one.machine),
@@ -81,10 +81,10 @@ async def list_short_lived(services: Services, asked: processes.ListShortLived) 
     ]
 
 
-async def show_process(services: Services, asked: processes.ShowProcess) -> answers.ShownProcess:
+async def show_process(parts: ControllerParts, asked: processes.ShowProcess) -> answers.ShownProcess:
     """One incarnation."""
-    known, now = await machines(services), services.world.clock.now()
-    found = await services.world.incarnations.find(asked.name)
+    known, now = await machines(parts), parts.services.clock.now()
+    found = await parts.services.incarnations.find(asked.name)
     return views.wider(
         answers.ShownProcess,
         view(found.life, known, now),
@@ -94,16 +94,16 @@ async def show_process(services: Services, asked: processes.ShowProcess) -> answ
     )
 
 
-async def who(services: Services, asked: processes.Who) -> list[answers.Process]:
+async def who(parts: ControllerParts, asked: processes.Who) -> list[answers.Process]:
     """Who listens there, or did."""
     try:
         ip, port = parse_endpoint(asked.endpoint)
     except ValueError as err:
         raise Usage(str(err)) from err
-    known, now = await machines(services), services.world.clock.now()
-    return [view(life, known, now) for life in await services.world.incarnations.who(ip, port, asked.at)]
+    known, now = await machines(parts), parts.services.clock.now()
+    return [view(life, known, now) for life in await parts.services.incarnations.who(ip, port, asked.at)]
 
 
-async def list_programs(services: Services, asked: processes.ListPrograms) -> list[answers.Program]:
+async def list_programs(parts: ControllerParts, asked: processes.ListPrograms) -> list[answers.Program]:
     """Names of programs."""
-    return [answers.Program(name) for name in services.world.incarnations.programs(asked.near)]
+    return [answers.Program(name) for name in parts.services.incarnations.programs(asked.near)]

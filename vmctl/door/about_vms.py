@@ -18,74 +18,74 @@ from vmctl.commands.vms import (
     WhereToStart,
     Why,
 )
+from vmctl.decide.asked import check_class
 from vmctl.decide.place import place
-from vmctl.deciding import check_class
-from vmctl.decisions import PlacedAgain, placed
 from vmctl.door import answers, plans, views
-from vmctl.door.services import Services
+from vmctl.door.parts import ControllerParts
 from vmctl.errors import NotFound
-from vmctl.model import VM, PowerState
-from vmctl.observe import observed
-from vmctl.records import VMRecord
+from vmctl.model.decisions import PlacedAgain, placed
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import VM, PowerState
+from vmctl.services.observe import observed
 
 
-async def list_vms(services: Services, _asked: ListVMs) -> list[answers.VM | answers.Broken]:
+async def list_vms(parts: ControllerParts, _asked: ListVMs) -> list[answers.VM | answers.Broken]:
     """All VMs."""
-    return views.vms(services.world, await observed(services.world))
+    return views.vms(parts.services, await observed(parts.services))
 
 
-async def show_vm(services: Services, asked: ShowVM) -> answers.VM:
+async def show_vm(parts: ControllerParts, asked: ShowVM) -> answers.VM:
     """One VM."""
-    seen = await observed(services.world)
+    seen = await observed(parts.services)
     if asked.vm not in seen.vms:
         raise NotFound(f"there is no VM {asked.vm!r} any more")
     vm = next(vm for vm in seen.cluster.vms if vm.spec.uuid == asked.vm)
-    return views.vm(services.world, seen.vms[asked.vm], vm)
+    return views.vm(parts.services, seen.vms[asked.vm], vm)
 
 
-async def where_to_create(services: Services, asked: WhereToCreate) -> answers.Placed:
+async def where_to_create(parts: ControllerParts, asked: WhereToCreate) -> answers.Placed:
     """Where a new VM would go."""
-    await check_new(services, asked)
-    spec, _, _ = await create.make_spec(services.world, asked)
-    return await _where(services, VM(spec), asked.host)
+    await check_new(parts, asked)
+    spec, _, _ = await create.make_spec(parts.services, asked)
+    return await _where(parts, VM(spec), asked.host)
 
 
-async def check_new(services: Services, asked: Create) -> None:
+async def check_new(parts: ControllerParts, asked: Create) -> None:
     """Refuse bad input. Raises Usage, Refused, NotFound."""
-    check_class(asked.load_class, services.world.policy)
-    await create.make_spec(services.world, asked)
+    check_class(asked.load_class, parts.services.policy)
+    await create.make_spec(parts.services, asked)
 
 
-async def where_to_start(services: Services, asked: WhereToStart) -> answers.Placed:
+async def where_to_start(parts: ControllerParts, asked: WhereToStart) -> answers.Placed:
     """Where a VM would start."""
-    return await _where(services, VM((await services.world.store.vm(asked.vm)).spec), asked.host)
+    return await _where(parts, VM((await parts.services.store.vm(asked.vm)).spec), asked.host)
 
 
-async def where_now(services: Services, asked: WhereNow) -> PlacedAgain:
+async def where_now(parts: ControllerParts, asked: WhereNow) -> PlacedAgain:
     """Where it would go if it had to be placed now."""
-    found: PlacedAgain = await plans.decided(services, asked)
+    found: PlacedAgain = await plans.decided(parts, asked)
     return found
 
 
-async def _where(services: Services, vm: VM, host: str) -> answers.Placed:
+async def _where(parts: ControllerParts, vm: VM, host: str) -> answers.Placed:
     if host:
-        services.world.link(host)
-    cluster = await power.measured(services.world)
-    return placed(place(vm, cluster, services.world.policy, only=host), cluster)
+        parts.services.link(host)
+    cluster = await power.measured(parts.services)
+    return placed(place(vm, cluster, parts.services.policy, only=host), cluster)
 
 
-async def check_migration(services: Services, asked: CheckMigration) -> answers.MigrationCheck:
+async def check_migration(parts: ControllerParts, asked: CheckMigration) -> answers.MigrationCheck:
     """What stands in the way, for every host."""
-    return await checks.check_migration(services.world, await services.world.store.vm(asked.vm))
+    return await checks.check_migration(parts.services, await parts.services.store.vm(asked.vm))
 
 
-async def why(services: Services, asked: Why) -> answers.Decided | answers.NotDecided:
+async def why(parts: ControllerParts, asked: Why) -> answers.Decided | answers.NotDecided:
     """The decision in force."""
-    store = services.world.store
+    store = parts.services.store
     vm = await store.vm(asked.vm)
     done, undone = await decided.about(store, vm, asked.at)
     if done is not None:
-        age_s = round(services.world.clock.now() - done.made_at, 1)
+        age_s = round(parts.services.clock.now() - done.made_at, 1)
         kept: dict[str, Any] = {field.name: getattr(done, field.name) for field in fields(done)}
         return answers.Decided(**kept, age_s=age_s, now_on=vm.host, not_done=tuple(undone))
     never = _never_placed(vm, asked.at)
@@ -102,12 +102,12 @@ def _never_placed(vm: VMRecord, at: float | None) -> str:
     return "it was made, and never started" if vm.power is PowerState.STOPPED else "it was found running"
 
 
-async def list_health(services: Services, _asked: ListHealth) -> list[answers.Health | answers.Broken]:
+async def list_health(parts: ControllerParts, _asked: ListHealth) -> list[answers.Health | answers.Broken]:
     """Every VM's health."""
-    vms = sorted(await services.world.store.all(VMRecord), key=lambda vm: vm.name)
-    return views.each(vms, lambda vm: views.health(services.world, services.healths, vm))
+    vms = sorted(await parts.services.store.all(VMRecord), key=lambda vm: vm.name)
+    return views.each(vms, lambda vm: views.health(parts.services, parts.healths, vm))
 
 
-async def show_health(services: Services, asked: ShowHealth) -> answers.Health:
+async def show_health(parts: ControllerParts, asked: ShowHealth) -> answers.Health:
     """One VM's health."""
-    return views.health(services.world, services.healths, await services.world.store.vm(asked.vm))
+    return views.health(parts.services, parts.healths, await parts.services.store.vm(asked.vm))

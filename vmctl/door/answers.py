@@ -13,15 +13,16 @@ from vmctl.act.checks import MigrationCheck as MigrationCheck
 from vmctl.act.decided import Undone
 from vmctl.decide.capacity import Capacity as Capacity
 from vmctl.decide.reboots import Reboots as Reboots
-from vmctl.decisions import Placed as Placed
-from vmctl.decisions import PlacedAgain as PlacedAgain
-from vmctl.model import HostLoad, VMLoad
-from vmctl.model import Plan as Plan
-from vmctl.records import DecisionRecord
-from vmctl.records import Event as Event
-from vmctl.records import Image as Image
-from vmctl.records import Schedule as KeptSchedule
-from vmctl.records import Storage as Storage
+from vmctl.model.decisions import Placed as Placed
+from vmctl.model.decisions import PlacedAgain as PlacedAgain
+from vmctl.model.hosts import HostLoad
+from vmctl.model.plans import Plan as Plan
+from vmctl.model.records import DecisionRecord
+from vmctl.model.records import Event as Event
+from vmctl.model.records import Image as Image
+from vmctl.model.records import Schedule as KeptSchedule
+from vmctl.model.records import Storage as Storage
+from vmctl.model.vms import VMLoad
 from vmctl.tasks import TaskNow as TaskNow
 
 

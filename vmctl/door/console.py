@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from vmctl.act.whereabouts import home
 from vmctl.errors import HostError, NotFound, Refused, VmctlError
 from vmctl.hosts.port import Console, Hypervisor
-from vmctl.model import PowerState
-from vmctl.records import VMRecord
-from vmctl.world import World
+from vmctl.model.records import VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.services import Services
 
 FOLLOW_S, LOOK_EVERY_S = 5.0, 0.5  # how long a VM that no task holds may be nowhere
 
@@ -44,16 +44,16 @@ class Wire(Protocol):
 class Consoles:
     """All open sessions, one for each VM."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._sessions: dict[str, _Session] = {}
 
     async def open(self, name: str, who: str, wire: Wire, *, force: bool) -> tuple[End, str]:
         """Until either side ends it: how, and why."""
         session: _Session | None = None
         try:
-            vm = await self._world.store.vm(name)
-            session = _Session(self._world, wire, vm, who)
+            vm = await self._services.store.vm(name)
+            session = _Session(self._services, wire, vm, who)
             self._take(vm, session, force)
             return await session.run(force)
         except VmctlError as err:
@@ -78,10 +78,10 @@ class Consoles:
 class _Session:
     """One user at one VM's console."""
 
-    def __init__(self, world: World, wire: Wire, vm: VMRecord, who: str) -> None:
-        self._world, self._wire, self.uuid, self._name = world, wire, vm.uuid, vm.name
+    def __init__(self, services: Services, wire: Wire, vm: VMRecord, who: str) -> None:
+        self._services, self._wire, self.uuid, self._name = services, wire, vm.uuid, vm.name
         self.who = who
-        self.began = self._world.clock.now()
+        self.began = self._services.clock.now()
         self.taken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._opened: tuple[Hypervisor, Console] | None = None
 
@@ -109,7 +109,7 @@ class _Session:
             await self._close()
 
     async def _open(self, force: bool) -> str:
-        link = await home(self._world, await self._world.store.vm(self.uuid))
+        link = await home(self._services, await self._services.store.vm(self.uuid))
         self._opened = link.virt, await link.virt.console(self.uuid, force=force)
         return link.name
 
@@ -122,15 +122,15 @@ class _Session:
 
     async def _follow(self, typing: asyncio.Future[None]) -> bool:
         """The console ended at the guest's side: find it again where the VM has gone. False if it does not run."""
-        deadline = self._world.clock.monotonic() + FOLLOW_S
-        while self._world.clock.monotonic() < deadline:
+        deadline = self._services.clock.monotonic() + FOLLOW_S
+        while self._services.clock.monotonic() < deadline:
             await asyncio.sleep(LOOK_EVERY_S)
             if self.taken.done() or typing.done():
                 return True
             try:
-                vm = await self._world.store.vm(self.uuid)
+                vm = await self._services.store.vm(self.uuid)
                 if vm.task is not None:
-                    deadline = self._world.clock.monotonic() + FOLLOW_S
+                    deadline = self._services.clock.monotonic() + FOLLOW_S
                 elif vm.power is PowerState.STOPPED:
                     return False
                 host = await self._open(force=False)

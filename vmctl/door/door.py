@@ -15,9 +15,9 @@ from vmctl.commands.permissions import Permission, Principal
 from vmctl.commands.rows import Asked, Command
 from vmctl.door import handlers
 from vmctl.door.console import Consoles, End, Wire
-from vmctl.door.services import Services
+from vmctl.door.parts import ControllerParts
 from vmctl.errors import NotAllowed, Usage
-from vmctl.records import HostRecord, Image, Storage
+from vmctl.model.records import HostRecord, Image, Storage
 from vmctl.tasks import TaskNow, now
 
 KINDS: Mapping[str, type[Any]] = {"host": HostRecord, "storage": Storage, "image": Image}
@@ -26,11 +26,11 @@ KINDS: Mapping[str, type[Any]] = {"host": HostRecord, "storage": Storage, "image
 class Door:
     """`ask` takes commands and queries alike: frozen values of the classes in `vmctl.commands`."""
 
-    def __init__(self, services: Services, rows: Iterable[Asked] | None = None) -> None:
+    def __init__(self, parts: ControllerParts, rows: Iterable[Asked] | None = None) -> None:
         self.rows = catalogue.ROWS if rows is None else tuple(rows)
         self._by_arguments = {row.arguments: row for row in self.rows}
-        self._services = services
-        self._consoles = Consoles(services.world)
+        self._parts = parts
+        self._consoles = Consoles(parts.services)
 
     async def ask(self, asked: Any, who: Principal) -> Any:
         """Answer a query, do a command, or accept one that is a task. Raises NotAllowed before anything else."""
@@ -40,13 +40,13 @@ class Door:
             raise Usage(problem)
         asked, subject = await self._resolved(asked)
         if not isinstance(row, Command):
-            return await handlers.QUERIES[row.arguments](self._services, asked)
+            return await handlers.QUERIES[row.arguments](self._parts, asked)
         if (check := handlers.CHECKS.get(row.arguments)) is not None:
-            await check(self._services, asked)
+            await check(self._parts, asked)
         if not row.task:
-            return await handlers.AT_ONCE[row.arguments](self._services, asked, who)
-        task = await self._services.tasks.submit(asked, who, subject)
-        return now(task, self._services.tasks.live(task.id))
+            return await handlers.AT_ONCE[row.arguments](self._parts, asked, who)
+        task = await self._parts.tasks.submit(asked, who, subject)
+        return now(task, self._parts.tasks.live(task.id))
 
     async def console(self, name: str, who: Principal, label: str, wire: Wire, *, force: bool) -> tuple[End, str]:
         """A VM's serial console, until either side ends it; `label` is what other users are told of this one."""
@@ -56,7 +56,7 @@ class Door:
 
     def trouble(self) -> str:
         """Why what is shown may be older than what was done, in words; empty: it is not."""
-        return self._services.world.store.trouble
+        return self._parts.services.store.trouble
 
     async def _resolved(self, asked: Any) -> tuple[Any, str]:
         """The same with each VM as its UUID, and the name of what it is about. Raises NotFound."""
@@ -66,11 +66,11 @@ class Door:
             if named is None:
                 continue
             if named.what == "VM":
-                vm = await self._services.world.store.vm(getattr(asked, field.name))
+                vm = await self._parts.services.store.vm(getattr(asked, field.name))
                 asked, subject = replace(asked, **{field.name: vm.uuid}), vm.name
             else:
                 subject = getattr(asked, field.name)
-                await self._services.world.store.get(KINDS[named.what], subject)
+                await self._parts.services.store.get(KINDS[named.what], subject)
         return asked, subject
 
 

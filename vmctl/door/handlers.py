@@ -14,19 +14,19 @@ from vmctl.act.hosts import Hosts
 from vmctl.act.overtake import overtake_stop
 from vmctl.act.plans import Plans
 from vmctl.act.whereabouts import check_signature
-from vmctl.claims import handle
 from vmctl.commands import cluster, hosts, processes, storages, vms
 from vmctl.commands.permissions import Principal
 from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, plans
-from vmctl.door.services import Services
+from vmctl.door.parts import ControllerParts
 from vmctl.hosts import address
+from vmctl.services import Services
+from vmctl.services.claims import handle
 from vmctl.tasks import AnyJob, Handler
-from vmctl.world import World
 
-Action = Callable[[World, Any], Awaitable[dict[str, Any]]]
-Answer = Callable[[Services, Any], Awaitable[Any]]
-AtOnce = Callable[[Services, Any, Principal], Awaitable[Any]]
-Check = Callable[[Services, Any], Awaitable[None]]
+Action = Callable[[Services, Any], Awaitable[dict[str, Any]]]
+Answer = Callable[[ControllerParts, Any], Awaitable[Any]]
+AtOnce = Callable[[ControllerParts, Any, Principal], Awaitable[Any]]
+Check = Callable[[ControllerParts, Any], Awaitable[None]]
 
 QUERIES: Mapping[type[Any], Answer] = {
     cluster.About: about_cluster.about,
@@ -74,9 +74,9 @@ AT_ONCE: Mapping[type[Any], AtOnce] = {
 }
 
 
-def task_handlers(services: Services) -> dict[str, Handler]:
+def task_handlers(parts: ControllerParts) -> dict[str, Handler]:
     """Kind of task -> who carries it out."""
-    attach, tasks = services.attach, services.tasks
+    attach, tasks = parts.attach, parts.tasks
     tied: dict[str, Action] = {
         "create": create.create,
         "start": power.start,
@@ -94,47 +94,47 @@ def task_handlers(services: Services) -> dict[str, Handler]:
         "storage remove": storage.remove,
         "image add": storage.image_add,
         "image remove": storage.image_remove,
-        "host add": lambda world, job: Hosts(world, attach).add(job),
-        "host check": lambda world, job: Hosts(world, attach).check(job),
-        "host remove": lambda world, job: Hosts(world, attach).remove(job),
-        "rebalance": lambda world, job: Plans(world, handle(tasks, job.claim)).rebalance(job),
-        "drain": lambda world, job: Plans(world, handle(tasks, job.claim)).drain(job),
+        "host add": lambda services, job: Hosts(services, attach).add(job),
+        "host check": lambda services, job: Hosts(services, attach).check(job),
+        "host remove": lambda services, job: Hosts(services, attach).remove(job),
+        "rebalance": lambda services, job: Plans(services, handle(tasks, job.claim)).rebalance(job),
+        "drain": lambda services, job: Plans(services, handle(tasks, job.claim)).drain(job),
     }
-    return {kind: partial(_held, services.world, action) for kind, action in tied.items()}
+    return {kind: partial(_held, parts.services, action) for kind, action in tied.items()}
 
 
-async def _held(world: World, action: Action, job: AnyJob) -> dict[str, Any]:
+async def _held(services: Services, action: Action, job: AnyJob) -> dict[str, Any]:
     """Carry it out with hosts and a registry that end with the task's claim."""
-    return await action(world.held_by(job.claim, job.id), job)
+    return await action(services.held_by(job.claim, job.id), job)
 
 
 # -- what is refused before there is a task
 
 
-async def _addresses(services: Services, asked: hosts.AddHosts) -> None:
+async def _addresses(parts: ControllerParts, asked: hosts.AddHosts) -> None:
     for text in asked.hosts:
         address.wanted(text)
 
 
-async def _known_hosts(services: Services, asked: hosts.CheckHosts) -> None:
+async def _known_hosts(parts: ControllerParts, asked: hosts.CheckHosts) -> None:
     for name in asked.hosts:
-        services.world.link(name)
+        parts.services.link(name)
 
 
-async def _signature(services: Services, asked: vms.Start | vms.Delete) -> None:
-    check_signature(await services.world.store.vm(asked.vm), asked.i_know_it_is_off)
+async def _signature(parts: ControllerParts, asked: vms.Start | vms.Delete) -> None:
+    check_signature(await parts.services.store.vm(asked.vm), asked.i_know_it_is_off)
 
 
-async def _stop(services: Services, asked: vms.Stop) -> None:
-    vm = await services.world.store.vm(asked.vm)
+async def _stop(parts: ControllerParts, asked: vms.Stop) -> None:
+    vm = await parts.services.store.vm(asked.vm)
     check_signature(vm, asked.i_know_it_is_off)
     if asked.force:
-        await overtake_stop(services.world.store, services.tasks, vm)
+        await overtake_stop(parts.services.store, parts.tasks, vm)
 
 
-async def _target(services: Services, asked: vms.Migrate) -> None:
+async def _target(parts: ControllerParts, asked: vms.Migrate) -> None:
     if asked.to:
-        services.world.link(asked.to)
+        parts.services.link(asked.to)
 
 
 CHECKS: Mapping[type[Any], Check] = {

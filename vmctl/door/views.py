@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 from vmctl.act.definitions import differs
 from vmctl.act.health import Healths
 from vmctl.door import answers
-from vmctl.model import VM, Cluster, Host
-from vmctl.observe import Observed
-from vmctl.records import HostRecord, VMRecord
-from vmctl.world import World
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host
+from vmctl.model.records import HostRecord, VMRecord
+from vmctl.model.vms import VM
+from vmctl.services import Services
+from vmctl.services.observe import Observed
 
 STALE_PERIODS = 3
 log = logging.getLogger("vmctl.door")
@@ -40,15 +42,15 @@ def wider(kind: type[View], narrow: Any, **more: Any) -> View:
     return kind(**{field.name: getattr(narrow, field.name) for field in fields(narrow)}, **more)
 
 
-def hosts(world: World, seen: Observed) -> list[answers.Host | answers.Broken]:
+def hosts(services: Services, seen: Observed) -> list[answers.Host | answers.Broken]:
     """All hosts, as they were seen at one moment."""
-    return each(seen.cluster.hosts, lambda one: host(world, seen.hosts[one.name], one, seen.cluster))
+    return each(seen.cluster.hosts, lambda one: host(services, seen.hosts[one.name], one, seen.cluster))
 
 
-def vms(world: World, seen: Observed) -> list[answers.VM | answers.Broken]:
+def vms(services: Services, seen: Observed) -> list[answers.VM | answers.Broken]:
     """All VMs by name, as they were seen at one moment."""
     ordered = sorted(seen.cluster.vms, key=lambda one: one.name)
-    return each(ordered, lambda one: vm(world, seen.vms[one.spec.uuid], one))
+    return each(ordered, lambda one: vm(services, seen.vms[one.spec.uuid], one))
 
 
 def _why_no_vms(seen: Host) -> str:
@@ -57,7 +59,7 @@ def _why_no_vms(seen: Host) -> str:
     return f"gets no VMs: {seen.no_lock}" if seen.no_lock else f"storage {lost} is not mounted there" if lost else ""
 
 
-def host(world: World, record: HostRecord, seen: Host, cluster: Cluster) -> answers.Host:
+def host(services: Services, record: HostRecord, seen: Host, cluster: Cluster) -> answers.Host:
     """One host."""
     load = seen.load
     there = cluster.on(seen.name)
@@ -68,12 +70,12 @@ def host(world: World, record: HostRecord, seen: Host, cluster: Cluster) -> answ
         address=record.address,
         cpus=seen.cpus,
         mem_mib=seen.mem_mib,
-        promised_mib=sum(vm.spec.mem_mib + world.policy.vm_overhead_mib for vm in there),
+        promised_mib=sum(vm.spec.mem_mib + services.policy.vm_overhead_mib for vm in there),
         vcpus=sum(vm.spec.cpus for vm in there),
         vms=[vm.name for vm in there],
         load=load,
-        stale=load is not None and load.age_s > STALE_PERIODS * world.settings.sample_period_s,
-        more=world.loads.details(seen.name),
+        stale=load is not None and load.age_s > STALE_PERIODS * services.settings.sample_period_s,
+        more=services.loads.details(seen.name),
         labels=dict(seen.labels),
         draining=seen.draining,
         storages=sorted(seen.storages),
@@ -92,22 +94,22 @@ def _draining(seen: Host, cluster: Cluster) -> str:
     return ", draining" if there else ", drained"
 
 
-def vm(world: World, record: VMRecord, seen: VM) -> answers.VM:
+def vm(services: Services, record: VMRecord, seen: VM) -> answers.VM:
     """One VM."""
     spec = record.spec
-    read_s, write_s = world.loads.disk(record.host, record.uuid) if seen.load else (None, None)
-    received_s, sent_s = _net(world, record) if seen.load else (None, None)
+    read_s, write_s = services.loads.disk(record.host, record.uuid) if seen.load else (None, None)
+    received_s, sent_s = _net(services, record) if seen.load else (None, None)
     return answers.VM(
         name=spec.name,
         uuid=spec.uuid,
         power=str(seen.power),
-        health=world.guests.word(record.uuid),
+        health=services.guests.word(record.uuid),
         heal=record.heal,
         host=record.host,
         last_host=record.last_host,
         may_run_on=sorted(record.may_run_on),
         moving_to=seen.moving_to,
-        ip=world.guests.address(record.uuid),
+        ip=services.guests.address(record.uuid),
         bridge=spec.bridge,
         wanted=record.wanted,
         autostart=record.autostart,
@@ -142,19 +144,19 @@ def vm(world: World, record: VMRecord, seen: VM) -> answers.VM:
     )
 
 
-def _net(world: World, record: VMRecord) -> tuple[float | None, float | None]:
+def _net(services: Services, record: VMRecord) -> tuple[float | None, float | None]:
     """What a VM receives and sends, in bytes per second."""
-    link = world.links.get(record.host)
+    link = services.links.get(record.host)
     domain = link.domains.get(record.uuid) if link else None
-    return world.loads.net(record.host, domain.taps) if domain else (None, None)
+    return services.loads.net(record.host, domain.taps) if domain else (None, None)
 
 
-def health(world: World, healths: Healths, vm: VMRecord) -> answers.Health:
+def health(services: Services, healths: Healths, vm: VMRecord) -> answers.Health:
     """One VM's health, and what its guest told of itself."""
     found, for_s, waits = healths.of(vm)
-    follower = world.guests.followers.get(vm.uuid)
+    follower = services.guests.followers.get(vm.uuid)
     guest = follower.guest if follower else None
-    heard_s = follower.heard_s(world.clock.monotonic()) if follower else None
+    heard_s = follower.heard_s(services.clock.monotonic()) if follower else None
     return answers.Health(
         vm=vm.name,
         health=str(found.word),
@@ -169,6 +171,6 @@ def health(world: World, healths: Healths, vm: VMRecord) -> answers.Health:
         watches=list(guest.picture.watches.values()) if guest else [],
         services=sorted((guest.picture.services or {}).values(), key=lambda s: str(s["unit"])) if guest else [],
         processes=len(guest.picture.processes) if guest else 0,
-        left_out=(guest.hidden if guest else 0) + world.incarnations.left_out(vm.uuid),
+        left_out=(guest.hidden if guest else 0) + services.incarnations.left_out(vm.uuid),
         refused={"times": guest.refusals, "why": guest.refused} if guest else {"times": 0, "why": ""},
     )

@@ -15,8 +15,8 @@ from vmctl.guests.port import read
 from vmctl.hosts import domainxml
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import LEFT_OVER, DomainSeen
-from vmctl.incarnations import Incarnations
-from vmctl.model import PowerState
+from vmctl.ledger.incarnations import Incarnations
+from vmctl.model.vms import PowerState
 from vmctl.ports import Clock
 
 log = logging.getLogger("vmctl.guests")

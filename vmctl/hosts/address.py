@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from vmctl.errors import Usage
-from vmctl.model import bad_name
+from vmctl.text import bad_name
 
 HINT = "NAME, NAME=ADDRESS, NAME=ADDRESS:PORT, NAME=[ADDRESS]:PORT, each ADDRESS with or without USER@"
 WHOLE = re.compile(r"(?:(?P<user>[^@\s]+)@)?(?:\[(?P<bracketed>[^\]]+)\]|(?P<plain>[^\[\]@:]+))(?::(?P<port>[^:\]]*))?")

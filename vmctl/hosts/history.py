@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from vmctl.records import Mean
+from vmctl.model.records import Mean
 
 FULL_RATE_S = 15 * 60.0
 MOST_POINTS = 2000  # what one subject may cost, however fast points come

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from vmctl.config import Settings
 from vmctl.errors import CommandFailed, HostError, HostKeyChanged, LibvirtError, NotAllowed, Unreachable, VmctlError
 from vmctl.hosts import sockets
 from vmctl.hosts.collect import Collector
@@ -20,10 +19,11 @@ from vmctl.hosts.facts import Fact, RawSample
 from vmctl.hosts.shown import About, DomainEvent, DomainSeen
 from vmctl.hosts.ssh import HostSSH, Target, backoff
 from vmctl.hosts.virt import Virt
-from vmctl.model import HostState
+from vmctl.local.config import Settings
+from vmctl.model.hosts import HostState
+from vmctl.model.records import HostRecord
+from vmctl.model.states import LINK
 from vmctl.ports import SYSTEM, Parts
-from vmctl.records import HostRecord
-from vmctl.states import LINK
 
 T = TypeVar("T")
 log = logging.getLogger("vmctl.link")

@@ -14,7 +14,8 @@ from typing import NamedTuple, TypeVar
 
 from vmctl.hosts.devices import Taps, busiest_disk, busiest_link, bytes_s, disk_parts, link_part
 from vmctl.hosts.facts import RawSample
-from vmctl.model import HostLoad, VMLoad
+from vmctl.model.hosts import HostLoad
+from vmctl.model.vms import VMLoad
 
 T = TypeVar("T")
 WINDOW_S = 60.0

@@ -10,9 +10,10 @@ from vmctl.hosts.facts import RawSample
 from vmctl.hosts.history import History
 from vmctl.hosts.load import Rates, Smoothed
 from vmctl.hosts.port import Link
-from vmctl.model import HostLoad, VMLoad
+from vmctl.model.hosts import HostLoad
+from vmctl.model.records import Mean
+from vmctl.model.vms import VMLoad
 from vmctl.ports import Clock
-from vmctl.records import Mean
 
 
 class Loads:

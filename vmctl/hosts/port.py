@@ -13,9 +13,10 @@ from typing import Any, Protocol, TypeVar
 from vmctl.hosts.facts import Fact, RawSample
 from vmctl.hosts.shown import About, DomainSeen, JobProgress, Shown
 from vmctl.hosts.ssh import Listener, Ran
-from vmctl.model import HostState, PowerState
+from vmctl.model.hosts import HostState
+from vmctl.model.records import HostRecord
+from vmctl.model.vms import PowerState
 from vmctl.ports import Clock, Ids
-from vmctl.records import HostRecord
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmctl.model import PowerState
+from vmctl.model.vms import PowerState
 
 POST_COPY_FAILED = "post-copy failed"  # a part of its memory is on another host, or gone
 ASLEEP = "asleep: suspended by its guest"  # no request: only waking it helps

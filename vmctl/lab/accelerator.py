@@ -7,9 +7,9 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vmctl import paths
 from vmctl.lab.images import Image
 from vmctl.lab.names import Lab
+from vmctl.local import paths
 
 LIMIT_S = 6.0
 

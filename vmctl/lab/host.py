@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmctl import logs
 from vmctl.errors import HostError
 from vmctl.lab import cgroups, keys, network
 from vmctl.lab.names import Host
 from vmctl.lab.system import run, wait
+from vmctl.local import logs
 
 SCRIPT = Path(__file__).with_name("host.sh")
 _DIRECTORIES = ("etc-libvirt", "etc-ssh", "var-lib-libvirt", "var-log-libvirt", "var-cache-libvirt", "root", "rootfs")

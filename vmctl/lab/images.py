@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmctl import paths
 from vmctl.errors import CommandFailed, NotFound
 from vmctl.lab import keys
 from vmctl.lab.system import Report, mounts_below, require_programs, require_root, run
+from vmctl.local import paths
 
 _DEBIANS = ("debian-12", "debian-web", "debian-peers")  # have the agent on their disk, the others in their initramfs
 CMDLINES = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from vmctl import paths
 from vmctl.lab.names import Host
 from vmctl.lab.system import run
+from vmctl.local import paths
 
 
 def _make(path: Path, comment: str) -> None:

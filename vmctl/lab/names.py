@@ -11,8 +11,8 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmctl import paths
 from vmctl.errors import NotFound, Usage
+from vmctl.local import paths
 
 MARKER = "VMCTL_LAB_NAME"
 """Environment variable that every process started for a lab carries."""

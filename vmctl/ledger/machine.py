@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from vmctl.ledger import ring
 from vmctl.ledger.process import Process, open_ports, sound, text
 from vmctl.ledger.values import Changes, Life, Listening, Picture, Run, Seen, ShortLived, Step, Why
-from vmctl.model import LedgerPolicy
+from vmctl.model.policy import LedgerPolicy
 
 MOST_PROGRAMS = 200  # names of short-lived programs that are told apart in a day; the rest are counted together
 OTHER_PROGRAMS = "(others)"

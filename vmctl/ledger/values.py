@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from vmctl.identity import Gpid, Incarnation
+from vmctl.model.identity import Gpid, Incarnation
 
 
 class Why(StrEnum):

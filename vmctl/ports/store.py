@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
-from vmctl.model import LedgerPolicy, PowerState
-from vmctl.records import DecisionRecord, Event, HostRecord, Image, Mean, Storage, Task, VMRecord
+from vmctl.model.policy import LedgerPolicy
+from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Mean, Storage, Task, VMRecord
+from vmctl.model.vms import PowerState
 
 Record = TypeVar("Record")
 Done = TypeVar("Done")

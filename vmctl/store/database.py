@@ -20,9 +20,9 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
-from vmctl import specjson
-from vmctl.model import PowerState
-from vmctl.records import TaskState, VMRecord
+from vmctl.formats import specjson
+from vmctl.model.records import TaskState, VMRecord
+from vmctl.model.vms import PowerState
 from vmctl.store import trouble
 from vmctl.store.tables import VMRow
 

@@ -16,9 +16,9 @@ from sqlalchemy import ColumnElement, case, delete, func, literal_column, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlmodel import col, select
 
-from vmctl.identity import Gpid, parse_gpid, same_name
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
-from vmctl.model import LedgerPolicy
+from vmctl.model.identity import Gpid, parse_gpid, same_name
+from vmctl.model.policy import LedgerPolicy
 from vmctl.store import database
 from vmctl.store.tables import IncarnationRow, ListeningRow, MachineRunRow, ProgramSummaryRow
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from vmctl.model import PowerState
+from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Mean, Storage, Task, VMRecord
+from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
-from vmctl.records import DecisionRecord, Event, HostRecord, Image, Mean, Storage, Task, VMRecord
 from vmctl.store import rules
 from vmctl.store.memory_ledger import MemoryLedger
 from vmctl.store.patience import Patient

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Iterable
 
-from vmctl.identity import parse_gpid, same_name
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
-from vmctl.model import LedgerPolicy
+from vmctl.model.identity import parse_gpid, same_name
+from vmctl.model.policy import LedgerPolicy
 from vmctl.store.incarnations import DAY_S, MOST_LIVES, uuid_range
 
 

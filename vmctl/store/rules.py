@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.errors import NotFound, Overtaken, Refused
-from vmctl.model import PowerState
-from vmctl.records import (
+from vmctl.model.records import (
     DecisionRecord,
     Event,
     HostRecord,
@@ -21,7 +20,8 @@ from vmctl.records import (
     TaskState,
     VMRecord,
 )
-from vmctl.states import POWER
+from vmctl.model.states import POWER
+from vmctl.model.vms import PowerState
 
 WORDS: Mapping[type[Any], str] = {
     HostRecord: "host",

@@ -15,9 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col, select
 
-from vmctl.model import PowerState
-from vmctl.ports import SYSTEM, Clock
-from vmctl.records import (
+from vmctl.model.records import (
     DecisionRecord,
     Event,
     HostRecord,
@@ -29,6 +27,8 @@ from vmctl.records import (
     Task,
     VMRecord,
 )
+from vmctl.model.vms import PowerState
+from vmctl.ports import SYSTEM, Clock
 from vmctl.store import database, rules
 from vmctl.store.incarnations import LedgerStore
 from vmctl.store.patience import Patient

@@ -8,8 +8,8 @@ from pathlib import Path
 from alembic.util import CommandError
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 
-from vmctl import paths
 from vmctl.errors import RegistryUnusable
+from vmctl.local import paths
 
 NOT_THE_FILE = (IntegrityError, ProgrammingError)  # faults of ours
 TROUBLE = (DatabaseError, CommandError, OSError)

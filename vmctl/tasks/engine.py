@@ -13,16 +13,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from dataclasses import asdict, replace
 from typing import Any
 
-from vmctl.claims import Deposed
 from vmctl.commands import catalogue
 from vmctl.commands.permissions import Principal
 from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Refused, Uncertain, VmctlError, error_to_json
+from vmctl.model.records import Task, TaskState
 from vmctl.ports import SYSTEM, Clock
 from vmctl.ports.store import Store
-from vmctl.records import Task, TaskState
+from vmctl.services.claims import Deposed
+from vmctl.services.walls import wall
 from vmctl.tasks.job import AnyJob, Job, TaskNow, now
-from vmctl.walls import wall
 
 log = logging.getLogger("vmctl.tasks")
 FOLLOW_S = 0.2  # how often a follower hears of progress

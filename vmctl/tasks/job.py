@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Generic, TypeVar, cast
 
-from vmctl.claims import Claim, handle
 from vmctl.commands.permissions import Principal
 from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Unreadable
+from vmctl.model.records import Task, TaskState
+from vmctl.model.states import TASK
 from vmctl.ports import SYSTEM, Clock
 from vmctl.ports.store import Store
-from vmctl.records import Task, TaskState
-from vmctl.states import TASK
+from vmctl.services.claims import Claim, handle
 from vmctl.tasks.journals import JOURNALS, Journal
 
 Arguments_co = TypeVar("Arguments_co", covariant=True)

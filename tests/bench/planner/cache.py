@@ -8,8 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.bench.planner.ganeti_tools import Balanced, hbal
-from vmctl import ganeti
-from vmctl.model import Cluster, Move, Policy
+from vmctl.formats import ganeti
+from vmctl.model.cluster import Cluster
+from vmctl.model.plans import Move
+from vmctl.model.policy import Policy
 
 
 def balanced(

@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vmctl import ganeti
-from vmctl.model import VM, Cluster, Host, HostLoad, Policy, PowerState, Spec, VMLoad
+from vmctl.formats import ganeti
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostLoad
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, PowerState, Spec, VMLoad
 
 Floats = NDArray[np.float64]
 CPUS, MEM_MIB = 64, 256 << 10  # of each host

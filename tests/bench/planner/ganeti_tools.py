@@ -11,7 +11,10 @@ from typing import Any
 
 from tests.bench import meter
 from tests.bench.planner import clusters
-from vmctl.model import VM, Cluster, Move, Policy
+from vmctl.model.cluster import Cluster
+from vmctl.model.plans import Move
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM
 
 CORE = 0
 DISK_MIB = 1024  # of a new VM; htools want one

@@ -19,7 +19,9 @@ from vmctl.decide.search.moves import begin
 from vmctl.decide.search.spare import anywhere
 from vmctl.decide.search.state import build
 from vmctl.decide.search.warm import warm
-from vmctl.model import VM, Cluster, Policy, Spec
+from vmctl.model.cluster import Cluster
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, Spec
 
 if TYPE_CHECKING:
     from tests.bench.planner.tables import Setting

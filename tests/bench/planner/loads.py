@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vmctl.model import Cluster, Move
+from vmctl.model.cluster import Cluster
+from vmctl.model.plans import Move
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]

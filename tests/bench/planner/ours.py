@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from vmctl.decide.place import place
 from vmctl.decide.rebalance import rebalance
-from vmctl.model import VM, Budget, Cluster, Placement, Plan, Policy
+from vmctl.model.cluster import Cluster
+from vmctl.model.plans import Budget, Placement, Plan
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM
 
 Planner = Callable[[Cluster, Policy, Budget], Plan]
 

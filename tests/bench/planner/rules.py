@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.bench.planner.loads import CPU, MEM, PROMISED, Floats, Loads
-from vmctl.model import Move
+from vmctl.model.plans import Move
 
 
 class Board:

@@ -13,9 +13,12 @@ from tests.bench import meter
 from tests.bench.planner import clusters, ganeti_tools, growth, loads, ours, rules
 from tests.bench.planner import week as lived
 from tests.bench.planner.cache import balanced
-from vmctl import dump, ganeti
 from vmctl.decide.rebalance import rebalance
-from vmctl.model import VM, Budget, Cluster, Move, Policy, Spec
+from vmctl.formats import dump, ganeti
+from vmctl.model.cluster import Cluster
+from vmctl.model.plans import Budget, Move
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, Spec
 
 Size = tuple[int, int]
 Rule = Callable[[loads.Loads], Sequence[Move]]

@@ -16,7 +16,10 @@ import numpy as np
 from tests.bench.planner import clusters, loads, rules
 from tests.bench.planner.loads import CPU, Floats, Loads
 from vmctl.decide.rebalance import rebalance
-from vmctl.model import Cluster, HostLoad, Move, Policy
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import HostLoad
+from vmctl.model.plans import Move
+from vmctl.model.policy import Policy
 
 ROUND_MIN = 10
 ROUNDS = 7 * 1440 // ROUND_MIN

@@ -15,7 +15,7 @@ import numpy as np
 from vmctl.decide.search.compiled import compiled
 from vmctl.decide.search.moves import NOBODY, SLACK, TINY, fits, may_go, put, relief
 from vmctl.decide.search.state import Board, Floats, Ints
-from vmctl.model import Move
+from vmctl.model.plans import Move
 
 
 @compiled

@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmctl.decide import fit, score
-from vmctl.model import VM, Cluster, Host, Policy
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -8,7 +8,10 @@ from vmctl.decide.capacity import capacity
 from vmctl.decide.place import place
 from vmctl.decide.rebalance import rebalance
 from vmctl.decide.reboots import reboots
-from vmctl.model import VM, Cluster, Host, HostLoad, Policy, PowerState, Spec, VMLoad
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostLoad
+from vmctl.model.policy import Policy
+from vmctl.model.vms import VM, PowerState, Spec, VMLoad
 
 
 def warm() -> None:

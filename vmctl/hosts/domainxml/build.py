@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from vmctl import specjson
+from vmctl.formats import specjson
 from vmctl.hosts.domainxml.tree import NAMESPACE, parse, text, write
-from vmctl.model import Spec
+from vmctl.model.vms import Spec
 
 AGENT_PORT = "org.vmctl.agent.0"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
-from vmctl import specjson
+from vmctl.formats import specjson
 from vmctl.hosts.definition import Definition, attribute, define
 from vmctl.hosts.domainxml.build import AGENT_PORT, isa_socket
 from vmctl.hosts.domainxml.tree import NAMESPACE, parse
-from vmctl.model import Spec
+from vmctl.model.vms import Spec
 
 
 @dataclass(frozen=True, slots=True)

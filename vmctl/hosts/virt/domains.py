@@ -10,7 +10,7 @@ import libvirt
 from vmctl.hosts import domainxml
 from vmctl.hosts.shown import ASLEEP, POST_COPY_FAILED, About, DomainSeen, Shown
 from vmctl.hosts.virt.connection import Connection
-from vmctl.model import PowerState
+from vmctl.model.vms import PowerState
 
 POWER = {
     libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,

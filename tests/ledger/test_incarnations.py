@@ -1,0 +1,240 @@
+"""The ledger at work, on a real registry: pictures in, rows out, answers from both, restarts in between."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tests.hosts.test_load import BASE, vm
+from vmctl.errors import NotFound, Refused, Usage
+from vmctl.hosts.facts import RawSample
+from vmctl.hosts.link import HostLink
+from vmctl.ledger import Changes, Seen, Why
+from vmctl.ledger.incarnations import HOST_EVERY_S, Incarnations
+from vmctl.model.identity import UNKNOWN_IP
+from vmctl.model.policy import LedgerPolicy
+from vmctl.model.records import HostRecord, VMRecord
+from vmctl.model.vms import Spec
+from vmctl.ports.store import Store
+
+VM = "11111111-2222-3333-4444-555555555555"
+HOST = "aaaaaaaa-2222-3333-4444-555555555555"
+POLICY = LedgerPolicy()
+SSHD = Seen(812, 4711, int((time.time() - 3600) * 1e6), 1, "sshd", "9.2", "sshd -D", "root", "S", 0.1, 2048, 1, (22,))
+SHELL = Seen(900, 5000, int(time.time() * 1e6), 812, "bash", command="-bash")
+
+
+@pytest.fixture
+async def ledger(registry: Store) -> Incarnations:
+    await registry.add_vm(VMRecord(Spec(VM, "web1", 1, 512), 1.0))
+    await registry.put(HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0, about={"host_uuid": HOST}))
+    return Incarnations(registry, POLICY)
+
+
+def link(host_uuid: str = HOST) -> HostLink:
+    record = HostRecord("kvm1", "kvm1", "k", "f", 1.0, about={"host_uuid": host_uuid})
+    about, ssh = SimpleNamespace(qemu="7.2.0", host_uuid=host_uuid), SimpleNamespace(peer="10.0.0.1")
+    return cast(HostLink, SimpleNamespace(name="kvm1", record=record, about=about, ssh=ssh))
+
+
+async def again(registry: Store) -> Incarnations:
+    """The next controller."""
+    made = Incarnations(registry, POLICY)
+    await made.start()
+    return made
+
+
+# -- guests
+
+
+async def test_a_process_is_known_at_once_and_after_its_end(ledger: Incarnations) -> None:
+    ledger.guest_picture(VM, "b1", [SSHD, SHELL], ip="10.0.0.7")
+    found = await ledger.processes(VM, None)
+    assert [life.program for life in found] == ["sshd", "bash"], "the busiest first"
+    name = str(found[0].gpid)
+    assert name.startswith("10.0.0.7:22:")
+    assert (await ledger.find(name)).life == (await ledger.find(str(found[0].uuid))).life
+    assert (await ledger.find(str(found[1].uuid)[:13])).life.program == "bash", "though it has no row yet"
+    ledger.guest_picture(VM, "b1", [], gone=[(812, 4711), (900, 5000)])
+    assert await ledger.processes(VM, None) == []
+    (ended,) = await ledger.processes(VM, None, history=True)
+    assert (ended.program, ended.why) == ("sshd", Why.EXITED)
+    assert (await ledger.find(name)).life == ended
+    assert [(row.program, row.runs) for row in await ledger.short_lived(VM, 1.0)] == [("bash", 1)]
+
+
+async def test_a_restarted_service_shows_its_previous_life(ledger: Incarnations) -> None:
+    ledger.guest_picture(VM, "b1", [SSHD], ip="10.0.0.7")
+    ledger.guest_picture(VM, "b1", [SSHD._replace(pid=950, start_ticks=99)], gone=[(812, 4711)], ip="10.0.0.7")
+    (now,) = await ledger.processes(VM, "sshd")
+    found = await ledger.find(str(now.uuid))
+    assert [life.pid for life in found.previous] == [812] and found.previous[0].why == Why.EXITED
+
+
+async def test_who_listens_now_and_who_did(ledger: Incarnations) -> None:
+    ledger.guest_picture(VM, "b1", [SSHD], ip="10.0.0.7")
+    assert [life.pid for life in await ledger.who("10.0.0.7", 22, None)] == [812]
+    moment = time.time()
+    ledger.guest_picture(VM, "b1", [], gone=[(812, 4711)], ip="10.0.0.7")
+    assert [life.pid for life in await ledger.who("10.0.0.7", 22, moment)] == [812]
+    with pytest.raises(NotFound, match="known to listen there"):
+        await ledger.who("10.0.0.7", 22, None)
+    with pytest.raises(NotFound, match="known to have listened"):
+        await ledger.who("10.0.0.7", 22, moment - 100.0)
+
+
+async def test_wrong_names_say_what_is_near(ledger: Incarnations) -> None:
+    ledger.guest_picture(VM, "b1", [SSHD], ip="10.0.0.7")
+    with pytest.raises(NotFound, match="no process is or was called") as caught:
+        await ledger.find("10.0.0.7:22:5:812")
+    assert "sshd" in caught.value.lines[0]
+    with pytest.raises(NotFound):
+        await ledger.find("0000-0000")
+    with pytest.raises(Usage, match="neither a gpid"):
+        await ledger.find("sshd")
+
+
+async def test_digits_that_fit_several_uuids_are_refused(ledger: Incarnations) -> None:
+    ledger.guest_picture(VM, "b1", [SSHD._replace(pid=pid) for pid in range(1, 1500)], ip="10.0.0.7")
+    found = await ledger.processes(VM, None, most=2000)
+    digits = [life.uuid.hex[:4] for life in found]
+    twice = next(text for text in digits if digits.count(text) > 1)
+    with pytest.raises(Refused, match="UUIDs begin with") as caught:
+        await ledger.find(twice)
+    assert len(caught.value.lines) == digits.count(twice)
+
+
+async def test_a_name_given_out_before_the_port_was_known_finds_the_same_life(ledger: Incarnations) -> None:
+    ledger.guest_picture(VM, "b1", [SSHD._replace(ports=None)])
+    (early,) = await ledger.processes(VM, None)
+    assert str(early.gpid).startswith(f"{UNKNOWN_IP}:0:")
+    ledger.guest_picture(VM, "b1", [SSHD._replace(started_us=1)], ip="10.0.0.7")
+    found = await ledger.find(str(early.gpid))
+    assert found.life.uuid == early.uuid
+    assert str(found.life.gpid) == f"10.0.0.7:22:{SSHD.started_us}:812"
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        (lambda ledger: ledger.vm_stopped(VM.upper()), Why.VM_STOPPED),
+        (lambda ledger: ledger.vm_reverted(VM), Why.SUPERSEDED),
+        (lambda ledger: ledger.host_lost(HOST, [VM, "unknown"]), Why.HOST_LOST),
+    ],
+)
+async def test_ends_that_others_know_of(ledger: Incarnations, end: Any, why: Why) -> None:
+    ledger.guest_picture(VM, "b1", [SSHD])
+    (ended,) = end(ledger).ended
+    assert ended.why == why
+    assert [life.why for life in await ledger.processes(VM, None, history=True)] == [why]
+
+
+# -- restarts of the controller
+
+
+async def test_nothing_ends_because_the_controller_was_away(ledger: Incarnations, registry: Store) -> None:
+    ledger.guest_picture(VM, "b1", [SSHD], ip="10.0.0.7")
+    await ledger.flush()
+    later = await again(registry)
+    assert [life.pid for life in await later.processes(VM, None)] == [812]
+    assert [life.pid for life in await later.who("10.0.0.7", 22, None)] == [812]
+    assert not later.guest_picture(VM, "b1", [SSHD], ip="10.0.0.7").began
+    await later.flush()
+    assert len(await later.processes(VM, None, history=True)) == 1
+
+
+async def test_what_ended_meanwhile_ended_unseen(ledger: Incarnations, registry: Store) -> None:
+    ledger.guest_picture(VM, "b1", [SSHD], ip="10.0.0.7")
+    seen_at = next(iter(await ledger.processes(VM, None))).last_seen
+    await ledger.flush()
+    later = await again(registry)
+    (ended,) = later.guest_picture(VM, "b1", [], ip="10.0.0.7").ended
+    assert (ended.why, ended.last_seen) == (Why.UNSEEN, seen_at)
+    await later.flush()
+    assert await registry.ledger.open_ports() == {}
+
+
+async def test_lives_of_a_machine_that_has_gone_do_not_stay(ledger: Incarnations, registry: Store) -> None:
+    ledger.guest_picture(VM, "b1", [SSHD], ip="10.0.0.7")
+    await ledger.flush()
+    await registry.remove(VMRecord, VM)
+    later = await again(registry)
+    await later.flush()
+    assert [found async for found in registry.ledger.valid()] == [] and await registry.ledger.open_ports() == {}
+
+
+async def test_a_store_that_cannot_be_written_loses_nothing(
+    ledger: Incarnations, registry: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.guest_picture(VM, "b1", [SSHD], ip="10.0.0.7")
+
+    async def full(_changes: Changes) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(registry.ledger, "write", full)
+        with pytest.raises(OSError, match="disk full"):
+            await ledger.flush()
+        ledger.guest_picture(VM, "b1", [], gone=[(812, 4711)])
+        with pytest.raises(OSError, match="disk full"):
+            await ledger.flush()
+    await ledger.flush()
+    assert [life.why for life in await registry.ledger.processes()] == [Why.EXITED]
+
+
+async def test_pruning_forgets_empty_machines(ledger: Incarnations) -> None:
+    ledger.guest_picture(VM, "b1", [SSHD])
+    ledger.vm_stopped(VM)
+    assert await ledger.prune(time.time()) == 0
+    assert await ledger.prune(time.time() + 31 * 86400.0) == 1
+    assert await ledger.processes(None, None, history=True) == []
+
+
+# -- hosts
+
+
+def sample(*vms: Any, **more: Any) -> RawSample:
+    return BASE._replace(vms=vms, **more)
+
+
+async def test_qemu_processes_of_hosts_are_lives(ledger: Incarnations) -> None:
+    ledger.host_sample(link(), sample(vm("u1", pid=10)))
+    (life,) = await ledger.processes(HOST, None)
+    assert (life.program, life.version, life.command) == ("qemu", "7.2.0", "-name guest=web1 -uuid u1")
+    assert str(life.gpid).startswith("10.0.0.1:0:")
+    ledger.host_sample(link(), sample(vm("u2", pid=11, start=9)))
+    ended, began = (await ledger.processes(HOST, None, history=True))[::-1]
+    assert (ended.pid, ended.why, began.pid) == (10, Why.EXITED, 11)
+    ledger.host_sample(link(), sample(boot_id="boot-2"))
+    assert {life.why for life in await ledger.processes(HOST, None, history=True)} == {Why.EXITED, Why.HOST_REBOOTED}
+
+
+async def test_a_host_is_pictured_now_and_then_and_when_a_qemu_begins(
+    ledger: Incarnations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    ledger.host_sample(link(), sample(vm(ticks=0)))
+    now += 1.0
+    ledger.host_sample(link(), sample(vm(ticks=1000), uptime_s=1001.0))
+    assert [life.cpu for life in await ledger.processes(HOST, None)] == [0.0], "too early"
+    now += HOST_EVERY_S
+    cpu = BASE.cpu._replace(user=BASE.cpu.user + 2200, idle=BASE.cpu.idle + 2200)
+    ledger.host_sample(link(), sample(vm(ticks=1650), uptime_s=1011.0, cpu=cpu))
+    assert [life.cpu for life in await ledger.processes(HOST, None)] == [1.5]
+    now += 1.0
+    ledger.host_sample(link(), sample(uptime_s=1012.0))
+    assert await ledger.processes(HOST, None) == []
+
+
+async def test_a_host_without_a_number_has_no_lives(ledger: Incarnations) -> None:
+    ledger.host_sample(link(""), sample(vm()))
+    assert await ledger.processes(None, None) == []
+
+
+async def test_a_host_that_leaves_takes_its_lives_with_it(ledger: Incarnations) -> None:
+    ledger.host_sample(link(), sample(vm()))
+    assert [life.why for life in ledger.host_removed(link()).ended] == [Why.HOST_REMOVED]

@@ -1,0 +1,1 @@
+"""Who does what, and when: the controller and what it does by the clock."""

@@ -1,0 +1,184 @@
+"""The controller: the only room that knows the registry, the hosts and the hands.
+
+It keeps a link to every host, brings the registry in line with what hosts show, runs tasks, and does by the clock what
+is scheduled. Losing it changes nothing on hosts; the next one finds its open tasks in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from vmctl.act import leases
+from vmctl.act.health import Healths
+from vmctl.act.mounted import Mounts
+from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
+from vmctl.act.reconcile import reconcile
+from vmctl.act.restart import Restarts
+from vmctl.cluster.schedules import Scheduler
+from vmctl.decide.search.warm import warm
+from vmctl.door import ControllerParts, Door
+from vmctl.door.handlers import task_handlers
+from vmctl.errors import Refused
+from vmctl.hosts.facts import RawSample
+from vmctl.hosts.port import Link
+from vmctl.hosts.ssh import ensure_key
+from vmctl.local import config, lock, paths
+from vmctl.model.records import HostRecord
+from vmctl.services import Services
+from vmctl.services.walls import wall
+from vmctl.store.sql import SqlStore
+from vmctl.tasks import Tasks
+
+log = logging.getLogger("vmctl.cluster.controller")
+USER_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+FIRST_LOOK_S = 2.0
+KEEP_MEANS_EVERY_S = 60.0
+KEEP_LEDGER_EVERY_S = 3.0
+GUESTS_EVERY_S = 1.0
+KEEP_LOGS_EVERY_S = 1.0
+RESTARTS_EVERY_S = 5.0
+
+
+class Controller:
+    """Open with `start`, end with `close`."""
+
+    def __init__(self, settings: config.Settings, data: Path, runtime: Path) -> None:
+        self._lock = lock.take(data / "controller.lock")
+        store = SqlStore.open(data / "registry.db")
+        own = paths.ssh_key_path()
+        ensure_key(own)
+        keys = (own, *(Path.home() / ".ssh" / name for name in USER_KEYS))
+        for directory in (runtime / "hosts", runtime / "hosts" / "joining"):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.services = Services(store, settings, runtime / "hosts", keys)
+        self.tasks = Tasks(store)
+        self.guard = leases.Guard(self.services, self.tasks)
+        self.mounts = Mounts(self.services)
+        self.healths = Healths(self.services, self.tasks)
+        self.restarts = Restarts(self.services, self.tasks)
+        self.scheduler = Scheduler(self.services, self.tasks)
+        parts = ControllerParts(
+            services=self.services,
+            tasks=self.tasks,
+            attach=self.attach,
+            healths=self.healths,
+            scheduler=self.scheduler,
+        )
+        self.tasks.handlers = task_handlers(parts)
+        self.door = Door(parts)
+        self._settling: dict[str, asyncio.Lock] = {}
+        self._unsettled: set[str] = set()  # hosts of which something is new
+        self._closing = False
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin the links, finish what an earlier controller left open, then do what the clock says."""
+        await self.services.incarnations.start()
+        for record in await self.services.store.all(HostRecord):
+            self.attach(record)
+        links = self.services.links.values()
+        await asyncio.gather(*(link.wait_online(FIRST_LOOK_S) for link in links))  # the first answer is then true
+        await self._resume_tasks()
+        regularly: tuple[tuple[float, Callable[[], Coroutine[Any, Any, None]], str], ...] = (
+            (KEEP_MEANS_EVERY_S, self._keep_means, "keep means"),
+            (KEEP_LEDGER_EVERY_S, self.services.incarnations.flush, "write the ledger"),
+            (GUESTS_EVERY_S, self.healths.look, "look after guests"),
+            (KEEP_LOGS_EVERY_S, self.tasks.flush, "write the tasks' logs"),
+            (RESTARTS_EVERY_S, self.restarts.look, "start again what its host's reboot ended"),
+        )
+        for seconds, work, name in regularly:
+            self._spawn(self._every(seconds, work, name), name)
+        self._spawn(self.services.threads.run(warm), "compile the search")
+        await self.scheduler.start()
+
+    def attach(self, record: HostRecord) -> Link:
+        """Begin the lasting link to a registered host."""
+        if record.name in self.services.links:
+            raise Refused(f"{record.name} has a link already", hint=f"vmctl host check {record.name}")
+        link = self.services.new_link(record, self.services.runtime)
+        link.on_sample = self._sampled
+        link.on_domains = self._domains_changed
+        self.services.links[record.name] = link
+        link.start()
+        return link
+
+    def _sampled(self, link: Link, sample: RawSample) -> None:
+        if link.boot_id != sample.boot_id:
+            link.boot_id = sample.boot_id
+            self._domains_changed(link)  # what is not there any more can be judged now
+        self.services.loads.add(link, sample)
+        self.services.incarnations.host_sample(link, sample)
+
+    async def _resume_tasks(self) -> None:
+        """Tasks of a controller that died: those that can be looked after go on, the rest are reported failed."""
+        for task in await self.services.store.open_tasks():
+            log.info("task %s (%s %s) was left open in step %r", task.id, task.kind, task.subject, task.step)
+            with wall(log, f"task {task.id}"):
+                self.tasks.resume(task)
+
+    def _domains_changed(self, link: Link) -> None:
+        self._spawn(self._settle(link), f"reconcile {link.name}")
+
+    async def _settle(self, link: Link) -> None:
+        """Follow a host: one pass at a time, and another one when something was new meanwhile."""
+        self._unsettled.add(link.name)
+        lock = self._settling.setdefault(link.name, asyncio.Lock())
+        if lock.locked():
+            return
+        async with lock:
+            while link.name in self._unsettled and self.services.links.get(link.name) is link:
+                self._unsettled.discard(link.name)
+                with wall(log, link.name):
+                    await follow_host(self.services, link)
+                    await reconcile(self.services, link)
+                    await keep_boot(self.services, link)
+                with wall(log, f"the storages of {link.name}"):
+                    await self.mounts.look(link)
+                with wall(log, f"the leases on {link.name}"):
+                    await self.guard.look(link)
+        if not link.online:  # whether it is lost is told once it stayed away for a while
+            asyncio.get_running_loop().call_later(LOST_AFTER_S, self._still_away, link)
+
+    def _still_away(self, link: Link) -> None:
+        away = not link.online and not link.told_lost and self.services.links.get(link.name) is link
+        if away and not self._closing:
+            self._domains_changed(link)
+
+    async def _keep_means(self) -> None:
+        await self.services.store.add_means(self.services.loads.finished_means(self.services.clock.now()))
+
+    async def _every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Do it again and again; one time that fails is logged and does not end the next."""
+        while True:
+            await asyncio.sleep(seconds)
+            await asyncio.wait({self._spawn(work(), name)})
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._background.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s broke", task.get_name(), exc_info=error)
+
+    async def close(self) -> None:
+        """Stop. Tasks that run are left to the next controller; hosts and VMs go on."""
+        self._closing = True
+        self.scheduler.close()
+        await self.tasks.close()
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.services.guests.close()
+        await asyncio.gather(*(link.close() for link in self.services.links.values()))
+        await self.services.incarnations.flush()
+        await self.services.store.close()
+        os.close(self._lock)

@@ -1,0 +1,167 @@
+"""What runs by the clock: rebalancing as the admin scheduled it, pruning, the daily doctor.
+
+Cron text means what crontab(5) says. apscheduler counts a week from Monday and crontab from Sunday, so days of the week
+are turned into names first. Times are UTC: a job at 02:30 then runs once a day on every day of the year.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.combining import OrTrigger
+from apscheduler.triggers.cron import CronTrigger
+
+from vmctl.act import plans
+from vmctl.commands.cluster import Rebalance
+from vmctl.commands.hosts import CheckHosts
+from vmctl.commands.permissions import SCHEDULE
+from vmctl.errors import Usage
+from vmctl.model.records import Schedule
+from vmctl.ports import SYSTEM, Clock
+from vmctl.services import Services
+from vmctl.services.walls import wall
+from vmctl.tasks import Tasks
+
+log = logging.getLogger("vmctl.cluster.schedules")
+DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MODES = ("advise", "act")
+JOBS = ("rebalance",)
+PRUNE_CRON, DOCTOR_CRON = "17 * * * *", "23 4 * * *"
+
+
+def trigger(cron: str, clock: Clock = SYSTEM.clock) -> BaseTrigger:
+    """A trigger for five fields of cron text. Raises Usage, also for a date that never comes."""
+    fields = cron.split()
+    if len(fields) != 5:
+        raise Usage(f"{cron!r} is not a schedule: five fields are needed", hint='for example "*/10 * * * *"')
+    try:
+        made = _trigger(*fields)
+    except (ValueError, IndexError) as err:
+        raise Usage(f"{cron!r} is not a schedule: {err}", hint='for example "*/10 * * * *"') from err
+    if _next(made, clock) is None:
+        raise Usage(f"{cron!r} is not a schedule: that date never comes", hint='for example "*/10 * * * *"')
+    return made
+
+
+def next_run(cron: str, clock: Clock = SYSTEM.clock) -> float | None:
+    """When a schedule comes next, in UTC seconds; None for text that is none."""
+    try:
+        found = _next(trigger(cron, clock), clock)
+    except Usage:
+        return None
+    return found.timestamp() if found else None
+
+
+def _next(made: BaseTrigger, clock: Clock) -> datetime | None:
+    found: datetime | None = made.get_next_fire_time(None, datetime.fromtimestamp(clock.now(), UTC))
+    return found
+
+
+def _trigger(minute: str, hour: str, day: str, month: str, weekday: str) -> BaseTrigger:
+    days = [(day, _day_names(weekday))]
+    if not day.startswith("*") and not weekday.startswith("*"):  # where both are given, either is enough
+        days = [(day, "*"), ("*", _day_names(weekday))]
+    return OrTrigger([CronTrigger.from_crontab(f"{minute} {hour} {d} {month} {w}", timezone=UTC) for d, w in days])
+
+
+def _day_names(field: str) -> str:
+    """Days of the week as names, ranges and steps written out: what apscheduler makes of them is not crontab's."""
+    days: list[str] = []
+    for part in field.split(","):
+        span, slash, step = part.partition("/")
+        first, dash, last = ("0", "-", "6") if span == "*" else span.partition("-")
+        begin, end = _day(first), _day(last if dash else first)
+        if end == 0 < begin:
+            end = 7  # sat-sun
+        if begin > end or (slash and not step.isdecimal()):
+            raise ValueError(f"{part!r} is no range of days")
+        days += [DAYS[n] for n in range(begin, end + 1)[:: int(step) if slash else 1]]
+    return "*" if field == "*" else ",".join(dict.fromkeys(days))
+
+
+def _day(text: str) -> int:
+    if re.fullmatch("[0-7]", text):
+        return int(text)
+    if text.lower() in DAYS:
+        return DAYS.index(text.lower())
+    raise ValueError(f"{text!r} is no day of the week")
+
+
+class Scheduler:
+    """Runs while its controller does; schedules live in the registry."""
+
+    def __init__(self, services: Services, tasks: Tasks) -> None:
+        self._services = services
+        self._tasks = tasks
+        self._clock = AsyncIOScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
+
+    async def start(self) -> None:
+        """Begin."""
+        self._clock.add_job(self._prune, trigger(PRUNE_CRON), id="prune")
+        self._clock.add_job(self._doctor, trigger(DOCTOR_CRON), id="doctor")
+        for schedule in await self._services.store.all(Schedule):
+            with wall(log, f"the schedule of {schedule.name}"):  # an earlier version took dates that never come
+                self._arm(schedule)
+        self._clock.start()
+
+    def close(self) -> None:
+        """Stop."""
+        if self._clock.running:
+            self._clock.shutdown(wait=False)
+
+    async def set(self, name: str, cron: str, mode: str) -> Schedule:
+        """Schedule a job, or change its schedule. Raises Usage."""
+        if name not in JOBS:
+            raise Usage(f"nothing called {name!r} can be scheduled", hint=f"known: {', '.join(JOBS)}")
+        if mode not in MODES:
+            raise Usage(f"{mode!r} is not a mode", hint=f"--mode {'|'.join(MODES)}")
+        trigger(cron)
+        schedule = Schedule(name, cron, mode)
+        await self._services.store.put(schedule)
+        self._arm(schedule)
+        return schedule
+
+    async def remove(self, name: str) -> None:
+        """Take a schedule away. Raises NotFound."""
+        await self._services.store.get(Schedule, name)
+        await self._services.store.remove(Schedule, name)
+        with contextlib.suppress(JobLookupError):  # it was never armed
+            self._clock.remove_job(f"schedule {name}")
+
+    def _arm(self, schedule: Schedule) -> None:
+        self._clock.add_job(
+            self._run, trigger(schedule.cron), [schedule.name], id=f"schedule {schedule.name}", replace_existing=True
+        )
+
+    async def _run(self, name: str) -> None:
+        schedule = await self._services.store.get(Schedule, name)
+        if schedule.mode == "advise":
+            result = (await plans.plan_rebalance(self._services, SCHEDULE.name, Rebalance())).why
+            await self._services.tell("advice", "cluster", f"rebalance: {result}")
+        elif any(job.task.kind == name for job in self._tasks.jobs()):
+            result = "skipped: the last one still runs"
+        else:
+            ended = await self._tasks.wait((await self._tasks.submit(Rebalance(), SCHEDULE, "cluster")).id)
+            result = str(ended.result.get("why") or ended.error.get("message"))
+        await self._services.store.change(Schedule, name, last_run=self._services.clock.now(), last_result=result)
+
+    async def _prune(self) -> None:
+        await self._services.store.prune(self._services.clock.now())
+        await self._services.incarnations.prune(self._services.clock.now())
+
+    async def _doctor(self) -> None:
+        """Ask the doctor about every host; what it finds wrong becomes an event."""
+        asked = CheckHosts()
+        ended = await self._tasks.wait((await self._tasks.submit(asked, SCHEDULE, asked.subject)).id)
+        report: dict[str, Any] = ended.result.get("hosts", {})
+        for host, row in report.items():
+            for check in row["checks"]:
+                if check["verdict"] == "FAIL":
+                    await self._services.tell("doctor", host, f"{host}: {check['name']}: {check['text']}")

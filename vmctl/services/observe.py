@@ -1,0 +1,117 @@
+"""Everything known about hosts and VMs as one snapshot. What is silent stays in it, with its age."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from vmctl.hosts.domainxml import offered
+from vmctl.hosts.port import Link
+from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import Host, HostState
+from vmctl.model.records import HostRecord, Storage, VMRecord
+from vmctl.model.vms import VM, PowerState, VMLoad
+from vmctl.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The cluster at one moment, with the records that it was made from: hosts by name, VMs by UUID."""
+
+    cluster: Cluster
+    hosts: Mapping[str, HostRecord]
+    vms: Mapping[str, VMRecord]
+
+
+async def observe(services: Services) -> Cluster:
+    """The cluster now: the registry's promises, the hosts' loads, the domains last seen."""
+    return (await observed(services)).cluster
+
+
+async def observed(services: Services) -> Observed:
+    """The cluster now, and what the registry says beside it."""
+    now = services.clock.now()
+    hosts, vms, storages = await services.store.inventory()
+    loads = {name: _loads(services, link) for name, link in services.links.items()}
+    cluster = Cluster(
+        tuple(_host(services, record, storages) for record in hosts),
+        tuple(_vm(services, record, loads.get(record.host, {}), now) for record in vms),
+        now,
+    )
+    return Observed(cluster, {host.name: host for host in hosts}, {vm.uuid: vm for vm in vms})
+
+
+def _host(services: Services, record: HostRecord, storages: list[Storage]) -> Host:
+    link = services.links.get(record.name)
+    load = services.loads.host(record.name)
+    size = services.loads.size(record.name)
+    about = link.about if link else None
+    proven = frozenset(s.name for s in storages if record.name in s.hosts)
+    lost = services.unmounted.get(record.name, set())
+    cpus, mem_mib = size or ((about.cpus, about.mem_mib) if about else _last_size(record))
+    return Host(
+        name=record.name,
+        state=link.state if link else HostState.UNKNOWN,
+        cpus=cpus,
+        mem_mib=mem_mib,
+        load=load,
+        labels=record.labels,
+        draining=record.draining,
+        storages=proven - lost,
+        lost_storages=proven & lost,
+        bridges=services.loads.bridges(record.name),
+        cpu_models=offered(about.cpu_models, link.cpus) if link and about else None,
+        numa_mib=about.numa_mib if about else (),
+        why_not=link.why if link else "not connected",
+        no_lock=services.no_lock.get(record.name, ""),
+    )
+
+
+def _last_size(record: HostRecord) -> tuple[int, int]:
+    """What the host was when it answered last; (0, 0) where that is not known: no VM fits there."""
+    try:
+        return int(record.about.get("cpus") or 0), int(record.about.get("mem_mib") or 0)
+    except (TypeError, ValueError):
+        return 0, 0
+
+
+def _vm(services: Services, record: VMRecord, loads: Mapping[str, VMLoad], now: float) -> VM:
+    link = services.links.get(record.host)
+    power = _power(record, link)
+    return VM(
+        spec=record.spec,
+        # an adopted VM that is stopped has its definition on a host, but no place is promised to it there
+        host="" if power is PowerState.STOPPED else record.host,
+        moving_to=record.moving_to,
+        power=power,
+        load=_load(services, record, loads),
+        moved_s_ago=now - record.moved_at if record.moved_at is not None else None,
+        busy=record.task is not None,
+        adopted=record.adopted,
+        stuck=tuple(record.stuck_cold if power is PowerState.STOPPED else record.stuck),
+        defined_on=record.host if record.adopted and not record.transient and power is PowerState.STOPPED else "",
+    )
+
+
+def _loads(services: Services, link: Link) -> dict[str, VMLoad]:
+    """What a host shows of the VMs there, by UUID."""
+    return services.loads.vms(link.name, {uuid: seen.taps for uuid, seen in link.domains.items()})
+
+
+def _load(services: Services, record: VMRecord, loads: Mapping[str, VMLoad]) -> VMLoad | None:
+    """What its host shows of its QEMU, what its guest says of itself, and what its last migration has shown."""
+    load, uuid = loads.get(record.uuid), record.uuid
+    if load is None:
+        return None
+    return replace(load, stall=services.guests.stall(uuid), dirty_mib_s=record.dirty_mib_s)
+
+
+def _power(record: VMRecord, link: Link | None) -> PowerState:
+    """What the host shows where it answers; else the registry's word, and UNKNOWN for what may still run."""
+    if link is None or not record.host:
+        return record.power
+    if not link.online:
+        return PowerState.UNKNOWN if record.power is not PowerState.STOPPED else record.power
+    seen = link.domains.get(record.uuid)
+    settled = record.power in (PowerState.RUNNING, PowerState.PAUSED, PowerState.UNKNOWN)
+    return seen.power if seen is not None and settled else record.power
