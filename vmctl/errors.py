@@ -71,6 +71,8 @@ class AlreadyRuns(Refused):
 class Overtaken(Refused):
     """Somebody else has changed the VM since it was looked at."""
 
+    uuid = ""  # of the VM, where it is known
+
 
 class NotMounted(Refused):
     """A host does not have a storage now, that was proven there."""

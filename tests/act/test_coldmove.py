@@ -322,3 +322,15 @@ async def test_what_a_predecessor_did_not_know_is_looked_at_again(
         await services.store.change(Task, number, journal=journal)
         assert await to_its_end(services, migrate.migrate, await job_again(services, number)) == said
     assert kvm2.done.count("create") == 1
+
+
+async def test_it_goes_back_although_a_third_host_is_in_doubt(
+    services: Services, kvm1: FakeHost, kvm2: FakeHost, kind: str
+) -> None:
+    """An old move left a doubt about a host that is silent since: that is none about where it ran a moment ago."""
+    there = {"kvm1": "machine-kvm1", "kvm9": "machine-kvm9"}
+    await services.store.change(VMRecord, UUID, may_run_on=there)
+    kvm2.failing["start" if kind == "adopted" else "create"] = LibvirtError("Cannot get interface MTU on 'br-dmz'")
+    assert "started again on kvm1" in await run(services)
+    assert runs_on(kvm1, kvm2) == ["kvm1"]
+    assert (await web1(services)).may_run_on == there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from tests.act.hosts import UUID, FakeHost
 from vmctl.act.health import EVENTS_IN, LOOP_LIVES, Healths
+from vmctl.commands.permissions import Principal
+from vmctl.commands.vms import Reboot
 from vmctl.guests import Follower, Guests
 from vmctl.model.policy import HealthPolicy
 from vmctl.model.records import DecisionRecord, Event, VMRecord
@@ -109,6 +112,27 @@ async def test_health_is_told_when_it_has_changed_since_it_was_told(
         "web1 is degraded",
         "web1 is well",
     ]
+
+
+@pytest.mark.parametrize("known_as", ["web1", UUID])
+async def test_a_vm_that_a_task_holds_is_not_judged(
+    services: Services, healths: Healths, follower: Follower, known_as: str
+) -> None:
+    """Also by its name, as tasks of an earlier version know it."""
+
+    async def takes_long(_job: AnyJob) -> dict[str, Any]:
+        await asyncio.sleep(3600)
+        return {}
+
+    vm = await services.store.vm("web1")
+    healths._tasks.handlers["reboot"] = takes_long
+    await healths._tasks.submit(Reboot(known_as), Principal("me"), "web1")
+    held, anew = healths._held()
+    assert healths._frozen(vm, follower, held) and anew == {known_as}
+    follower.guest.heard_at = 1.0
+    await healths.look()
+    assert follower.guest.heard_at is None, "its guest begins anew"
+    await healths._tasks.close()
 
 
 async def test_a_vm_that_nobody_follows_says_why(services: Services, healths: Healths) -> None:

@@ -12,6 +12,8 @@ from tests.act.hosts import UUID, FakeHost
 from vmctl.act import delete, halt, poke, power
 from vmctl.act.hosts import Hosts
 from vmctl.act.reconcile import reconcile
+from vmctl.commands.permissions import Principal
+from vmctl.commands.vms import Start
 from vmctl.errors import LibvirtError, NoAnswer, NotSent, Refused, RegistryUnusable, Unreachable
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.shown import DomainSeen
@@ -21,7 +23,7 @@ from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.services import Services
 from vmctl.store import patience as store_room
 from vmctl.store.sql import SqlStore
-from vmctl.tasks import AnyJob
+from vmctl.tasks import AnyJob, Tasks
 
 RUNNING, PAUSED, STOPPED, UNKNOWN = PowerState.RUNNING, PowerState.PAUSED, PowerState.STOPPED, PowerState.UNKNOWN
 Verb = Callable[[Services, AnyJob], Awaitable[dict[str, Any]]]
@@ -474,3 +476,28 @@ async def test_a_registry_that_takes_nothing_for_a_while_is_waited_for(
     monkeypatch.setattr(SqlStore, "_lease", held)
     assert await run(services, "stop", power.stop) == "done"
     assert (await web1(services)).power is STOPPED and left == [0]
+
+
+@pytest.mark.parametrize("written", [UNKNOWN, PowerState.MIGRATING])
+async def test_a_reboot_follows_what_its_host_shows(services: Services, disk: FakeHost, written: PowerState) -> None:
+    """The registry's word is from before the host came back: the guest is not shut down and then refused a start."""
+    await services.store.change(VMRecord, UUID, power=written)
+    assert await run(services, "reboot", power.reboot) == "done"
+    assert (await web1(services)).power is RUNNING and disk.domains[UUID].power is RUNNING
+
+
+async def test_a_start_whose_vm_is_forgotten_meanwhile_fails(services: Services, disk: FakeHost) -> None:
+    """Nobody else goes on with it: it must come to an end by itself."""
+    tasks = Tasks(services.store)
+
+    async def start(job: AnyJob) -> dict[str, Any]:
+        held = services.held_by(job.claim, job.id)
+        vm = await held.store.claim(await held.store.vm(UUID), job.id)
+        await services.store.remove(VMRecord, UUID)
+        await held.store.lease(vm, "kvm1", RUNNING)
+        return {}
+
+    tasks.handlers["start"] = start
+    task = await tasks.submit(Start(UUID), Principal("me"), "web1")
+    ended = await tasks.wait(task.id)
+    assert ended.state is TaskState.FAILED and "was changed by somebody else" in str(ended.error)

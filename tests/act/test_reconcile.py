@@ -11,9 +11,10 @@ from tests.act.crash import new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost, domain
 from vmctl.act import power
 from vmctl.act.reconcile import reconcile
-from vmctl.errors import LibvirtError
+from vmctl.errors import LibvirtError, Overtaken
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.virt.domains import POWER
 from vmctl.model.records import Storage, VMRecord
 from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.services import Services
@@ -375,3 +376,28 @@ async def test_a_copy_of_our_xml_with_another_vms_disk_is_somebody_elses(service
     kvm1.xmls[OTHER] = domainxml.build(Spec(OTHER, "copy", 1, 512, (disk,)), domainxml.Site("kvm"))
     await look(services, kvm1)
     assert (await services.store.vm("copy")).adopted
+
+
+@pytest.mark.parametrize("shown", sorted(set(POWER.values())))
+@pytest.mark.parametrize("written", list(PowerState))
+async def test_whatever_a_host_shows_can_be_written(
+    services: Services, kvm1: FakeHost, written: PowerState, shown: PowerState
+) -> None:
+    """It is the truth, whatever was believed before."""
+    off = written is STOPPED
+    await known(services, "" if off else "kvm1", written, may_run_on={} if off else {"kvm1": "machine-kvm1"})
+    kvm1.shows(shown)
+    await look(services, kvm1)
+    vm = await services.store.vm("web1")
+    assert (vm.host, vm.power) == ("kvm1", shown) or (shown is STOPPED and vm.power is STOPPED)
+    assert (vm.may_run_on == {}) == (shown is STOPPED)
+
+
+async def test_a_vm_that_a_task_took_meanwhile_is_not_forgotten(services: Services, kvm1: FakeHost) -> None:
+    await known(services, "kvm1", STOPPED, adopted=True, definition="<domain/>")
+    vm = await services.store.vm("web1")
+    task = await new_job(services, "start", "web1", vm=UUID)
+    await services.store.claim(vm, task.id)
+    with pytest.raises(Overtaken):
+        await services.store.forget_vm(vm)
+    assert (await services.store.vm("web1")).task == task.id

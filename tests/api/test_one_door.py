@@ -185,6 +185,15 @@ def test_what_only_the_controller_says_no_client_can(server: Server) -> None:
     assert [row.way for row in vms.ROWS if row.arguments is vms.RenewLease] == [""]
 
 
+def test_an_earlier_word_for_an_argument_is_taken() -> None:
+    sent = requests.model(vms.Create, ())
+    assert sent is not None
+    given: dict[str, Any] = {"name": "web1", "image": "tiny", "mem_mib": 64}
+    old, new = (sent.model_validate(given | {word: {"rack": "a"}}) for word in ("labels", "needs"))
+    assert old.model_dump() == new.model_dump()
+    assert "labels" not in str(sent.model_json_schema()["properties"].keys())
+
+
 def test_handlers_say_what_they_return() -> None:
     for table in (handlers.QUERIES, handlers.AT_ONCE):
         for handler in table.values():

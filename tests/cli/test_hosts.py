@@ -9,6 +9,7 @@ import pytest
 from tests.cli.pool import Pool
 from vmctl import errors
 from vmctl.act.hosts import _common
+from vmctl.cli.hosts import _report_of
 
 
 def test_hosts_that_cannot_be_reached_end_as_unreachable_with_a_line_for_each(pool: Pool) -> None:
@@ -41,6 +42,11 @@ def test_what_all_hosts_died_of_is_how_the_command_ends(
     ends: list[errors.VmctlError | None], kind: type[errors.VmctlError]
 ) -> None:
     assert _common({str(number): row(end) for number, end in enumerate(ends)}) is kind
+
+
+@pytest.mark.parametrize("report", [{}, {"report": None}])
+def test_a_task_that_ended_before_it_examined_anything_has_no_report(report: dict[str, Any]) -> None:
+    assert _report_of({"result": {}, **report}) == {}
 
 
 def test_a_row_of_the_doctors_is_a_refusal() -> None:

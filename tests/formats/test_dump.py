@@ -114,6 +114,8 @@ def broken(*path: str | int, to: Any) -> str:
         (broken("cluster", "hosts", 0, "cpus", to="many"), "cluster.hosts[0].cpus: Input should be a valid integer"),
         (broken("cluster", "hosts", 0, "state", to="asleep"), "cluster.hosts[0].state: Input should be 'online'"),
         (broken("cluster", "hosts", to=[{}]), "cluster.hosts[0].name: Field required"),
+        (broken("cluster", "vms", to=None), "cluster.vms: Input should be a valid array"),
+        (broken("cluster", "vms", to=3), "cluster.vms: Input should be a valid array"),
         (broken("cluster", "hosts", to=[{"name": "kvm1"}] * 2), "the host 'kvm1' is in it more than once"),
     ],
 )

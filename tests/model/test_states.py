@@ -18,7 +18,8 @@ def test_every_state_is_in_its_table(machine: Machine) -> None:
     kind = type(machine.transitions[0].target)
     reached = {one.target for one in machine.transitions} | {TaskState.QUEUED}
     assert set(kind) <= reached, "a state that nothing leads to"
-    assert len({one.target for one in machine.transitions}) == len(machine.transitions), "one row for each state"
+    rows = {(one.target, one.if_seen_gone) for one in machine.transitions}
+    assert len(rows) == len(machine.transitions), "one row for each state"
 
 
 @pytest.mark.parametrize(("machine", "before", "after"), [
@@ -48,6 +49,8 @@ async def test_a_lease_keeps_to_the_table(registry: Store) -> None:
     with pytest.raises(VmctlError, match="a VM that is unknown cannot become starting"):
         await registry.lease(vm, "kvm2", PowerState.STARTING)
     assert (await registry.vm("web1")).power is PowerState.UNKNOWN
+    seen_gone = await registry.lease(vm, "kvm1", PowerState.STARTING, gone=("kvm1",))
+    assert seen_gone.power is PowerState.STARTING
 
 
 def test_the_page_has_the_tables_as_they_are() -> None:

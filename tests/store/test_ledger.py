@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import op
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
@@ -14,6 +15,7 @@ from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
 from vmctl.model.identity import Gpid
 from vmctl.model.policy import LedgerPolicy
 from vmctl.ports.store import Store
+from vmctl.store import database
 from vmctl.store.tables import Base
 
 MACHINE = "11111111-2222-3333-4444-555555555555"
@@ -43,6 +45,21 @@ def test_the_migrations_make_the_tables_that_the_code_knows(empty_registry: Path
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     engine.dispose()
+
+
+def test_an_upgrade_that_breaks_half_way_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the controller dies in it: the registry is as it was before, and the next one upgrades it."""
+    path = tmp_path / "registry.db"
+    database.upgrade(path, "0004")
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(op, "batch_alter_table", dies)
+        database.upgrade(path)
+    database.upgrade(path)
+    test_the_migrations_make_the_tables_that_the_code_knows(path)
 
 
 async def test_a_life_comes_back_as_it_went_in(registry: Store) -> None:

@@ -86,6 +86,7 @@ METHODS: dict[str, Method] = {
     "put": lambda store: store.put(Schedule("rebalance", "* * * * *")),
     "put other": lambda store: store.put(Schedule("rebalance", "0 * * * *", "act")),
     "add": lambda store: store.add(Event("note", "x", "first", 4.0)),
+    "forget web1": lambda store: store.forget_vm(WEB1, told=[Event("forgotten", "web1", "m", 2.0)]),
     "forget VM": lambda store: store.remove(VMRecord, "u2"),
     "prune": lambda store: store.prune(100 * 86400.0),
 }

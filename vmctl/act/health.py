@@ -83,13 +83,16 @@ class Healths:
             vm = self._records.get(uuid)
             if vm is None:
                 continue
-            if vm.uuid in anew:
+            if anew & {vm.uuid, vm.name}:
                 follower.guest.heard_at = None
             with wall(log, f"the health of {vm.name}"):
                 await self._see(vm, follower, self._kept[uuid], held)
 
     def _held(self) -> tuple[dict[str, str], set[str]]:
-        """VM -> what a task does to it just now; those whose guests begin anew by that."""
+        """VM -> what a task does to it just now; those whose guests begin anew by that.
+
+        By UUID; by name where a task of an earlier version goes on.
+        """
         jobs = [job for job in self._tasks.jobs() if job.command.meanwhile]
         anew = {job.args.vm for job in jobs if job.command.begins_anew or getattr(job.args, "cold", False)}
         return {job.args.vm: job.command.meanwhile for job in jobs}, anew
@@ -125,7 +128,7 @@ class Healths:
     def _frozen(self, vm: VMRecord, follower: Follower, held: dict[str, str]) -> str:
         link = self._services.links.get(follower.host)
         domain = link.domains.get(vm.uuid) if link is not None else None
-        if (doing := held.get(vm.uuid)) is not None:
+        if (doing := held.get(vm.uuid) or held.get(vm.name)) is not None:
             return doing
         return "paused" if domain is not None and domain.power is PowerState.PAUSED else ""
 

@@ -193,7 +193,7 @@ async def _gone(services: Services, link: Link, vm: VMRecord) -> None:
     if vm.power is PowerState.STOPPED:
         if vm.adopted and not vm.transient:
             told = [services.event("forgotten", vm, f"{vm.name} was undefined on {link.name} and is forgotten")]
-            await services.store.remove(VMRecord, vm.uuid, told=told)
+            await services.store.forget_vm(vm, told=told)
     elif _boot_is_known(link) and await _surely_gone(services, link, vm):
         if vm.uuid in link.moved_away:
             await _moved_away(services, link, vm)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from vmctl import text
 from vmctl.commands.fields import Inner, hints, mark
@@ -44,16 +44,22 @@ class Request(BaseModel):
 
 
 def model(arguments: type[Any], path: tuple[str, ...]) -> type[Request] | None:
-    """What is sent besides the path's own arguments; None where that is nothing. No client gives what is `Inner`."""
+    """What is sent besides the path's own arguments; None where that is nothing. No client gives what is `Inner`.
+
+    A name of an earlier version (`RENAMED`) is taken, too.
+    """
     sent: dict[str, Any] = {}
+    earlier = {now: before for before, now in getattr(arguments, "RENAMED", {}).items()}
     for field in fields(arguments):
         if field.name in path or mark(arguments, field.name, Inner) is not None:
             continue
-        default: Any = ...
+        rules: dict[str, Any] = {}
         if field.default_factory is not MISSING:
-            default = Field(default_factory=field.default_factory)
+            rules["default_factory"] = field.default_factory
         elif field.default is not MISSING:
-            default = field.default
-        sent[field.name] = (hints(arguments)[field.name], default)
+            rules["default"] = field.default
+        if field.name in earlier:
+            rules["validation_alias"] = AliasChoices(field.name, earlier[field.name])
+        sent[field.name] = (hints(arguments)[field.name], Field(**rules))
     made: type[Request] | None = create_model(arguments.__name__, __base__=Request, **sent) if sent else None
     return made

@@ -100,7 +100,7 @@ def add(
 
 
 def _report_of(task: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = task["result"].get("hosts") or task.get("report", {})
+    found: dict[str, Any] = task["result"].get("hosts") or task.get("report") or {}
     return found
 
 

@@ -31,11 +31,15 @@ CAN = "rebalance --plan|--curve, host drain NAME --plan, why NAME, create NAME -
 
 
 def decide(cluster: Cluster, policy: Policy, asked: Any) -> Any:
-    """The answer to a query, on a cluster by itself. Raises Usage for what no dump can tell or do."""
+    """The answer to a query, on a dump. Raises Usage for what no dump can tell or do; errors say where they looked."""
     decider = DECIDED.get(type(asked))
     if decider is None:
         raise Usage("this cannot be done on a dump", hint=f"with --dump: {CAN}")
-    return decider(cluster, policy, asked)
+    try:
+        return decider(cluster, policy, asked)
+    except NotFound as err:
+        err.message, err.hint = f"in the dump {err.message}", ""  # the hint is a command for the cluster
+        raise
 
 
 def budget(asked: Rebalance) -> Budget:
@@ -88,7 +92,7 @@ def _again(cluster: Cluster, policy: Policy, asked: WhereNow) -> PlacedAgain:
     """Where it would go if it had to be placed now, its own host among the others."""
     vm = next((vm for vm in cluster.vms if asked.vm in (vm.name, vm.spec.uuid)), None)
     if vm is None:
-        raise NotFound(f"there is no VM {asked.vm!r} in the dump")
+        raise NotFound(f"there is no VM {asked.vm!r}", hint="vmctl list")
     found = placed(place(replace(vm, host="", moving_to=""), without(cluster, vm), policy), cluster)
     return PlacedAgain(found.vm, found.host, found.why, found.verdicts, found.inputs, vm.host)
 
@@ -96,7 +100,7 @@ def _again(cluster: Cluster, policy: Policy, asked: WhereNow) -> PlacedAgain:
 def _new(cluster: Cluster, policy: Policy, asked: WhereToCreate) -> Placed:
     """Where a new VM would go. Which storage its image is on is not known here, and not asked for."""
     if any(vm.name == asked.name for vm in cluster.vms):
-        raise Usage(f"there is a VM {asked.name!r} in the dump already")
+        raise Usage(f"there is already a VM {asked.name!r}")
     check_class(asked.load_class, policy)
     only = _host(cluster, asked.host).name if asked.host else ""
     return placed(place(VM(spec_of(asked, f"new {asked.name}")), cluster, policy, only), cluster)
@@ -105,7 +109,7 @@ def _new(cluster: Cluster, policy: Policy, asked: WhereToCreate) -> Placed:
 def _host(cluster: Cluster, name: str) -> Host:
     found = cluster.host(name)
     if found is None:
-        raise NotFound(f"there is no host {name!r} in the dump")
+        raise NotFound(f"there is no host {name!r}", hint="vmctl host list")
     return found
 
 

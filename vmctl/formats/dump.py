@@ -46,7 +46,8 @@ def save(cluster: Cluster, policy: Policy) -> str:
 def load(text: str) -> tuple[Cluster, Policy]:
     """The inverse of `save`. Raises Usage, which names what is wrong and where."""
     raw = _checked(text)
-    for vm in raw["cluster"].get("vms", ()) if isinstance(raw["cluster"], dict) else ():
+    vms = raw["cluster"].get("vms") if isinstance(raw["cluster"], dict) else None
+    for vm in vms if isinstance(vms, list) else ():
         _as_called_now(vm)
     try:
         found = _READER.validate_json(json.dumps(raw))

@@ -22,6 +22,11 @@ class Transition:
     sources: tuple[StrEnum, ...]
     target: StrEnum
     cause: str
+    if_seen_gone: bool = False  # only by who has just seen that a host does not have it (any more)
+
+    def allows(self, before: StrEnum, after: StrEnum, seen_gone: bool) -> bool:
+        """Whether it leads from one to the other."""
+        return after is self.target and before in self.sources and (seen_gone or not self.if_seen_gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +36,9 @@ class Machine:
     of: str
     transitions: tuple[Transition, ...]
 
-    def check(self, before: StrEnum, after: StrEnum) -> None:
+    def check(self, before: StrEnum, after: StrEnum, seen_gone: bool = False) -> None:
         """Raises VmctlError for a transition that is none: a fault of ours, found before anything follows from it."""
-        if before is not after and not any(one.target is after and before in one.sources for one in self.transitions):
+        if before is not after and not any(one.allows(before, after, seen_gone) for one in self.transitions):
             raise VmctlError(f"{self.of} that is {before} cannot become {after}")
 
     def lines(self) -> Iterator[str]:
@@ -63,12 +68,14 @@ _EVERY = tuple(P)
 # What a host shows is written whatever it is: it is the truth. What a task is about to do is written before it is done,
 # and only where that cannot make a second copy: what may still run somewhere is not started, what is off does not move.
 # (The rest is not asked for here, as the registry's word may be some seconds older than what the task has just seen.)
-_KNOWN = tuple(state for state in P if state not in (P.UNKNOWN, P.MIGRATING))
+_UNSURE = (P.UNKNOWN, P.MIGRATING)
+_KNOWN = tuple(state for state in P if state not in _UNSURE)
 _ON = tuple(state for state in P if state is not P.STOPPED)
 POWER = Machine(
     "a VM",
     (
-        Transition(_KNOWN, P.STARTING, "a start; and once it was seen gone, a reboot or a cold move"),
+        Transition(_KNOWN, P.STARTING, "a start"),
+        Transition(_UNSURE, P.STARTING, "a reboot or a cold move that has just seen it gone", if_seen_gone=True),
         Transition(_ON, P.MIGRATING, "a live migration is about to begin"),
         Transition(_EVERY, P.STOPPING, "a cold move asks its guest to shut down, or its host shows that it does"),
         Transition(_EVERY, P.RUNNING, "its host shows that it runs"),

@@ -67,6 +67,9 @@ class VMs(Protocol):
     async def add_vm(self, record: VMRecord, *, made: bool = False) -> None:
         """Register a VM. Raises Refused when its name is taken; NotFound where it is just `made` and its image gone."""
 
+    async def forget_vm(self, vm: VMRecord, *, told: Iterable[Event] = ()) -> None:
+        """Remove a VM that is as it was read, and that no task holds. Raises Overtaken."""
+
     async def claim(self, vm: VMRecord, task: int) -> VMRecord:
         """Let one task hold the VM: two commands never act on one VM at once. Refused names the holder."""
 

@@ -93,8 +93,9 @@ class Services:
         """The same surroundings for as long as a task's claim is held: registry and hosts end with it."""
 
         async def judge(err: Exception) -> None:
-            """A VM that a task holds is changed by nobody else: who did has taken it over."""
-            if isinstance(err, Overtaken) and all(vm.task != task for vm in await self.store.all(VMRecord)):
+            """A VM that another task holds now was taken over. One that is gone was not: this task must end itself."""
+            vm = await self.store.find_vm(err.uuid) if isinstance(err, Overtaken) else None
+            if vm is not None and vm.task not in (None, task):
                 claim.lose()
 
         held = copy.copy(self)

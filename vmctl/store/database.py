@@ -31,13 +31,13 @@ Record = TypeVar("Record")
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000")
 
 
-def upgrade(path: Path) -> None:
-    """Create the database or bring it to the newest schema. Blocking. Raises RegistryUnusable."""
+def upgrade(path: Path, to: str = "head") -> None:
+    """Create the database or bring it to the newest schema, or not at all. Blocking. Raises RegistryUnusable."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("sqlalchemy.url", f"sqlite:///{path}".replace("%", "%%"))
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
         if path.stat().st_mode & 0o777 != 0o600:
             path.chmod(0o600)
     except trouble.TROUBLE as err:

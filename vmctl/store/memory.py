@@ -135,6 +135,12 @@ class MemoryStore(Patient):
         self._tell(told)
         return await self.vm(vm.uuid)
 
+    async def forget_vm(self, vm: VMRecord, *, told: Iterable[Event] = ()) -> None:
+        found = self._find(VMRecord, vm.uuid)
+        if found is None or found.epoch != vm.epoch or found.task is not None:
+            raise rules.overtaken(vm)
+        await self.remove(VMRecord, vm.uuid, told=told)
+
     async def take_slot(self, vm: VMRecord, target: str, most_out: int, most_in: int) -> str | None:
         why = rules.must_wait(self._all(VMRecord), vm, target, most_out, most_in)
         if why is None:

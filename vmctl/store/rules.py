@@ -75,7 +75,9 @@ def held(vm: VMRecord, task: int, holder: Task | None) -> Refused:
 
 def overtaken(vm: VMRecord) -> Overtaken:
     """The error for a lease that somebody else has changed."""
-    return Overtaken(f"{vm.name} was changed by somebody else meanwhile", hint=f"vmctl show {vm.name}")
+    error = Overtaken(f"{vm.name} was changed by somebody else meanwhile", hint=f"vmctl show {vm.name}")
+    error.uuid = vm.uuid
+    return error
 
 
 def leased(
@@ -89,8 +91,9 @@ def leased(
     more: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The fields of a VM with a new lease; `machines`: host -> its libvirt's host UUID, of registered ones."""
-    POWER.check(vm.power, power)
-    may = {name: machine for name, machine in vm.may_run_on.items() if name not in set(gone)}
+    gone = set(gone)
+    POWER.check(vm.power, power, seen_gone=bool(gone))
+    may = {name: machine for name, machine in vm.may_run_on.items() if name not in gone}
     for name in sorted({*also, host} - {""}) if power is not PowerState.STOPPED else ():
         may[name] = machines.get(name, "")
     values: dict[str, Any] = {"power": power, "why": ""}

@@ -221,6 +221,14 @@ class SqlStore(Patient):
             assert row is not None
             return database.to_record(VMRecord, row)
 
+    async def forget_vm(self, vm: VMRecord, *, told: Iterable[Event] = ()) -> None:
+        async with database.session(self._engine) as db:
+            same = _is(VMRecord, vm.uuid) & (col(VMRow.epoch) == vm.epoch) & col(VMRow.task).is_(None)
+            done = await db.execute(delete(VMRow).where(same))
+            if done.rowcount != 1:  # type: ignore[attr-defined]
+                raise rules.overtaken(vm)
+            _tell(db, told)
+
     async def take_slot(self, vm: VMRecord, target: str, most_out: int, most_in: int) -> str | None:
         async with database.session(self._engine) as db:
             # The hosts' rows are what two VMs that want the last slot have in common.
