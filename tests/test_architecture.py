@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("vmctl.ports.store",),
     ("vmctl.decide.asked",),
     ("vmctl.hosts", "vmctl.store"),
+    ("vmctl.storage",),
     ("vmctl.ledger.incarnations",),
     ("vmctl.guests",),
     ("vmctl.services",),
@@ -83,6 +84,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         "vmctl.ledger",
         "vmctl.ports",
     ),
+    "vmctl.storage": ("vmctl.model", "vmctl.errors", "vmctl.hosts"),
     # The API translates: what it may know of the controller is the door.
     "vmctl.api": (
         "vmctl.__init__",

@@ -7,12 +7,12 @@ from typing import cast
 import pytest
 
 from tests.act.hosts import FakeHost
-from vmctl.act import disks
 from vmctl.errors import LibvirtError
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.shown import DAMAGED
 from vmctl.hosts.ssh import Ran
 from vmctl.model.records import Storage
+from vmctl.storage import on
 
 STORAGE = Storage("main", "/s", 1.0)
 
@@ -29,7 +29,7 @@ class Host(FakeHost):
 
 async def delete(host: Host, name: str, code: int = DAMAGED) -> None:
     host.failing["delete_volume"] = LibvirtError("it shows nothing", code_number=code)
-    await disks.delete_file(cast(HostLink, host), STORAGE, name)
+    await on(cast(HostLink, host), STORAGE).delete(name)
 
 
 async def test_a_damaged_file_in_a_folder_of_ours_goes() -> None:

@@ -14,8 +14,9 @@ from vmctl.decide.asked import spec_of
 from vmctl.decide.outcome import Sight
 from vmctl.errors import Refused, Uncertain, Usage, VmctlError
 from vmctl.model.records import HostRecord, Image, Setting, Storage, VMRecord
-from vmctl.model.vms import VM, Boot, Disk, PowerState, Spec
+from vmctl.model.vms import VM, Boot, PowerState, Spec
 from vmctl.services import Services
+from vmctl.storage import on
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Creating
 from vmctl.text import bad_name
@@ -73,7 +74,7 @@ async def make_spec(services: Services, asked: Create) -> tuple[Spec, Image, Sto
         boot=Boot(image.kernel, image.initrd, f"{image.cmdline} hostname={asked.name}" if image.kernel else ""),
         cpu_xml="" if asked.cpu == "host" else await baseline(services),
         machine=common_machine(services),
-        disks=(Disk(storage.name, f"{storage.path.rstrip('/')}/{disks.disk_name(asked.name, number)}"),),
+        disks=(disks.new_disk(storage, asked.name, number),),
     )
     return spec, image, storage
 
@@ -132,10 +133,10 @@ async def _undo(
     try:
         if made := Made(job, storage).names:
             link = await host_with(services, storage)
-            await disks.ensure(link, storage)
+            await on(link, storage).open()
             await Made(job, storage).undo(link)
             if disks.beside(vm.spec) in made:
-                await disks.remove_key(link, storage, vm.uuid)
+                await on(link, storage).remove_key(vm.uuid)
     except VmctlError as left:
         await services.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=f"half made: {err.message}")
         job.say(f"its files on {storage.name} could not be removed: {left.message}; later: vmctl delete {vm.name}")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from vmctl.act import disks, proof
+from vmctl.act import proof
 from vmctl.act.storage import shared_by
 from vmctl.commands.hosts import AddHosts, CheckHosts, RemoveHost
 from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable, VmctlError, by_code, made
@@ -21,6 +21,7 @@ from vmctl.hosts.ssh import HostKey, explain, read_host_key
 from vmctl.model.records import HostRecord, Setting, Storage, VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
+from vmctl.storage import on
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Journal, Reporting
 
@@ -288,7 +289,7 @@ class Hosts:
             raise Refused(f"{name} runs {', '.join(ours[:5])}", hint=f"vmctl host drain {name}")
         if link.online:
             for kept in await services.store.all(Storage):
-                await disks.forget(link, kept)
+                await on(link, kept).close()
         forgotten, kept_on = await services.store.remove_host(name)
         await services.links.pop(name).close()
         services.loads.forget(name)

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from vmctl.act import disks
 from vmctl.act.disks import storage_of
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import leases
@@ -18,6 +17,7 @@ from vmctl.hosts.port import Link
 from vmctl.hosts.qemus import processes
 from vmctl.model.records import VMRecord
 from vmctl.services import Services
+from vmctl.storage import on
 
 log = logging.getLogger("vmctl.leaked")
 SETTLE_S = 1.0  # a lease is given back a moment after its domain is gone
@@ -51,10 +51,11 @@ async def replace_lease(services: Services, vm: VMRecord) -> list[str]:
     if not leaking or storage is None:
         return []
     link = services.any_online(storage.hosts)
-    await disks.ensure(link, storage)
+    there = on(link, storage)
+    await there.open()
     own = [disk.path for disk in vm.spec.disks if vm.uuid in disk.path]  # no other VM's lock may go with them
-    await disks.remove_locks(link, storage, vm.uuid, own)
-    await disks.make_key(link, storage, vm.uuid)
+    await there.remove_key(vm.uuid, own)
+    await there.make_key(vm.uuid)
     names = [link.name for link in leaking]
     text = f"the lease of {vm.name} was left behind by virtlockd on {', '.join(names)}; it was replaced"
     mend = "before it can start there again: systemctl restart virtlockd libvirtd (its VMs go on)"

@@ -13,7 +13,6 @@ import logging
 from collections import defaultdict
 from typing import Any
 
-from vmctl.act import disks
 from vmctl.act.disks import storage_of
 from vmctl.commands.permissions import LEASE_GUARD
 from vmctl.commands.vms import RenewLease
@@ -24,6 +23,7 @@ from vmctl.hosts.port import Link
 from vmctl.model.records import Storage, VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
+from vmctl.storage import on
 from vmctl.tasks import Job, Tasks
 from vmctl.tasks.journals import Renewing
 
@@ -145,8 +145,9 @@ async def _make_key(services: Services, link: Link, vm: VMRecord) -> None:
     """See that the VM's key is in the lockspace, where somebody may have taken it. Raises HostError."""
     storage = await storage_of(services, vm)
     if storage is not None and not vm.adopted:
-        await disks.ensure(link, storage)
-        await disks.make_key(link, storage, vm.uuid)
+        there = on(link, storage)
+        await there.open()
+        await there.make_key(vm.uuid)
 
 
 async def _resume(services: Services, vm: VMRecord) -> None:

@@ -15,6 +15,7 @@ from vmctl.act.needed import refuse_links
 from vmctl.errors import LibvirtError
 from vmctl.hosts.port import Link
 from vmctl.model.records import Storage
+from vmctl.storage import on
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Making
 
@@ -45,5 +46,5 @@ class Made:
         """Take away what was made. Raises HostError, Refused; gone already is done."""
         await refuse_links(link, self._storage, self.names)
         for volume in self.names:
-            await link.virt.delete_volume(self._storage.path, volume)
+            await on(link, self._storage).delete(volume)
             self._job.keep(made=[name for name in self.names if name != volume])

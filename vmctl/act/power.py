@@ -41,6 +41,7 @@ from vmctl.model.records import Storage, VMRecord
 from vmctl.model.vms import VM, PowerState
 from vmctl.services import Services
 from vmctl.services.observe import observe
+from vmctl.storage import kind_of, on
 from vmctl.tasks import AnyJob, Job
 from vmctl.tasks.journals import Rebooting, Starting, Stopping
 
@@ -96,7 +97,10 @@ def xml_for(vm: VMRecord, link: Link, storage: Storage | None) -> str:
     if vm.adopted:
         return vm.definition
     accel = link.about.accel if link.about else "kvm"
-    return domainxml.build(vm.spec, domainxml.Site(accel, storage.lockspace if storage else ""))
+    site = domainxml.Site(accel)
+    if storage is not None:
+        site = domainxml.Site(accel, storage.lockspace, kind_of(storage).source)
+    return domainxml.build(vm.spec, site)
 
 
 async def launch(services: Services, job: AnyJob, vm: VMRecord, host: str) -> VMRecord:
@@ -136,7 +140,7 @@ async def _prepare(services: Services, vm: VMRecord, link: Link) -> str:
     storage = await storage_of(services, vm)
     if storage is not None and not vm.adopted:
         await refuse_unmounted(services, link, storage)
-        await disks.ensure(link, storage)
+        await on(link, storage).open()
         await disks.look_for_key(link, storage, vm.uuid)
     xml = xml_for(vm, link, storage)
     await refuse_lacking(services, link, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not started")

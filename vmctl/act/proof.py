@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from vmctl.errors import HostError, LibvirtError, NoAnswer, Unreachable, VmctlError
-from vmctl.hosts import domainxml, mounts
+from vmctl.hosts import mounts
 from vmctl.hosts.mounts import Mount
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import GONE
 from vmctl.model.records import Storage
+from vmctl.storage import on
 
 log = logging.getLogger("vmctl.proof")
 SIZE = 4096
@@ -101,7 +102,7 @@ async def _remove_stale(storage: Storage, link: Link) -> None:
     try:
         for folder in await link.ask(mounts.probes(storage.path)):
             if link.clock.now() - int(folder.split("-")[2]) > STALE_S:
-                await link.virt.delete_volume(storage.path, f"{folder}/{FILE}")
+                await on(link, storage).delete(f"{folder}/{FILE}")
     except HostError as err:
         log.info("old probes of %s are left: %s", storage.name, err.message)
 
@@ -136,7 +137,7 @@ class _Probe:
     async def _begin(self, link: Link) -> Finding:
         self._name = f".vmctl-probe-{int(link.clock.now())}-{link.ids.token()[:8]}/{FILE}"
         self._made.append((link, self._name))
-        await link.virt.create_volume(self._storage.path, domainxml.volume(self._name, "raw", SIZE))
+        await on(link, self._storage).make(self._name, "raw", SIZE)
         await self._write(link)
         if await self._read(link) != self._text:
             if await self._is_full(link):
@@ -199,10 +200,10 @@ class _Probe:
 
     async def _write(self, link: Link) -> None:
         self._text = link.ids.noise(SIZE)
-        await link.virt.upload(self._storage.path, self._name, [self._text])
+        await on(link, self._storage).write(self._name, [self._text])
 
     async def _read(self, link: Link) -> bytes:
-        return await link.virt.download(self._storage.path, self._name, SIZE)
+        return await on(link, self._storage).read(self._name, SIZE)
 
     async def measure(self) -> None:
         """Its size, from a host that can use it, or could but for its being full."""
@@ -217,6 +218,6 @@ class _Probe:
         """Leave nothing behind, whatever happened; each host that made a file of its own removes it."""
         for link, name in self._made:
             try:
-                await link.virt.delete_volume(self._storage.path, name)
+                await on(link, self._storage).delete(name)
             except VmctlError as err:
                 log.info("the probe %s is left for the next check: %s", name, err.message)

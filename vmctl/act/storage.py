@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from vmctl.act import disks
 from vmctl.act.made import Made
 from vmctl.act.mounted import host_with
 from vmctl.act.needed import refuse_if_needed, refuse_links
@@ -19,10 +18,11 @@ from vmctl.act.proof import Proof, State, is_full, prove
 from vmctl.commands.storages import AddImage, AddStorage, CheckStorage, RemoveImage, RemoveStorage
 from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refused, Usage, VmctlError
 from vmctl.formats import imagefile
-from vmctl.hosts import doctor, domainxml, mounts
+from vmctl.hosts import doctor, mounts
 from vmctl.hosts.port import Link
 from vmctl.model.records import HostRecord, Image, Setting, Storage
 from vmctl.services import Services
+from vmctl.storage import kind_of, on
 from vmctl.store.rules import missing
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Journal, Making, RemovingImage
@@ -184,7 +184,7 @@ async def remove(services: Services, job: Job[RemoveStorage, Journal]) -> dict[s
     await services.store.take_storage(storage.name)
     for link in services.links.values():
         if link.online:
-            await disks.forget(link, storage)
+            await on(link, storage).close()
     await services.store.remove(Setting, f"proof/{storage.name}")
     return {"storage": storage.name}
 
@@ -212,7 +212,7 @@ async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
         raise Refused(f"there is already an image {name!r}", hint="vmctl image list")
     storage = await _storage(services, job.args.storage)
     link = await host_with(services, storage)
-    await disks.ensure(link, storage)
+    await on(link, storage).open()
     if job.args.initrd and not job.args.kernel:
         raise Usage("an initrd is nothing without its kernel", hint="--kernel FILE --initrd FILE")
     image_file = await services.threads.run(imagefile.inspect, Path(job.args.file))
@@ -256,7 +256,7 @@ async def _undo_image(services: Services, job: Uploading, storage: Storage) -> N
         return
     try:
         link = await host_with(services, storage)
-        await disks.ensure(link, storage)
+        await on(link, storage).open()
         await made.undo(link)
     except VmctlError as left:
         names = ", ".join(f"{storage.path}/{name}" for name in made.names)
@@ -267,7 +267,7 @@ async def _finish_image(services: Services, job: Uploading) -> dict[str, Any]:
     """A controller died in an upload: an image that is registered is done, anything else is undone."""
     storage = await services.store.get(Storage, job.journal.storage)
     image = await services.store.find(Image, job.args.name)
-    if image is not None and disks.name_in(storage, image.path) in Made(job, storage).names:
+    if image is not None and kind_of(storage).name(storage, image.path) in Made(job, storage).names:
         return _added(image)
     await services.wait_any_online(storage.hosts)
     await _undo_image(services, job, storage)
@@ -292,9 +292,9 @@ async def _upload(services: Services, storage: Storage, source: Path, volume: st
     need = await services.threads.run(lambda: sum(length for _, length in imagefile.extents(source)))
     try:
         async with made.making(f"uploading {source.name}", volume):
-            path = await link.virt.create_volume(storage.path, domainxml.volume(volume, "raw", size))
+            path = await on(link, storage).make(volume, "raw", size)
         await _check_room(link, storage, source, need)
-        await link.virt.upload(storage.path, volume, with_progress(source, job), sparse=True)
+        await on(link, storage).write(volume, with_progress(source, job), sparse=True)
     except LibvirtError as err:
         if not is_full(err.message):
             raise
@@ -325,7 +325,7 @@ async def _read_back(services: Services, link: Link, storage: Storage, source: P
     samples = imagefile.samples(source)
     while (sample := await services.threads.run(next, samples, None)) is not None:
         at, data = sample
-        if await reader.virt.download(storage.path, volume, len(data), at) == data:
+        if await on(reader, storage).read(volume, len(data), at) == data:
             continue
         free = (await link.ask(mounts.space(storage.path))).free
         if free < len(data):
@@ -352,10 +352,10 @@ async def image_remove(services: Services, job: Job[RemoveImage, RemovingImage])
         link = await host_with(services, storage)
         paths = [path for path in (image.kernel, image.initrd, image.path) if path]
         await refuse_if_needed(services, set(paths))
-        await refuse_links(link, storage, [disks.name_in(storage, path) for path in paths])
-        await disks.ensure(link, storage)
+        await refuse_links(link, storage, [kind_of(storage).name(storage, path) for path in paths])
+        await on(link, storage).open()
         for path in paths:
-            await disks.delete_file(link, storage, disks.name_in(storage, path))
+            await on(link, storage).delete(kind_of(storage).name(storage, path))
     except (HostError, Refused):
         await services.store.add_image(image)
         raise

@@ -6,6 +6,7 @@ specification is kept in its domain's own metadata, so that a lost registry can 
 
 from vmctl.hosts.domainxml.build import AGENT_PORT as AGENT_PORT
 from vmctl.hosts.domainxml.build import Site as Site
+from vmctl.hosts.domainxml.build import Source as Source
 from vmctl.hosts.domainxml.build import build as build
 from vmctl.hosts.domainxml.build import isa_socket as isa_socket
 from vmctl.hosts.domainxml.cpus import Capabilities as Capabilities

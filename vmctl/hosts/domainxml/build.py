@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from vmctl.formats import specjson
 from vmctl.hosts.domainxml.tree import NAMESPACE, parse, text, write
-from vmctl.model.vms import Spec
+from vmctl.model.vms import Disk, Spec
 
 AGENT_PORT = "org.vmctl.agent.0"
+
+
+class Source(NamedTuple):
+    """How a disk is named to QEMU: libvirt's type of disk, and what its source element says."""
+
+    type: str
+    where: Mapping[str, str]
+
+
+def _in_file(disk: Disk) -> Source:
+    return Source("file", {"file": disk.path})
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +31,7 @@ class Site:
 
     accel: str  # "kvm" or "qemu" (emulated)
     lockspace: str = ""  # the lock manager's directory on shared storage; empty: no per-VM lease
+    source: Callable[[Disk], Source] = _in_file  # by the kind of the storage
 
 
 def build(spec: Spec, site: Site) -> str:
@@ -66,10 +80,11 @@ def _cpu(domain: ET.Element, spec: Spec) -> None:
 def _devices(domain: ET.Element, spec: Spec, site: Site) -> None:
     devices = ET.SubElement(domain, "devices")
     for disk in spec.disks:
-        node = ET.SubElement(devices, "disk", type="file", device="disk")
+        source = site.source(disk)
+        node = ET.SubElement(devices, "disk", type=source.type, device="disk")
         # cache none: with a host's page cache in between, the target of a migration could read stale blocks
         ET.SubElement(node, "driver", name="qemu", type=disk.format, cache="none", discard="unmap")
-        ET.SubElement(node, "source", file=disk.path)
+        ET.SubElement(node, "source", dict(source.where))
         ET.SubElement(node, "target", dev=disk.target, bus="virtio")
     if site.lockspace:
         directory, _, lockspace = site.lockspace.rstrip("/").rpartition("/")
