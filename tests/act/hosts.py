@@ -26,6 +26,19 @@ def domain(power: PowerState, **more: Any) -> DomainSeen:
     return replace(DomainSeen(UUID, "web1", power), **more)
 
 
+class _Virt:
+    """The hypervisor of a host: the same object, but for one name that means something else on a link."""
+
+    def __init__(self, host: FakeHost) -> None:
+        self._host = host
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._host, name)
+
+    async def domains(self) -> tuple[DomainSeen, ...]:
+        return tuple(self._host.domains.values())
+
+
 class FakeHost:
     """Link and libvirt of one host at once. `files` is the shared storage, the same for all hosts: path -> bytes."""
 
@@ -63,7 +76,7 @@ class FakeHost:
         self.fails: list[HostError] = []  # raised by the next acts, one each
         self.failing: dict[str, HostError] = {}  # raised by the next act of that name
         self.later: list[Callable[[], None]] = []  # what happens meanwhile: one thing after each look
-        self.virt = self
+        self.virt = _Virt(self)
         self.clock, self.ids = SYSTEM.clock, SYSTEM.ids
         self.compares = True  # CPUs
         self.free = 1 << 30  # bytes of its storage
@@ -83,13 +96,27 @@ class FakeHost:
         """The host answers no more."""
         self.online, self.why = False, "no route"
 
-    def _act(self, what: str, power: PowerState | None) -> None:
+    def _act(self, what: str, uuid: str, power: PowerState | None) -> None:
+        """Do that to a domain; of one that is defined, the definition stays when it ends."""
         self.done.append(what)
         if what in self.failing:
             raise self.failing.pop(what)
         if self.fails:
             raise self.fails.pop(0)
-        self.shows(power)
+        found = self._known(uuid)
+        if power is None and (uuid in self.kept and self.kept[uuid].kept):
+            power = PowerState.STOPPED
+        if power is None:
+            del self.domains[uuid]
+            if uuid != UUID:
+                del self.kept[uuid]
+        else:
+            self.domains[uuid] = replace(found, power=power, why="")
+
+    def _known(self, uuid: str) -> DomainSeen:
+        if uuid not in self.domains:
+            raise NotFound(f"{self.name} has no such domain")
+        return self.domains[uuid]
 
     # -- files
 
@@ -181,8 +208,7 @@ class FakeHost:
     # -- domains
 
     async def shown(self, uuid: str) -> Shown:
-        if uuid not in self.domains:
-            raise NotFound(f"{self.name} has no such domain")
+        self._known(uuid)
         if uuid in self.kept:
             return self.kept[uuid]
         xml = self.xmls.get(uuid) or domainxml.build(replace(self.spec, uuid=uuid), domainxml.Site("kvm"))
@@ -215,7 +241,7 @@ class FakeHost:
         self.done.append("start")
         if "start" in self.failing:
             raise self.failing.pop("start")
-        if self.domains[uuid].power is PowerState.RUNNING:
+        if self._known(uuid).power is PowerState.RUNNING:
             raise LibvirtError("domain is already running")
         self.domains[uuid] = replace(self.domains[uuid], power=PowerState.RUNNING)
 
@@ -231,10 +257,12 @@ class FakeHost:
         if found.uuid in self.domains:
             raise LibvirtError(f"domain '{found.name}' already exists")
         self.domains[found.uuid] = DomainSeen(found.uuid, found.name, PowerState.RUNNING)
+        if found.uuid != UUID:  # what web1 is, tests say
+            self.kept[found.uuid] = Shown(live=xml)
 
     async def shutdown(self, uuid: str) -> None:
-        """The guest obeys at once; of a domain that is defined, the definition stays."""
-        self._act("shutdown", PowerState.STOPPED if uuid in self.kept and self.kept[uuid].kept else None)
+        """The guest obeys at once."""
+        self._act("shutdown", uuid, None)
 
     async def domain(self, uuid: str) -> DomainSeen | None:
         if not self.online:
@@ -245,26 +273,27 @@ class FakeHost:
         return found
 
     async def destroy(self, uuid: str) -> None:
-        self._act("destroy", None)
+        if uuid in self.domains or self.fails or "destroy" in self.failing:
+            self._act("destroy", uuid, None)
 
     async def resume(self, uuid: str) -> None:
-        self._act("resume", PowerState.RUNNING)
+        self._act("resume", uuid, PowerState.RUNNING)
 
     async def suspend(self, uuid: str) -> None:
-        self._act("suspend", PowerState.PAUSED)
+        self._act("suspend", uuid, PowerState.PAUSED)
 
     async def reset(self, uuid: str) -> None:
-        self._act("reset", PowerState.RUNNING)
+        self._act("reset", uuid, PowerState.RUNNING)
 
     async def close(self) -> None:
         self.done.append("close")
 
     async def power(self, uuid: str) -> tuple[PowerState, str]:
-        found = self.domains[uuid]
+        found = self._known(uuid)
         return found.power, found.why
 
     async def xml(self, uuid: str, *, migratable: bool = False) -> str:
-        return self.xmls[uuid]
+        return self.xmls.get(uuid) or (await self.shown(uuid)).live
 
     async def broke(self, uuid: str) -> bool:
         return self.out

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from vmctl.api.app import make_app
-from vmctl.cluster.controller import Controller
+from vmctl.cluster.controller import Controller, open_controller
 from vmctl.errors import error_from_json
 from vmctl.local.config import Settings
 
@@ -41,7 +41,7 @@ async def server(tmp_path: Path, empty_registry: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     (tmp_path / "data").mkdir()
     shutil.copy(empty_registry, tmp_path / "data" / "registry.db")
-    controller = Controller(Settings(), tmp_path / "data", tmp_path / "run")
+    controller = open_controller(Settings(), tmp_path / "data", tmp_path / "run")
     app = make_app(controller)
     transport = httpx.ASGITransport(app)
     async with (

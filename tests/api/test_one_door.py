@@ -18,7 +18,7 @@ from vmctl.api import requests, routes
 from vmctl.api.app import make_app
 from vmctl.cli import generic
 from vmctl.cli.main import cli
-from vmctl.cluster.controller import Controller
+from vmctl.cluster.controller import Controller, open_controller
 from vmctl.commands import catalogue, vms
 from vmctl.commands.fields import VM, Help
 from vmctl.commands.permissions import LOCAL_USER, Permission, Principal
@@ -60,7 +60,7 @@ async def tickled(
     monkeypatch.setitem(AT_ONCE, Tickle, tickle)
     (tmp_path / "more").mkdir()
     shutil.copy(empty_registry, tmp_path / "more" / "registry.db")
-    controller = Controller(Settings(), tmp_path / "more", tmp_path / "run2")
+    controller = open_controller(Settings(), tmp_path / "more", tmp_path / "run2")
     await controller.services.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
     app = make_app(controller)
     return controller, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vmctl")

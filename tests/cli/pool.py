@@ -17,7 +17,7 @@ import uvicorn
 from tests.cli.run import vmctl
 from vmctl.api.app import make_app
 from vmctl.api.connections import Patient
-from vmctl.cluster.controller import Controller
+from vmctl.cluster.controller import Controller, open_controller
 from vmctl.decide.place import place
 from vmctl.errors import VmctlError
 from vmctl.formats.plain import plain
@@ -65,7 +65,7 @@ def served(folder: Path, registry: Path) -> Iterator[Pool]:
     server: list[uvicorn.Server] = []
 
     async def main() -> None:
-        controller = Controller(Settings(), folder, folder / "run")
+        controller = open_controller(Settings(), folder, folder / "run")
         app = make_app(controller)
         async with app.router.lifespan_context(app):
             await _fill(controller)

@@ -38,11 +38,11 @@ def serve(stop: bool, verbose: bool, background: bool) -> None:
 
 def _serve(verbose: bool, *, background: bool) -> None:
     from vmctl.api.server import serve as serve_api
-    from vmctl.cluster.controller import Controller
+    from vmctl.cluster.controller import open_controller
 
     settings = config.load()
     serve_api(
-        lambda folder: Controller(settings, paths.data_dir(), folder),
+        lambda folder: open_controller(settings, paths.data_dir(), folder),
         socket_path(),
         lambda: _log_to(verbose, background=background),
     )

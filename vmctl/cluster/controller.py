@@ -45,18 +45,12 @@ RESTARTS_EVERY_S = 5.0
 
 
 class Controller:
-    """Open with `start`, end with `close`."""
+    """Open with `start`, end with `close`. What it works on is given to it; `open_controller` has this machine's."""
 
-    def __init__(self, settings: config.Settings, data: Path, runtime: Path) -> None:
-        self._lock = lock.take(data / "controller.lock")
-        store = SqlStore.open(data / "registry.db")
-        own = paths.ssh_key_path()
-        ensure_key(own)
-        keys = (own, *(Path.home() / ".ssh" / name for name in USER_KEYS))
-        for directory in (runtime / "hosts", runtime / "hosts" / "joining"):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.services = Services(store, settings, runtime / "hosts", keys)
-        self.tasks = Tasks(store)
+    def __init__(self, services: Services, release: Callable[[], None] = lambda: None) -> None:
+        """`release` is called at the very end, when nothing of it acts any more."""
+        self.services, self._release = services, release
+        self.tasks = Tasks(services.store, clock=services.clock)
         self.guard = leases.Guard(self.services, self.tasks)
         self.mounts = Mounts(self.services)
         self.healths = Healths(self.services, self.tasks)
@@ -181,4 +175,19 @@ class Controller:
         await asyncio.gather(*(link.close() for link in self.services.links.values()))
         await self.services.incarnations.flush()
         await self.services.store.close()
-        os.close(self._lock)
+        self._release()
+
+
+def open_controller(settings: config.Settings, data: Path, runtime: Path) -> Controller:
+    """The one controller of the registry in `data`; its sockets go below `runtime`. Blocking.
+
+    Raises AlreadyRuns, RegistryUnusable.
+    """
+    held = lock.take(data / "controller.lock")
+    store = SqlStore.open(data / "registry.db")
+    own = paths.ssh_key_path()
+    ensure_key(own)
+    keys = (own, *(Path.home() / ".ssh" / name for name in USER_KEYS))
+    for directory in (runtime / "hosts", runtime / "hosts" / "joining"):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Controller(Services(store, settings, runtime / "hosts", keys), lambda: os.close(held))

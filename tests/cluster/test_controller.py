@@ -1,0 +1,79 @@
+"""The controller works on what it is given: no file, no socket, no lock of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.act.hosts import UUID, FakeHost
+from vmctl.cluster.controller import Controller
+from vmctl.commands.hosts import ListHosts
+from vmctl.commands.permissions import LOCAL_USER
+from vmctl.commands.vms import Stop
+from vmctl.local.config import Settings
+from vmctl.model.records import HostRecord, TaskState, VMRecord
+from vmctl.model.vms import PowerState, Spec
+from vmctl.services import Services
+from vmctl.store.memory import MemoryStore
+
+
+class Link:
+    """To a host that tells of its domains as soon as the link begins."""
+
+    on_domains: Any = None
+
+    def __init__(self, host: FakeHost) -> None:
+        self._host = host
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._host, name)
+
+    def start(self) -> None:
+        self.on_domains(self)
+
+
+@pytest.fixture
+def host() -> FakeHost:
+    made = FakeHost("kvm1")
+    made.shows(PowerState.RUNNING)
+    return made
+
+
+@pytest.fixture
+async def services(host: FakeHost, tmp_path: Path) -> Services:
+    store = MemoryStore()
+    await store.put(host.record)
+    vm = VMRecord(Spec(UUID, "web1", 1, 512), 1.0, host="kvm1", power=PowerState.UNKNOWN, may_run_on={"kvm1": ""})
+    await store.add_vm(vm)
+
+    def link(record: HostRecord, *_: Any) -> Any:
+        assert record.name == host.name
+        return Link(host)
+
+    return Services(store, Settings(), tmp_path, (), make_link=cast(Any, link))
+
+
+async def becomes(services: Services, power: PowerState) -> None:
+    for _ in range(500):
+        if (await services.store.vm("web1")).power is power:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"web1 is not {power}")
+
+
+async def test_it_lives_on_what_it_is_given(services: Services) -> None:
+    ended: list[bool] = []
+    controller = Controller(services, lambda: ended.append(True))
+    await controller.start()
+    await becomes(services, PowerState.RUNNING)
+    answer = await controller.door.ask(ListHosts(), LOCAL_USER)
+    assert [one.name for one in answer] == ["kvm1"]
+    asked = await controller.door.ask(Stop("web1"), LOCAL_USER)
+    assert (await controller.tasks.wait(asked.id)).state is TaskState.DONE
+    await becomes(services, PowerState.STOPPED)
+    assert ended == []
+    await controller.close()
+    assert ended == [True]
