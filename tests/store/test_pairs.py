@@ -14,15 +14,19 @@ from typing import Any
 import pytest
 
 from tests.store.conftest import New
+from tests.store.test_ledger import changes, life
 from vmctl.errors import VmctlError
-from vmctl.model.records import Event, HostRecord, Image, Schedule, Setting, Storage, Task, TaskState, VMRecord
+from vmctl.ledger import Changes, Life, Listening, ShortLived
+from vmctl.model.policy import LedgerPolicy
+from vmctl.model.records import Event, HostRecord, Image, Mean, Schedule, Setting, Storage, Task, TaskState, VMRecord
 from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.ports.store import Store
 from vmctl.store.memory import MemoryStore
 
 Method = Callable[[Store], Awaitable[Any]]
 WEB1 = VMRecord(Spec("u1", "web1", 1, 128, (Disk("main", "/s/web1"),), image="tiny"), 1.0, host="kvm1", copying=False)
-KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, Schedule, Setting)
+KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, Mean, Schedule, Setting)
+NOW = 100 * 86400.0  # when what is old is forgotten
 
 
 async def fill(store: Store) -> None:
@@ -60,6 +64,21 @@ async def _new_vm(store: Store) -> None:
     await store.add_vm(VMRecord(Spec("u3", "new", 1, 128, image="idle"), 2.0), made=True)
 
 
+def _mean(cpu: float, *times: float) -> Method:
+    return lambda store: store.add_means([Mean("host/kvm1", 60, at, {"cpu": cpu}) for at in times])
+
+
+def _seen(cpu: float, *others: Life) -> Method:
+    """A process of a machine that was last seen long ago is written, with others and a count."""
+    count = ShortLived(life().machine, "cron", 90, 1, cpu)
+    return lambda store: store.ledger.write(replace(changes(life(cpu=cpu), *others), short_lived=[count]))
+
+
+def _listened(until: float | None) -> Method:
+    ports = Listening(life().uuid, "10.0.0.7", 22, 1000.0, until)
+    return lambda store: store.ledger.write(Changes(listening={(ports.uuid, "", 0, 0.0): ports}))
+
+
 METHODS: dict[str, Method] = {
     "claim 1": lambda store: store.claim(WEB1, 1),
     "claim 2": lambda store: store.claim(WEB1, 2),
@@ -88,7 +107,14 @@ METHODS: dict[str, Method] = {
     "add": lambda store: store.add(Event("note", "x", "first", 4.0)),
     "forget web1": lambda store: store.forget_vm(WEB1, told=[Event("forgotten", "web1", "m", 2.0)]),
     "forget VM": lambda store: store.remove(VMRecord, "u2"),
-    "prune": lambda store: store.prune(100 * 86400.0),
+    "prune": lambda store: store.prune(NOW),
+    "means": _mean(0.25, 1.0, NOW - 60.0),
+    "other means": _mean(0.5, NOW - 60.0, NOW),
+    "process": _seen(0.25),
+    "same process": _seen(0.5, life(813, ended_at=1020.0)),
+    "listens": _listened(None),
+    "listened": _listened(NOW - 86400.0),
+    "prune ledger": lambda store: store.ledger.prune(NOW, LedgerPolicy(days=30.0, rows_per_machine=3)),
 }
 
 
@@ -104,7 +130,10 @@ async def picture(store: Store) -> str:
     """All that is in it; the numbers of events aside, as they are given out in either order."""
     found: dict[type[Any], list[Any]] = {kind: await store.all(kind) for kind in KINDS}
     told = sorted(found[Event], key=lambda event: (event.kind, event.text))
-    return repr(found | {Event: [replace(event, id=0) for event in told]})
+    ledger = store.ledger
+    lives = sorted(await ledger.processes()), await ledger.runs(), await ledger.short_lived(None, 0)
+    listened = await ledger.open_ports(), await ledger.listening("10.0.0.7", 22, NOW - 2 * 86400.0)
+    return repr((found | {Event: [replace(event, id=0) for event in told]}, lives, listened))
 
 
 async def in_turn(*names: str) -> tuple[str, dict[str, str]]:

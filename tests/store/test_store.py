@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,6 +100,35 @@ async def test_what_is_old_is_pruned(registry: Store) -> None:
     assert await registry.means("host/kvm1", 60, 0.0) == [minute[0]]
     assert await registry.means("host/kvm1", 600, 0.0) == [ten[0]]
     assert [event.text for event in await registry.events()] == ["hello"]
+
+
+@pytest.fixture
+def small_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite as its makers ship it: a statement has at most 32766 values. Debian's may have 250000."""
+    real = sqlite3.connect
+
+    def connect(*args: Any, **more: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = real(*args, **more)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32766)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+
+
+@pytest.mark.usefixtures("small_statements")
+async def test_the_means_of_a_large_cluster_are_kept_whole_or_not_at_all(registry: Store) -> None:
+    """9000 subjects; who reads meanwhile sees all of them or none."""
+    means = [Mean("vm/1", 60, float(at), {"cpu": 0.5}) for at in range(9000)]
+    seen: set[int] = set()
+    writing = asyncio.create_task(registry.add_means(means))
+    while not writing.done():
+        seen.add(len(await registry.means("vm/1", 60, 0.0)))
+        await asyncio.sleep(0)
+    await writing
+    assert seen <= {0, 9000}
+    assert await registry.means("vm/1", 60, 0.0) == means
+    await registry.add_means([replace(means[7], values={"cpu": 1.0})])
+    assert (await registry.means("vm/1", 60, 7.0))[0].values == {"cpu": 1.0}
 
 
 async def test_while_the_registry_takes_nothing_that_is_known(registry: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,7 +141,10 @@ class History(Protocol):
 
 
 class Ledger(Protocol):
-    """The lives of processes, who listened where, and counts of what was short-lived."""
+    """The lives of processes, who listened where, and counts of what was short-lived.
+
+    What is written and what is forgotten goes in batches, each a transaction, so that no task waits long for it.
+    """
 
     async def write(self, changes: Changes) -> None:
         """Keep changes; the same ones may come twice, but for counts."""
