@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Mean, Storage, Task, VMRecord
+from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Mean, Setting, Storage, Task, VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import rules
@@ -155,6 +155,7 @@ class MemoryStore(Patient):
     async def take_storage(self, name: str) -> None:
         rules.check_empty(name, self._all(VMRecord), self._all(Image))
         self._kept[Storage].pop(name, None)
+        self._kept[Setting].pop(rules.proof_of(name), None)
 
     async def take_image(self, name: str) -> None:
         rules.check_unused(self._find(Image, name), name, self._all(VMRecord))

@@ -114,6 +114,11 @@ def must_wait(copying: Iterable[VMRecord], vm: VMRecord, target: str, most_out: 
     return None
 
 
+def proof_of(storage: str) -> str:
+    """The setting that holds what a storage was proven to do; it goes with the storage."""
+    return f"proof/{storage}"
+
+
 def check_unused(image: Image | None, name: str, vms: Iterable[VMRecord]) -> None:
     """Raises Refused, which names VMs that are made from the image."""
     files = {image.path, image.kernel, image.initrd} - {""} if image is not None else set()

@@ -254,6 +254,7 @@ class SqlStore(Patient):
             await _locked(db, Storage, name)
             rules.check_empty(name, await _read_all(db, VMRecord), await _read_all(db, Image))
             await db.execute(delete(StorageRow).where(_is(Storage, name)))
+            await db.execute(delete(SettingRow).where(_is(Setting, rules.proof_of(name))))
 
     async def take_image(self, name: str) -> None:
         async with database.session(self._engine) as db:
