@@ -21,7 +21,7 @@ TAKES = ("take_image", "take_storage", "take_slot", "remove_host")
 WRITES = (*RECORDS, *TAKES, "add_vm", "add_image", "claim", "lease", "end_task")
 FILES = ("create_volume", "upload", "delete_volume", "ensure_pool", "drop_pool", "drop_pools_below")
 DOMAINS = ("create", "define", "undefine", "destroy", "shutdown", "start", "suspend", "resume", "reset")
-MOVES = ("offer", "migrate", "set_autostart")
+MOVES = ("offer", "withdraw", "migrate", "set_autostart")
 INTERRUPTED = "interrupted"  # the outcome of a task that no controller goes on with
 Handler = Callable[[Services, AnyJob], Awaitable[dict[str, Any]]]
 
@@ -44,9 +44,10 @@ class Life:
         async def call(*args: Any, **more: Any) -> Any:
             if self.left is not None and self.left < 0:
                 raise Died
-            result = await real(*args, **more)
-            self._tick()  # which is the same as just before the next step
-            return result
+            try:
+                return await real(*args, **more)
+            finally:
+                self._tick()  # whatever it ended with; the same as just before the next step
 
         return call
 

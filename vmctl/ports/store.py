@@ -103,7 +103,7 @@ class VMs(Protocol):
         """Forget an image that no VM is made from. Refused names those that are."""
 
     async def take_storage(self, name: str) -> None:
-        """Forget a storage that no VM and no image is on, and what it was proven to do. Refused names those that are."""
+        """Forget a storage and what it was proven to do. Refused names VMs and images that are on it."""
 
     async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
         """Forget a host, in one step with what is known of its VMs: (adopted VMs forgotten, VMs that may still run).

@@ -1,0 +1,270 @@
+"""A controller that dies in what is done with VMs that run, with storages, hosts and plans.
+
+The next one leaves no task open and nothing promised, and every VM is what the registry says it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from tests.act.crash import INTERRUPTED, Life, deaths, job_again, new_job, to_its_end
+from tests.act.hosts import UUID, FakeHost
+from tests.act.test_coldmove import SPEC
+from vmctl.act import conclude, leases, migrate, poke, power, storage
+from vmctl.act.reconcile import reconcile
+from vmctl.errors import HostError, LibvirtError, NoAnswer
+from vmctl.hosts.leaseprobe import PROBE
+from vmctl.model.plans import Placement
+from vmctl.model.records import Setting, Storage, VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.ports import SYSTEM
+from vmctl.services import Services
+from vmctl.tasks import AnyJob
+
+RUNNING, PAUSED = PowerState.RUNNING, PowerState.PAUSED
+ENDED = "the controller ended while it ran"
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch, hurry: None) -> None:
+    async def kvm2(*_: Any) -> Placement:
+        return Placement("web1", "kvm2", (), "kvm2: told so")
+
+    async def fits(*_: Any) -> None:
+        return
+
+    monkeypatch.setattr(power, "choose", kvm2)
+    monkeypatch.setattr(migrate, "check_again", fits)
+    monkeypatch.setattr(conclude, "QUIET_S", 0.0)
+
+
+@pytest.fixture
+async def pool(services: Services, kvm1: FakeHost, kvm2: FakeHost) -> tuple[FakeHost, FakeHost]:
+    """kvm1 and kvm2 with a storage; what migrates from the one goes to the other."""
+    await services.store.put(Storage("main", "/s", 1.0, "/s/lockspace", ["kvm1", "kvm2"]))
+    kvm1.spec, kvm1.target = SPEC, kvm2
+    kvm1.files |= {"/s/web1.qcow2": b"disk"}
+    await web1_is(services, RUNNING)
+    return kvm1, kvm2
+
+
+async def web1_is(services: Services, state: PowerState) -> None:
+    """web1 is so on kvm1, and the registry says it."""
+    for link in services.links.values():
+        link.shows(state if link.name == "kvm1" else None)  # type: ignore[attr-defined]
+        link.done.clear()  # type: ignore[attr-defined]
+    values: dict[str, Any] = {"spec": SPEC, "host": "kvm1", "power": state, "may_run_on": {"kvm1": "machine-kvm1"}}
+    await services.store.change(VMRecord, UUID, wanted="running", **values)
+
+
+async def settled(services: Services) -> VMRecord:
+    """web1, which is what its host shows, with nothing of a task left."""
+    assert await services.store.open_tasks() == []
+    for link in services.links.values():
+        assert not link.sockets  # type: ignore[attr-defined]
+    vm = await services.store.vm(UUID)
+    assert (vm.task, vm.moving_to, vm.copying) == (None, "", False)
+    shown = {link.name: link.domains[UUID].power for link in services.links.values() if UUID in link.domains}
+    assert shown == {vm.host: vm.power} and set(vm.may_run_on) == {vm.host}
+    return vm
+
+
+async def looked(services: Services) -> None:
+    """The next controller has looked at every host."""
+    for link in services.links.values():
+        await reconcile(services, link)
+
+
+# how a migration leaves its two hosts, and what libvirt says
+ENDS: dict[str, tuple[PowerState | None, PowerState | None, HostError | None]] = {
+    "it arrives": (None, RUNNING, None),
+    "it arrives and nobody says so": (PAUSED, RUNNING, NoAnswer("no word")),
+    "it breaks": (RUNNING, PAUSED, LibvirtError("no")),
+    "it breaks at its end": (PAUSED, PAUSED, LibvirtError("no")),
+    "it does not begin": (RUNNING, None, LibvirtError("no")),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_in_a_live_migration(services: Services, pool: tuple[FakeHost, FakeHost], life: Life, end: str) -> None:
+    kvm1, (here, there, error) = pool[0], ENDS[end]
+    kvm1.after = here, there
+
+    async def begin() -> AnyJob:
+        await web1_is(services, RUNNING)
+        kvm1.failing = {} if error is None else {"migrated": error}
+        return await new_job(services, "migrate", "web1", vm=UUID)
+
+    outcomes: set[str] = set()
+    async for step, said in deaths(life, services, migrate.migrate, begin):
+        vm = await settled(services)
+        assert (vm.host == "kvm2") == (said == "done"), (step, said)
+        assert vm.power is RUNNING, step
+        outcomes.add(said.removeprefix("web1 was not migrated and runs on kvm1: "))
+    assert outcomes == {"done", ENDED} if end.startswith("it arrives") else {"no", ENDED}
+
+
+@pytest.mark.parametrize(("verb", "before"), [("pause", RUNNING), ("resume", PAUSED), ("reset", RUNNING)])
+async def test_in_a_verb(
+    services: Services, pool: tuple[FakeHost, FakeHost], life: Life, verb: str, before: PowerState
+) -> None:
+    """None of them is done twice: the next controller says that it was interrupted."""
+
+    async def begin() -> AnyJob:
+        await web1_is(services, before)
+        return await new_job(services, verb, "web1", vm=UUID)
+
+    seen: set[PowerState] = set()
+    async for step, said in deaths(life, services, poke.poke, begin):
+        assert said in (INTERRUPTED, "done"), step
+        assert pool[0].done.count({"pause": "suspend"}.get(verb, verb)) <= 1, step
+        await looked(services)
+        seen.add((await settled(services)).power)
+    assert seen == ({RUNNING} if verb == "reset" else {RUNNING, PAUSED}), "it died before it was done and after"
+
+
+async def test_in_taking_a_lease_again(
+    services: Services, pool: tuple[FakeHost, FakeHost], life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is never left paused."""
+
+    async def missing(_services: Services, link: Any, vms: list[VMRecord]) -> list[VMRecord]:
+        return [] if "resume" in link.done else vms
+
+    monkeypatch.setattr(leases, "missing", missing)
+
+    async def begin() -> AnyJob:
+        await web1_is(services, RUNNING)
+        pool[0].files.pop(f"/s/lockspace/{UUID}", None)
+        return await new_job(services, "renew lease", "web1", vm=UUID)
+
+    paused = 0
+    async for step, said in deaths(life, services, leases.renew, begin):
+        assert said in ("done", "web1 still runs without its lease on kvm1"), step
+        assert (await settled(services)).power is RUNNING, step
+        assert f"/s/lockspace/{UUID}" in pool[0].files, step
+        paused += "suspend" in pool[0].done
+    assert paused
+
+
+# -- storages and hosts
+
+
+class Later:
+    """The time, some hours on."""
+
+    def __init__(self) -> None:
+        self.by_s = 0.0
+
+    def now(self) -> float:
+        return SYSTEM.clock.now() + self.by_s
+
+    def monotonic(self) -> float:
+        return SYSTEM.clock.monotonic()
+
+
+@pytest.fixture
+def clock(services: Services, pool: tuple[FakeHost, FakeHost]) -> Later:
+    """For the controller and every host."""
+    later = Later()
+    services.parts = replace(SYSTEM, clock=later)
+    for host in pool:
+        host.clock = later
+    return later
+
+
+def probes(*hosts: FakeHost) -> list[str]:
+    """What of probes is on hosts and on their storages."""
+    running = [found.name for host in hosts for found in host.domains.values() if found.name.startswith(PROBE)]
+    return running + [path for path in hosts[0].files if "vmctl-probe" in path]
+
+
+async def two_hours_later(services: Services, clock: Later, name: str) -> None:
+    """Every host was looked at, and a storage checked."""
+    clock.by_s += 7200.0
+    await looked(services)
+    job = await new_job(services, "storage check", name, name=name)
+    assert await to_its_end(services, storage.check, job) == "done"
+
+
+async def proof_of(services: Services, name: str) -> set[str]:
+    """The settings that belong to a storage."""
+    return {kept.name for kept in await services.store.all(Setting) if name in kept.name}
+
+
+async def test_in_adding_a_storage(
+    services: Services, pool: tuple[FakeHost, FakeHost], life: Life, clock: Later
+) -> None:
+    asked = {"name": "extra", "path": "/extra", "lockspace": "/s/lockspace"}
+
+    async def begin() -> AnyJob:
+        await services.store.take_storage("extra")
+        return await new_job(services, "storage add", "extra", **asked)
+
+    left: set[str] = set()
+    added = 0
+    async for step, said in deaths(life, services, storage.add, begin):
+        assert said in (INTERRUPTED, "done"), step
+        left |= {name.rpartition("/")[0] for name in probes(*pool)}
+        known = await services.store.find(Storage, "extra")
+        assert known is None or known.hosts == ["kvm1", "kvm2"], step
+        added += known is not None
+        again = await to_its_end(services, storage.add, await new_job(services, "storage add", "extra", **asked))
+        assert again == ("done" if known is None else "there is already a storage 'extra'"), step
+        await two_hours_later(services, clock, "extra")
+        assert probes(*pool) == [], step
+        await settled(services)
+    assert added and {"", "/s/lockspace"} < left, "it died with each kind of probe"
+
+
+async def test_in_forgetting_a_storage(services: Services, pool: tuple[FakeHost, FakeHost], life: Life) -> None:
+    """Whoever takes over finishes it, on every host."""
+
+    async def begin() -> AnyJob:
+        await services.store.put(Storage("extra", "/extra", 1.0, "/s/lockspace", ["kvm1", "kvm2"]))
+        await services.store.put(Setting("proof/extra", "{}"))
+        for host in pool:
+            host.done.clear()
+        return await new_job(services, "storage remove", "extra", name="extra")
+
+    async for step, said in deaths(life, services, storage.remove, begin):
+        assert said == "done", step
+        assert await services.store.find(Storage, "extra") is None and not await proof_of(services, "extra"), step
+        assert all("drop_pools_below" in host.done for host in pool), step
+        await settled(services)
+
+
+@pytest.mark.parametrize("call", ["drop_pool", "drop_pools_below"])
+async def test_a_host_that_does_not_let_go_of_a_storage_stops_nothing(
+    services: Services, pool: tuple[FakeHost, FakeHost], call: str
+) -> None:
+    await services.store.put(Storage("extra", "/extra", 1.0, "", ["kvm1", "kvm2"]))
+    pool[0].failing[call] = NoAnswer("libvirt on kvm1 did not answer")
+    job = await new_job(services, "storage remove", "extra", name="extra")
+    assert await to_its_end(services, storage.remove, job) == "done"
+    assert "drop_pools_below" in pool[1].done
+    [(_, said)] = job.log
+    assert said == "kvm1: whether our pools over /extra are gone is not known: libvirt on kvm1 did not answer"
+
+
+async def test_whoever_takes_over_leaves_a_storage_that_was_added_since(
+    services: Services, pool: tuple[FakeHost, FakeHost]
+) -> None:
+    await services.store.put(Storage("extra", "/extra", 2.0))
+    job = await new_job(services, "storage remove", "extra", name="extra")
+    await job.note("forgetting it", storage=asdict(Storage("extra", "/extra", 1.0)))
+    assert await to_its_end(services, storage.remove, await job_again(services, job.id)) == "done"
+    assert (await services.store.get(Storage, "extra")).added_at == 2.0
+
+
+async def test_a_new_storage_has_no_proof_of_an_earlier_one(
+    services: Services, pool: tuple[FakeHost, FakeHost]
+) -> None:
+    """A check of that one that ended when it was forgotten already wrote it down once more."""
+    await storage.learn(services, "extra", lambda _known: {"lock_free_after_s": 30.0})
+    job = await new_job(services, "storage add", "extra", name="extra", path="/extra")
+    assert await to_its_end(services, storage.add, job) == "done"
+    assert "lock_free_after_s" not in await storage.proven(services, "extra")
