@@ -98,6 +98,11 @@ class FakeHost:
     def state(self) -> HostState:
         return HostState.ONLINE if self.online else HostState.UNKNOWN
 
+    def of(self, record: HostRecord) -> FakeHost:
+        """The host as that record has it."""
+        self.record = record
+        return self
+
     def silent(self) -> None:
         """The host answers no more."""
         self.online, self.why = False, "no route"

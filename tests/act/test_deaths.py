@@ -13,12 +13,17 @@ import pytest
 from tests.act.crash import INTERRUPTED, Life, deaths, job_again, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
 from tests.act.test_coldmove import SPEC
-from vmctl.act import conclude, leases, migrate, poke, power, storage
+from vmctl.act import conclude, hosts, leases, migrate, poke, power, storage
 from vmctl.act.reconcile import reconcile
 from vmctl.errors import HostError, LibvirtError, NoAnswer
+from vmctl.hosts import doctor
+from vmctl.hosts.doctor import Check
 from vmctl.hosts.leaseprobe import PROBE
+from vmctl.hosts.port import Link
+from vmctl.hosts.shown import About
+from vmctl.hosts.ssh import HostKey
 from vmctl.model.plans import Placement
-from vmctl.model.records import Setting, Storage, VMRecord
+from vmctl.model.records import HostRecord, Setting, Storage, VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM
 from vmctl.services import Services
@@ -176,10 +181,10 @@ def clock(services: Services, pool: tuple[FakeHost, FakeHost]) -> Later:
     return later
 
 
-def probes(*hosts: FakeHost) -> list[str]:
+def probes(*pool: FakeHost) -> list[str]:
     """What of probes is on hosts and on their storages."""
-    running = [found.name for host in hosts for found in host.domains.values() if found.name.startswith(PROBE)]
-    return running + [path for path in hosts[0].files if "vmctl-probe" in path]
+    running = [found.name for host in pool for found in host.domains.values() if found.name.startswith(PROBE)]
+    return running + [path for path in pool[0].files if "vmctl-probe" in path]
 
 
 async def two_hours_later(services: Services, clock: Later, name: str) -> None:
@@ -250,6 +255,17 @@ async def test_a_host_that_does_not_let_go_of_a_storage_stops_nothing(
     assert said == "kvm1: whether our pools over /extra are gone is not known: libvirt on kvm1 did not answer"
 
 
+async def test_a_host_that_does_not_let_go_of_its_pools_is_let_go(
+    services: Services, pool: tuple[FakeHost, FakeHost]
+) -> None:
+    pool[1].failing["drop_pool"] = LibvirtError("it is stuck")
+    job = await new_job(services, "host remove", "kvm2", host="kvm2")
+    assert await to_its_end(services, lambda _, job: at(services).remove(job), job) == "done"
+    [(_, said)] = job.log
+    assert said == "kvm2: whether our pools over /s are gone is not known: it is stuck"
+    assert "kvm2" not in services.links and await services.store.find(HostRecord, "kvm2") is None
+
+
 async def test_whoever_takes_over_leaves_a_storage_that_was_added_since(
     services: Services, pool: tuple[FakeHost, FakeHost]
 ) -> None:
@@ -268,3 +284,89 @@ async def test_a_new_storage_has_no_proof_of_an_earlier_one(
     job = await new_job(services, "storage add", "extra", name="extra", path="/extra")
     assert await to_its_end(services, storage.add, job) == "done"
     assert "lock_free_after_s" not in await storage.proven(services, "extra")
+
+
+@pytest.fixture
+def kvm3(
+    services: Services, pool: tuple[FakeHost, FakeHost], clock: Later, monkeypatch: pytest.MonkeyPatch
+) -> FakeHost:
+    """A host that may join: the doctor likes it, and it shares the storage."""
+    joining = FakeHost("kvm3", files=pool[0].files)
+    joining.clock = clock
+    joining.about = About("9.0.0", "7.2.0", "kvm", "<cpu/>", (), 8192, 4, "machine-kvm3")
+
+    async def key(*_: Any) -> HostKey:
+        return HostKey("ssh-ed25519 AAAA", "SHA256:x")
+
+    async def healthy(_link: Link) -> list[Check]:
+        return []
+
+    async def space(_link: Link) -> tuple[str, Check]:
+        return "/s/lockspace", Check("lock manager", "ok", "well")
+
+    monkeypatch.setattr(hosts, "read_host_key", key)
+    monkeypatch.setattr(doctor, "examine", healthy)
+    monkeypatch.setattr(doctor, "lockspace", space)
+    services.make_link = lambda record, *_: joining.of(record)  # type: ignore[assignment]
+    return joining
+
+
+def at(services: Services) -> hosts.Hosts:
+    """The tasks about hosts."""
+
+    def attach(record: HostRecord) -> Link:
+        return services.links.setdefault(record.name, services.new_link(record, services.runtime))
+
+    return hosts.Hosts(services, attach)
+
+
+async def test_in_adding_a_host(
+    services: Services, pool: tuple[FakeHost, FakeHost], life: Life, clock: Later, kvm3: FakeHost
+) -> None:
+    """It is in the pool or it is not; in it, no VM is given a CPU that it may lack."""
+
+    async def begin() -> AnyJob:
+        services.links.pop("kvm3", None)
+        await services.store.remove_host("kvm3")
+        await services.store.put(Setting("cpu-baseline", "<cpu/>"))
+        return await new_job(services, "host add", "kvm3", hosts=["kvm3"])
+
+    added, left = 0, 0
+    async for step, said in deaths(life, services, lambda _, job: at(services).add(job), begin):
+        assert said in (INTERRUPTED, "done"), step
+        known = await services.store.find(HostRecord, "kvm3")
+        kept = await services.store.find(Setting, "cpu-baseline")
+        assert (known is None) == (kept is not None), step
+        added, left = added + (known is not None), left + bool(probes(*pool, kvm3))
+        services.links["kvm3"] = kvm3  # type: ignore[assignment]  # so that what is left there is seen, too
+        await two_hours_later(services, clock, "main")
+        assert probes(*pool, kvm3) == [], step
+        if known is None:
+            del services.links["kvm3"]
+        await settled(services)
+    assert added and left
+
+
+async def test_in_removing_a_host(services: Services, pool: tuple[FakeHost, FakeHost], life: Life) -> None:
+    """A VM that ran there may still run there, and whoever has read the registry knows it."""
+    kvm1 = pool[0]
+
+    async def begin() -> AnyJob:
+        services.links["kvm1"] = kvm1  # type: ignore[assignment]
+        await services.store.put(kvm1.record)
+        await services.store.put(Storage("main", "/s", 1.0, "/s/lockspace", ["kvm1", "kvm2"]))
+        await web1_is(services, RUNNING)
+        await services.store.change(VMRecord, UUID, why="")
+        return await new_job(services, "host remove", "kvm1", host="kvm1", force=True)
+
+    removed = 0
+    async for step, said in deaths(life, services, lambda _, job: at(services).remove(job), begin):
+        assert said in (INTERRUPTED, "done"), step
+        assert await services.store.open_tasks() == [], step
+        known = {record.name for record in await services.store.all(HostRecord)}
+        vm, main = await services.store.vm(UUID), await services.store.get(Storage, "main")
+        assert set(main.hosts) == known, step
+        assert vm.may_run_on == {"kvm1": "machine-kvm1"} and vm.task is None, step
+        assert (vm.host, vm.power) == (("kvm1", RUNNING) if "kvm1" in known else ("", PowerState.UNKNOWN)), step
+        removed += "kvm1" not in known
+    assert removed

@@ -36,6 +36,7 @@ async def fill(store: Store) -> None:
     await store.put(Storage("main", "/s", 1.0, hosts=["kvm1", "kvm2"]))
     await store.put(Storage("spare", "/spare", 1.0, hosts=["kvm1"]))
     await store.put(Image("tiny", "main", "/s/tiny", 1.0))
+    await store.put(Setting("proof/spare", "{}"))
     await store.put(Image("idle", "main", "/s/idle", 1.0))
     for subject in ("web1", "web2"):
         await store.add(Task(0, "migrate", subject, 1.0))
@@ -74,9 +75,9 @@ def _seen(cpu: float, *others: Life) -> Method:
     return lambda store: store.ledger.write(replace(changes(life(cpu=cpu), *others), short_lived=[count]))
 
 
-def _listened(until: float | None) -> Method:
-    ports = Listening(life().uuid, "10.0.0.7", 22, 1000.0, until)
-    return lambda store: store.ledger.write(Changes(listening={(ports.uuid, "", 0, 0.0): ports}))
+async def _listens(store: Store) -> None:
+    port = Listening(life().uuid, "10.0.0.7", 22, 1000.0, None)
+    await store.ledger.write(Changes(listening={(port.uuid, "", 0, 0.0): port}))
 
 
 METHODS: dict[str, Method] = {
@@ -91,6 +92,8 @@ METHODS: dict[str, Method] = {
     "new VM": _new_vm,
     "same name": lambda store: store.add_vm(VMRecord(Spec("u4", "new", 1, 128), 2.0)),
     "forget image": lambda store: store.take_image("idle"),
+    "add host": lambda store: store.add_host(HostRecord("kvm3", "kvm3", "k", "f", 2.0)),
+    "keep CPU": lambda store: store.put(Setting("cpu-baseline", "<cpu/>")),
     "remove host": lambda store: store.remove_host("kvm1"),
     "label a": _labelled("a"),
     "label b": _labelled("b"),
@@ -112,8 +115,7 @@ METHODS: dict[str, Method] = {
     "other means": _mean(0.5, NOW - 60.0, NOW),
     "process": _seen(0.25),
     "same process": _seen(0.5, life(813, ended_at=1020.0)),
-    "listens": _listened(None),
-    "listened": _listened(NOW - 86400.0),
+    "listens": _listens,
     "prune ledger": lambda store: store.ledger.prune(NOW, LedgerPolicy(days=30.0, rows_per_machine=3)),
 }
 

@@ -192,6 +192,31 @@ async def test_a_key_is_taken_once(registry: Store) -> None:
     assert (await registry.get(Image, "tiny")).path == "/tiny"
 
 
+async def test_a_host_that_joins_may_lack_the_common_cpu(registry: Store) -> None:
+    host = HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0)
+    await registry.put(Setting("cpu-baseline", "<cpu/>"))
+    await registry.put(Setting("other", "x"))
+    await registry.add_host(host)
+    assert await registry.all(HostRecord) == [host]
+    assert await registry.all(Setting) == [Setting("other", "x")]
+    await registry.put(Setting("cpu-baseline", "<cpu/>"))
+    with pytest.raises(Refused, match="already a host 'kvm1'"):
+        await registry.add_host(replace(host, address="10.0.0.2"))
+    assert await registry.all(HostRecord) == [host]
+    assert len(await registry.all(Setting)) == 2, "nobody joined"
+
+
+async def test_what_a_storage_was_proven_to_do_goes_with_it(registry: Store) -> None:
+    for name in ("main", "spare"):
+        await registry.put(Storage(name, f"/{name}", 1.0))
+        await registry.put(Setting(f"proof/{name}", "{}"))
+    await registry.put(Image("tiny", "main", "/main/tiny", 1.0))
+    with pytest.raises(Refused, match="in use by image tiny"):
+        await registry.take_storage("main")
+    await registry.take_storage("spare")
+    assert [kept.name for kept in await registry.all(Setting)] == ["proof/main"]
+
+
 async def test_an_event_goes_with_what_it_tells_of(registry: Store) -> None:
     await registry.put(HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0))
     told = Event("host", "kvm1", "drains", 2.0)

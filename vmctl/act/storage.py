@@ -192,11 +192,12 @@ async def remove(services: Services, job: Job[RemoveStorage, RemovingStorage]) -
         await services.store.take_storage(storage.name)
     for link in list(services.links.values()):
         if link.online:
-            await _forget_on(link, storage, job)
+            await forget_on(link, storage, job)
     return {"storage": storage.name}
 
 
-async def _forget_on(link: Link, storage: Storage, job: AnyJob) -> None:
+async def forget_on(link: Link, storage: Storage, job: AnyJob) -> None:
+    """Take our pools over the storage away from a host; where that fails, it is said and stops nothing."""
     try:
         await on(link, storage).close()
     except HostError as err:

@@ -105,6 +105,9 @@ class VMs(Protocol):
     async def take_storage(self, name: str) -> None:
         """Forget a storage and what it was proven to do. Refused names VMs and images that are on it."""
 
+    async def add_host(self, host: HostRecord) -> None:
+        """Register a host, which may lack the CPU that was common to all. Raises Refused when its name is taken."""
+
     async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
         """Forget a host, in one step with what is known of its VMs: (adopted VMs forgotten, VMs that may still run).
 

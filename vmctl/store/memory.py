@@ -161,6 +161,10 @@ class MemoryStore(Patient):
         rules.check_unused(self._find(Image, name), name, self._all(VMRecord))
         self._kept[Image].pop(name, None)
 
+    async def add_host(self, host: HostRecord) -> None:
+        await self.insert(host)
+        self._kept[Setting].pop(rules.BASELINE, None)
+
     async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
         forgotten, kept = rules.left_behind(self._find(HostRecord, name), name, self._all(VMRecord))
         for vm in forgotten:

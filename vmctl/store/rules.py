@@ -47,6 +47,7 @@ KEYS: Mapping[type[Any], tuple[str, ...]] = {
 FREED: Mapping[str, Any] = {"task": None, "moving_to": "", "copying": False}  # of a VM whose task has ended
 DAY_S = 86400.0
 MINUTES_KEPT_S, TENS_KEPT_S, TOLD_KEPT_S = DAY_S, 30 * DAY_S, 90 * DAY_S
+BASELINE = "cpu-baseline"  # the setting that holds the CPU that every host can give; until another host joins
 ENDED = tuple(state for state in TaskState if state.ended)
 
 

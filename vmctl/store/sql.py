@@ -262,6 +262,14 @@ class SqlStore(Patient):
             rules.check_unused(image, name, await _read_all(db, VMRecord))
             await db.execute(delete(ImageRow).where(_is(Image, name)))
 
+    async def add_host(self, host: HostRecord) -> None:
+        try:
+            async with database.session(self._engine) as db:
+                db.add(database.to_row(HostRow, host))
+                await db.execute(delete(SettingRow).where(_is(Setting, rules.BASELINE)))
+        except IntegrityError as err:
+            raise rules.there_is(HostRecord, host.name) from err
+
     async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
         async with database.session(self._engine) as db:
             host = await _locked(db, HostRecord, name)
