@@ -7,16 +7,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from vmctl.errors import HostError, LibvirtError, NotFound, Unreachable
-from vmctl.hosts import domainxml, mounts
+from vmctl.hosts import doctor, domainxml, mounts
+from vmctl.hosts.doctor import Check
 from vmctl.hosts.facts import Fact
 from vmctl.hosts.leaseprobe import PROBE
+from vmctl.hosts.port import Link
 from vmctl.hosts.shown import GONE, About, DomainSeen, JobProgress, Shown
-from vmctl.hosts.ssh import Ran
+from vmctl.hosts.ssh import HostKey, Ran
 from vmctl.model.hosts import HostState
 from vmctl.model.records import HostRecord
 from vmctl.model.vms import PowerState, Spec
 from vmctl.ports import SYSTEM
+from vmctl.services import Services
 
 UUID = "11111111-2222-3333-4444-555555555555"
 Files = dict[str, bytes]
@@ -51,6 +56,7 @@ class FakeHost:
         self.rebooted, self.tried, self.ssh = False, True, self
         self.about: About | None = None
         self.leases: dict[str, str] = {}  # probe -> its key's path
+        self.cut = False  # its programs answer no more, and its locks are free
         self.sockets: set[str] = set()  # that are offered to it
         self.after: tuple[PowerState | None, PowerState | None] = (None, PowerState.RUNNING)  # here, there: a migration
         self.size: tuple[int, int] | None = None
@@ -208,6 +214,9 @@ class FakeHost:
         """Which of the files is not there, or lies beside a disk; all else is done."""
         if argv[0] == "rm":
             self.sockets.discard(argv[-1])
+        if self.cut:
+            self.files |= dict.fromkeys(self.leases.values(), b"")
+            raise Unreachable(f"{self.name} is gone")
         if any("%Y %n" in word for word in argv):
             prefix = f"{argv[-2]}/{argv[-1]}"
             lines = [
@@ -387,3 +396,28 @@ class Offered:
 
     async def close(self) -> None:
         await self._host.withdraw(self._path)
+
+
+def joining(services: Services, files: Files) -> FakeHost:
+    """kvm3, which may join: whoever makes a link to it makes this one."""
+    made = FakeHost("kvm3", files=files)
+    made.about = About("9.0.0", "7.2.0", "kvm", "<cpu/>", (), 8192, 4, "machine-kvm3")
+    services.make_link = lambda record, *_: made.of(record)  # type: ignore[assignment]
+    return made
+
+
+def like_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor finds nothing, and it shows a key."""
+
+    async def key(*_: Any) -> HostKey:
+        return HostKey("ssh-ed25519 AAAA", "SHA256:x")
+
+    async def healthy(_link: Link) -> list[Check]:
+        return []
+
+    async def space(_link: Link) -> tuple[str, Check]:
+        return "/s/lockspace", Check("lock manager", "ok", "well")
+
+    monkeypatch.setattr("vmctl.act.hosts.read_host_key", key)
+    monkeypatch.setattr(doctor, "examine", healthy)
+    monkeypatch.setattr(doctor, "lockspace", space)

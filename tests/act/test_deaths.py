@@ -11,17 +11,13 @@ from typing import Any
 import pytest
 
 from tests.act.crash import INTERRUPTED, Life, deaths, job_again, new_job, to_its_end
-from tests.act.hosts import UUID, FakeHost
+from tests.act.hosts import UUID, FakeHost, joining, like_the_host
 from tests.act.test_coldmove import SPEC
 from vmctl.act import conclude, hosts, leases, migrate, poke, power, storage
 from vmctl.act.reconcile import reconcile
 from vmctl.errors import HostError, LibvirtError, NoAnswer
-from vmctl.hosts import doctor
-from vmctl.hosts.doctor import Check
 from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.port import Link
-from vmctl.hosts.shown import About
-from vmctl.hosts.ssh import HostKey
 from vmctl.model.plans import Placement
 from vmctl.model.records import HostRecord, Setting, Storage, VMRecord
 from vmctl.model.vms import PowerState
@@ -291,24 +287,10 @@ def kvm3(
     services: Services, pool: tuple[FakeHost, FakeHost], clock: Later, monkeypatch: pytest.MonkeyPatch
 ) -> FakeHost:
     """A host that may join: the doctor likes it, and it shares the storage."""
-    joining = FakeHost("kvm3", files=pool[0].files)
-    joining.clock = clock
-    joining.about = About("9.0.0", "7.2.0", "kvm", "<cpu/>", (), 8192, 4, "machine-kvm3")
-
-    async def key(*_: Any) -> HostKey:
-        return HostKey("ssh-ed25519 AAAA", "SHA256:x")
-
-    async def healthy(_link: Link) -> list[Check]:
-        return []
-
-    async def space(_link: Link) -> tuple[str, Check]:
-        return "/s/lockspace", Check("lock manager", "ok", "well")
-
-    monkeypatch.setattr(hosts, "read_host_key", key)
-    monkeypatch.setattr(doctor, "examine", healthy)
-    monkeypatch.setattr(doctor, "lockspace", space)
-    services.make_link = lambda record, *_: joining.of(record)  # type: ignore[assignment]
-    return joining
+    like_the_host(monkeypatch)
+    made = joining(services, pool[0].files)
+    made.clock = clock
+    return made
 
 
 def at(services: Services) -> hosts.Hosts:
