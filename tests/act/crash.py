@@ -39,10 +39,15 @@ class Life:
             for name in names:
                 monkeypatch.setattr(owner, name, self._mortal(getattr(owner, name)))
 
+    @property
+    def dead(self) -> bool:
+        """Whether it has ended."""
+        return self.left is not None and self.left < 0
+
     def _mortal(self, real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @functools.wraps(real)
         async def call(*args: Any, **more: Any) -> Any:
-            if self.left is not None and self.left < 0:
+            if self.dead:
                 raise Died
             try:
                 return await real(*args, **more)
@@ -54,7 +59,7 @@ class Life:
     def _tick(self) -> None:
         if self.left is not None:
             self.left -= 1
-            if self.left < 0:
+            if self.dead:
                 raise Died
 
 

@@ -5,6 +5,7 @@ The next one leaves no task open and nothing promised, and every VM is what the 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -14,16 +15,19 @@ from tests.act.crash import INTERRUPTED, Life, deaths, job_again, new_job, to_it
 from tests.act.hosts import UUID, FakeHost, joining, like_the_host
 from tests.act.test_coldmove import SPEC
 from vmctl.act import conclude, hosts, leases, migrate, poke, power, storage
+from vmctl.act.plans import Plans
 from vmctl.act.reconcile import reconcile
+from vmctl.decide import asked
 from vmctl.errors import HostError, LibvirtError, NoAnswer
 from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.port import Link
-from vmctl.model.plans import Placement
-from vmctl.model.records import HostRecord, Setting, Storage, VMRecord
-from vmctl.model.vms import PowerState
+from vmctl.model.cluster import Cluster
+from vmctl.model.plans import Move, Placement, Plan
+from vmctl.model.records import HostRecord, Setting, Storage, Task, TaskState, VMRecord
+from vmctl.model.vms import PowerState, Spec
 from vmctl.ports import SYSTEM
 from vmctl.services import Services
-from vmctl.tasks import AnyJob
+from vmctl.tasks import AnyJob, Tasks
 
 RUNNING, PAUSED = PowerState.RUNNING, PowerState.PAUSED
 ENDED = "the controller ended while it ran"
@@ -199,11 +203,11 @@ async def proof_of(services: Services, name: str) -> set[str]:
 async def test_in_adding_a_storage(
     services: Services, pool: tuple[FakeHost, FakeHost], life: Life, clock: Later
 ) -> None:
-    asked = {"name": "extra", "path": "/extra", "lockspace": "/s/lockspace"}
+    wanted = {"name": "extra", "path": "/extra", "lockspace": "/s/lockspace"}
 
     async def begin() -> AnyJob:
         await services.store.take_storage("extra")
-        return await new_job(services, "storage add", "extra", **asked)
+        return await new_job(services, "storage add", "extra", **wanted)
 
     left: set[str] = set()
     added = 0
@@ -213,7 +217,7 @@ async def test_in_adding_a_storage(
         known = await services.store.find(Storage, "extra")
         assert known is None or known.hosts == ["kvm1", "kvm2"], step
         added += known is not None
-        again = await to_its_end(services, storage.add, await new_job(services, "storage add", "extra", **asked))
+        again = await to_its_end(services, storage.add, await new_job(services, "storage add", "extra", **wanted))
         assert again == ("done" if known is None else "there is already a storage 'extra'"), step
         await two_hours_later(services, clock, "extra")
         assert probes(*pool) == [], step
@@ -352,3 +356,75 @@ async def test_in_removing_a_host(services: Services, pool: tuple[FakeHost, Fake
         assert (vm.host, vm.power) == (("kvm1", RUNNING) if "kvm1" in known else ("", PowerState.UNKNOWN)), step
         removed += "kvm1" not in known
     assert removed
+
+
+# -- plans
+
+
+def engine(services: Services) -> Tasks:
+    """A controller's tasks: a move is one lease."""
+    tasks = Tasks(services.store)
+    plans = Plans(services, tasks)
+
+    async def move(job: AnyJob) -> dict[str, Any]:
+        vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
+        if vm.host != job.args.to:
+            await services.store.lease(vm, job.args.to, RUNNING, gone=(vm.host,))
+        return {"host": job.args.to}
+
+    tasks.handlers |= {"drain": plans.drain, "rebalance": plans.rebalance, "migrate": move}
+    return tasks
+
+
+async def ended(services: Services, life: Life, tasks: Tasks) -> bool:
+    """Whether all of a controller's tasks come to their end before it dies."""
+    async with asyncio.timeout(30):
+        while not life.dead and (tasks.jobs() or await services.store.open_tasks()):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    dead = life.dead
+    await tasks.close()
+    life.left = None
+    return not dead
+
+
+@pytest.mark.parametrize("kind", ["drain", "rebalance"])
+async def test_in_a_plan(
+    services: Services, pool: tuple[FakeHost, FakeHost], life: Life, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each VM moves once. A drain goes on until nothing is left; a rebalance is not begun again, its moves end."""
+
+    def all_of_kvm1(cluster: Cluster, *_: Any) -> Plan:
+        there = [vm.spec for vm in cluster.vms if vm.host == "kvm1"]
+        return Plan(tuple(Move(spec.name, "kvm1", "kvm2", "told so", uuid=spec.uuid) for spec in there), "told so")
+
+    for planner in ("plan_drain", "plan_rebalance"):
+        monkeypatch.setattr(asked, planner, all_of_kvm1)
+    monkeypatch.setattr(power, "FIRST_LOAD_S", 0.0)
+    await services.store.add_vm(VMRecord(Spec("u2", "db1", 1, 512), 1.0))
+    left: dict[str, Any] = {"host": "kvm1", "power": RUNNING, "may_run_on": {"kvm1": "machine-kvm1"}}
+    interrupted = 0
+    for step in range(200):
+        for uuid in (UUID, "u2"):
+            await services.store.change(VMRecord, uuid, epoch=0, **left)
+        await services.store.change(HostRecord, "kvm1", draining=False)
+        job = await new_job(services, kind, "kvm1", **({"host": "kvm1"} if kind == "drain" else {}))
+        tasks = engine(services)
+        tasks.resume(job.task)
+        life.left = step
+        if await ended(services, life, tasks):
+            break
+        after = engine(services)
+        for task in await services.store.open_tasks():
+            after.resume(task)
+        assert await ended(services, life, after), step
+        task = await services.store.get(Task, job.id)
+        interrupted += task.state is TaskState.FAILED
+        assert task.state is TaskState.DONE or kind == "rebalance", (step, task.error)
+        vms = await services.store.all(VMRecord)
+        assert all(vm.epoch == (vm.host == "kvm2") for vm in vms), step
+        assert kind == "rebalance" or {vm.host for vm in vms} == {"kvm2"}, step
+        assert all((vm.task, vm.moving_to, set(vm.may_run_on)) == (None, "", {vm.host}) for vm in vms), step
+        assert (await services.store.get(HostRecord, "kvm1")).draining == (kind == "drain"), step
+    else:
+        raise AssertionError("it never comes to its end")
+    assert step > 10 and bool(interrupted) == (kind == "rebalance")
