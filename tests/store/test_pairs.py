@@ -15,14 +15,14 @@ import pytest
 
 from tests.store.conftest import New
 from vmctl.errors import VmctlError
-from vmctl.model.records import Event, HostRecord, Image, Schedule, Setting, Storage, Task, TaskState, VMRecord
+from vmctl.model.records import ClusterValue, Event, HostRecord, Image, Schedule, Storage, Task, TaskState, VMRecord
 from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.ports.store import Store
 from vmctl.store.memory import MemoryStore
 
 Method = Callable[[Store], Awaitable[Any]]
 WEB1 = VMRecord(Spec("u1", "web1", 1, 128, (Disk("main", "/s/web1"),), image="tiny"), 1.0, host="kvm1", copying=False)
-KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, Schedule, Setting)
+KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, Schedule, ClusterValue)
 
 
 async def fill(store: Store) -> None:

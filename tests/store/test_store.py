@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vmctl.errors import NotFound, Refused, RegistryUnusable
-from vmctl.model.records import Event, HostRecord, Image, Mean, Setting, Storage, Task, TaskState, VMRecord
+from vmctl.model.records import ClusterValue, Event, HostRecord, Image, LoadMean, Storage, Task, TaskState, VMRecord
 from vmctl.model.vms import Boot, Disk, PowerState, Spec
 from vmctl.ports.store import Store
 from vmctl.store.sql import SqlStore
@@ -89,8 +89,8 @@ async def test_tasks_are_found_again_until_they_end(registry: Store) -> None:
 
 async def test_what_is_old_is_pruned(registry: Store) -> None:
     now = 40 * 86400.0
-    minute = [Mean("host/kvm1", 60, now - age, {"cpu": 0.5}) for age in (60.0, 2 * 86400.0)]
-    ten = [Mean("host/kvm1", 600, now - age, {"cpu": 0.5}) for age in (2 * 86400.0, 31 * 86400.0)]
+    minute = [LoadMean("host/kvm1", 60, now - age, {"cpu": 0.5}) for age in (60.0, 2 * 86400.0)]
+    ten = [LoadMean("host/kvm1", 600, now - age, {"cpu": 0.5}) for age in (2 * 86400.0, 31 * 86400.0)]
     await registry.add_means(minute + ten)
     await registry.add_means(minute)
     await registry.add(Event("note", "kvm1", "hello", now))
@@ -131,17 +131,17 @@ async def test_a_revision_is_made_of_what_is_there(registry: Store) -> None:
 
 
 async def test_a_revision_makes_what_is_not_there_and_an_error_changes_nothing(registry: Store) -> None:
-    def more(kept: Setting | None) -> Setting:
-        return Setting("n", f"{kept.value if kept else ''}x")
+    def more(kept: ClusterValue | None) -> ClusterValue:
+        return ClusterValue("n", f"{kept.value if kept else ''}x")
 
-    def broken(kept: Setting | None) -> Setting:
+    def broken(kept: ClusterValue | None) -> ClusterValue:
         raise NotFound("nothing like it")
 
-    await asyncio.gather(*(registry.revise(Setting, "n", more) for _ in range(3)))
-    assert (await registry.get(Setting, "n")).value == "xxx"
+    await asyncio.gather(*(registry.revise(ClusterValue, "n", more) for _ in range(3)))
+    assert (await registry.get(ClusterValue, "n")).value == "xxx"
     with pytest.raises(NotFound):
-        await registry.revise(Setting, "n", broken)
-    assert (await registry.get(Setting, "n")).value == "xxx"
+        await registry.revise(ClusterValue, "n", broken)
+    assert (await registry.get(ClusterValue, "n")).value == "xxx"
 
 
 async def test_what_somebody_does_to_his_is_not_done_to_the_registry(registry: Store) -> None:

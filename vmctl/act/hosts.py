@@ -18,7 +18,7 @@ from vmctl.hosts.doctor import Check
 from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import HostKey, explain, read_host_key
-from vmctl.model.records import HostRecord, Setting, Storage, VMRecord
+from vmctl.model.records import ClusterValue, HostRecord, Storage, VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
 from vmctl.storage import on
@@ -195,7 +195,7 @@ class Hosts:
             if kept.name in shared:
                 with contextlib.suppress(NotFound):  # it was forgotten just now
                     await self._services.store.revise(Storage, kept.name, partial(_also, name=kept.name, host=name))
-        await self._services.store.remove(Setting, "cpu-baseline")  # the pool's common CPU may have shrunk
+        await self._services.store.remove(ClusterValue, "cpu-baseline")  # the pool's common CPU may have shrunk
         return {"added": True, "checks": checks, "fingerprint": candidate.record.fingerprint}
 
     async def _same_machine(self, candidate: Candidate) -> str:
@@ -214,7 +214,7 @@ class Hosts:
             await _first_look(link)
             await self._until_adopted(link)
             report[name]["domains"] = sorted(domain.name for domain in link.domains.values())
-            await self._services.tell("host", name, f"{name} joined the pool", job.task.who)
+            await self._services.record_event("host", name, f"{name} joined the pool", job.task.who)
         job.keep(report=report)
         failed = {name: row for name, row in report.items() if not row["added"]}
         if failed:
@@ -297,7 +297,7 @@ class Hosts:
         words = [f"{name} left the pool"]
         words += [f"forgotten, as they were adopted: {', '.join(forgotten)}"] * bool(forgotten)
         words += [f"may still run there: {', '.join(kept_on)}"] * bool(kept_on)
-        await services.tell("host", name, "; ".join(words), job.task.who)
+        await services.record_event("host", name, "; ".join(words), job.task.who)
         return {"host": name, "forgotten": forgotten, "may_still_run": kept_on}
 
 

@@ -20,7 +20,7 @@ from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refus
 from vmctl.formats import imagefile
 from vmctl.hosts import doctor, mounts
 from vmctl.hosts.port import Link
-from vmctl.model.records import HostRecord, Image, Setting, Storage
+from vmctl.model.records import ClusterValue, HostRecord, Image, Storage
 from vmctl.services import Services
 from vmctl.storage import kind_of, on
 from vmctl.store.rules import missing
@@ -142,11 +142,11 @@ async def _remember(services: Services, storage: Storage, proof: Proof) -> None:
 async def learn(services: Services, name: str, learnt: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Write down what was learnt of a storage besides what is known of it, which `learnt` is given."""
 
-    def known(kept: Setting | None) -> Setting:
+    def known(kept: ClusterValue | None) -> ClusterValue:
         before: dict[str, Any] = json.loads(kept.value) if kept is not None else {}
-        return Setting(f"proof/{name}", json.dumps(before | learnt(before)))
+        return ClusterValue(f"proof/{name}", json.dumps(before | learnt(before)))
 
-    await services.store.revise(Setting, f"proof/{name}", known)
+    await services.store.revise(ClusterValue, f"proof/{name}", known)
 
 
 async def _locks(services: Services, storage: Storage, hosts: list[str]) -> dict[str, Any] | None:
@@ -160,7 +160,7 @@ async def _locks(services: Services, storage: Storage, hosts: list[str]) -> dict
 
 async def proven(services: Services, name: str) -> dict[str, Any]:
     """What a storage was proven to do, and when; empty where that was before it was written down."""
-    kept = await services.store.find(Setting, f"proof/{name}")
+    kept = await services.store.find(ClusterValue, f"proof/{name}")
     found: dict[str, Any] = json.loads(kept.value) if kept is not None else {}
     return found
 
@@ -185,7 +185,7 @@ async def remove(services: Services, job: Job[RemoveStorage, Journal]) -> dict[s
     for link in services.links.values():
         if link.online:
             await on(link, storage).close()
-    await services.store.remove(Setting, f"proof/{storage.name}")
+    await services.store.remove(ClusterValue, f"proof/{storage.name}")
     return {"storage": storage.name}
 
 
@@ -241,7 +241,7 @@ async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
     except VmctlError:
         await _undo_image(services, job, storage)
         raise
-    await services.tell("image", name, f"image {name} was added to {storage.name}", job.task.who)
+    await services.record_event("image", name, f"image {name} was added to {storage.name}", job.task.who)
     return _added(image)
 
 
@@ -359,5 +359,5 @@ async def image_remove(services: Services, job: Job[RemoveImage, RemovingImage])
     except (HostError, Refused):
         await services.store.add_image(image)
         raise
-    await services.tell("image", image.name, f"image {image.name} was deleted", job.task.who)
+    await services.record_event("image", image.name, f"image {image.name} was deleted", job.task.who)
     return {"image": image.name}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Mean, Storage, Task, VMRecord
+from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, LoadMean, Storage, Task, VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import rules
@@ -192,18 +192,18 @@ class MemoryStore(Patient):
     async def events(self, after: int = 0, most: int = 100) -> list[Event]:
         return [event for event in self._all(Event) if (event.id or 0) > after][-most:]
 
-    async def add_means(self, means: list[Mean]) -> None:
+    async def add_means(self, means: list[LoadMean]) -> None:
         for mean in means:
             self._put(mean)
 
-    async def means(self, subject: str, period_s: int, since: float) -> list[Mean]:
-        found = [mean for mean in self._all(Mean) if (mean.subject, mean.period_s) == (subject, period_s)]
+    async def means(self, subject: str, period_s: int, since: float) -> list[LoadMean]:
+        found = [mean for mean in self._all(LoadMean) if (mean.subject, mean.period_s) == (subject, period_s)]
         return [mean for mean in found if mean.at >= since]
 
     async def prune(self, now: float) -> int:
         told, minutes, tens = now - rules.TOLD_KEPT_S, now - rules.MINUTES_KEPT_S, now - rules.TENS_KEPT_S
         old: dict[type[Any], Callable[[Any], bool]] = {
-            Mean: lambda one: one.at < tens or (one.period_s < 600 and one.at < minutes),
+            LoadMean: lambda one: one.at < tens or (one.period_s < 600 and one.at < minutes),
             Event: lambda one: one.at < told,
             DecisionRecord: lambda one: one.made_at < told,
             Task: lambda one: one.ended_at is not None and one.created_at < told,

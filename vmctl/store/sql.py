@@ -16,13 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col, select
 
 from vmctl.model.records import (
+    ClusterValue,
     DecisionRecord,
     Event,
     HostRecord,
     Image,
-    Mean,
+    LoadMean,
     Schedule,
-    Setting,
     Storage,
     Task,
     VMRecord,
@@ -54,9 +54,9 @@ TABLES: dict[type[Any], type[SQLModel]] = {
     Task: TaskRow,
     DecisionRecord: DecisionRow,
     Event: EventRow,
-    Mean: MeanRow,
+    LoadMean: MeanRow,
     Schedule: ScheduleRow,
-    Setting: SettingRow,
+    ClusterValue: SettingRow,
 }
 
 
@@ -305,15 +305,15 @@ class SqlStore(Patient):
             rows = (await db.execute(query)).scalars()
             return [database.to_record(kind, row) for row in rows][::-1]
 
-    async def add_means(self, means: list[Mean]) -> None:
+    async def add_means(self, means: list[LoadMean]) -> None:
         if means:
             async with database.session(self._engine) as db:
                 await db.execute(database.upsert(self._engine, *(database.to_row(MeanRow, mean) for mean in means)))
 
-    async def means(self, subject: str, period_s: int, since: float) -> list[Mean]:
+    async def means(self, subject: str, period_s: int, since: float) -> list[LoadMean]:
         limits = (col(MeanRow.subject) == subject, col(MeanRow.period_s) == period_s, col(MeanRow.at) >= since)
         async with database.session(self._engine, reading=True) as db:
-            return await _read_all(db, Mean, *limits)
+            return await _read_all(db, LoadMean, *limits)
 
     async def prune(self, now: float) -> int:
         told = now - rules.TOLD_KEPT_S
