@@ -12,7 +12,6 @@ from vmctl.model.policy import Policy
 
 POLICY = Policy(downtime_ms=(100, 300, 1000), stall_s=10.0, no_progress_s=60.0)
 GOING = MigrationReading(
-    elapsed_s=5.0,
     remaining_mib=400.0,
     since_low_s=0.5,
     since_bytes_s=0.1,
@@ -69,7 +68,6 @@ def test_before_anything_is_copied_no_longer_pause_is_allowed() -> None:
 SECONDS = st.floats(0, 1e6)
 ANYTHING = st.builds(
     MigrationReading,
-    SECONDS,
     SECONDS,
     SECONDS,
     SECONDS,

@@ -119,19 +119,11 @@ async def test_a_name_given_out_before_the_port_was_known_finds_the_same_life(le
     assert str(found.life.gpid) == f"10.0.0.7:22:{SSHD.started_us}:812"
 
 
-@pytest.mark.parametrize(
-    ("end", "why"),
-    [
-        (lambda ledger: ledger.vm_stopped(VM.upper()), EndReason.VM_STOPPED),
-        (lambda ledger: ledger.vm_reverted(VM), EndReason.SUPERSEDED),
-        (lambda ledger: ledger.host_lost(HOST, [VM, "unknown"]), EndReason.HOST_LOST),
-    ],
-)
-async def test_ends_that_others_know_of(ledger: Incarnations, end: Any, why: EndReason) -> None:
+async def test_an_end_that_others_know_of(ledger: Incarnations) -> None:
     ledger.guest_picture(VM, "b1", [SSHD])
-    (ended,) = end(ledger).ended
-    assert ended.why == why
-    assert [life.why for life in await ledger.processes(VM, None, history=True)] == [why]
+    (ended,) = ledger.vm_stopped(VM.upper()).ended
+    assert ended.why == EndReason.VM_STOPPED
+    assert [life.why for life in await ledger.processes(VM, None, history=True)] == [EndReason.VM_STOPPED]
 
 
 # -- restarts of the controller

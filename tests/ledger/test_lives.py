@@ -288,7 +288,7 @@ def test_a_reboot_a_revert_and_a_stop_have_their_own_words() -> None:
 def test_a_host_that_was_taken_for_lost_goes_on_with_the_same_lives() -> None:
     one = ledger()
     first = next(one.lives())
-    one.end(EndReason.HOST_LOST, 2e9)
+    one.end(EndReason.HOST_REMOVED, 2e9)
     one.full(picture(200.0), [SSHD])
     (again,) = one.lives()
     assert again.uuid == first.uuid

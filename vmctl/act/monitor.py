@@ -78,7 +78,6 @@ class MigrationMonitor:
             await self._abort(Cancelled("the migration was cancelled, as asked"))
             return
         seen = converge.MigrationReading(
-            elapsed_s=progress.elapsed_ms / 1000,
             remaining_mib=progress.remaining / MIB,
             since_low_s=now - self.low_at,
             since_bytes_s=now - self.bytes_at,

@@ -18,7 +18,6 @@ FLOWS_S = 1.5  # bytes flow if the last ones came within this time
 class MigrationReading:
     """One reading of a migration, and what was tried."""
 
-    elapsed_s: float
     remaining_mib: float
     since_low_s: float  # since `remaining` was last lower than ever before
     since_bytes_s: float  # since the last byte was copied

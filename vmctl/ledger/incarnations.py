@@ -116,15 +116,6 @@ class Incarnations:
         """Everything in the VM has ended with it."""
         return self._end(vm, EndReason.VM_STOPPED)
 
-    def vm_reverted(self, vm: str) -> Step:
-        """The VM was put back to a snapshot: this run of it is no more, and the next picture has another run number."""
-        return self._end(vm, EndReason.SUPERSEDED)
-
-    def host_lost(self, host: str, vms: Iterable[str] = ()) -> Step:
-        """A host (its UUID) is proven dead, and with it the VMs that ran there."""
-        steps = [self._end(machine, EndReason.HOST_LOST) for machine in (host, *vms)]
-        return Step([], [life for step in steps for life in step.ended])
-
     def host_removed(self, link: Link) -> Step:
         """A host has left the pool: nothing is known of its processes any more."""
         self._samples.pop(link.name, None)

@@ -22,7 +22,6 @@ class EndReason(StrEnum):
     VM_STOPPED = "VM stopped"
     VM_REBOOTED = "VM rebooted"
     HOST_REBOOTED = "host rebooted"
-    HOST_LOST = "host lost"
     HOST_REMOVED = "host removed"
     SUPERSEDED = "superseded"  # its VM was put back to a snapshot: this run of the VM is no more
 
