@@ -37,7 +37,7 @@ def main(words: "list[str]") -> int:
         return 2
     try:
         settings = config.read(options["--config"])
-    except config.Wrong as err:
+    except config.ConfigError as err:
         # a slip in the file must not leave the guest silent
         print(f"error: {err}; going on without the file", file=sys.stderr, flush=True)
         settings = config.check({})

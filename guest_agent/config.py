@@ -41,36 +41,36 @@ Config = namedtuple(
 )
 
 
-class Wrong(ValueError):
+class ConfigError(ValueError):
     """The file says what cannot be; the text says where."""
 
 
 def read(path: str = PATH) -> Config:
-    """The settings in a file; defaults if there is none. Raises `Wrong`."""
+    """The settings in a file; defaults if there is none. Raises `ConfigError`."""
     if not os.path.exists(path):
         return check({})
     return check(load(path) if os.name == "nt" else _in_a_child(path))
 
 
 def check(values: "dict[str, object]") -> Config:
-    """The settings that the values of a file mean. Raises `Wrong`."""
+    """The settings that the values of a file mean. Raises `ConfigError`."""
     _only(values, {*NUMBERS, *OTHERS}, "the file")
     numbers = {name: _number(values, name, *NUMBERS[name]) for name in NUMBERS}
     if not numbers["period_min_s"] <= numbers["period_s"] <= numbers["period_max_s"]:
-        raise Wrong("period_s must lie between period_min_s and period_max_s")
+        raise ConfigError("period_s must lie between period_min_s and period_max_s")
     mask = _strings(values, "mask")
     for pattern in mask:
         try:
             re.compile(pattern)
         except re.error as err:
-            raise Wrong(f"mask: {pattern!r}: {err}") from None
+            raise ConfigError(f"mask: {pattern!r}: {err}") from None
     wanted = values.get("watch", [])
     if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
-        raise Wrong("watches are written as [[watch]]")
+        raise ConfigError("watches are written as [[watch]]")
     watches = [_watch(one) for one in wanted]
     names = [watch.name for watch in watches]
     if len(set(names)) < len(names) or len(names) >= WATCHES_MAX:
-        raise Wrong(f"each watch needs a name of its own, and there may be {WATCHES_MAX - 1}")
+        raise ConfigError(f"each watch needs a name of its own, and there may be {WATCHES_MAX - 1}")
     if _flag(values, "watch_sshd", True) and "sshd" not in names:
         watches.insert(0, _sshd())
     return Config(
@@ -91,16 +91,16 @@ def _watch(values: "dict[str, object]") -> Watch:
     name = _string(values, "name")
     where = f"watch {name!r}"
     if not name or len(name) > 64 or not name.isprintable():
-        raise Wrong("each watch needs a name of at most 64 characters")
+        raise ConfigError("each watch needs a name of at most 64 characters")
     _only(values, {"name", "unit", "timeout_s", "max_age_s", "start_s", "failures", "restart", *KINDS}, where)
     kinds = [kind for kind in KINDS if kind in values]
     units = _strings(values, "unit")
     if len(kinds) > 1 or not (kinds or units):
-        raise Wrong(f"{where}: needs a unit, or one of {', '.join(KINDS)}, or a unit and one of them")
+        raise ConfigError(f"{where}: needs a unit, or one of {', '.join(KINDS)}, or a unit and one of them")
     kind = kinds[0] if kinds else "unit"
     restart = _flag(values, "restart", False)
     if restart and not units:
-        raise Wrong(f"{where}: restart = true needs the unit to restart")
+        raise ConfigError(f"{where}: restart = true needs the unit to restart")
     return Watch(
         name,
         kind,
@@ -120,17 +120,17 @@ def _target(kind: str, values: "dict[str, object]", where: str) -> object:
         return None
     if kind == "port":
         if not isinstance(value, int) or not 1 <= value <= 65535:
-            raise Wrong(f"{where}: port is a number from 1 to 65535")
+            raise ConfigError(f"{where}: port is a number from 1 to 65535")
         return "127.0.0.1", value, None
     if not isinstance(value, str) or not value:
-        raise Wrong(f"{where}: {kind} is a text")
+        raise ConfigError(f"{where}: {kind} is a text")
     if kind == "program":
         return (value,)
     if kind == "heartbeat":
         return value
     found = URL.match(value)
     if not found:
-        raise Wrong(f"{where}: {value!r} is not http://ADDRESS[:PORT]/PATH with a numeric address or localhost")
+        raise ConfigError(f"{where}: {value!r} is not http://ADDRESS[:PORT]/PATH with a numeric address or localhost")
     host = found.group("host").strip("[]")
     return "127.0.0.1" if host == "localhost" else host, int(found.group("port") or 80), found.group("path") or "/"
 
@@ -138,22 +138,24 @@ def _target(kind: str, values: "dict[str, object]", where: str) -> object:
 def _only(values: "dict[str, object]", known: "set[str]", where: str) -> None:
     strays = sorted(values.keys() - known)
     if strays:
-        raise Wrong(f"{where} has {', '.join(strays)}, which nothing here knows; there are: {', '.join(sorted(known))}")
+        raise ConfigError(
+            f"{where} has {', '.join(strays)}, which nothing here knows; there are: {', '.join(sorted(known))}"
+        )
 
 
 def _number(values: "dict[str, object]", name: str, default: float, lowest: float, highest: float) -> float:
     value = values.get(name, default)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not lowest <= value <= highest:
-        raise Wrong(f"{name} must be a number from {lowest:g} to {highest:g}")
+        raise ConfigError(f"{name} must be a number from {lowest:g} to {highest:g}")
     if isinstance(default, int) and value != int(value):
-        raise Wrong(f"{name} must be a whole number")
+        raise ConfigError(f"{name} must be a whole number")
     return type(default)(value)
 
 
 def _string(values: "dict[str, object]", name: str) -> str:
     value = values.get(name, "")
     if not isinstance(value, str):
-        raise Wrong(f"{name} must be a text")
+        raise ConfigError(f"{name} must be a text")
     return value
 
 
@@ -161,14 +163,14 @@ def _strings(values: "dict[str, object]", name: str) -> "tuple[str, ...]":
     value = values.get(name, [])
     found = [value] if isinstance(value, str) else value
     if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
-        raise Wrong(f"{name} must be a text or a list of texts")
+        raise ConfigError(f"{name} must be a text or a list of texts")
     return tuple(found)
 
 
 def _flag(values: "dict[str, object]", name: str, default: bool) -> bool:
     value = values.get(name, default)
     if not isinstance(value, bool):
-        raise Wrong(f"{name} must be true or false")
+        raise ConfigError(f"{name} must be true or false")
     return value
 
 
@@ -176,7 +178,7 @@ def _flag(values: "dict[str, object]", name: str, default: bool) -> bool:
 
 
 def load(path: str) -> "dict[str, object]":
-    """The values in a TOML file. Raises `Wrong`."""
+    """The values in a TOML file. Raises `ConfigError`."""
     try:
         import tomllib as toml
     except ImportError:
@@ -185,7 +187,7 @@ def load(path: str) -> "dict[str, object]":
         with open(path, "rb") as file:
             return toml.loads(file.read().decode("utf-8"))
     except (OSError, ValueError) as err:
-        raise Wrong(f"{path}: {err}") from err
+        raise ConfigError(f"{path}: {err}") from err
 
 
 def _in_a_child(path: str) -> "dict[str, object]":
@@ -198,7 +200,7 @@ def _in_a_child(path: str) -> "dict[str, object]":
         text = answer.read().decode("utf-8", "replace")
     _, status = os.waitpid(pid, 0)
     if status:
-        raise Wrong(text or f"{path}: the reader was killed")
+        raise ConfigError(text or f"{path}: the reader was killed")
     values: dict[str, object] = json.loads(text)
     return values
 
@@ -206,7 +208,7 @@ def _in_a_child(path: str) -> "dict[str, object]":
 def _hand_on(path: str, go: int) -> int:
     try:
         text, code = json.dumps(load(path), default=str), 0
-    except Wrong as err:
+    except ConfigError as err:
         text, code = str(err), 1
     with os.fdopen(go, "wb") as answer:
         answer.write(text.encode("utf-8", "replace"))

@@ -24,7 +24,7 @@ VIRTIO, ISA, OTHER = "virtio", "isa", "other"
 WOULD_WAIT = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 
 
-class Lost(Exception):
+class PortLost(Exception):
     """The port is gone or cannot be opened."""
 
 
@@ -39,7 +39,7 @@ def candidates(chosen: str) -> "list[tuple[str, str]]":
 
 
 def open_serial(path: str, transport: str) -> "serial.Serial":
-    """An open pyserial port. Raises `Lost`."""
+    """An open pyserial port. Raises `PortLost`."""
     import serial  # only now: it takes memory, and most modules here do without
 
     class VirtioSerial(serial.Serial):
@@ -54,7 +54,7 @@ def open_serial(path: str, transport: str) -> "serial.Serial":
     try:
         return kind(path, SPEED, timeout=0, write_timeout=0)
     except (serial.SerialException, OSError, ValueError) as err:
-        raise Lost(str(err)) from err
+        raise PortLost(str(err)) from err
 
 
 class Port:
@@ -90,7 +90,7 @@ class Port:
                 continue
             try:
                 self._serial = open_serial(path, transport)
-            except Lost as err:
+            except PortLost as err:
                 self.why = str(err)
                 continue
             self.fd = UNPOLLED if os.name == "nt" else self._serial.fileno()
@@ -121,7 +121,7 @@ class Port:
             return True
 
     def read(self, most: int = 4096) -> bytes:
-        """What has come, without waiting. Raises `Lost`."""
+        """What has come, without waiting. Raises `PortLost`."""
         try:
             if self.fd == UNPOLLED and self._serial is not None:
                 return bytes(self._serial.read(most))
@@ -129,10 +129,10 @@ class Port:
         except OSError as err:
             if err.errno in WOULD_WAIT:
                 return b""
-            raise Lost(str(err)) from err
+            raise PortLost(str(err)) from err
 
     def write(self, data: "bytes | memoryview") -> int:
-        """Write what is taken without waiting; how much. Raises `Lost`."""
+        """Write what is taken without waiting; how much. Raises `PortLost`."""
         try:
             if self.fd == UNPOLLED and self._serial is not None:
                 return self._serial.write(bytes(data)) or 0
@@ -140,7 +140,7 @@ class Port:
         except OSError as err:
             if err.errno in WOULD_WAIT:
                 return 0
-            raise Lost(str(err)) from err
+            raise PortLost(str(err)) from err
 
     def close(self, now: float) -> None:
         """Close it; it may be opened again after a pause."""

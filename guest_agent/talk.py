@@ -4,7 +4,7 @@ import sys
 
 from guest_agent import wire
 from guest_agent.outbox import Outbox
-from guest_agent.port import ISA, Lost, Port
+from guest_agent.port import ISA, Port, PortLost
 
 STUCK_S = 60.0  # a host is there, but nothing has gone out for so long: the port is opened anew
 IN_LIMIT = 4096  # bytes of a frame from the host
@@ -82,14 +82,14 @@ class Talk:
         try:
             if self.outbox.write(self.port.write):
                 self._moved_at = now
-        except Lost:
+        except PortLost:
             self._close(now)
 
     def receive(self, now: float) -> "list[wire.Message]":
         """What the host says, of the few things that mean anything."""
         try:
             found = self._decoder.feed(self.port.read())
-        except Lost:
+        except PortLost:
             self._close(now)
             return []
         return [one for one in found if isinstance(one, wire.Message) and one.type in (wire.HELLO, wire.WANT)]

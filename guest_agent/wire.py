@@ -78,7 +78,7 @@ class Damage:
         return f"Damage({self.reason!r}, {self.size})"
 
 
-class Unfit(ValueError):
+class EncodingError(ValueError):
     """A text that is no frame, or a body that cannot be sent."""
 
 
@@ -86,9 +86,9 @@ class Unfit(ValueError):
 
 
 def encode(type: str, number: int, body: "dict[str, object]", limit: int = FRAME_LIMIT) -> "list[bytes]":
-    """The frames of one message. Raises `Unfit` if a single value of the body is longer than `limit` bytes."""
+    """The frames of one message. Raises `EncodingError` if a single value of the body is longer than `limit` bytes."""
     if not TYPE.match(type):
-        raise Unfit(f"not a type: {type!r}")
+        raise EncodingError(f"not a type: {type!r}")
     parts = [_text(body)]
     if len(parts[0]) > limit - ENVELOPE:
         parts = [_text(part) for part in _split(body, limit - ENVELOPE)]
@@ -122,7 +122,7 @@ def _split(body: "dict[str, object]", limit: int) -> "Iterator[dict[str, object]
                 part, room = {}, limit - 2
                 need = len(_text(item)) + 1 + name
             if need > room:
-                raise Unfit(f"{key!r} has a value of more than {limit} bytes")
+                raise EncodingError(f"{key!r} has a value of more than {limit} bytes")
             room -= need
             if isinstance(value, list) and value:
                 part.setdefault(key, []).append(item)  # type: ignore[attr-defined]
@@ -190,8 +190,8 @@ class Decoder:
         try:
             message, part, parts = _read(text)
             if parts > self._max_parts:
-                raise Unfit(f"a message of {parts} parts")
-        except Unfit as err:
+                raise EncodingError(f"a message of {parts} parts")
+        except EncodingError as err:
             self._lost(found, str(err), len(text))
             return
         self._text = bytearray()
@@ -229,18 +229,18 @@ def _extend(whole: "dict[str, object]", part: "dict[str, object]") -> None:
 
 
 def _read(text: bytes) -> "tuple[Message, int, int]":
-    """A frame's message, which part of it this is, and of how many. Raises `Unfit`."""
+    """A frame's message, which part of it this is, and of how many. Raises `EncodingError`."""
     if text[:HEAD_LENGTH] != HEAD % _checksum(memoryview(text)[HEAD_LENGTH:]):
-        raise Unfit("the checksum is wrong")
+        raise EncodingError("the checksum is wrong")
     frame = _parse(text)
     version, type, number, body = (frame.get(key) for key in ("v", "t", "n", "d"))
     if version != VERSION:
-        raise Unfit(f"version {str(version)[:20]} of the format is not known")
+        raise EncodingError(f"version {str(version)[:20]} of the format is not known")
     part, parts = frame.get("part", 1), frame.get("of", 1)
     if not (isinstance(type, str) and TYPE.match(type) and isinstance(body, dict)):
-        raise Unfit("a frame without a type or a body")
+        raise EncodingError("a frame without a type or a body")
     if not (_counts(number) and _counts(part) and _counts(parts) and 1 <= part <= parts):  # type: ignore[operator]
-        raise Unfit("a frame without a sequence number")
+        raise EncodingError("a frame without a sequence number")
     return Message(type, number, body), part, parts  # type: ignore[arg-type, return-value]
 
 
@@ -253,15 +253,15 @@ def _parse(text: bytes) -> "dict[str, object]":
         # the length of the text bounds what this makes; the checks before and in it bound how long it takes
         frame = json.loads(text.decode("ascii"), parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
     except RecursionError:
-        raise Unfit("brackets are too deep") from None
+        raise EncodingError("brackets are too deep") from None
     except ValueError as err:
-        raise Unfit(f"not JSON: {str(err)[:80]}") from None
+        raise EncodingError(f"not JSON: {str(err)[:80]}") from None
     if _is_deep(text):
-        raise Unfit("brackets are too deep")
+        raise EncodingError("brackets are too deep")
     if b"\\ud" in text.lower() and not _can_be_written(frame):
-        raise Unfit("half a character")
+        raise EncodingError("half a character")
     if not isinstance(frame, dict):
-        raise Unfit("not an object")
+        raise EncodingError("not an object")
     return frame
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.act.crash import Life
 from tests.act.hosts import UUID, FakeHost
-from vmctl.act import poke, power
+from vmctl.act import power, power_action
 from vmctl.hosts.link import HostLink
 from vmctl.local.config import Settings
 from vmctl.model.records import VMRecord
@@ -33,7 +33,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a host shows is believed at the first look."""
     monkeypatch.setattr(power, "LOOK_AGAIN_S", 0.0)
     monkeypatch.setattr(power, "LOOK_FOR_S", 0.0)
-    monkeypatch.setattr(poke, "LOOK_FOR_S", 0.0)
+    monkeypatch.setattr(power_action, "LOOK_FOR_S", 0.0)
 
 
 @pytest.fixture

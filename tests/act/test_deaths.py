@@ -14,7 +14,7 @@ import pytest
 from tests.act.crash import INTERRUPTED, Life, deaths, job_again, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost, joining, like_the_host
 from tests.act.test_coldmove import SPEC
-from vmctl.act import conclude, hosts, leases, migrate, poke, power, storage
+from vmctl.act import conclude, hosts, leases, migrate, power, power_action, storage
 from vmctl.act.plans import Plans
 from vmctl.act.reconcile import reconcile
 from vmctl.decide import asked
@@ -23,7 +23,7 @@ from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.port import Link
 from vmctl.model.cluster import Cluster
 from vmctl.model.plans import Move, Placement, Plan
-from vmctl.model.records import HostRecord, Setting, Storage, Task, TaskState, VMRecord
+from vmctl.model.records import ClusterValue, HostRecord, Storage, Task, TaskState, VMRecord
 from vmctl.model.vms import PowerState, Spec
 from vmctl.ports import SYSTEM
 from vmctl.services import Services
@@ -123,7 +123,7 @@ async def test_in_a_verb(
         return await new_job(services, verb, "web1", vm=UUID)
 
     seen: set[PowerState] = set()
-    async for step, said in deaths(life, services, poke.poke, begin):
+    async for step, said in deaths(life, services, power_action.power_action, begin):
         assert said in (INTERRUPTED, "done"), step
         assert pool[0].done.count({"pause": "suspend"}.get(verb, verb)) <= 1, step
         await looked(services)
@@ -197,7 +197,7 @@ async def two_hours_later(services: Services, clock: Later, name: str) -> None:
 
 async def proof_of(services: Services, name: str) -> set[str]:
     """The settings that belong to a storage."""
-    return {kept.name for kept in await services.store.all(Setting) if name in kept.name}
+    return {kept.name for kept in await services.store.all(ClusterValue) if name in kept.name}
 
 
 async def test_in_adding_a_storage(
@@ -230,7 +230,7 @@ async def test_in_forgetting_a_storage(services: Services, pool: tuple[FakeHost,
 
     async def begin() -> AnyJob:
         await services.store.put(Storage("extra", "/extra", 1.0, "/s/lockspace", ["kvm1", "kvm2"]))
-        await services.store.put(Setting("proof/extra", "{}"))
+        await services.store.put(ClusterValue("proof/extra", "{}"))
         for host in pool:
             host.done.clear()
         return await new_job(services, "storage remove", "extra", name="extra")
@@ -314,14 +314,14 @@ async def test_in_adding_a_host(
     async def begin() -> AnyJob:
         services.links.pop("kvm3", None)
         await services.store.remove_host("kvm3")
-        await services.store.put(Setting("cpu-baseline", "<cpu/>"))
+        await services.store.put(ClusterValue("cpu-baseline", "<cpu/>"))
         return await new_job(services, "host add", "kvm3", hosts=["kvm3"])
 
     added, left = 0, 0
     async for step, said in deaths(life, services, lambda _, job: at(services).add(job), begin):
         assert said in (INTERRUPTED, "done"), step
         known = await services.store.find(HostRecord, "kvm3")
-        kept = await services.store.find(Setting, "cpu-baseline")
+        kept = await services.store.find(ClusterValue, "cpu-baseline")
         assert (known is None) == (kept is not None), step
         added, left = added + (known is not None), left + bool(probes(*pool, kvm3))
         services.links["kvm3"] = kvm3  # type: ignore[assignment]  # so that what is left there is seen, too

@@ -16,7 +16,7 @@ import pytest
 from tests.act.crash import new_job
 from tests.act.hosts import UUID, FakeHost, joining, like_the_host
 from tests.act.test_coldmove import OWN_XML, SPEC
-from vmctl.act import create, delete, halt, leases, lockfree, migrate, poke, power, storage
+from vmctl.act import create, delete, halt, leases, lockfree, migrate, power, power_action, storage
 from vmctl.act.hosts import Hosts
 from vmctl.act.plans import Plans
 from vmctl.commands import catalogue
@@ -141,9 +141,9 @@ SCENES: dict[str, tuple[PowerState, bool, Scene]] = {
     "stop": (RUNNING, False, (power.stop, "stop", VM)),
     "stop by force": (RUNNING, False, (power.stop, "stop", VM | {"force": True})),
     "reboot": (RUNNING, False, (power.reboot, "reboot", VM)),
-    "reset": (RUNNING, False, (poke.poke, "reset", VM)),
-    "pause": (RUNNING, False, (poke.poke, "pause", VM)),
-    "resume": (PAUSED, False, (poke.poke, "resume", VM)),
+    "reset": (RUNNING, False, (power_action.power_action, "reset", VM)),
+    "pause": (RUNNING, False, (power_action.power_action, "pause", VM)),
+    "resume": (PAUSED, False, (power_action.power_action, "resume", VM)),
     "delete": (STOPPED, False, (delete.delete, "delete", VM)),
     "migrate": (RUNNING, False, (migrate.migrate, "migrate", VM)),
     "cold move": (RUNNING, False, (migrate.migrate, "migrate", VM | {"cold": True})),

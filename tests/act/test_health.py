@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.act.hosts import UUID, FakeHost
-from vmctl.act.health import EVENTS_IN, LOOP_LIVES, Healths
+from vmctl.act.health import EVENTS_IN, LOOP_LIVES, HealthMonitor
 from vmctl.commands.permissions import Principal
 from vmctl.commands.vms import Reboot
 from vmctl.guests import Follower, Guests
@@ -35,7 +35,7 @@ def follower(services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def healths(services: Services, follower: Follower) -> Healths:
+def health_monitor(services: Services, follower: Follower) -> HealthMonitor:
     """Looks at web1; what it submits is done by nobody."""
 
     async def nobody(_job: AnyJob) -> dict[str, Any]:
@@ -43,31 +43,35 @@ def healths(services: Services, follower: Follower) -> Healths:
 
     tasks = Tasks(services.store)
     tasks.handlers = dict.fromkeys(("reboot", "reset"), nobody)
-    return Healths(services, tasks)
+    return HealthMonitor(services, tasks)
 
 
 async def told(services: Services, kind: str) -> list[Event]:
     return [event for event in await services.store.events() if event.kind == kind]
 
 
-async def test_a_flood_of_events_is_told_in_part(services: Services, healths: Healths, follower: Follower) -> None:
+async def test_a_flood_of_events_is_told_in_part(
+    services: Services, health_monitor: HealthMonitor, follower: Follower
+) -> None:
     for number in range(10):
         follower.guest.events.extend(event("failed", f"{number}.{i}") for i in range(20))
-        await healths.look()
+        await health_monitor.look()
     assert len(await told(services, "failed")) == EVENTS_IN
 
 
-async def test_a_crash_loop_is_told_once(services: Services, healths: Healths, follower: Follower) -> None:
+async def test_a_crash_loop_is_told_once(services: Services, health_monitor: HealthMonitor, follower: Follower) -> None:
     for _ in range(LOOP_LIVES + 1):
         follower.guest.events.append(event())
-        await healths.look()
+        await health_monitor.look()
     [loop] = await told(services, "crash loop")
     assert f"tomcat.service ended {LOOP_LIVES} times" in loop.text
 
 
-async def test_services_that_end_once_are_no_loop(services: Services, healths: Healths, follower: Follower) -> None:
+async def test_services_that_end_once_are_no_loop(
+    services: Services, health_monitor: HealthMonitor, follower: Follower
+) -> None:
     follower.guest.events.extend(event(unit=f"{number}.service") for number in range(LOOP_LIVES + 4))
-    await healths.look()
+    await health_monitor.look()
     assert await told(services, "crash loop") == []
 
 
@@ -80,11 +84,11 @@ async def _sick(services: Services, follower: Follower, level: str) -> None:
 
 @pytest.mark.parametrize(("level", "verbs"), [("off", []), ("reboot", ["reboot"]), ("reset", ["reboot"])])
 async def test_a_sick_guest_is_treated_as_allowed(
-    services: Services, healths: Healths, follower: Follower, level: str, verbs: list[str]
+    services: Services, health_monitor: HealthMonitor, follower: Follower, level: str, verbs: list[str]
 ) -> None:
     await _sick(services, follower, level)
-    await healths.look()
-    await healths.look()
+    await health_monitor.look()
+    await health_monitor.look()
     assert [task.kind for task in await services.store.tasks(10)] == verbs
     assert [event.text.split(": ")[1] for event in await told(services, "heal")] == verbs
     decided = [one for one in await services.store.all(DecisionRecord) if one.kind == "heal"]
@@ -92,22 +96,22 @@ async def test_a_sick_guest_is_treated_as_allowed(
 
 
 async def test_nothing_is_done_to_a_paused_one(
-    services: Services, healths: Healths, follower: Follower, kvm1: FakeHost
+    services: Services, health_monitor: HealthMonitor, follower: Follower, kvm1: FakeHost
 ) -> None:
     await _sick(services, follower, "reset")
     kvm1.shows(PowerState.PAUSED)
-    await healths.look()
+    await health_monitor.look()
     assert await services.store.tasks(10) == []
 
 
 async def test_health_is_told_when_it_has_changed_since_it_was_told(
-    services: Services, healths: Healths, follower: Follower
+    services: Services, health_monitor: HealthMonitor, follower: Follower
 ) -> None:
     follower.guest.heard_at = float("inf")
     watch = follower.guest.picture.watches["web"] = {"name": "web", "ok": None, "why": "no answer yet"}
     for ok in (None, True, None, True, False, None, False, None, True):
         watch["ok"] = ok
-        await healths.look()
+        await health_monitor.look()
     assert [event.text.split(":")[0] for event in await told(services, "health")] == [
         "web1 is degraded",
         "web1 is well",
@@ -116,7 +120,7 @@ async def test_health_is_told_when_it_has_changed_since_it_was_told(
 
 @pytest.mark.parametrize("known_as", ["web1", UUID])
 async def test_a_vm_that_a_task_holds_is_not_judged(
-    services: Services, healths: Healths, follower: Follower, known_as: str
+    services: Services, health_monitor: HealthMonitor, follower: Follower, known_as: str
 ) -> None:
     """Also by its name, as tasks of an earlier version know it."""
 
@@ -125,19 +129,19 @@ async def test_a_vm_that_a_task_holds_is_not_judged(
         return {}
 
     vm = await services.store.vm("web1")
-    healths._tasks.handlers["reboot"] = takes_long
-    await healths._tasks.submit(Reboot(known_as), Principal("me"), "web1")
-    held, anew = healths._held()
-    assert healths._frozen(vm, follower, held) and anew == {known_as}
+    health_monitor._tasks.handlers["reboot"] = takes_long
+    await health_monitor._tasks.submit(Reboot(known_as), Principal("me"), "web1")
+    held, restarting = health_monitor._held()
+    assert health_monitor._frozen(vm, follower, held) and restarting == {known_as}
     follower.guest.heard_at = 1.0
-    await healths.look()
+    await health_monitor.look()
     assert follower.guest.heard_at is None, "its guest begins anew"
-    await healths._tasks.close()
+    await health_monitor._tasks.close()
 
 
-async def test_a_vm_that_nobody_follows_says_why(services: Services, healths: Healths) -> None:
+async def test_a_vm_that_nobody_follows_says_why(services: Services, health_monitor: HealthMonitor) -> None:
     vm = await services.store.vm("web1")
-    assert healths.of(vm)[0].why == "kvm1 has not shown it yet"
-    assert healths.of(replace(vm, power=PowerState.STOPPED))[0].why == "it is stopped"
+    assert health_monitor.of(vm)[0].why == "kvm1 has not shown it yet"
+    assert health_monitor.of(replace(vm, power=PowerState.STOPPED))[0].why == "it is stopped"
     object.__setattr__(services.settings, "read_guests", False)
-    assert healths.of(vm)[0].why == "guests are not read, by the settings"
+    assert health_monitor.of(vm)[0].why == "guests are not read, by the settings"

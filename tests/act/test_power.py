@@ -9,7 +9,7 @@ import pytest
 
 from tests.act.crash import Life, deaths, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
-from vmctl.act import delete, halt, poke, power
+from vmctl.act import delete, halt, power, power_action
 from vmctl.act.hosts import Hosts
 from vmctl.act.reconcile import reconcile
 from vmctl.commands.permissions import Principal
@@ -200,20 +200,23 @@ async def test_a_lost_reply_is_looked_after(services: Services, kvm1: FakeHost, 
         raise NoAnswer("no word")
 
     setattr(kvm1, act, lost)
-    assert await run(services, kind, poke.poke) == "done"
+    assert await run(services, kind, power_action.power_action) == "done"
     assert (await web1(services)).power is after
 
 
 async def test_what_was_not_sent_was_not_done(services: Services, kvm1: FakeHost) -> None:
     kvm1.shows(RUNNING)
     kvm1.failing["suspend"] = NotSent("the link was lost")
-    assert await run(services, "pause", poke.poke) == "the link was lost"
+    assert await run(services, "pause", power_action.power_action) == "the link was lost"
 
 
 async def test_what_cannot_be_seen_is_not_known(services: Services, kvm1: FakeHost) -> None:
     kvm1.shows(RUNNING)
     kvm1.failing["suspend"] = NoAnswer("no word")
-    assert await run(services, "pause", poke.poke) == "whether web1 was paused on kvm1 is not known: no word"
+    assert (
+        await run(services, "pause", power_action.power_action)
+        == "whether web1 was paused on kvm1 is not known: no word"
+    )
 
 
 @pytest.mark.parametrize("done", [True, False])
@@ -273,7 +276,7 @@ async def test_verbs_keep_one_rule(
     services: Services, kvm1: FakeHost, kind: str, state: PowerState | None, said: str
 ) -> None:
     kvm1.shows(state)
-    assert await run(services, kind, poke.poke) == said
+    assert await run(services, kind, power_action.power_action) == said
 
 
 # -- controllers that die

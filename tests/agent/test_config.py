@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from guest_agent.config import Wrong, check, read
+from guest_agent.config import ConfigError, check, read
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "agent"
 
@@ -94,7 +94,7 @@ def test_a_file_with_everything(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_refused(values: dict[str, object], reason: str) -> None:
-    with pytest.raises(Wrong) as refused:
+    with pytest.raises(ConfigError) as refused:
         check(values)
     assert reason in str(refused.value)
 
@@ -102,8 +102,8 @@ def test_what_is_refused(values: dict[str, object], reason: str) -> None:
 def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
     file = tmp_path / "agent.toml"
     file.write_bytes(b"period_s = \xff")
-    with pytest.raises(Wrong):
+    with pytest.raises(ConfigError):
         read(str(file))
     file.write_text("period_s =")
-    with pytest.raises(Wrong, match=r"agent\.toml"):
+    with pytest.raises(ConfigError, match=r"agent\.toml"):
         read(str(file))

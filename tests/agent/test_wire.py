@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guest_agent import wire
-from guest_agent.wire import Damage, Decoder, Message, Unfit, encode
+from guest_agent.wire import Damage, Decoder, EncodingError, Message, encode
 
 CHARACTERS = st.characters(codec="utf-8")
 SCALARS = (
@@ -125,7 +125,7 @@ def test_a_long_body_is_spread_over_frames_that_fit(records: list[dict[str, obje
     body = {**rest, "processes": records, "empty": []}
     try:
         frames = encode("full", 3, body, limit=900)
-    except Unfit:
+    except EncodingError:
         return  # a single value is too long
     assert all(len(one) - 2 <= 900 for one in frames)
     assert all(isinstance(json.loads(one[1:])["d"], dict) for one in frames)
@@ -194,7 +194,7 @@ def test_what_may_be_sent_is_taken() -> None:
 def test_what_cannot_be_sent(body: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         encode("full", 1, body)
-    with pytest.raises(Unfit):
+    with pytest.raises(EncodingError):
         encode("Full", 1, {})
-    with pytest.raises(Unfit):
+    with pytest.raises(EncodingError):
         encode("full", 1, {"a": "x" * wire.FRAME_LIMIT})

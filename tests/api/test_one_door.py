@@ -28,7 +28,7 @@ from vmctl.door.answers import HostName
 from vmctl.door.handlers import AT_ONCE, CHECKS, QUERIES, task_handlers
 from vmctl.errors import NotAllowed, NotFound
 from vmctl.local.config import Settings
-from vmctl.model.records import DecisionRecord, Image, Setting, Storage, Task, VMRecord
+from vmctl.model.records import ClusterValue, DecisionRecord, Image, Storage, Task, VMRecord
 from vmctl.model.vms import Spec
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -203,8 +203,8 @@ def test_handlers_say_what_they_return() -> None:
 async def test_what_happened_to_a_vm_is_not_told_of_its_namesake(server: Server) -> None:
     services = server.controller.services
     await services.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
-    await services.tell("stopped", await services.store.vm("web1"), "web1 was stopped")
-    await services.tell("host", "kvm1", "kvm1 joined the pool")
+    await services.record_event("stopped", await services.store.vm("web1"), "web1 was stopped")
+    await services.record_event("host", "kvm1", "kvm1 joined the pool")
     told = await server.get("events")
     assert [(event["subject"], event["uuid"]) for event in told] == [("web1", UUID), ("kvm1", "")]
 
@@ -218,4 +218,4 @@ async def test_a_dry_run_writes_nothing(server: Server) -> None:
         await server.get("vms", "nosuch", "migrate", "check")
     asked = vms.WhereToCreate("new", "tiny", 64, host="")
     assert (await server.controller.door.ask(asked, LOCAL_USER)).host == ""
-    assert await store.all(Setting) == [] and await store.all(DecisionRecord) == [] and await store.events() == []
+    assert await store.all(ClusterValue) == [] and await store.all(DecisionRecord) == [] and await store.events() == []

@@ -16,15 +16,19 @@ from tests.api.conftest import Server
 from vmctl.cli import processes, wire
 from vmctl.cli.main import cli
 from vmctl.errors import NotFound, Usage, VmctlError
-from vmctl.ledger import Seen
+from vmctl.ledger import ProcessSample
 from vmctl.model.records import HostRecord, VMRecord
 from vmctl.model.vms import Spec
 
 VM = "11111111-2222-3333-4444-555555555555"
 HOST = "aaaaaaaa-2222-3333-4444-555555555555"
 STARTED = int((time.time() - 3600) * 1e6)
-HTTPD = Seen(812, 4711, STARTED, 1, "httpd", "2.4", "httpd -D FOREGROUND", "www", "S", 1.5, 64 << 10, 8, (80, 443))
-EVIL = Seen(666, 13, STARTED, 1, "[red]a\x1b[2J\u202eb\n", "", "\x1b]0;x\x07" * 40, "r\roo\tt", "S", 0.0, 10, 1)
+HTTPD = ProcessSample(
+    812, 4711, STARTED, 1, "httpd", "2.4", "httpd -D FOREGROUND", "www", "S", 1.5, 64 << 10, 8, (80, 443)
+)
+EVIL = ProcessSample(
+    666, 13, STARTED, 1, "[red]a\x1b[2J\u202eb\n", "", "\x1b]0;x\x07" * 40, "r\roo\tt", "S", 0.0, 10, 1
+)
 
 
 Vmctl = Callable[..., Awaitable[Result]]

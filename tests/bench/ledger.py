@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from vmctl.ledger import Changes, Ledger, Life, Picture, Seen
+from vmctl.ledger import Changes, Ledger, Life, Picture, ProcessSample
 from vmctl.ledger.incarnations import Incarnations
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import VMRecord
@@ -38,7 +38,7 @@ def resident_mib() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
-def guest(vm: int, processes: int, began: float) -> list[Seen]:
+def guest(vm: int, processes: int, began: float) -> list[ProcessSample]:
     """The processes of a VM: one in ten listens, all have a command line of their own kind."""
     found = []
     for number in range(processes):
@@ -48,12 +48,14 @@ def guest(vm: int, processes: int, began: float) -> list[Seen]:
         started = int((began - 86400) * 1e6) + number * 10_000 + vm
         rss = 1000 + 37 * number
         found.append(
-            Seen(300 + number, 100 + number, started, 1, program, "1.0", command, "root", "S", 0.01, rss, 1, ports)
+            ProcessSample(
+                300 + number, 100 + number, started, 1, program, "1.0", command, "root", "S", 0.01, rss, 1, ports
+            )
         )
     return found
 
 
-def work(seen: list[Seen]) -> list[Seen]:
+def work(seen: list[ProcessSample]) -> list[ProcessSample]:
     """Some of them, with another use."""
     some = random.sample(range(len(seen)), int(len(seen) * CHANGED))
     for number in some:
@@ -148,7 +150,7 @@ async def again(ledger: Incarnations, registry: Store, vms: int, processes: int)
     print(f"  every {LedgerPolicy().write_every_s:g} s, that is {share:.1%} of one core")
 
 
-async def queries(path: Path, names: list[str], guests: dict[str, list[Seen]]) -> None:
+async def queries(path: Path, names: list[str], guests: dict[str, list[ProcessSample]]) -> None:
     """What commands ask, after a restart of the controller."""
     registry = SqlStore.open(path)
     ledger = Incarnations(registry, LedgerPolicy())

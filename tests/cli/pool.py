@@ -22,7 +22,7 @@ from vmctl.decide.place import place
 from vmctl.errors import VmctlError
 from vmctl.formats.plain import plain
 from vmctl.hosts.shown import About
-from vmctl.ledger import Seen
+from vmctl.ledger import ProcessSample
 from vmctl.local import paths
 from vmctl.local.config import Settings
 from vmctl.model.cluster import Cluster
@@ -34,7 +34,7 @@ from vmctl.model.vms import VM, Disk, PowerState, Spec
 
 WEB1, DB1 = "11111111-2222-3333-4444-555555555555", "21111111-2222-3333-4444-555555555555"
 STARTED = int((time.time() - 3600) * 1e6)
-HTTPD = Seen(812, 4711, STARTED, 1, "httpd", "2.4", "httpd -D FOREGROUND", "www", "S", 1.5, 64 << 10, 8, (80,))
+HTTPD = ProcessSample(812, 4711, STARTED, 1, "httpd", "2.4", "httpd -D FOREGROUND", "www", "S", 1.5, 64 << 10, 8, (80,))
 
 
 class Pool:

@@ -208,8 +208,8 @@ def test_a_spare_host_never_makes_room_and_its_loss_is_what_the_losses_say(found
     told = capacity(found, replace(POLICY, spare_host=True), (size,))
     one = told.sizes[0]
     assert one.spare is not None and 0 <= one.spare <= one.count
-    board = begin(build(found, POLICY).board)
-    safe = unsafe(board, anywhere(board))[0] < 0
+    state = begin(build(found, POLICY).state)
+    safe = unsafe(state, anywhere(state))[0] < 0
     assert safe == (not any(loss.vms for loss in told.hosts))
     assert one.spare == 0 or safe
     assert safe == (told.buy.hosts == 0 and not told.buy.never) or not told.buy.like
@@ -218,17 +218,17 @@ def test_a_spare_host_never_makes_room_and_its_loss_is_what_the_losses_say(found
 @given(clusters(), VM_SIZES)
 def test_with_those_that_are_added_any_one_host_may_still_die(found: Cluster, size: Size) -> None:
     count = capacity(found, POLICY, (size,)).sizes[0].count
-    board = build(found, POLICY, homeless=tuple(example(size, number) for number in range(count))).board
-    board, first = begin(board), board.vms.size - count
-    free = anywhere(board)
-    if unsafe(board, free)[0] >= 0:
+    state = build(found, POLICY, homeless=tuple(example(size, number) for number in range(count))).state
+    state, first = begin(state), state.vms.size - count
+    free = anywhere(state)
+    if unsafe(state, free)[0] >= 0:
         return
-    made = added(board, first, free, 1000)
-    assert (board.vms["at"][first : first + made] < len(found.hosts)).all()
-    assert (board.vms["at"][first + made :] == len(found.hosts)).all()
-    assert unsafe(board, free)[0] < 0
-    taking = np.unique(board.vms["at"][first : first + made])
-    assert (board.hosts["used"][taking] <= board.hosts["room"][taking]).all()
+    made = added(state, first, free, 1000)
+    assert (state.vms["at"][first : first + made] < len(found.hosts)).all()
+    assert (state.vms["at"][first + made :] == len(found.hosts)).all()
+    assert unsafe(state, free)[0] < 0
+    taking = np.unique(state.vms["at"][first : first + made])
+    assert (state.hosts["used"][taking] <= state.hosts["room"][taking]).all()
 
 
 @given(clusters())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from vmctl.decide.heal import Step, Wait, next_step
-from vmctl.decide.health import Health, Word
+from vmctl.decide.health import Health, HealthStatus
 from vmctl.model.policy import HealthPolicy
 
-SICK, HUNG = Health(Word.DEGRADED, "apache2: not active"), Health(Word.HUNG, "nothing heard")
+SICK, HUNG = Health(HealthStatus.DEGRADED, "apache2: not active"), Health(HealthStatus.HUNG, "nothing heard")
 LIMITS = HealthPolicy(heal_after_s=100.0, heal_between_s=300.0, heal_budget=3, heal_window_s=10000.0)
 
 
@@ -22,9 +22,9 @@ def test_nothing_is_done_unless_asked_for(health: Health) -> None:
     assert step("off", health) == "wait"
 
 
-@pytest.mark.parametrize("word", [Word.WELL, Word.SILENT, Word.UNKNOWN])
-def test_only_the_sick_are_treated(word: Word) -> None:
-    assert step("reset", Health(word, "")) == "wait"
+@pytest.mark.parametrize("status", [HealthStatus.WELL, HealthStatus.SILENT, HealthStatus.UNKNOWN])
+def test_only_the_sick_are_treated(status: HealthStatus) -> None:
+    assert step("reset", Health(status, "")) == "wait"
 
 
 def test_its_own_agent_has_its_turn_first() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.decide.clusters import POLICY, cluster, host, refused, vm
-from vmctl.decide import words
+from vmctl.decide import explain
 from vmctl.decide.search.moves import begin
 from vmctl.decide.search.order import sequence, waves
 from vmctl.decide.search.state import build
@@ -18,8 +18,8 @@ def ordered(found: Cluster, goal: dict[str, str]) -> tuple[Move, ...]:
     made = build(found, POLICY)
     place = {host.name: row for row, host in enumerate(made.hosts)}
     targets = np.array([place[goal.get(one.name, one.host)] for one in made.vms], np.int64)
-    steps = sequence(begin(made.board), targets)
-    return words.moves(made, begin(made.board), *steps, POLICY, 1.0)
+    steps = sequence(begin(made.state), targets)
+    return explain.moves(made, begin(made.state), *steps, POLICY, 1.0)
 
 
 FULL = (host("kvm1", 3.0, 0), host("kvm2", 0.5, 0), host("kvm3", 0.5, 0))

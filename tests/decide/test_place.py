@@ -16,14 +16,14 @@ from vmctl.model.plans import NoPlace, Placement
 from vmctl.model.vms import VM
 
 
-def put(guest: VM, *members: Host | VM, only: str = "") -> Placement:
+def apply_move(guest: VM, *members: Host | VM, only: str = "") -> Placement:
     found = place(guest, cluster(*members), POLICY, only)
     assert isinstance(found, Placement), found.why
     return found
 
 
 def test_the_emptier_host_gets_the_vm() -> None:
-    found = put(vm("new"), host("kvm1", 2.0), host("kvm2", 0.5))
+    found = apply_move(vm("new"), host("kvm1", 2.0), host("kvm2", 0.5))
     assert found.host == "kvm2"
     assert [verdict.host for verdict in found.verdicts] == ["kvm2", "kvm1"], "best first"
     assert found.why.startswith("kvm2: CPU 19%, memory 13% used and 7% promised with it there; ")
@@ -31,27 +31,27 @@ def test_the_emptier_host_gets_the_vm() -> None:
 
 
 def test_a_vm_that_was_just_promised_a_place_counts_before_it_is_measured() -> None:
-    assert put(vm("new"), host("kvm1"), host("kvm2"), vm("newer", "kvm1")).host == "kvm2"
+    assert apply_move(vm("new"), host("kvm1"), host("kvm2"), vm("newer", "kvm1")).host == "kvm2"
 
 
 def test_a_host_that_stalls_is_no_good_choice_though_another_stalls_worse() -> None:
     worse, here, fine = host("kvm1", psi_io=0.9), host("kvm2", 0.5, psi_io=0.3), host("kvm3", 1.0)
-    assert put(vm("new"), worse, here, fine).host == "kvm3"
+    assert apply_move(vm("new"), worse, here, fine).host == "kvm3"
 
 
 def test_ties_go_to_the_first_name() -> None:
-    assert put(vm("new"), host("kvm3"), host("kvm1"), host("kvm2")).host == "kvm1"
+    assert apply_move(vm("new"), host("kvm3"), host("kvm1"), host("kvm2")).host == "kvm1"
 
 
 def test_the_only_host_that_fits_says_so() -> None:
-    found = put(vm("new"), host("kvm1"), host("kvm2", state=HostState.UNKNOWN))
+    found = apply_move(vm("new"), host("kvm1"), host("kvm2", state=HostState.UNKNOWN))
     assert found.why.endswith("; the only host that fits")
     assert [v.refusal.rule for v in found.verdicts if v.refusal] == ["online"]
 
 
 def test_a_host_asked_for_by_name_must_still_fit() -> None:
     hosts = (host("kvm1"), host("kvm2", 3.0))
-    assert put(vm("new"), *hosts, only="kvm2").why.endswith("; asked for by name")
+    assert apply_move(vm("new"), *hosts, only="kvm2").why.endswith("; asked for by name")
     found = place(vm("new", cpus=9), cluster(*hosts), POLICY, "kvm2")
     assert isinstance(found, NoPlace)
     assert [(v.host, v.why) for v in found.verdicts] == [("kvm2", "wants 9 vCPUs, the host has 4 CPUs")]
@@ -60,7 +60,7 @@ def test_a_host_asked_for_by_name_must_still_fit() -> None:
 
 def test_a_vm_with_a_home_looks_for_another_one() -> None:
     web = vm("web1", "kvm1", 0.1)
-    assert put(web, host("kvm1"), host("kvm2", 3.0), web).host == "kvm2"
+    assert apply_move(web, host("kvm1"), host("kvm2", 3.0), web).host == "kvm2"
 
 
 def test_no_host_at_all_and_no_other_host_are_told_apart() -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.decide.clusters import EAGER, ROUNDING, clusters, total
 from vmctl.decide import fit, score
 from vmctl.decide.search.anneal import anneal, descend
-from vmctl.decide.search.moves import NOBODY, begin, fits, gain, objective, put, wishes
-from vmctl.decide.search.state import Board, Named, build
+from vmctl.decide.search.moves import NOBODY, affinity_gain, apply_move, begin, fits, objective, spread_gain
+from vmctl.decide.search.state import IndexedCluster, SearchState, build
 from vmctl.model.cluster import Cluster
 from vmctl.model.policy import Policy
 
@@ -26,13 +26,13 @@ def counted(found: Cluster) -> int:
     return max(1, sum(score.is_counted(member, POLICY) for member in found.hosts))
 
 
-def records(board: Board) -> Board:
+def records(state: SearchState) -> SearchState:
     """The same, with fields as attributes in plain Python too."""
-    parts: list[Any] = [part.view(np.recarray) if part.dtype.names else part for part in board]
-    return Board(*parts)
+    parts: list[Any] = [part.view(np.recarray) if part.dtype.names else part for part in state]
+    return SearchState(*parts)
 
 
-def rows(made: Named, found: Cluster, guest: str, there: str) -> tuple[int, int]:
+def rows(made: IndexedCluster, found: Cluster, guest: str, there: str) -> tuple[int, int]:
     vm = next(row for row, vm in enumerate(made.vms) if vm.name == guest)
     return vm, next(row for row, host in enumerate(made.hosts) if host.name == there)
 
@@ -50,30 +50,30 @@ def test_a_gain_is_the_fall_of_the_score_for_each_host(found: Cluster, data: st.
     assert home is not None
     if guest.host == there.name or not score.is_counted(there, POLICY) or not score.is_counted(home, POLICY):
         return
-    board = begin(made.board)
+    state = begin(made.state)
     vm, target = rows(made, found, guest.name, there.name)
     expected = counted(found) * (total(found, POLICY) - total(score.moved(found, guest, there.name, POLICY), POLICY))
-    wish = wishes(board, vm, target, NOBODY)
+    wish = affinity_gain(state, vm, target, NOBODY)
     if wish > -inf:
-        assert gain(board, vm, target, NOBODY) + wish == pytest.approx(expected, abs=ROUNDING)
-    before = objective(board)
-    promised = gain(board, vm, target, NOBODY)
-    put(board, vm, target)
-    assert before - objective(board) == pytest.approx(promised, abs=ROUNDING)
-    put(board, vm, int(board.vms[vm]["home"]))
-    assert objective(board) == pytest.approx(before, abs=ROUNDING), "and back again"
+        assert spread_gain(state, vm, target, NOBODY) + wish == pytest.approx(expected, abs=ROUNDING)
+    before = objective(state)
+    promised = spread_gain(state, vm, target, NOBODY)
+    apply_move(state, vm, target)
+    assert before - objective(state) == pytest.approx(promised, abs=ROUNDING)
+    apply_move(state, vm, int(state.vms[vm]["home"]))
+    assert objective(state) == pytest.approx(before, abs=ROUNDING), "and back again"
 
 
 @given(clusters(), st.data())
 def test_what_fits_is_what_no_rule_refuses(found: Cluster, data: st.DataObject) -> None:
     made = build(found, POLICY)
-    board = begin(made.board)
+    state = begin(made.state)
     for guest in made.vms:
         for there in found.hosts:
             if there.name in (guest.host, guest.moving_to) or len(found.group("together", guest.spec.together)) > 1:
                 continue
             vm, target = rows(made, found, guest.name, there.name)
-            says = fits(board, vm, target, NOBODY) and wishes(board, vm, target, NOBODY) > -inf
+            says = fits(state, vm, target, NOBODY) and affinity_gain(state, vm, target, NOBODY) > -inf
             assert says == (fit.refusal(guest, there, found, POLICY) is None)
 
 
@@ -82,7 +82,7 @@ def test_the_objective_is_the_score(found: Cluster) -> None:
     rows_of = dict(score.terms(found, POLICY))
     rows_of.pop("wishes")
     if any(score.is_counted(member, POLICY) for member in found.hosts):
-        assert objective(begin(build(found, POLICY).board)) == pytest.approx(
+        assert objective(begin(build(found, POLICY).state)) == pytest.approx(
             counted(found) * sum(rows_of.values()), abs=ROUNDING
         )
 
@@ -93,7 +93,7 @@ def test_compiled_and_plain_python_find_the_same(found: Cluster) -> None:
     made = build(found, EAGER)
     if not made.vms:
         return
-    fast, plain = begin(made.board), records(begin(made.board))
+    fast, plain = begin(made.state), records(begin(made.state))
     descend(fast, made.price, NOTHING_FREE)
     descend.py_func(plain, made.price, NOTHING_FREE)  # type: ignore[attr-defined]
     assert list(fast.vms["at"]) == list(plain.vms["at"])
@@ -106,7 +106,7 @@ def test_compiled_and_plain_python_find_the_same(found: Cluster) -> None:
 def test_a_search_keeps_to_its_budget(found: Cluster, moves: int) -> None:
     made = build(found, EAGER)
     limit = np.array([moves, inf, inf])
-    board = begin(made.board)
-    descend(board, made.price, limit)
-    anneal(board, made.price, limit, 2000, 0.1, 0.001)
-    assert (board.vms["at"] != board.vms["home"]).sum() <= moves
+    state = begin(made.state)
+    descend(state, made.price, limit)
+    anneal(state, made.price, limit, 2000, 0.1, 0.001)
+    assert (state.vms["at"] != state.vms["home"]).sum() <= moves

@@ -24,8 +24,8 @@ HOSTS = tuple(host(f"kvm{n}", used=0) for n in (1, 2, 3))  # 8192 MiB each, of w
 def safe(found: Cluster) -> tuple[str, str] | None:
     """The host that may not die and the VM that would have no place, by name."""
     made = build(found, SAFE)
-    board = begin(made.board)
-    dead, lost = unsafe(board, anywhere(board))
+    state = begin(made.state)
+    dead, lost = unsafe(state, anywhere(state))
     return None if dead < 0 else (made.hosts[dead].name, made.vms[lost].name)
 
 

@@ -94,7 +94,7 @@ def test_pools_volumes_and_probes_agree_with_the_schema_too(domains: etree.Relax
 # -- what goes in comes back
 
 
-def seen(spec: Spec, site: Site = SITE) -> domainxml.Seen:
+def seen(spec: Spec, site: Site = SITE) -> domainxml.ParsedDomain:
     return domainxml.read(domainxml.build(spec, site))
 
 
@@ -220,7 +220,7 @@ def test_a_domain_whose_metadata_is_damaged_is_not_ours(damaged: str) -> None:
 
 
 def test_an_empty_domain_is_read_as_far_as_it_goes() -> None:
-    assert domainxml.read("<domain/>") == domainxml.Seen("", "", 1, 0)
+    assert domainxml.read("<domain/>") == domainxml.ParsedDomain("", "", 1, 0)
 
 
 def test_the_agents_serial_port_is_found() -> None:

@@ -64,19 +64,19 @@ class Shown(Virt):
         return self.libvirt
 
 
-async def taps(virt: Virt) -> dict[str, tuple[str, ...]]:
-    return {domain.uuid: domain.taps for domain in await virt.domains()}
+async def net_devices(virt: Virt) -> dict[str, tuple[str, ...]]:
+    return {domain.uuid: domain.net_devices for domain in await virt.domains()}
 
 
 async def test_devices_are_asked_once_for_each_run() -> None:
     libvirt = Libvirt({Domain("u1", 7): RUNNING, Domain("u2", 8): PAUSED}, {"u1": ["vnet3", "vnet4"], "u2": ["vnet5"]})
     virt = Shown(libvirt)
-    assert [await taps(virt) for _ in range(2)] == [{"u1": ("vnet3", "vnet4"), "u2": ()}] * 2
+    assert [await net_devices(virt) for _ in range(2)] == [{"u1": ("vnet3", "vnet4"), "u2": ()}] * 2
     libvirt.states[Domain("u2", 8)] = RUNNING
-    assert await taps(virt) == {"u1": ("vnet3", "vnet4"), "u2": ("vnet5",)}
+    assert await net_devices(virt) == {"u1": ("vnet3", "vnet4"), "u2": ("vnet5",)}
     assert libvirt.asked == [["u1"], ["u2"]]
     libvirt.states = {Domain("u1", 9): RUNNING}
     libvirt.devices["u1"] = ["vnet6"]
-    assert await taps(virt) == {"u1": ("vnet6",)}
+    assert await net_devices(virt) == {"u1": ("vnet6",)}
     assert {domain.power for domain in await virt.domains()} == {PowerState.RUNNING}
     assert libvirt.asked == [["u1"], ["u2"], ["u1"]]

@@ -22,8 +22,8 @@ from tests.hosts.sshd import PrivateSshd, free_port, public_of
 from vmctl.errors import CommandFailed, HostKeyChanged, NotAllowed, Refused, Unreachable, Usage
 from vmctl.hosts.collect import Collector
 from vmctl.hosts.ssh import HostSSH, Reader, Target, Writer, backoff, ensure_key, explain, read_host_key
+from vmctl.hosts.ssh.quoting import network_error
 from vmctl.hosts.ssh.script import Marked
-from vmctl.hosts.ssh.words import network_error
 from vmctl.local.config import Timeouts
 
 

@@ -19,12 +19,16 @@ FOREIGN = """<domain type='qemu'><name>foreign</name><memory unit='MiB'>64</memo
 
 @contextlib.contextmanager
 def without(pool: Pool, host: str) -> Iterator[None]:
-    """The host outside the pool for a while."""
+    """The host outside the pool for a while; afterwards it is in it as it was, whatever happened meanwhile."""
+    address = pool.do("host", "show", host, "-o", "json").json["address"]
     pool.do("host", "remove", host)
     try:
         yield
     finally:
-        if pool("host", "show", host).code != 0:
+        found = pool("host", "show", host, "-o", "json")
+        if found.code == 0 and found.json["address"] != address:
+            pool.do("host", "remove", host)
+        if found.code != 0 or found.json["address"] != address:
             pool.do("host", "add", host)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmctl.ledger import Ledger, Picture, Seen, read_samples, ring
+from vmctl.ledger import Ledger, Picture, ProcessSample, read_samples, ring
 from vmctl.ledger.machine import MOST_PROGRAMS, OTHER_PROGRAMS
 from vmctl.ledger.process import MOST_PORTS
 from vmctl.model.policy import LedgerPolicy
@@ -23,9 +23,9 @@ def picture(monotonic: float, ip: str = "10.0.0.7") -> Picture:
     return Picture(0, "b1", ip, 1e9 + monotonic, monotonic)
 
 
-def young(pid: int, **more: Any) -> Seen:
+def young(pid: int, **more: Any) -> ProcessSample:
     """A process that has just begun, by its machine's clock."""
-    return Seen(pid, pid, int(1e15), program="job")._replace(**more)
+    return ProcessSample(pid, pid, int(1e15), program="job")._replace(**more)
 
 
 # -- short-lived ones
@@ -122,13 +122,14 @@ def test_what_is_pending_is_handed_out_once() -> None:
 
 numbers = st.one_of(st.integers(), st.integers(-(1 << 70), 1 << 70))
 hostile = st.builds(
-    Seen, numbers, numbers, numbers, numbers, st.text(), st.text(max_size=400), st.text(max_size=400), st.text(),
-    st.text(), st.floats(), numbers, numbers, st.one_of(st.none(), st.lists(numbers, max_size=100).map(tuple)),
+    ProcessSample, numbers, numbers, numbers, numbers, st.text(), st.text(max_size=400), st.text(max_size=400),
+    st.text(), st.text(), st.floats(), numbers, numbers,
+    st.one_of(st.none(), st.lists(numbers, max_size=100).map(tuple)),
 )  # fmt: skip
 
 
 @given(st.lists(hostile, max_size=5), st.lists(hostile, max_size=5))
-def test_anything_can_be_stored(first: list[Seen], second: list[Seen]) -> None:
+def test_anything_can_be_stored(first: list[ProcessSample], second: list[ProcessSample]) -> None:
     one = Ledger(MACHINE, LedgerPolicy(short_s=0.0, short_pictures=0))
     one.full(picture(0.0), first)
     one.delta(picture(40.0), second, [])

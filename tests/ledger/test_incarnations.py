@@ -12,7 +12,7 @@ from tests.hosts.test_load import BASE, vm
 from vmctl.errors import NotFound, Refused, Usage
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.link import HostLink
-from vmctl.ledger import Changes, Seen, Why
+from vmctl.ledger import Changes, EndReason, ProcessSample
 from vmctl.ledger.incarnations import HOST_EVERY_S, Incarnations
 from vmctl.model.identity import UNKNOWN_IP
 from vmctl.model.policy import LedgerPolicy
@@ -23,8 +23,10 @@ from vmctl.ports.store import Store
 VM = "11111111-2222-3333-4444-555555555555"
 HOST = "aaaaaaaa-2222-3333-4444-555555555555"
 POLICY = LedgerPolicy()
-SSHD = Seen(812, 4711, int((time.time() - 3600) * 1e6), 1, "sshd", "9.2", "sshd -D", "root", "S", 0.1, 2048, 1, (22,))
-SHELL = Seen(900, 5000, int(time.time() * 1e6), 812, "bash", command="-bash")
+SSHD = ProcessSample(
+    812, 4711, int((time.time() - 3600) * 1e6), 1, "sshd", "9.2", "sshd -D", "root", "S", 0.1, 2048, 1, (22,)
+)
+SHELL = ProcessSample(900, 5000, int(time.time() * 1e6), 812, "bash", command="-bash")
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ async def test_a_process_is_known_at_once_and_after_its_end(ledger: Incarnations
     ledger.guest_picture(VM, "b1", [], gone=[(812, 4711), (900, 5000)])
     assert await ledger.processes(VM, None) == []
     (ended,) = await ledger.processes(VM, None, history=True)
-    assert (ended.program, ended.why) == ("sshd", Why.EXITED)
+    assert (ended.program, ended.why) == ("sshd", EndReason.EXITED)
     assert (await ledger.find(name)).life == ended
     assert [(row.program, row.runs) for row in await ledger.short_lived(VM, 1.0)] == [("bash", 1)]
 
@@ -71,7 +73,7 @@ async def test_a_restarted_service_shows_its_previous_life(ledger: Incarnations)
     ledger.guest_picture(VM, "b1", [SSHD._replace(pid=950, start_ticks=99)], gone=[(812, 4711)], ip="10.0.0.7")
     (now,) = await ledger.processes(VM, "sshd")
     found = await ledger.find(str(now.uuid))
-    assert [life.pid for life in found.previous] == [812] and found.previous[0].why == Why.EXITED
+    assert [life.pid for life in found.previous] == [812] and found.previous[0].why == EndReason.EXITED
 
 
 async def test_who_listens_now_and_who_did(ledger: Incarnations) -> None:
@@ -117,19 +119,11 @@ async def test_a_name_given_out_before_the_port_was_known_finds_the_same_life(le
     assert str(found.life.gpid) == f"10.0.0.7:22:{SSHD.started_us}:812"
 
 
-@pytest.mark.parametrize(
-    ("end", "why"),
-    [
-        (lambda ledger: ledger.vm_stopped(VM.upper()), Why.VM_STOPPED),
-        (lambda ledger: ledger.vm_reverted(VM), Why.SUPERSEDED),
-        (lambda ledger: ledger.host_lost(HOST, [VM, "unknown"]), Why.HOST_LOST),
-    ],
-)
-async def test_ends_that_others_know_of(ledger: Incarnations, end: Any, why: Why) -> None:
+async def test_an_end_that_others_know_of(ledger: Incarnations) -> None:
     ledger.guest_picture(VM, "b1", [SSHD])
-    (ended,) = end(ledger).ended
-    assert ended.why == why
-    assert [life.why for life in await ledger.processes(VM, None, history=True)] == [why]
+    (ended,) = ledger.vm_stopped(VM.upper()).ended
+    assert ended.why == EndReason.VM_STOPPED
+    assert [life.why for life in await ledger.processes(VM, None, history=True)] == [EndReason.VM_STOPPED]
 
 
 # -- restarts of the controller
@@ -152,7 +146,7 @@ async def test_what_ended_meanwhile_ended_unseen(ledger: Incarnations, registry:
     await ledger.flush()
     later = await again(registry)
     (ended,) = later.guest_picture(VM, "b1", [], ip="10.0.0.7").ended
-    assert (ended.why, ended.last_seen) == (Why.UNSEEN, seen_at)
+    assert (ended.why, ended.last_seen) == (EndReason.UNSEEN, seen_at)
     await later.flush()
     assert await registry.ledger.open_ports() == {}
 
@@ -182,7 +176,7 @@ async def test_a_store_that_cannot_be_written_loses_nothing(
         with pytest.raises(OSError, match="disk full"):
             await ledger.flush()
     await ledger.flush()
-    assert [life.why for life in await registry.ledger.processes()] == [Why.EXITED]
+    assert [life.why for life in await registry.ledger.processes()] == [EndReason.EXITED]
 
 
 async def test_pruning_forgets_empty_machines(ledger: Incarnations) -> None:
@@ -207,9 +201,12 @@ async def test_qemu_processes_of_hosts_are_lives(ledger: Incarnations) -> None:
     assert str(life.gpid).startswith("10.0.0.1:0:")
     ledger.host_sample(link(), sample(vm("u2", pid=11, start=9)))
     ended, began = (await ledger.processes(HOST, None, history=True))[::-1]
-    assert (ended.pid, ended.why, began.pid) == (10, Why.EXITED, 11)
+    assert (ended.pid, ended.why, began.pid) == (10, EndReason.EXITED, 11)
     ledger.host_sample(link(), sample(boot_id="boot-2"))
-    assert {life.why for life in await ledger.processes(HOST, None, history=True)} == {Why.EXITED, Why.HOST_REBOOTED}
+    assert {life.why for life in await ledger.processes(HOST, None, history=True)} == {
+        EndReason.EXITED,
+        EndReason.HOST_REBOOTED,
+    }
 
 
 async def test_a_host_is_pictured_now_and_then_and_when_a_qemu_begins(
@@ -237,4 +234,4 @@ async def test_a_host_without_a_number_has_no_lives(ledger: Incarnations) -> Non
 
 async def test_a_host_that_leaves_takes_its_lives_with_it(ledger: Incarnations) -> None:
     ledger.host_sample(link(), sample(vm()))
-    assert [life.why for life in ledger.host_removed(link()).ended] == [Why.HOST_REMOVED]
+    assert [life.why for life in ledger.host_removed(link()).ended] == [EndReason.HOST_REMOVED]

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from vmctl.ledger import Ledger, Life, Listening, Picture, Run, Seen, Step, Why
+from vmctl.ledger import EndReason, Ledger, Life, Listening, Picture, ProcessSample, Run, Step
 from vmctl.model.identity import Incarnation
 from vmctl.model.policy import LedgerPolicy
 
@@ -103,10 +103,12 @@ class Machine(RuleBasedStateMachine):
 
     # -- the line and the controller
 
-    def _seen(self, pid: int) -> Seen:
+    def _seen(self, pid: int) -> ProcessSample:
         process = self.kernel[pid]
         started_us = int(self.wall * 1e6) + process.start_ticks  # as wrong as the clock is now
-        return Seen(pid, process.start_ticks, started_us, 1, process.program, cpu=process.cpu, ports=process.ports)
+        return ProcessSample(
+            pid, process.start_ticks, started_us, 1, process.program, cpu=process.cpu, ports=process.ports
+        )
 
     def _picture(self) -> Picture:
         self.monotonic += 5.0
@@ -243,7 +245,7 @@ def picture(monotonic: float, run: int = 0, boot_id: str = "b1", ip: str = "10.0
     return Picture(run, boot_id, ip, 1e9 + monotonic, monotonic)
 
 
-SSHD = Seen(812, 4711, int(1e15), 1, "sshd", "9.2", "sshd -D", "root", "S", 0.1, 2048, 1, (22,))
+SSHD = ProcessSample(812, 4711, int(1e15), 1, "sshd", "9.2", "sshd -D", "root", "S", 0.1, 2048, 1, (22,))
 
 
 def ledger() -> Ledger:
@@ -254,14 +256,14 @@ def ledger() -> Ledger:
 
 def test_an_exit_that_is_seen() -> None:
     (ended,) = ledger().full(picture(105.0), []).ended
-    assert (ended.why, ended.last_seen, ended.ended_at) == (Why.EXITED, 1e9 + 100.0, 1e9 + 105.0)
+    assert (ended.why, ended.last_seen, ended.ended_at) == (EndReason.EXITED, 1e9 + 100.0, 1e9 + 105.0)
     (ended,) = ledger().delta(picture(105.0), [], [(812, 4711)]).ended
-    assert ended.why == Why.EXITED
+    assert ended.why == EndReason.EXITED
 
 
 def test_what_is_gone_after_a_long_silence_ended_unseen() -> None:
     (ended,) = ledger().full(picture(100.0 + POLICY.silence_s + 1.0), []).ended
-    assert (ended.why, ended.last_seen) == (Why.UNSEEN, 1e9 + 100.0)
+    assert (ended.why, ended.last_seen) == (EndReason.UNSEEN, 1e9 + 100.0)
 
 
 def test_silence_alone_ends_nothing() -> None:
@@ -272,21 +274,21 @@ def test_silence_alone_ends_nothing() -> None:
 
 def test_a_reboot_a_revert_and_a_stop_have_their_own_words() -> None:
     (ended,) = ledger().full(picture(105.0, boot_id="b2"), []).ended
-    assert ended.why == Why.VM_REBOOTED
+    assert ended.why == EndReason.VM_REBOOTED
     step = ledger().full(picture(105.0, run=1), [SSHD])
-    assert [life.why for life in step.ended] == [Why.SUPERSEDED]
+    assert [life.why for life in step.ended] == [EndReason.SUPERSEDED]
     assert [life.run for life in step.began] == [1] and step.began[0].uuid != step.ended[0].uuid
-    (ended,) = ledger().end(Why.VM_STOPPED, 2e9).ended
-    assert (ended.why, ended.last_seen, ended.ended_at) == (Why.VM_STOPPED, 1e9 + 100.0, 2e9)
-    host = Ledger(MACHINE, POLICY, Why.HOST_REBOOTED)
+    (ended,) = ledger().end(EndReason.VM_STOPPED, 2e9).ended
+    assert (ended.why, ended.last_seen, ended.ended_at) == (EndReason.VM_STOPPED, 1e9 + 100.0, 2e9)
+    host = Ledger(MACHINE, POLICY, EndReason.HOST_REBOOTED)
     host.full(picture(100.0), [SSHD])
-    assert host.full(picture(105.0, boot_id="b2"), []).ended[0].why == Why.HOST_REBOOTED
+    assert host.full(picture(105.0, boot_id="b2"), []).ended[0].why == EndReason.HOST_REBOOTED
 
 
 def test_a_host_that_was_taken_for_lost_goes_on_with_the_same_lives() -> None:
     one = ledger()
     first = next(one.lives())
-    one.end(Why.HOST_LOST, 2e9)
+    one.end(EndReason.HOST_REMOVED, 2e9)
     one.full(picture(200.0), [SSHD])
     (again,) = one.lives()
     assert again.uuid == first.uuid
@@ -301,7 +303,7 @@ def test_after_a_restart_of_the_controller_the_next_picture_decides() -> None:
     again.load(run, 1e9 + 100.0, [(life, ())], 5.0)
     assert [one.uuid for one in again.lives()] == [life.uuid]
     (ended,) = again.full(picture(6.0), []).ended
-    assert (ended.why, ended.last_seen) == (Why.UNSEEN, 1e9 + 100.0)
+    assert (ended.why, ended.last_seen) == (EndReason.UNSEEN, 1e9 + 100.0)
     again = Ledger(MACHINE, POLICY)
     again.load(run, 1e9 + 100.0, [(life, ())], 5.0)
     assert again.full(picture(6.0), [SSHD._replace(started_us=1)]) == Step([], [])

@@ -24,7 +24,7 @@ from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host, HostState
 from vmctl.model.plans import Refusal
 from vmctl.model.policy import Policy
-from vmctl.model.records import HostRecord, Setting, VMRecord
+from vmctl.model.records import ClusterValue, HostRecord, VMRecord
 from vmctl.model.vms import VM, PowerState, Spec
 from vmctl.ports.store import Store
 from vmctl.services import Services
@@ -53,7 +53,7 @@ async def services(registry: Store, tmp_path: Path) -> Services:
     await registry.put(HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0))
     await registry.add_vm(VMRecord(Spec("u1", "web1", 1, 512), 1.0, host="kvm1", power=PowerState.RUNNING))
     made = Services(registry, Settings(), tmp_path, ())
-    link = Shown("kvm1", domains={"u1": DomainSeen("u1", "web1", PowerState.RUNNING, taps=("vnet1",))})
+    link = Shown("kvm1", domains={"u1": DomainSeen("u1", "web1", PowerState.RUNNING, net_devices=("vnet1",))})
     made.links["kvm1"] = cast(HostLink, link)
     return made
 
@@ -121,7 +121,7 @@ async def test_the_common_cpu_can_be_had_everywhere(services: Services) -> None:
     """A model that no host has whole can be common to all, without the features that some lack."""
     sample(services)
     common = CPU.replace("EPYC", "Skylake")
-    await services.store.put(Setting("cpu-baseline", common))
+    await services.store.put(ClusterValue("cpu-baseline", common))
     assert await baseline(services) == common
     assert refusal(Spec("u2", "new", 1, 256, cpu_xml=common), await host(services)) is None
 

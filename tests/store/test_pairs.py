@@ -18,14 +18,25 @@ from tests.store.test_ledger import changes, life
 from vmctl.errors import VmctlError
 from vmctl.ledger import Changes, Life, Listening, ShortLived
 from vmctl.model.policy import LedgerPolicy
-from vmctl.model.records import Event, HostRecord, Image, Mean, Schedule, Setting, Storage, Task, TaskState, VMRecord
+from vmctl.model.records import (
+    ClusterValue,
+    Event,
+    HostRecord,
+    Image,
+    LoadMean,
+    Schedule,
+    Storage,
+    Task,
+    TaskState,
+    VMRecord,
+)
 from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.ports.store import Store
 from vmctl.store.memory import MemoryStore
 
 Method = Callable[[Store], Awaitable[Any]]
 WEB1 = VMRecord(Spec("u1", "web1", 1, 128, (Disk("main", "/s/web1"),), image="tiny"), 1.0, host="kvm1", copying=False)
-KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, Mean, Schedule, Setting)
+KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, LoadMean, Schedule, ClusterValue)
 NOW = 100 * 86400.0  # when what is old is forgotten
 
 
@@ -36,7 +47,7 @@ async def fill(store: Store) -> None:
     await store.put(Storage("main", "/s", 1.0, hosts=["kvm1", "kvm2"]))
     await store.put(Storage("spare", "/spare", 1.0, hosts=["kvm1"]))
     await store.put(Image("tiny", "main", "/s/tiny", 1.0))
-    await store.put(Setting("proof/spare", "{}"))
+    await store.put(ClusterValue("proof/spare", "{}"))
     await store.put(Image("idle", "main", "/s/idle", 1.0))
     for subject in ("web1", "web2"):
         await store.add(Task(0, "migrate", subject, 1.0))
@@ -66,7 +77,7 @@ async def _new_vm(store: Store) -> None:
 
 
 def _mean(cpu: float, *times: float) -> Method:
-    return lambda store: store.add_means([Mean("host/kvm1", 60, at, {"cpu": cpu}) for at in times])
+    return lambda store: store.add_means([LoadMean("host/kvm1", 60, at, {"cpu": cpu}) for at in times])
 
 
 def _seen(cpu: float, *others: Life) -> Method:
@@ -93,7 +104,7 @@ METHODS: dict[str, Method] = {
     "same name": lambda store: store.add_vm(VMRecord(Spec("u4", "new", 1, 128), 2.0)),
     "forget image": lambda store: store.take_image("idle"),
     "add host": lambda store: store.add_host(HostRecord("kvm3", "kvm3", "k", "f", 2.0)),
-    "keep CPU": lambda store: store.put(Setting("cpu-baseline", "<cpu/>")),
+    "keep CPU": lambda store: store.put(ClusterValue("cpu-baseline", "<cpu/>")),
     "remove host": lambda store: store.remove_host("kvm1"),
     "label a": _labelled("a"),
     "label b": _labelled("b"),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from vmctl.errors import NotFound, Refused, RegistryUnusable
-from vmctl.model.records import Event, HostRecord, Image, Mean, Setting, Storage, Task, TaskState, VMRecord
+from vmctl.model.records import ClusterValue, Event, HostRecord, Image, LoadMean, Storage, Task, TaskState, VMRecord
 from vmctl.model.vms import Boot, Disk, PowerState, Spec
 from vmctl.ports.store import Store
 from vmctl.store.sql import SqlStore
@@ -91,8 +91,8 @@ async def test_tasks_are_found_again_until_they_end(registry: Store) -> None:
 
 async def test_what_is_old_is_pruned(registry: Store) -> None:
     now = 40 * 86400.0
-    minute = [Mean("host/kvm1", 60, now - age, {"cpu": 0.5}) for age in (60.0, 2 * 86400.0)]
-    ten = [Mean("host/kvm1", 600, now - age, {"cpu": 0.5}) for age in (2 * 86400.0, 31 * 86400.0)]
+    minute = [LoadMean("host/kvm1", 60, now - age, {"cpu": 0.5}) for age in (60.0, 2 * 86400.0)]
+    ten = [LoadMean("host/kvm1", 600, now - age, {"cpu": 0.5}) for age in (2 * 86400.0, 31 * 86400.0)]
     await registry.add_means(minute + ten)
     await registry.add_means(minute)
     await registry.add(Event("note", "kvm1", "hello", now))
@@ -118,7 +118,7 @@ def small_statements(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_statements")
 async def test_the_means_of_a_large_cluster_are_kept_whole_or_not_at_all(registry: Store) -> None:
     """9000 subjects; who reads meanwhile sees all of them or none."""
-    means = [Mean("vm/1", 60, float(at), {"cpu": 0.5}) for at in range(9000)]
+    means = [LoadMean("vm/1", 60, float(at), {"cpu": 0.5}) for at in range(9000)]
     seen: set[int] = set()
     writing = asyncio.create_task(registry.add_means(means))
     while not writing.done():
@@ -162,17 +162,17 @@ async def test_a_revision_is_made_of_what_is_there(registry: Store) -> None:
 
 
 async def test_a_revision_makes_what_is_not_there_and_an_error_changes_nothing(registry: Store) -> None:
-    def more(kept: Setting | None) -> Setting:
-        return Setting("n", f"{kept.value if kept else ''}x")
+    def more(kept: ClusterValue | None) -> ClusterValue:
+        return ClusterValue("n", f"{kept.value if kept else ''}x")
 
-    def broken(kept: Setting | None) -> Setting:
+    def broken(kept: ClusterValue | None) -> ClusterValue:
         raise NotFound("nothing like it")
 
-    await asyncio.gather(*(registry.revise(Setting, "n", more) for _ in range(3)))
-    assert (await registry.get(Setting, "n")).value == "xxx"
+    await asyncio.gather(*(registry.revise(ClusterValue, "n", more) for _ in range(3)))
+    assert (await registry.get(ClusterValue, "n")).value == "xxx"
     with pytest.raises(NotFound):
-        await registry.revise(Setting, "n", broken)
-    assert (await registry.get(Setting, "n")).value == "xxx"
+        await registry.revise(ClusterValue, "n", broken)
+    assert (await registry.get(ClusterValue, "n")).value == "xxx"
 
 
 async def test_what_somebody_does_to_his_is_not_done_to_the_registry(registry: Store) -> None:
@@ -194,27 +194,27 @@ async def test_a_key_is_taken_once(registry: Store) -> None:
 
 async def test_a_host_that_joins_may_lack_the_common_cpu(registry: Store) -> None:
     host = HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0)
-    await registry.put(Setting("cpu-baseline", "<cpu/>"))
-    await registry.put(Setting("other", "x"))
+    await registry.put(ClusterValue("cpu-baseline", "<cpu/>"))
+    await registry.put(ClusterValue("other", "x"))
     await registry.add_host(host)
     assert await registry.all(HostRecord) == [host]
-    assert await registry.all(Setting) == [Setting("other", "x")]
-    await registry.put(Setting("cpu-baseline", "<cpu/>"))
+    assert await registry.all(ClusterValue) == [ClusterValue("other", "x")]
+    await registry.put(ClusterValue("cpu-baseline", "<cpu/>"))
     with pytest.raises(Refused, match="already a host 'kvm1'"):
         await registry.add_host(replace(host, address="10.0.0.2"))
     assert await registry.all(HostRecord) == [host]
-    assert len(await registry.all(Setting)) == 2, "nobody joined"
+    assert len(await registry.all(ClusterValue)) == 2, "nobody joined"
 
 
 async def test_what_a_storage_was_proven_to_do_goes_with_it(registry: Store) -> None:
     for name in ("main", "spare"):
         await registry.put(Storage(name, f"/{name}", 1.0))
-        await registry.put(Setting(f"proof/{name}", "{}"))
+        await registry.put(ClusterValue(f"proof/{name}", "{}"))
     await registry.put(Image("tiny", "main", "/main/tiny", 1.0))
     with pytest.raises(Refused, match="in use by image tiny"):
         await registry.take_storage("main")
     await registry.take_storage("spare")
-    assert [kept.name for kept in await registry.all(Setting)] == ["proof/main"]
+    assert [kept.name for kept in await registry.all(ClusterValue)] == ["proof/main"]
 
 
 async def test_an_event_goes_with_what_it_tells_of(registry: Store) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from vmctl.act import definitions
 from vmctl.act.needs import lacking_or_why, tpm_in_the_way
-from vmctl.act.whereabouts import Answer, ask
+from vmctl.act.whereabouts import Observation, ask
 from vmctl.decide import fit
-from vmctl.decide.outcome import Sight
+from vmctl.decide.outcome import DomainPresence
 from vmctl.errors import VmctlError
 from vmctl.hosts import doctor, domainxml
 from vmctl.hosts.port import Link
@@ -104,8 +104,8 @@ async def _blockers(
         return found, []
     live: list[str] = []
     try:
-        there: Answer = await ask(services, host.name, vm.spec.uuid)
-        if there.sight is not Sight.GONE:
+        there: Observation = await ask(services, host.name, vm.spec.uuid)
+        if there.sight is not DomainPresence.GONE:
             found.append(f"{host.name} shows a copy of it already ({there.sight})")
         for xml in filter(None, (shown.live, shown.kept)):
             found += await lacking_or_why(services, link, domainxml.read(xml).definition, vm.spec.uuid)

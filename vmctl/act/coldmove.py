@@ -15,9 +15,9 @@ from vmctl.act.definitions import keep, refuse_drift
 from vmctl.act.halt import halt, patience
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.promise import promise, refuse_stuck
-from vmctl.act.whereabouts import ASKED, Answer, ask
+from vmctl.act.whereabouts import ASKED, Observation, ask
 from vmctl.commands.vms import Migrate
-from vmctl.decide.outcome import Sight
+from vmctl.decide.outcome import DomainPresence
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Refused, Uncertain, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.port import Link
@@ -66,18 +66,18 @@ async def go_on(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]
     began = services.clock.monotonic()
     here, there = await asyncio.gather(ask(services, source, vm.uuid), ask(services, target, vm.uuid))
     begun = job.journal.starting
-    if there.sight is Sight.SILENT and not begun and here.sight is not Sight.GONE:
+    if there.sight is DomainPresence.SILENT and not begun and here.sight is not DomainPresence.GONE:
         await services.store.lease(vm, source, PowerState.RUNNING)
         raise MigrationFailed(f"{vm.name} was not moved and runs on {source}", lines=(str(here), str(there)))
-    if here.sight is Sight.SILENT or (there.sight is Sight.SILENT and begun == target):
+    if here.sight is DomainPresence.SILENT or (there.sight is DomainPresence.SILENT and begun == target):
         lines = (str(here), str(there))
         await services.store.lease(
             vm, source, PowerState.UNKNOWN, also=(target,) if begun else (), why="; ".join(lines)
         )
         raise Uncertain(f"where {vm.name} runs is not certain", lines=lines, hint=f"vmctl show {vm.name}")
-    if there.sight is Sight.GONE and here.sight is not Sight.GONE and begun != source:
+    if there.sight is DomainPresence.GONE and here.sight is not DomainPresence.GONE and begun != source:
         vm = await _stop(services, job, vm, source)
-    elif begun and Sight.RUNNING not in (here.sight, there.sight):
+    elif begun and DomainPresence.RUNNING not in (here.sight, there.sight):
         await asyncio.sleep(power.LOOK_AGAIN_S)  # a start that the dead controller asked for may only begin now
     vm = await _as_seen(services, vm, here, there)
     if job.journal.back:
@@ -92,12 +92,12 @@ async def go_on(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]
     return await _arrived(services, job, vm, source, target, stopped_s)
 
 
-async def _as_seen(services: Services, vm: VMRecord, here: Answer, there: Answer) -> VMRecord:
+async def _as_seen(services: Services, vm: VMRecord, here: Observation, there: Observation) -> VMRecord:
     """What a predecessor wrote down as unknown before it died, and is known now. Raises Uncertain if it is not."""
     if vm.power is not PowerState.UNKNOWN:
         return vm
-    gone = [answer.host for answer in (here, there) if answer.sight is Sight.GONE]
-    running = [answer.host for answer in (here, there) if answer.sight is Sight.RUNNING]
+    gone = [answer.host for answer in (here, there) if answer.sight is DomainPresence.GONE]
+    running = [answer.host for answer in (here, there) if answer.sight is DomainPresence.RUNNING]
     if running:
         return await services.store.lease(vm, running[0], PowerState.RUNNING, gone=gone)
     return await power.seen_off(services, vm, gone)
@@ -149,9 +149,9 @@ async def _start_back(services: Services, job: Moving, vm: VMRecord, why: str) -
         vm = await _start_on(services, job, vm, source)
     except VmctlError as err:
         text = f"{failed}; nor on {source}, where it was: {err.message}"
-        await services.tell("migration failed", vm, text, job.task.who)
+        await services.record_event("migration failed", vm, text, job.task.who)
         raise MigrationFailed(text, lines=err.lines, hint=f"vmctl start {vm.name}") from err
-    await services.tell("migration failed", vm, f"{failed}; it was started again on {source}", job.task.who)
+    await services.record_event("migration failed", vm, f"{failed}; it was started again on {source}", job.task.who)
     raise MigrationFailed(f"{failed}; it was started again on {source}", hint=f"vmctl migrate {vm.name} --check")
 
 
@@ -165,7 +165,7 @@ async def _arrived(
         if job.journal.autostart:
             await carry_autostart(services, job, vm, target)
     text = f"{vm.name} moved {source} -> {target} cold; its guest took {stopped_s:.1f} s to stop"
-    await services.tell("migrated", vm, text, job.task.who)
+    await services.record_event("migrated", vm, text, job.task.who)
     return {"vm": vm.name, "source": source, "host": target, "cold": True, "stop_seconds": round(stopped_s, 3)}
 
 
@@ -206,7 +206,7 @@ async def _move_definition(services: Services, job: Moving, vm: VMRecord) -> dic
     await services.online(source).virt.undefine(vm.uuid)
     if job.journal.autostart:
         await carry_autostart(services, job, vm, target)
-    await services.tell(
+    await services.record_event(
         "migrated", vm, f"{vm.name} is stopped; its definition moved {source} -> {target}", job.task.who
     )
     return {"vm": vm.name, "source": source, "host": target, "cold": True, "stop_seconds": 0.0}

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from typing import Any
 
-from vmctl.act.whereabouts import Answer, ask, off_at
-from vmctl.decide.outcome import Act, Sight, settle
+from vmctl.act.whereabouts import Observation, ask, off_at
+from vmctl.decide.outcome import DomainPresence, Resolution, resolve
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, VmctlError
 from vmctl.hosts.shown import LEFT_OVER, POST_COPY_FAILED, JobProgress
 from vmctl.model.records import VMRecord
@@ -18,7 +18,7 @@ from vmctl.tasks import AnyJob
 SETTLE_FOR_S = 30.0
 QUIET_S = 15.0  # a host that stays silent this long is taken as silent for this outcome
 HALVES = "cannot go on: its post-copy broke, and each host has a part of its memory (its disk is whole)"
-FINAL = (Act.ON_TARGET, Act.ON_SOURCE, Act.NOWHERE, Act.ALARM)
+FINAL = (Resolution.ON_TARGET, Resolution.ON_SOURCE, Resolution.NOWHERE, Resolution.ALARM)
 
 
 async def conclude(
@@ -27,24 +27,24 @@ async def conclude(
     """Read both hosts, and make the registry say what they show. Raises MigrationFailed, Cancelled, Uncertain."""
     act, answers = await both(services, job, vm, source, target)
     lines = tuple(str(answer) for answer in answers)
-    gone = [answer.host for answer in answers if answer.sight is Sight.GONE]
+    gone = [answer.host for answer in answers if answer.sight is DomainPresence.GONE]
     who = job.task.who
-    if act is Act.ON_TARGET:
+    if act is Resolution.ON_TARGET:
         seen = answers[1].domain
         power, why = (seen.power, seen.why) if seen is not None else (PowerState.RUNNING, "")
         await services.store.lease(vm, target, power, gone=gone, why=why, moved_at=services.clock.now())
         return await _moved(services, job, vm, source, target, took_s, lines)
-    if act is Act.ON_SOURCE and isinstance(problem, Cancelled):
+    if act is Resolution.ON_SOURCE and isinstance(problem, Cancelled):
         told = services.event("migration cancelled", vm, f"{vm.name} stays on {source}: {problem.message}", who)
         await services.store.lease(vm, source, PowerState.RUNNING, gone=gone, told=[told])
         raise Cancelled(f"{problem.message}; {vm.name} runs on {source}", lines=lines)
-    if act is Act.ON_SOURCE:
+    if act is Resolution.ON_SOURCE:
         why = problem.message if problem else "libvirt reported no error"
         text = f"{vm.name} was not migrated and runs on {source}: {why}"
         told = services.event("migration failed", vm, f"{source} -> {target}: {text}", who)
         await services.store.lease(vm, source, PowerState.RUNNING, gone=gone, told=[told])
         raise MigrationFailed(text, lines=lines)
-    if act is Act.NOWHERE:
+    if act is Resolution.NOWHERE:
         text = f"{vm.name} runs nowhere after its migration {source} -> {target} broke"
         more: dict[str, Any] = {}
         link = services.links.get(source)
@@ -56,7 +56,7 @@ async def conclude(
         why = problem.message if problem else "it ended meanwhile"
         raise MigrationFailed(f"{vm.name} runs nowhere: {why}", lines=lines, hint=f"vmctl start {vm.name}")
     broken = any(is_half(answer) for answer in answers)
-    unclear = f"where {vm.name} runs is not certain{': both run' if act is Act.ALARM else ''}"
+    unclear = f"where {vm.name} runs is not certain{': both run' if act is Resolution.ALARM else ''}"
     what = f"{vm.name} {HALVES}" if broken else unclear
     alarm = services.event("alarm", vm, f"{what}; {'; '.join(lines)}", who)
     await services.store.lease(vm, source, PowerState.UNKNOWN, gone=gone, why="; ".join(lines), told=[alarm])
@@ -64,24 +64,24 @@ async def conclude(
     raise Uncertain(what, lines=lines, hint=end if broken else f"vmctl show {vm.name}")
 
 
-def is_half(answer: Answer) -> bool:
+def is_half(answer: Observation) -> bool:
     """Whether what the host shows has a part of the VM's memory only: its post-copy broke."""
     return answer.domain is not None and answer.domain.why == POST_COPY_FAILED
 
 
 async def both(
     services: Services, job: AnyJob, vm: VMRecord, source: str, target: str
-) -> tuple[Act, tuple[Answer, Answer]]:
+) -> tuple[Resolution, tuple[Observation, Observation]]:
     """Look, act on what is certain, look again; give an unclear picture time to become clear."""
     began = services.clock.monotonic()
     while True:
         here, there = await asyncio.gather(ask(services, source, vm.uuid), ask(services, target, vm.uuid))
-        act = Act.ON_TARGET if _arrived_paused(here, there) else settle(here.sight, there.sight)
+        act = Resolution.ON_TARGET if _arrived_paused(here, there) else resolve(here.sight, there.sight)
         waited = services.clock.monotonic() - began
-        busy = bool(here.domain and here.domain.has_job and here.sight is not Sight.GONE)
-        silent = Sight.SILENT in (here.sight, there.sight)
+        busy = bool(here.domain and here.domain.has_job and here.sight is not DomainPresence.GONE)
+        silent = DomainPresence.SILENT in (here.sight, there.sight)
         # Two paused copies: the target may be about to run, so this picture gets time to change by itself.
-        hasty = here.sight is Sight.PAUSED and there.sight is Sight.PAUSED and waited < QUIET_S
+        hasty = here.sight is DomainPresence.PAUSED and there.sight is DomainPresence.PAUSED and waited < QUIET_S
         clear = act in FINAL and not busy and not (silent and waited < QUIET_S)
         halves = is_half(here) or is_half(there)  # neither can go on alone, and neither is a left-over
         if not busy and not hasty and not halves and await _do(services, vm, act, source, target):
@@ -92,20 +92,20 @@ async def both(
         await asyncio.sleep(0.2 if waited < 5 else 1.0)
 
 
-def _arrived_paused(here: Answer, there: Answer) -> bool:
+def _arrived_paused(here: Observation, there: Observation) -> bool:
     """Somebody, or an I/O error, paused it on the target just when it had arrived: not the migration, which is over."""
-    paused = there.sight is Sight.PAUSED and there.domain is not None and there.domain.why not in LEFT_OVER
-    return here.sight is Sight.GONE and paused
+    paused = there.sight is DomainPresence.PAUSED and there.domain is not None and there.domain.why not in LEFT_OVER
+    return here.sight is DomainPresence.GONE and paused
 
 
-async def _do(services: Services, vm: VMRecord, act: Act, source: str, target: str) -> bool:
+async def _do(services: Services, vm: VMRecord, act: Resolution, source: str, target: str) -> bool:
     """Carry out an act that changes a host; whether there was one and the host said yes."""
     with contextlib.suppress(HostError):  # both hosts are looked at again, and then it is tried again
-        if act is Act.DROP_TARGET:
+        if act is Resolution.DROP_TARGET:
             await services.online(target).virt.destroy(vm.uuid)
-        elif act is Act.DROP_SOURCE:
+        elif act is Resolution.DROP_SOURCE:
             await services.online(source).virt.destroy(vm.uuid)
-        elif act is Act.RESUME_SOURCE:
+        elif act is Resolution.RESUME_SOURCE:
             await services.online(source).virt.resume(vm.uuid)
         else:
             return False
@@ -122,7 +122,7 @@ async def _moved(
     )
     paused = f"paused {stats.downtime_ms} ms" if stats.downtime_ms else "its pause was not measured"
     text = f"{vm.name} moved {source} -> {target}, {paused}"
-    await services.tell("migrated", vm, text, job.task.who)
+    await services.record_event("migrated", vm, text, job.task.who)
     return {
         "vm": vm.name,
         "source": source,

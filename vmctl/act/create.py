@@ -11,9 +11,9 @@ from vmctl.act.mounted import host_with, refuse_unmounted
 from vmctl.act.proof import is_full
 from vmctl.commands.vms import Create
 from vmctl.decide.asked import spec_of
-from vmctl.decide.outcome import Sight
+from vmctl.decide.outcome import DomainPresence
 from vmctl.errors import Refused, Uncertain, Usage, VmctlError
-from vmctl.model.records import HostRecord, Image, Setting, Storage, VMRecord
+from vmctl.model.records import ClusterValue, HostRecord, Image, Storage, VMRecord
 from vmctl.model.vms import VM, Boot, PowerState, Spec
 from vmctl.services import Services
 from vmctl.storage import on
@@ -25,7 +25,7 @@ from vmctl.text import bad_name
 
 async def baseline(services: Services) -> str:
     """The CPU that every host can give; empty when hosts cannot tell. Changes nothing."""
-    kept = await services.store.find(Setting, BASELINE)
+    kept = await services.store.find(ClusterValue, BASELINE)
     text = kept.value if kept is not None else await _new_baseline(services)
     for link in services.links.values() if text else ():
         link.cpus.setdefault(text, True)  # that they can is what it means
@@ -45,8 +45,8 @@ async def _keep_baseline(services: Services, text: str) -> None:
     """Let it be every new VM's until a host joins; not while some host is unknown."""
     registered = {record.name for record in await services.store.all(HostRecord)}
     known = registered == {name for name, link in services.links.items() if link.about}
-    if text and known and await services.store.find(Setting, BASELINE) is None:
-        await services.store.put(Setting(BASELINE, text))
+    if text and known and await services.store.find(ClusterValue, BASELINE) is None:
+        await services.store.put(ClusterValue(BASELINE, text))
 
 
 def common_machine(services: Services, family: str = "pc-q35-") -> str:
@@ -119,7 +119,7 @@ async def create(services: Services, job: Job[Create, Creating]) -> dict[str, An
             what, hint = f"storage {storage.name} is full", f"make room in {storage.path}"
             raise Refused(f"{what}: {spec.name} was not made", lines=(err.message,), hint=hint) from err
         raise
-    await services.tell(
+    await services.record_event(
         "created", spec, f"{spec.name} was created; " + (f"runs on {why}" if host else why), job.task.who
     )
     return {"vm": spec.name, "uuid": spec.uuid, "host": host, "why": why}
@@ -156,7 +156,7 @@ async def _finish(services: Services, job: Job[Create, Creating]) -> dict[str, A
         raise interrupted  # it was not registered yet, so nothing was made
     if vm.host:
         answer = await power.outcome(services, vm, vm.host)
-        if answer.sight is not Sight.GONE:
+        if answer.sight is not DomainPresence.GONE:
             await services.store.lease(vm, vm.host, PowerState.RUNNING, wanted="running")
             return {
                 "vm": vm.name,

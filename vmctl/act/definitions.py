@@ -167,7 +167,7 @@ def storage_at(storages: list[Storage], path: str) -> str:
     return next((s.name for s in storages if path.startswith(s.path.rstrip("/") + "/")), "")
 
 
-def spec_of(link: Link, seen: domainxml.Seen, disks: list[tuple[str, str]], storages: list[Storage]) -> Spec:
+def spec_of(link: Link, seen: domainxml.ParsedDomain, disks: list[tuple[str, str]], storages: list[Storage]) -> Spec:
     """The specification of a domain that somebody else made, as far as its XML tells."""
     bridges = seen.definition.bridges
     return Spec(

@@ -42,7 +42,7 @@ async def delete(services: Services, job: Job[Delete, Deleting]) -> dict[str, An
     await services.store.remove(VMRecord, vm.uuid)
     kept = f"; left where they are: {', '.join(left)}" if left else ""
     what = "was forgotten; its disks stay" if vm.adopted else f"and its disks were deleted{kept}"
-    await services.tell("deleted", vm, f"{vm.name} {what}", job.task.who)
+    await services.record_event("deleted", vm, f"{vm.name} {what}", job.task.who)
     return {"vm": vm.name, "left": left, "forgotten": vm.adopted}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from vmctl.commands.permissions import HEALTH
 from vmctl.commands.vms import Reboot, Reset
 from vmctl.decide import heal
-from vmctl.decide.health import Health, Seen, Word, health
+from vmctl.decide.health import GuestObservation, Health, HealthStatus, health
 from vmctl.guests import Follower
 from vmctl.model.records import DecisionRecord, VMRecord
 from vmctl.model.vms import PowerState
@@ -24,7 +24,7 @@ from vmctl.tasks import Tasks
 log = logging.getLogger("vmctl.health")
 RECORDS_EVERY_S = 5.0
 EVENTS_IN, EVENTS_WINDOW_S = 30, 600.0  # that one guest may have told
-UNKNOWN = Health(Word.UNKNOWN, "")
+UNKNOWN = Health(HealthStatus.UNKNOWN, "")
 LOOP_LIVES, LOOP_WINDOW_S = 4, 600.0  # so many ends of one service in this time are a crash loop
 MOST_UNITS = 64
 MOST_HEALS = 32
@@ -32,19 +32,19 @@ STEPS = {"reboot": Reboot, "reset": Reset}  # what a treatment asks for
 
 
 @dataclass(slots=True)
-class Kept:
+class HealthHistory:
     """One VM's health over time. Times are monotonic."""
 
     health: Health = UNKNOWN
     since: float = 0.0
-    said: Word = Word.WELL  # the last word that was told; to be well from the first is no news
+    said: HealthStatus = HealthStatus.WELL  # the last word that was told; to be well from the first is no news
     waits: str = ""  # why nothing is done to it, where something could be
     first: bool = True  # it has not turned since this controller follows it
     told: deque[float] = field(default_factory=lambda: deque(maxlen=EVENTS_IN))
     ends: dict[str, deque[float]] = field(default_factory=dict)  # service -> when it ended
 
 
-class Healths:
+class HealthMonitor:
     """`look` every second."""
 
     def __init__(self, services: Services, tasks: Tasks) -> None:
@@ -52,7 +52,7 @@ class Healths:
         self._tasks = tasks
         self._records: dict[str, VMRecord] = {}
         self._read_at = -RECORDS_EVERY_S
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, HealthHistory] = {}
 
     def of(self, vm: VMRecord) -> tuple[Health, float, str]:
         """A VM's health, for how many seconds it has been so, and why nothing is done about it."""
@@ -63,10 +63,10 @@ class Healths:
 
     def _not_followed(self, vm: VMRecord) -> Health:
         if vm.power is PowerState.STOPPED:
-            return health(PowerState.STOPPED, Seen(None))
+            return health(PowerState.STOPPED, GuestObservation(None))
         if not self._services.settings.read_guests:
-            return Health(Word.UNKNOWN, "guests are not read, by the settings")
-        return Health(Word.UNKNOWN, f"{vm.host or 'its host'} has not shown it yet")
+            return Health(HealthStatus.UNKNOWN, "guests are not read, by the settings")
+        return Health(HealthStatus.UNKNOWN, f"{vm.host or 'its host'} has not shown it yet")
 
     async def look(self) -> None:
         """Follow what runs, and see how each of them is."""
@@ -77,13 +77,13 @@ class Healths:
         if now - self._read_at >= RECORDS_EVERY_S or followers.keys() - self._records.keys():
             self._records = {vm.uuid: vm for vm in await services.store.all(VMRecord)}
             self._read_at = now
-        self._kept = {uuid: self._kept.get(uuid, Kept(since=now)) for uuid in followers}
-        held, anew = self._held()
+        self._kept = {uuid: self._kept.get(uuid, HealthHistory(since=now)) for uuid in followers}
+        held, restarting = self._held()
         for uuid, follower in list(followers.items()):
             vm = self._records.get(uuid)
             if vm is None:
                 continue
-            if anew & {vm.uuid, vm.name}:
+            if restarting & {vm.uuid, vm.name}:
                 follower.guest.heard_at = None
             with wall(log, f"the health of {vm.name}"):
                 await self._see(vm, follower, self._kept[uuid], held)
@@ -94,25 +94,25 @@ class Healths:
         By UUID; by name where a task of an earlier version goes on.
         """
         jobs = [job for job in self._tasks.jobs() if job.command.meanwhile]
-        anew = {job.args.vm for job in jobs if job.command.begins_anew or getattr(job.args, "cold", False)}
-        return {job.args.vm: job.command.meanwhile for job in jobs}, anew
+        restarting = {job.args.vm for job in jobs if job.command.restarts_guest or getattr(job.args, "cold", False)}
+        return {job.args.vm: job.command.meanwhile for job in jobs}, restarting
 
-    async def _see(self, vm: VMRecord, follower: Follower, kept: Kept, held: dict[str, str]) -> None:
+    async def _see(self, vm: VMRecord, follower: Follower, kept: HealthHistory, held: dict[str, str]) -> None:
         now = self._services.clock.monotonic()
         seen = follower.seen(now, self._frozen(vm, follower, held))
         found = health(PowerState.RUNNING, seen, kept.health, self._services.settings.health)
-        if found.word in (Word.SILENT, Word.HUNG):
+        if found.status in (HealthStatus.SILENT, HealthStatus.HUNG):
             self._services.guests.count(follower)
-        before, kept.health, follower.word = kept.health, found, str(found.word)
-        if found.word is not before.word:
-            await self._turned(vm, kept, now, sick=found.word in heal.SICK)
-        if found.word not in (kept.said, Word.UNKNOWN):
-            kept.said = found.word
-            await self._services.tell("health", vm, f"{vm.name} is {found.word}: {found.why}")
+        before, kept.health, follower.status = kept.health, found, str(found.status)
+        if found.status is not before.status:
+            await self._turned(vm, kept, now, sick=found.status in heal.SICK)
+        if found.status not in (kept.said, HealthStatus.UNKNOWN):
+            kept.said = found.status
+            await self._services.record_event("health", vm, f"{vm.name} is {found.status}: {found.why}")
         await self._tell_events(vm, follower, kept, now)
-        await self._treat(vm, kept, now, frozen=bool(seen.frozen))
+        await self._heal(vm, kept, now, frozen=bool(seen.frozen))
 
-    async def _turned(self, vm: VMRecord, kept: Kept, now: float, *, sick: bool) -> None:
+    async def _turned(self, vm: VMRecord, kept: HealthHistory, now: float, *, sick: bool) -> None:
         """It is in another state than before. Since when it is sick outlives this controller."""
         kept.since = now
         since = vm.sick_since
@@ -134,18 +134,18 @@ class Healths:
 
     # -- what its agent tells
 
-    async def _tell_events(self, vm: VMRecord, follower: Follower, kept: Kept, now: float) -> None:
+    async def _tell_events(self, vm: VMRecord, follower: Follower, kept: HealthHistory, now: float) -> None:
         events = follower.guest.events
         while events:
             event = events.popleft()
             if len(kept.told) == EVENTS_IN and now - kept.told[0] < EVENTS_WINDOW_S:
                 continue  # it tells too much: what counts is in its health
             kept.told.append(now)
-            await self._services.tell(event["what"], vm, f"{vm.name}: {_sentence(event)}")
+            await self._services.record_event(event["what"], vm, f"{vm.name}: {_sentence(event)}")
             if event["what"] in ("exited", "restarted by itself"):
                 await self._count_end(vm, kept, str(event.get("unit") or event["watch"]), now)
 
-    async def _count_end(self, vm: VMRecord, kept: Kept, service: str, now: float) -> None:
+    async def _count_end(self, vm: VMRecord, kept: HealthHistory, service: str, now: float) -> None:
         if service not in kept.ends and len(kept.ends) >= MOST_UNITS:
             kept.ends.pop(next(iter(kept.ends)))
         ends = kept.ends.setdefault(service, deque(maxlen=LOOP_LIVES))
@@ -153,13 +153,13 @@ class Healths:
         if len(ends) == LOOP_LIVES and now - ends[0] <= LOOP_WINDOW_S:
             minutes = max(1, round((now - ends[0]) / 60))
             ends.clear()
-            await self._services.tell(
+            await self._services.record_event(
                 "crash loop", vm, f"{vm.name}: {service} ended {LOOP_LIVES} times in {minutes} min"
             )
 
     # -- what its owner allows
 
-    async def _treat(self, vm: VMRecord, kept: Kept, now: float, *, frozen: bool) -> None:
+    async def _heal(self, vm: VMRecord, kept: HealthHistory, now: float, *, frozen: bool) -> None:
         if frozen or vm.heal == heal.LEVELS[0]:
             kept.waits = ""
             return
@@ -179,13 +179,13 @@ class Healths:
         await self._services.store.change(VMRecord, vm.uuid, heals=heals)
         self._records[vm.uuid] = replace(vm, heals=heals)
         why = f"{step.verb}: {step.why}"
-        detail = {"level": vm.heal, "word": str(kept.health.word), "sick_s": round(sick_s), "steps": len(heals)}
+        detail = {"level": vm.heal, "word": str(kept.health.status), "sick_s": round(sick_s), "steps": len(heals)}
         await self._services.store.add(
             DecisionRecord(
                 "heal", vm.uuid, why, self._services.clock.now(), None, vm.host, detail, HEALTH.name, vm.name
             )
         )
-        await self._services.tell("heal", vm, f"{vm.name}: {why}")
+        await self._services.record_event("heal", vm, f"{vm.name}: {why}")
         await self._tasks.submit(STEPS[step.verb](vm.uuid), HEALTH, vm.name)
 
 

@@ -212,7 +212,7 @@ class Hosts:
             await _first_look(link)
             await self._until_adopted(link)
             report[name]["domains"] = sorted(domain.name for domain in link.domains.values())
-            await self._services.tell("host", name, f"{name} joined the pool", job.task.who)
+            await self._services.record_event("host", name, f"{name} joined the pool", job.task.who)
         job.keep(report=report)
         failed = {name: row for name, row in report.items() if not row["added"]}
         if failed:
@@ -295,7 +295,7 @@ class Hosts:
         words = [f"{name} left the pool"]
         words += [f"forgotten, as they were adopted: {', '.join(forgotten)}"] * bool(forgotten)
         words += [f"may still run there: {', '.join(kept_on)}"] * bool(kept_on)
-        await services.tell("host", name, "; ".join(words), job.task.who)
+        await services.record_event("host", name, "; ".join(words), job.task.who)
         return {"host": name, "forgotten": forgotten, "may_still_run": kept_on}
 
 

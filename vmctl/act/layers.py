@@ -129,4 +129,4 @@ async def refuse_newer_layers(services: Services, link: Link, vm: VMRecord, who:
 
 async def _tell(services: Services, vm: VMRecord, text: str, who: str) -> None:
     if who == "autostart":  # nobody else would hear of it
-        await services.tell("differs", vm, text)
+        await services.record_event("differs", vm, text)

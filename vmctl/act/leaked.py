@@ -59,7 +59,7 @@ async def replace_lease(services: Services, vm: VMRecord) -> list[str]:
     names = [link.name for link in leaking]
     text = f"the lease of {vm.name} was left behind by virtlockd on {', '.join(names)}; it was replaced"
     mend = "before it can start there again: systemctl restart virtlockd libvirtd (its VMs go on)"
-    await services.tell("lease", vm, f"{text}; {mend}")
+    await services.record_event("lease", vm, f"{text}; {mend}")
     return names
 
 

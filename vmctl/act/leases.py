@@ -118,9 +118,11 @@ class Guard:
             self._services.no_lock[link.name] = proof.text
         if proof.verdict != doctor.OK and not known:
             mend = "systemctl restart virtlockd libvirtd (its VMs go on)"
-            await self._services.tell("alarm", link.name, f"{link.name} gets no VMs: {proof.text}; there: {mend}")
+            await self._services.record_event(
+                "alarm", link.name, f"{link.name} gets no VMs: {proof.text}; there: {mend}"
+            )
         elif proof.verdict == doctor.OK and known:
-            await self._services.tell("lease", link.name, f"{link.name}'s lock manager gives leases again")
+            await self._services.record_event("lease", link.name, f"{link.name}'s lock manager gives leases again")
         return proof.verdict == doctor.OK
 
 

@@ -36,7 +36,9 @@ async def measure(services: Services, job: Job[MeasureStorage, Journal]) -> dict
         await lost.wait_online(WAIT_FOR_RETURN_S)
     finally:
         await probe.end()
-    await services.tell("storage", storage.name, f"locks on {storage.name} are free {took_s:.0f} s after a host's loss")
+    await services.record_event(
+        "storage", storage.name, f"locks on {storage.name} are free {took_s:.0f} s after a host's loss"
+    )
     return {"storage": storage.name, "host": lost.name, "lock_free_after_s": round(took_s, 1)}
 
 

@@ -16,10 +16,10 @@ from vmctl.act import coldmove, definitions
 from vmctl.act.coldmove import Moving
 from vmctl.act.conclude import QUIET_S, conclude
 from vmctl.act.disks import storage_of
-from vmctl.act.monitor import Monitor
+from vmctl.act.monitor import MigrationMonitor
 from vmctl.act.needs import refuse_lacking, tpm_in_the_way
 from vmctl.act.promise import check_again, promise, refuse_stuck
-from vmctl.act.whereabouts import home
+from vmctl.act.whereabouts import require_running
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Refused, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.address import tcp_uri
@@ -41,7 +41,7 @@ async def migrate(services: Services, job: Moving) -> dict[str, Any]:
         return await _take_over(services, job, vm)
     if vm.power is PowerState.STOPPED and vm.adopted and not vm.transient:
         return await coldmove.definition(services, job, vm)
-    source = await home(services, vm)
+    source = await require_running(services, vm)
     shown = await source.virt.shown(vm.uuid)
     vm = await definitions.keep(services, source, vm, shown)
     seen = await source.virt.domain(vm.uuid)
@@ -109,7 +109,7 @@ async def _copy(
 ) -> None:
     """Run the migration and watch it until libvirt says how it ended. Raises LibvirtError, Cancelled, HostError."""
     may = services.policy.allow_post_copy
-    watch = Monitor(services, job, vm, source, job.journal.target)
+    watch = MigrationMonitor(services, job, vm, source, job.journal.target)
     await watch.allow(0)  # once it copies, this would wait in line for its monitor
     persistent = vm.adopted and not vm.transient
     copying = source.virt.migrate(vm.uuid, socket, uri, unsafe=unsafe, persistent=persistent, post_copy=may)

@@ -10,7 +10,7 @@ import contextlib
 from dataclasses import dataclass
 
 from vmctl.act.coldmove import Moving
-from vmctl.decide import migrate as ladder
+from vmctl.decide import converge
 from vmctl.errors import Cancelled, HostError, LibvirtError, MigrationFailed, NotFound, VmctlError
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import LEFT_OVER, JobProgress
@@ -23,16 +23,16 @@ MIB = 1 << 20
 
 
 @dataclass
-class Monitor:
-    """What was seen of one migration so far, and the ladder's steps."""
+class MigrationMonitor:
+    """What was seen of one migration so far, and the steps that were taken."""
 
     services: Services
     job: Moving
     vm: VMRecord
     source: Link
     target: str
-    rung: int = 0
-    rung_at: float = 0.0
+    downtime_step: int = 0
+    step_at: float = 0.0
     low: float = float("inf")
     low_at: float = 0.0
     bytes_seen: int = -1
@@ -44,7 +44,7 @@ class Monitor:
     aborting: asyncio.Task[None] | None = None
 
     async def look(self) -> None:
-        """One reading, and the ladder's answer to it."""
+        """One reading, and what follows from it."""
         if not self.source.online:
             return
         if self.aborted and self.services.clock.monotonic() - self.aborted_at > ABORT_S:
@@ -57,7 +57,7 @@ class Monitor:
             return
         now = self.services.clock.monotonic()
         if not progress.total:  # the target prepares: what is left, and for how long, counts from its first byte
-            self.low_at = self.rung_at = now
+            self.low_at = self.step_at = now
         elif progress.remaining < self.low:
             self.low, self.low_at = progress.remaining, now
         if progress.processed != self.bytes_seen:
@@ -65,11 +65,11 @@ class Monitor:
         self._show(progress)
         await self._step(progress, now)
 
-    async def allow(self, rung: int) -> None:
-        """Take a step of the ladder: so long may the guest pause."""
-        self.rung, self.rung_at = rung, self.services.clock.monotonic()
+    async def allow(self, downtime_step: int) -> None:
+        """Allow the guest so long a pause."""
+        self.downtime_step, self.step_at = downtime_step, self.services.clock.monotonic()
         with contextlib.suppress(LibvirtError):  # it may have ended meanwhile
-            await self.source.virt.set_max_downtime(self.vm.uuid, self.services.policy.downtime_ms[rung])
+            await self.source.virt.set_max_downtime(self.vm.uuid, self.services.policy.downtime_ms[downtime_step])
 
     async def _step(self, progress: JobProgress, now: float) -> None:
         if self.aborted:
@@ -77,28 +77,27 @@ class Monitor:
         if self.job.cancel_asked.is_set():
             await self._abort(Cancelled("the migration was cancelled, as asked"))
             return
-        seen = ladder.Seen(
-            elapsed_s=progress.elapsed_ms / 1000,
+        seen = converge.MigrationReading(
             remaining_mib=progress.remaining / MIB,
             since_low_s=now - self.low_at,
             since_bytes_s=now - self.bytes_at,
             both_online=self.source.online and self.services.link(self.target).online,
             begun=progress.total > 0,
-            rung=self.rung,
-            since_rung_s=now - self.rung_at,
+            downtime_step=self.downtime_step,
+            since_step_s=now - self.step_at,
             post_copy=self.tactic == "post-copy",
         )
-        step = ladder.next_step(seen, self.services.policy)
-        if isinstance(step, ladder.RaiseDowntime):
+        step = converge.next_step(seen, self.services.policy)
+        if isinstance(step, converge.RaiseDowntime):
             self.tactic = f"allowing a pause of {step.downtime_ms} ms"
             self.job.say(f"{self.tactic}: {step.why}")
-            await self.allow(step.rung)
-        elif isinstance(step, ladder.PostCopy):
+            await self.allow(step.downtime_step)
+        elif isinstance(step, converge.PostCopy):
             self.tactic = "post-copy"
             self.job.say(f"switching to post-copy: {step.why}")
             await self.source.virt.start_post_copy(self.vm.uuid)
-            self.rung_at = now
-        elif isinstance(step, ladder.Abort):
+            self.step_at = now
+        elif isinstance(step, converge.Abort):
             await self._abort(MigrationFailed(f"the migration was given up: {step.why}"))
 
     async def _abort(self, why: VmctlError) -> None:
@@ -129,7 +128,7 @@ class Monitor:
             total_mib=round(p.total / MIB, 1),
             rate_mib_s=round(p.rate_bps / MIB, 1),
             dirty_mib_s=round(p.dirty_bps / MIB, 1),
-            downtime_ms=self.services.policy.downtime_ms[self.rung],
+            downtime_ms=self.services.policy.downtime_ms[self.downtime_step],
             eta_s=round(p.remaining / left, 1) if left else None,
             tactic=self.tactic,
         )

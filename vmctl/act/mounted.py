@@ -79,12 +79,12 @@ class Mounts:
             await refuse_unmounted(self._services, link, storage)
         except NotMounted as err:
             if not before:
-                await self._services.tell("storage", link.name, f"{err.message}; {err.hint}")
+                await self._services.record_event("storage", link.name, f"{err.message}; {err.hint}")
         except HostError as err:
             log.info("%s: whether it has storage %s is not known: %s", link.name, storage.name, err.message)
         else:
             if before:
-                await self._services.tell("storage", link.name, f"{link.name} has storage {storage.name} again")
+                await self._services.record_event("storage", link.name, f"{link.name} has storage {storage.name} again")
 
 
 async def host_with(services: Services, storage: Storage) -> Link:

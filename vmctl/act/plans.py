@@ -55,16 +55,16 @@ class Plans:
         services, host = self._services, job.args.host
         await services.store.change(HostRecord, host, draining=True)
         if not job.journal.begun:
-            await services.tell("drain", host, f"{host} is being drained", job.task.who)
+            await services.record_event("drain", host, f"{host} is being drained", job.task.who)
         await job.note("waiting for what moves there already", begun=True)
         await self._wait_for_holders(job, host)
         made = await plan(services, "drain", host, job.task.who, deciding.plan_drain, job.args)
         result = await self._carry_out(job, made)
         if made.stays:
             moved = f"{result['moved']} VMs left {host}" if result["moved"] else f"no VM could leave {host}"
-            await services.tell("drain", host, f"{moved}, {len(made.stays)} stay", job.task.who)
+            await services.record_event("drain", host, f"{moved}, {len(made.stays)} stay", job.task.who)
             raise PartlyFailed(f"{moved}, {len(made.stays)} stay", lines=made.stays, hint=f"vmctl host undrain {host}")
-        await services.tell("drained", host, f"{host} is drained: {result['moved']} VMs left it", job.task.who)
+        await services.record_event("drained", host, f"{host} is drained: {result['moved']} VMs left it", job.task.who)
         return result
 
     async def _wait_for_holders(self, job: Carrying, host: str) -> None:

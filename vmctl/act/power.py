@@ -14,10 +14,10 @@ from vmctl.act.layers import refuse_newer_layers
 from vmctl.act.leaked import after_stop, explained
 from vmctl.act.mounted import refuse_unmounted
 from vmctl.act.needs import refuse_lacking
-from vmctl.act.whereabouts import ASKED, Answer, ask, check_signature, home, off_at, prove_off
+from vmctl.act.whereabouts import ASKED, Observation, ask, check_signature, off_at, prove_off, require_running
 from vmctl.commands.permissions import AUTOSTART
 from vmctl.commands.vms import Reboot, Start, Stop
-from vmctl.decide.outcome import Sight
+from vmctl.decide.outcome import DomainPresence
 from vmctl.decide.place import place
 from vmctl.errors import (
     HostError,
@@ -122,7 +122,7 @@ async def launch(services: Services, job: AnyJob, vm: VMRecord, host: str) -> VM
             await link.virt.create(xml)
     except HostError as err:
         answer = await look_after(services, vm, host, wait_for_it=isinstance(err, NoAnswer))
-        if answer.sight is Sight.GONE:
+        if answer.sight is DomainPresence.GONE:
             await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
             said = explain_start(vm, host, err)
             raise (await explained(services, vm, host, said) if isinstance(said, Refused) else said) from err
@@ -158,7 +158,7 @@ def explain_start(vm: VMRecord, host: str, err: HostError) -> HostError | Refuse
     return err
 
 
-async def look_after(services: Services, vm: VMRecord, host: str, *, wait_for_it: bool) -> Answer:
+async def look_after(services: Services, vm: VMRecord, host: str, *, wait_for_it: bool) -> Observation:
     """What became of a start that failed or was not answered. Raises Uncertain when the host stays silent.
 
     `wait_for_it`: libvirt may still do it, so "not there" is believed only when the time is over.
@@ -167,28 +167,30 @@ async def look_after(services: Services, vm: VMRecord, host: str, *, wait_for_it
     while True:
         answer = await ask(services, host, vm.uuid)
         over = services.clock.monotonic() > deadline
-        if answer.sight in (Sight.RUNNING, Sight.PAUSED) or (answer.sight is Sight.GONE and (over or not wait_for_it)):
+        if answer.sight in (DomainPresence.RUNNING, DomainPresence.PAUSED) or (
+            answer.sight is DomainPresence.GONE and (over or not wait_for_it)
+        ):
             return answer
         if over:
             await _not_known(services, vm, host, answer)
         await asyncio.sleep(1.0)
 
 
-async def outcome(services: Services, vm: VMRecord, host: str) -> Answer:
+async def outcome(services: Services, vm: VMRecord, host: str) -> Observation:
     """What became of a start whose controller died. Raises Uncertain when the host stays silent."""
     link = services.links.get(host)
     if link is not None:
         await link.wait_online(LOOK_FOR_S)
     answer = await ask(services, host, vm.uuid)
-    if answer.sight is Sight.GONE:
+    if answer.sight is DomainPresence.GONE:
         await asyncio.sleep(LOOK_AGAIN_S)
         answer = await ask(services, host, vm.uuid)
-    if answer.sight is Sight.SILENT:
+    if answer.sight is DomainPresence.SILENT:
         await _not_known(services, vm, host, answer)
     return answer
 
 
-async def _not_known(services: Services, vm: VMRecord, host: str, answer: Answer) -> None:
+async def _not_known(services: Services, vm: VMRecord, host: str, answer: Observation) -> None:
     await services.store.lease(vm, host, PowerState.UNKNOWN, why=str(answer))
     raise Uncertain(
         f"whether {vm.name} was started on {host} is not known", lines=(str(answer),), hint=f"vmctl show {vm.name}"
@@ -216,7 +218,7 @@ async def start(services: Services, job: Job[Start, Starting]) -> dict[str, Any]
             vm = await services.store.vm(vm.uuid)
     if job.task.who != AUTOSTART.name:
         await services.store.change(VMRecord, vm.uuid, restarts=[])  # somebody looked: the budget begins anew
-    await services.tell("started", vm, f"{vm.name} runs on {found.why}", job.task.who)
+    await services.record_event("started", vm, f"{vm.name} runs on {found.why}", job.task.who)
     return {"vm": vm.name, "host": vm.host, "why": found.why}
 
 
@@ -266,14 +268,14 @@ async def _finish_start(
     """A controller died in a start: one that runs is done, one that does not is started again there."""
     host = job.journal.starting
     answer = await outcome(services, vm, host)
-    if answer.sight is Sight.GONE:
+    if answer.sight is DomainPresence.GONE:
         vm = await services.store.lease(await seen_off(services, vm, (host,)), host, PowerState.STARTING)
         await launch(services, job, vm, host)
         why = "started after the controller's restart"
     else:
         await services.store.lease(vm, host, PowerState.RUNNING, wanted="running")
         why = "found running after the controller's restart"
-    await services.tell(kind, vm, f"{vm.name} runs on {host}: {why}", job.task.who)
+    await services.record_event(kind, vm, f"{vm.name} runs on {host}: {why}", job.task.who)
     return {"vm": vm.name, "host": host, "why": why}
 
 
@@ -342,7 +344,7 @@ async def _where_it_is(services: Services, vm: VMRecord) -> VMRecord:
     if vm.host or vm.power is PowerState.STOPPED:
         return vm
     asked = await asyncio.gather(*(ask(services, name, vm.uuid) for name in vm.may_run_on))
-    shown = [answer for answer in asked if answer.domain is not None and answer.sight is not Sight.GONE]
+    shown = [answer for answer in asked if answer.domain is not None and answer.sight is not DomainPresence.GONE]
     if len(shown) != 1 or shown[0].domain is None:
         return vm
     return await services.store.lease(vm, shown[0].host, shown[0].domain.power, why=shown[0].domain.why)
@@ -373,7 +375,7 @@ async def reboot(services: Services, job: Job[Reboot, Rebooting]) -> dict[str, A
     if job.journal.starting:
         return await _finish_start(services, vm, job, "reboot")
     if not job.journal.host:
-        found = await home(services, vm)
+        found = await require_running(services, vm)
         vm = await learn(services, found, vm)
         refuse_drift(vm, "rebooted")
         refuse_losing_tpm(vm, "rebooted")
@@ -385,5 +387,5 @@ async def reboot(services: Services, job: Job[Reboot, Rebooting]) -> dict[str, A
     await halt(link, vm, job, force=False, limit_s=limit)
     vm = await services.store.lease(vm, link.name, PowerState.STARTING, gone=(link.name,))
     vm = await launch(services, job, vm, link.name)
-    await services.tell("reboot", vm, f"{vm.name} was restarted on {link.name}", job.task.who)
+    await services.record_event("reboot", vm, f"{vm.name} was restarted on {link.name}", job.task.who)
     return {"vm": vm.name, "host": link.name}

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.act.definitions import due, last_read_at, learn, resolved, spec_of
-from vmctl.act.whereabouts import ASKED, Answer, alive, ask, ask_for_sure, known_as, off_at
-from vmctl.decide.outcome import Act, Sight, settle
+from vmctl.act.whereabouts import ASKED, Observation, alive, ask, ask_for_sure, known_as, off_at
+from vmctl.decide.outcome import DomainPresence, Resolution, resolve
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.leaseprobe import PROBE, is_stale
@@ -71,20 +71,27 @@ async def _let_go_on(services: Services, link: Link, vm: VMRecord) -> bool:
     By the same table as at a migration's end; whose task is long over, or gave up while the hosts were busy.
     """
     here = await ask(services, link.name, vm.uuid)
-    if here.sight is not Sight.PAUSED or here.domain is None or here.domain.has_job or here.domain.why not in LEFT_OVER:
+    if (
+        here.sight is not DomainPresence.PAUSED
+        or here.domain is None
+        or here.domain.has_job
+        or here.domain.why not in LEFT_OVER
+    ):
         return False
     if not await link.virt.broke(vm.uuid):
         return False
     others = {name for name in {*vm.may_run_on, *services.links} if name != link.name}
     answers = await asyncio.gather(*(ask(services, name, vm.uuid) for name in others))
-    if any(settle(here.sight, answer.sight) is not Act.RESUME_SOURCE for answer in answers if _matters(vm, answer)):
+    if any(
+        resolve(here.sight, answer.sight) is not Resolution.RESUME_SOURCE for answer in answers if _matters(vm, answer)
+    ):
         return False
     try:
         await link.virt.resume(vm.uuid)
     except HostError as err:
         await _tell_hung(services, link, vm, err)
         return False
-    gone = [answer.host for answer in answers if answer.sight is Sight.GONE]
+    gone = [answer.host for answer in answers if answer.sight is DomainPresence.GONE]
     text = f"{vm.name} goes on on {link.name}: a migration that broke had left it paused"
     told = [services.event("resumed", vm, text)]
     await services.store.lease(vm, link.name, PowerState.RUNNING, gone=gone, told=told)
@@ -100,9 +107,9 @@ async def _tell_hung(services: Services, link: Link, vm: VMRecord, err: HostErro
         await services.store.change(VMRecord, vm.uuid, why=why, told=[alarm])
 
 
-def _matters(vm: VMRecord, answer: Answer) -> bool:
+def _matters(vm: VMRecord, answer: Observation) -> bool:
     """A host where it may run must speak; any other one that shows it counts, too."""
-    return answer.host in vm.may_run_on or answer.sight in (Sight.RUNNING, Sight.PAUSED)
+    return answer.host in vm.may_run_on or answer.sight in (DomainPresence.RUNNING, DomainPresence.PAUSED)
 
 
 async def _changed(services: Services, link: Link, vm: VMRecord, domain: DomainSeen) -> None:
@@ -133,7 +140,7 @@ async def _absent(services: Services, link: Link, vm: VMRecord) -> None:
         power = PowerState.STOPPED if vm.power is PowerState.UNKNOWN else vm.power
         told = await services.store.lease(vm, vm.host, power, gone=(name,))
         if told.power is PowerState.STOPPED:
-            await services.tell("ended", vm, f"{vm.name} is not on {link.name} any more: stopped")
+            await services.record_event("ended", vm, f"{vm.name} is not on {link.name} any more: stopped")
 
 
 def _boot_is_known(link: Link) -> bool:
@@ -147,7 +154,7 @@ async def _surely_gone(services: Services, link: Link, vm: VMRecord) -> bool:
     if answer.lost_qemu and answer.why != vm.why:
         alarm = services.event("alarm", vm, f"{vm.name} on {link.name}: {answer.why}")
         await services.store.lease(vm, vm.host, PowerState.UNKNOWN, why=answer.why, told=[alarm])
-    return answer.sight is Sight.GONE
+    return answer.sight is DomainPresence.GONE
 
 
 async def _elsewhere(services: Services, link: Link, vm: VMRecord, domain: DomainSeen) -> None:
@@ -155,24 +162,24 @@ async def _elsewhere(services: Services, link: Link, vm: VMRecord, domain: Domai
 
     A copy is destroyed only when it is a migration's left-over that never ran or has handed over.
     """
-    home = await ask(services, vm.host, vm.uuid) if vm.host else Answer("", Sight.GONE)
+    home = await ask(services, vm.host, vm.uuid) if vm.host else Observation("", DomainPresence.GONE)
     here = await ask(services, link.name, vm.uuid)
     if here.domain is None:
         return  # it went away, or the host is silent: the next reading will tell
-    domain, act = here.domain, settle(home.sight, here.sight)
+    domain, act = here.domain, resolve(home.sight, here.sight)
     if domain.has_job or (home.domain is not None and home.domain.has_job):
         return  # somebody migrates it just now
-    if act is Act.DROP_SOURCE and home.domain is not None and home.domain.why in LEFT_OVER:
+    if act is Resolution.DROP_SOURCE and home.domain is not None and home.domain.why in LEFT_OVER:
         await services.online(vm.host).virt.destroy(vm.uuid)
-    elif act is Act.DROP_TARGET and home.sight is Sight.RUNNING and domain.why in LEFT_OVER:
+    elif act is Resolution.DROP_TARGET and home.sight is DomainPresence.RUNNING and domain.why in LEFT_OVER:
         await link.virt.destroy(vm.uuid)
         return
-    elif act in (Act.ALARM, Act.DROP_SOURCE, Act.DROP_TARGET):
+    elif act in (Resolution.ALARM, Resolution.DROP_SOURCE, Resolution.DROP_TARGET):
         await _alarm(services, link, vm)
         return
-    elif home.sight is Sight.SILENT and here.sight is not Sight.RUNNING:
+    elif home.sight is DomainPresence.SILENT and here.sight is not DomainPresence.RUNNING:
         return
-    left = (vm.host,) if home.sight is Sight.GONE else ()
+    left = (vm.host,) if home.sight is DomainPresence.GONE else ()
     back = known_as(vm, link.record) is not None
     was = f"not on {vm.host}" if vm.host else "which is back" if back else "started by somebody else"
     told = [services.event("found", vm, f"{vm.name} runs on {link.name}, {was}")]
@@ -260,4 +267,6 @@ async def _adopt(services: Services, link: Link, domain: DomainSeen) -> None:
             return  # another host showed it at the same moment
         spec = replace(spec, name=f"{spec.name}-{spec.uuid[:8]}")  # the name is taken by another VM
         await services.store.add_vm(replace(record, spec=spec))
-    await services.tell("adopted", spec, f"{spec.name} was found on {link.name} ({domain.power}) and adopted as it is")
+    await services.record_event(
+        "adopted", spec, f"{spec.name} was found on {link.name} ({domain.power}) and adopted as it is"
+    )

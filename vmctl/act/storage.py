@@ -20,7 +20,7 @@ from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refus
 from vmctl.formats import imagefile
 from vmctl.hosts import doctor, mounts
 from vmctl.hosts.port import Link
-from vmctl.model.records import HostRecord, Image, Setting, Storage
+from vmctl.model.records import ClusterValue, HostRecord, Image, Storage
 from vmctl.services import Services
 from vmctl.storage import kind_of, on
 from vmctl.store.rules import missing, proof_of
@@ -85,7 +85,9 @@ async def _prove_and_keep(services: Services, storage: Storage, *, new: bool) ->
     lost = {*wrong, *proof.of(State.ABSENT)}
     if new:
         storage = replace(storage, hosts=sorted(good))
-        await services.store.remove(Setting, proof_of(storage.name))  # of an earlier one, whose check ended after it
+        await services.store.remove(
+            ClusterValue, proof_of(storage.name)
+        )  # of an earlier one, whose check ended after it
         await services.store.insert(storage)
     else:
         storage = await services.store.revise(
@@ -143,11 +145,11 @@ async def _remember(services: Services, storage: Storage, proof: Proof) -> None:
 async def learn(services: Services, name: str, learnt: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Write down what was learnt of a storage besides what is known of it, which `learnt` is given."""
 
-    def known(kept: Setting | None) -> Setting:
+    def known(kept: ClusterValue | None) -> ClusterValue:
         before: dict[str, Any] = json.loads(kept.value) if kept is not None else {}
-        return Setting(proof_of(name), json.dumps(before | learnt(before)))
+        return ClusterValue(proof_of(name), json.dumps(before | learnt(before)))
 
-    await services.store.revise(Setting, proof_of(name), known)
+    await services.store.revise(ClusterValue, proof_of(name), known)
 
 
 async def _locks(services: Services, storage: Storage, hosts: list[str]) -> dict[str, Any] | None:
@@ -161,7 +163,7 @@ async def _locks(services: Services, storage: Storage, hosts: list[str]) -> dict
 
 async def proven(services: Services, name: str) -> dict[str, Any]:
     """What a storage was proven to do, and when; empty where that was before it was written down."""
-    kept = await services.store.find(Setting, proof_of(name))
+    kept = await services.store.find(ClusterValue, proof_of(name))
     found: dict[str, Any] = json.loads(kept.value) if kept is not None else {}
     return found
 
@@ -256,7 +258,7 @@ async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
     except VmctlError:
         await _undo_image(services, job, storage)
         raise
-    await services.tell("image", name, f"image {name} was added to {storage.name}", job.task.who)
+    await services.record_event("image", name, f"image {name} was added to {storage.name}", job.task.who)
     return _added(image)
 
 
@@ -374,5 +376,5 @@ async def image_remove(services: Services, job: Job[RemoveImage, RemovingImage])
     except (HostError, Refused):
         await services.store.add_image(image)
         raise
-    await services.tell("image", image.name, f"image {image.name} was deleted", job.task.who)
+    await services.record_event("image", image.name, f"image {image.name} was deleted", job.task.who)
     return {"image": image.name}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from vmctl.decide.outcome import Sight
+from vmctl.decide.outcome import DomainPresence
 from vmctl.errors import HostError, NotFound, Refused, Usage
 from vmctl.hosts.port import Link
 from vmctl.hosts.qemus import processes
@@ -25,62 +25,62 @@ FAR_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Observation:
     """What one host says about one VM."""
 
     host: str
-    sight: Sight
+    sight: DomainPresence
     domain: DomainSeen | None = None
     why: str = ""
     lost_qemu: str = ""  # the process of a QEMU that libvirt does not show
 
     def __str__(self) -> str:
-        if self.sight is Sight.SILENT:
+        if self.sight is DomainPresence.SILENT:
             return f"{self.host}: does not answer ({self.why})"
         more = f" ({self.domain.why})" if self.domain and self.domain.why else ""
         return f"{self.host}: {self.sight}{more}"
 
 
-async def ask(services: Services, host: str, uuid: str) -> Answer:
+async def ask(services: Services, host: str, uuid: str) -> Observation:
     """Read the VM's domain on one host, now."""
     link = services.links.get(host)
     if link is None or not link.online:
-        return Answer(host, Sight.SILENT, why=link.why if link else "it is not registered")
+        return Observation(host, DomainPresence.SILENT, why=link.why if link else "it is not registered")
     try:
         return sight_of(host, await link.virt.domain(uuid))
     except HostError as err:
-        return Answer(host, Sight.SILENT, why=err.message)
+        return Observation(host, DomainPresence.SILENT, why=err.message)
 
 
-async def ask_for_sure(services: Services, host: str, uuid: str) -> Answer:
+async def ask_for_sure(services: Services, host: str, uuid: str) -> Observation:
     """`ask`, and where libvirt shows nothing, look for its QEMU: a libvirtd that was restarted may have lost it.
 
     A QEMU that libvirt does not show can be neither watched nor ended through it: that is no answer, and not "gone".
     """
     answer = await ask(services, host, uuid)
-    if answer.sight is not Sight.GONE:
+    if answer.sight is not DomainPresence.GONE:
         return answer
     try:
         found = await services.links[host].ask(processes(uuid))
     except (HostError, KeyError) as err:
-        return Answer(host, Sight.SILENT, why=f"whether its QEMU runs is not known: {err}")
+        return Observation(host, DomainPresence.SILENT, why=f"whether its QEMU runs is not known: {err}")
     if found:
         why = f"libvirt does not show it, but its QEMU runs (process {found[0]})"
-        return Answer(host, Sight.SILENT, why=why, lost_qemu=found[0])
+        return Observation(host, DomainPresence.SILENT, why=why, lost_qemu=found[0])
     return answer
 
 
-def sight_of(host: str, domain: DomainSeen | None) -> Answer:
+def sight_of(host: str, domain: DomainSeen | None) -> Observation:
     """A domain as the outcome table sees it. Only one that is off is gone: a crashed one may keep its QEMU."""
     if domain is None or domain.power is PowerState.STOPPED:
-        return Answer(host, Sight.GONE, domain)
+        return Observation(host, DomainPresence.GONE, domain)
     runs = domain.power in (PowerState.RUNNING, PowerState.STOPPING)
-    return Answer(host, Sight.RUNNING if runs else Sight.PAUSED, domain)
+    return Observation(host, DomainPresence.RUNNING if runs else DomainPresence.PAUSED, domain)
 
 
 def alive(domain: DomainSeen | None) -> bool:
     """Whether a host shows a QEMU for it, whatever that does."""
-    return sight_of("", domain).sight is not Sight.GONE
+    return sight_of("", domain).sight is not DomainPresence.GONE
 
 
 def known_as(vm: VMRecord, host: HostRecord) -> str | None:
@@ -109,12 +109,12 @@ async def unproven(services: Services, vm: VMRecord) -> tuple[str, ...]:
     gone: set[str] = set()
     silent: dict[str, str] = {}
     for answer in answers:
-        if answer.sight in (Sight.RUNNING, Sight.PAUSED):
-            force = " --force" if answer.sight is Sight.PAUSED else ""  # a paused guest hears no power button
+        if answer.sight in (DomainPresence.RUNNING, DomainPresence.PAUSED):
+            force = " --force" if answer.sight is DomainPresence.PAUSED else ""  # a paused guest hears no power button
             hint = f"vmctl stop{force} {vm.name}"
             raise Refused(f"{vm.name} already runs on {answer.host} ({answer.sight})", hint=hint)
         name = known_as(vm, services.links[answer.host].record)
-        if name is not None and answer.sight is Sight.GONE:
+        if name is not None and answer.sight is DomainPresence.GONE:
             gone.add(name)
         elif name is not None:
             silent[name] = f"{name}, which does not answer: {answer.why}"
@@ -128,13 +128,13 @@ async def unproven(services: Services, vm: VMRecord) -> tuple[str, ...]:
     return tuple(f"{vm.name} may still run on {silent.get(name) or f'{name}, which was removed'}" for name in left)
 
 
-async def _ask_far(services: Services, host: str, vm: VMRecord) -> Answer:
+async def _ask_far(services: Services, host: str, vm: VMRecord) -> Observation:
     """Ask a host where it was never known to run: one that hangs is not waited for as long."""
     try:
         async with asyncio.timeout(FAR_S):
             return await ask(services, host, vm.uuid)
     except TimeoutError:
-        return Answer(host, Sight.SILENT, why=f"libvirt did not answer within {FAR_S:g} s")
+        return Observation(host, DomainPresence.SILENT, why=f"libvirt did not answer within {FAR_S:g} s")
 
 
 async def prove_off(services: Services, vm: VMRecord, verb: str, signed: str, who: str) -> VMRecord:
@@ -151,7 +151,9 @@ async def prove_off(services: Services, vm: VMRecord, verb: str, signed: str, wh
             hint=f"vmctl host list; if you know that it is off there: vmctl {verb} {vm.name} --i-know-it-is-off",
         )
     if doubts:
-        await services.tell("signed", vm, f"{who or 'somebody'} signed that {vm.name} is off; {'; '.join(doubts)}", who)
+        await services.record_event(
+            "signed", vm, f"{who or 'somebody'} signed that {vm.name} is off; {'; '.join(doubts)}", who
+        )
     if vm.power is PowerState.STOPPED:
         return vm
     return await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=vm.may_run_on)
@@ -168,7 +170,7 @@ def check_signature(vm: VMRecord, signed: str) -> None:
         raise Usage(f"the name that was typed is {signed!r}, not {vm.name!r}: nothing was done")
 
 
-async def home(services: Services, vm: VMRecord) -> Link:
+async def require_running(services: Services, vm: VMRecord) -> Link:
     """The link to the host where the VM runs. Refused when it does not run."""
     if not vm.host or vm.power is PowerState.STOPPED:
         raise _does_not_run(vm, "")

@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from vmctl import __version__, text
-from vmctl.api import console, routes, words
+from vmctl.api import console, messages, routes
 from vmctl.api.limits import Limits
 from vmctl.api.routes import Plain
 from vmctl.door import Door
@@ -83,7 +83,7 @@ async def _refuse(_request: Request, err: Exception) -> JSONResponse:
 
 async def _malformed(_request: Request, err: Exception) -> JSONResponse:
     assert isinstance(err, RequestValidationError)
-    return Plain({"error": error_to_json(Usage(words.sentence(err.errors())))}, 422)
+    return Plain({"error": error_to_json(Usage(messages.sentence(err.errors())))}, 422)
 
 
 async def _unreadable(_request: Request, _err: Exception) -> JSONResponse:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vmctl.act import leases
-from vmctl.act.health import Healths
+from vmctl.act.health import HealthMonitor
 from vmctl.act.mounted import Mounts
 from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
 from vmctl.act.reconcile import reconcile
@@ -53,14 +53,14 @@ class Controller:
         self.tasks = Tasks(services.store, clock=services.clock)
         self.guard = leases.Guard(self.services, self.tasks)
         self.mounts = Mounts(self.services)
-        self.healths = Healths(self.services, self.tasks)
+        self.health_monitor = HealthMonitor(self.services, self.tasks)
         self.restarts = Restarts(self.services, self.tasks)
         self.scheduler = Scheduler(self.services, self.tasks)
         parts = ControllerParts(
             services=self.services,
             tasks=self.tasks,
             attach=self.attach,
-            healths=self.healths,
+            health_monitor=self.health_monitor,
             scheduler=self.scheduler,
         )
         self.tasks.handlers = task_handlers(parts)
@@ -81,7 +81,7 @@ class Controller:
         regularly: tuple[tuple[float, Callable[[], Coroutine[Any, Any, None]], str], ...] = (
             (KEEP_MEANS_EVERY_S, self._keep_means, "keep means"),
             (KEEP_LEDGER_EVERY_S, self.services.incarnations.flush, "write the ledger"),
-            (GUESTS_EVERY_S, self.healths.look, "look after guests"),
+            (GUESTS_EVERY_S, self.health_monitor.look, "look after guests"),
             (KEEP_LOGS_EVERY_S, self.tasks.flush, "write the tasks' logs"),
             (RESTARTS_EVERY_S, self.restarts.look, "start again what its host's reboot ended"),
         )

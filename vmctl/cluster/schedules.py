@@ -144,7 +144,7 @@ class Scheduler:
         schedule = await self._services.store.get(Schedule, name)
         if schedule.mode == "advise":
             result = (await plans.plan_rebalance(self._services, SCHEDULE.name, Rebalance())).why
-            await self._services.tell("advice", "cluster", f"rebalance: {result}")
+            await self._services.record_event("advice", "cluster", f"rebalance: {result}")
         elif any(job.task.kind == name for job in self._tasks.jobs()):
             result = "skipped: the last one still runs"
         else:
@@ -164,4 +164,4 @@ class Scheduler:
         for host, row in report.items():
             for check in row["checks"]:
                 if check["verdict"] == "FAIL":
-                    await self._services.tell("doctor", host, f"{host}: {check['name']}: {check['text']}")
+                    await self._services.record_event("doctor", host, f"{host}: {check['name']}: {check['text']}")

@@ -63,7 +63,7 @@ class Command(Asked):
     # a controller left open is reported as interrupted.
     resumes: bool = False
     meanwhile: str = ""  # it holds its VM, whose silence means nothing: what is said of that VM
-    begins_anew: bool = False  # nothing has been heard of its VM's guest after that
+    restarts_guest: bool = False  # nothing has been heard of its VM's guest after that
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ import numpy as np
 from vmctl.decide import fit
 from vmctl.decide.score import is_counted
 from vmctl.decide.search.compiled import compiled
-from vmctl.decide.search.moves import NOBODY, begin, by_host, put
+from vmctl.decide.search.moves import NOBODY, apply_move, begin, by_host
 from vmctl.decide.search.spare import anywhere, homeless, obvious, roomiest, unsafe
-from vmctl.decide.search.state import Board, Flags, Ints, Named, build
+from vmctl.decide.search.state import Flags, IndexedCluster, Ints, SearchState, build
 from vmctl.formats.sizes import SIZES, Size, spelt
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host, HostLoad
@@ -30,7 +30,7 @@ FIRST_STEP = 64  # VMs that are added before the first of these checks
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class HostRoom:
     """How many more VMs of one size a host takes, what ends it there ("memory", "cores"), or why it takes none."""
 
     host: str
@@ -40,13 +40,13 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class SizeCapacity:
     """How many more VMs of one size fit. `spare`: so that any one host may still die, where the policy asks for it."""
 
     cpus: int
     mem_mib: int
     count: int  # always exact
-    hosts: tuple[Room, ...]
+    hosts: tuple[HostRoom, ...]
     first_limit: str  # the resource that runs out first, and where; empty where no host takes such VMs
     spare: int | None
     exact: bool  # whether no more than `spare` could be added; if not, it is a bound: at least so many can
@@ -77,7 +77,7 @@ class Purchase:
 class Capacity:
     """What fits, what could be lost, what to buy; `why` says it in sentences."""
 
-    sizes: tuple[Fit, ...]
+    sizes: tuple[SizeCapacity, ...]
     hosts: tuple[Loss, ...]
     racks: tuple[Loss, ...]
     buy: Purchase
@@ -89,9 +89,9 @@ def capacity(cluster: Cluster, policy: Policy, sizes: Iterable[Size] = SIZES) ->
     cluster = replace(cluster, hosts=tuple(sorted(cluster.hosts, key=lambda host: host.name)))
     found = tuple(_fit(size, cluster, policy) for size in sizes)
     named = build(cluster, policy)
-    board = begin(named.board)
-    hosts = _losses(named, board, {host.name: [host.name] for host in cluster.hosts if is_counted(host, policy)})
-    racks = _losses(named, board, _racks(cluster))
+    state = begin(named.state)
+    hosts = _losses(named, state, {host.name: [host.name] for host in cluster.hosts if is_counted(host, policy)})
+    racks = _losses(named, state, _racks(cluster))
     buy = _purchase(cluster, policy, hosts)
     lost = (*_told(hosts, "host", ""), *_told(racks, "rack", "rack "), *_unasked(cluster, policy))
     return Capacity(found, hosts, racks, buy, (*(one.why for one in found), *lost, f"to buy: {buy.why}"))
@@ -106,7 +106,7 @@ def example(size: Size, number: int = 0) -> VM:
 # -- what fits now
 
 
-def _fit(size: Size, cluster: Cluster, policy: Policy) -> Fit:
+def _fit(size: Size, cluster: Cluster, policy: Policy) -> SizeCapacity:
     rooms = tuple(_room(example(size), host, cluster, policy) for host in cluster.hosts)
     count = sum(room.count for room in rooms)
     first = min((room for room in rooms if room.limit), key=lambda room: (room.count, room.host), default=None)
@@ -118,38 +118,38 @@ def _fit(size: Size, cluster: Cluster, policy: Policy) -> Fit:
     if spare is not None:
         some = f"{'at least ' * (not exact)}{spare}" if spare else "none"
         why += f"; {some} so that any one host may still die"
-    return Fit(*size, count, rooms, limit, spare, exact, why)
+    return SizeCapacity(*size, count, rooms, limit, spare, exact, why)
 
 
-def _room(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> Room:
+def _room(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> HostRoom:
     """As many times as `fit.has_memory` and `fit.has_cpus` say yes."""
     refused = fit.refusal(vm, host, cluster, policy, fit.FIXED)
     if refused:
-        return Room(host.name, 0, why=refused.why)
+        return HostRoom(host.name, 0, why=refused.why)
     here, wants = cluster.on(host.name), fit.promised_cores(vm, policy)
     mib = fit.limit_mib(host, policy) - fit.beside_mib(host, cluster) - fit.promised_mib(here, policy)
     cores = host.cpus - fsum(fit.promised_cores(other, policy) for other in here)
     by_mib = max(0, mib // (vm.spec.mem_mib + policy.vm_overhead_mib))
     by_cores = max(0, int((cores + 1e-9) / wants))
-    return Room(host.name, min(by_mib, by_cores), "memory" if by_mib <= by_cores else "cores")
+    return HostRoom(host.name, min(by_mib, by_cores), "memory" if by_mib <= by_cores else "cores")
 
 
 # -- what fits so that any one host may still die
 
 
 @compiled
-def fill(b: Board, first: int, most: int, closed: Flags) -> int:
+def fill(b: SearchState, first: int, most: int, closed: Flags) -> int:
     """Put VMs from row `first` on, each where most memory is free; how many found a place."""
     for vm in range(first, first + most):
         target = roomiest(b, vm, closed)
         if target == NOBODY:
             return vm - first
-        put(b, vm, target)
+        apply_move(b, vm, target)
     return most
 
 
 @compiled
-def added(b: Board, first: int, free: Flags, checks: int) -> int:
+def added(b: SearchState, first: int, free: Flags, checks: int) -> int:
     """How many of the VMs from row `first` on find a place so that any one host may still die.
 
     They go in steps that grow while all is well and shrink when it is not; a host that cannot take one more gets none.
@@ -166,46 +166,46 @@ def added(b: Board, first: int, free: Flags, checks: int) -> int:
         if made == 1:
             closed[b.vms[start].at] = True
         for vm in range(start, start + made):
-            put(b, vm, b.hosts.size - 1)
+            apply_move(b, vm, b.hosts.size - 1)
         step = max(1, made // 2)
     return done
 
 
 def _with_spare(size: Size, most: int, cluster: Cluster, policy: Policy) -> int:
     """How many can be added at least, with none more than `most`."""
-    board = build(cluster, policy, homeless=(example(size),)).board
-    rows = np.concatenate((board.vms[:-1], np.repeat(board.vms[-1:], most)))
-    board = begin(board._replace(vms=rows))
-    free = anywhere(board)
-    if unsafe(board, free)[0] >= 0:
+    state = build(cluster, policy, homeless=(example(size),)).state
+    rows = np.concatenate((state.vms[:-1], np.repeat(state.vms[-1:], most)))
+    state = begin(state._replace(vms=rows))
+    free = anywhere(state)
+    if unsafe(state, free)[0] >= 0:
         return 0
-    return int(added(board, rows.size - most, free, MOST_CHECKS))
+    return int(added(state, rows.size - most, free, MOST_CHECKS))
 
 
 # -- what could be lost
 
 
-def _losses(named: Named, board: Board, domains: dict[str, list[str]]) -> tuple[Loss, ...]:
+def _losses(named: IndexedCluster, state: SearchState, domains: dict[str, list[str]]) -> tuple[Loss, ...]:
     """What would find no place if all hosts of a domain died."""
     rows = {host.name: row for row, host in enumerate(named.hosts)}
-    first, vms = by_host(board)
-    free, found = anywhere(board), []
+    first, vms = by_host(state)
+    free, found = anywhere(state), []
     for name, hosts in domains.items():
-        dead = np.zeros(board.hosts.size, np.bool_)
+        dead = np.zeros(state.hosts.size, np.bool_)
         dead[[rows[host] for host in hosts]] = True
         here = np.concatenate([vms[first[row] : first[row + 1]] for row in np.flatnonzero(dead)])
         here = np.sort(here)[::-1]  # the largest first, as rows are sorted by size
-        lost = _homeless(board, dead, here, free)
+        lost = _homeless(state, dead, here, free)
         found.append(Loss(name, tuple(named.vms[vm].name for vm in lost)))
     return tuple(found)
 
 
-def _homeless(board: Board, dead: Flags, here: Ints, free: Flags) -> Ints:
+def _homeless(state: SearchState, dead: Flags, here: Ints, free: Flags) -> Ints:
     """As `spare.homeless`, which is spared where the answer is obvious."""
     row = np.flatnonzero(dead)
-    if row.size == 1 and obvious(board, int(row[0]), here, free):
+    if row.size == 1 and obvious(state, int(row[0]), here, free):
         return np.zeros(0, np.int64)
-    found: Ints = homeless(board, dead, here)
+    found: Ints = homeless(state, dead, here)
     return found
 
 
@@ -294,5 +294,5 @@ def _lost(cluster: Cluster, policy: Policy) -> frozenset[tuple[str, str]]:
     """Hosts and the VMs that would find no other place if they died."""
     named = build(cluster, policy)
     hosts = {host.name: [host.name] for host in cluster.hosts if is_counted(host, policy)}
-    losses = _losses(named, begin(named.board), hosts)
+    losses = _losses(named, begin(named.state), hosts)
     return frozenset((loss.name, vm) for loss in losses for vm in loss.vms)

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vmctl.decide.health import DEFAULT, Health, Word, age
+from vmctl.decide.health import DEFAULT, Health, HealthStatus, age
 from vmctl.model.policy import HealthPolicy
 
 LEVELS = ("off", "reboot", "reset")  # each contains the ones before it
-SICK = (Word.DEGRADED, Word.HUNG)  # silence alone is no reason: the agent may have died, and the guest be well
+SICK = (
+    HealthStatus.DEGRADED,
+    HealthStatus.HUNG,
+)  # silence alone is no reason: the agent may have died, and the guest be well
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,10 @@ def next_step(
     """The next step for a VM sick for `sick_s`; `taken_s_ago` are the ages of the steps taken before, newest first."""
     if level == LEVELS[0]:
         return Wait("nothing is done to it, by its policy")
-    if health.word not in SICK:
-        return Wait(f"it is {health.word}")
+    if health.status not in SICK:
+        return Wait(f"it is {health.status}")
     if sick_s < policy.heal_after_s:
-        return Wait(f"{health.word} for {age(sick_s)}: its own repair has {age(policy.heal_after_s)}")
+        return Wait(f"{health.status} for {age(sick_s)}: its own repair has {age(policy.heal_after_s)}")
     recent = [ago for ago in taken_s_ago if ago < policy.heal_window_s]
     if len(recent) >= policy.heal_budget:
         return Wait(f"{len(recent)} steps in {age(policy.heal_window_s)} did not help: a human must look")
@@ -47,7 +50,7 @@ def next_step(
     if recent and recent[0] < rest:
         return Wait(f"the last step was {age(recent[0])} ago: it has {age(rest)}")
     # A hung guest does not obey a power button; one that was rebooted in vain is reset.
-    hard = level == LEVELS[2] and (health.word is Word.HUNG or bool(recent))
-    if health.word is Word.HUNG and not hard:
+    hard = level == LEVELS[2] and (health.status is HealthStatus.HUNG or bool(recent))
+    if health.status is HealthStatus.HUNG and not hard:
         return Wait("it is hung and its policy allows no reset")
-    return Step("reset" if hard else "reboot", f"{health.word} for {age(sick_s)}: {health.why}")
+    return Step("reset" if hard else "reboot", f"{health.status} for {age(sick_s)}: {health.why}")

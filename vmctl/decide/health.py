@@ -17,7 +17,7 @@ SILENT_AFTER_PERIODS = 3.0
 DEFAULT = HealthPolicy()
 
 
-class Word(StrEnum):
+class HealthStatus(StrEnum):
     """A VM's health, in a word."""
 
     WELL = "well"
@@ -38,7 +38,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class GuestObservation:
     """What is known of a guest at one moment."""
 
     heard_s: float | None  # since its last report; None: never, since the VM was started
@@ -54,44 +54,54 @@ class Seen:
 class Health:
     """The answer."""
 
-    word: Word
+    status: HealthStatus
     why: str
     before: str | None = None  # while it is frozen: why it was as it was before that
 
 
-def health(power: PowerState, seen: Seen, last: Health | None = None, policy: HealthPolicy = DEFAULT) -> Health:
+def health(
+    power: PowerState, seen: GuestObservation, last: Health | None = None, policy: HealthPolicy = DEFAULT
+) -> Health:
     """A VM's health now; `last` is what it was, which stands while it is frozen."""
     if power is PowerState.STOPPED:
-        return Health(Word.UNKNOWN, "it is stopped")
+        return Health(HealthStatus.UNKNOWN, "it is stopped")
     if seen.frozen:
-        word, before = (last.word, last.why if last.before is None else last.before) if last else (Word.UNKNOWN, "")
-        return Health(word, f"{seen.frozen}; before that {before or 'nothing was known'}", before)
+        status, before = (
+            (last.status, last.why if last.before is None else last.before) if last else (HealthStatus.UNKNOWN, "")
+        )
+        return Health(status, f"{seen.frozen}; before that {before or 'nothing was known'}", before)
     if seen.heard_s is None:
-        return Health(Word.UNKNOWN, seen.port or "no agent has been heard since it was started")
+        return Health(HealthStatus.UNKNOWN, seen.port or "no agent has been heard since it was started")
     if seen.heard_s > max(policy.silent_after_s, SILENT_AFTER_PERIODS * seen.period_s):
         return _silent(seen.heard_s, seen, policy.hung_after_s)
     failing = [watch for watch in seen.watches if watch.ok is False]
     if failing:
-        return Health(Word.DEGRADED, "; ".join(f"{w.name}: {w.why or 'failed'}, for {age(w.for_s)}" for w in failing))
+        return Health(
+            HealthStatus.DEGRADED, "; ".join(f"{w.name}: {w.why or 'failed'}, for {age(w.for_s)}" for w in failing)
+        )
     if any(watch.ok is None for watch in seen.watches):
         return _not_known(seen.watches, last)
-    return Health(Word.WELL, _well(seen))
+    return Health(HealthStatus.WELL, _well(seen))
 
 
 def _not_known(watches: tuple[Watch, ...], last: Health | None) -> Health:
     """Some watches are not known: who was sick stays sick until they are."""
-    word = Word.DEGRADED if last is not None and last.word is Word.DEGRADED else Word.UNKNOWN
-    return Health(word, "; ".join(f"{w.name}: {w.why or 'not known yet'}" for w in watches if w.ok is None))
+    status = (
+        HealthStatus.DEGRADED if last is not None and last.status is HealthStatus.DEGRADED else HealthStatus.UNKNOWN
+    )
+    return Health(status, "; ".join(f"{w.name}: {w.why or 'not known yet'}" for w in watches if w.ok is None))
 
 
-def _silent(heard_s: float, seen: Seen, hung_after_s: float) -> Health:
+def _silent(heard_s: float, seen: GuestObservation, hung_after_s: float) -> Health:
     cause = f" ({seen.port})" if seen.port else ""
     if heard_s >= hung_after_s and seen.idle_s is not None and seen.idle_s >= hung_after_s:
-        return Health(Word.HUNG, f"nothing heard for {age(heard_s)}, and no disk or network use for {age(seen.idle_s)}")
-    return Health(Word.SILENT, f"nothing heard for {age(heard_s)}{cause}")
+        return Health(
+            HealthStatus.HUNG, f"nothing heard for {age(heard_s)}, and no disk or network use for {age(seen.idle_s)}"
+        )
+    return Health(HealthStatus.SILENT, f"nothing heard for {age(heard_s)}{cause}")
 
 
-def _well(seen: Seen) -> str:
+def _well(seen: GuestObservation) -> str:
     watched = f"{', '.join(w.name for w in seen.watches)} in order" if seen.watches else "its agent reports"
     if not seen.failed_units:
         return watched

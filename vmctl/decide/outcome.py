@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Sight(StrEnum):
+class DomainPresence(StrEnum):
     """How one host shows the VM."""
 
     RUNNING = "running"
@@ -19,7 +19,7 @@ class Sight(StrEnum):
     SILENT = "no answer"
 
 
-class Act(StrEnum):
+class Resolution(StrEnum):
     """What to do next; after an act both hosts are read again."""
 
     ON_TARGET = "the VM runs on the target"
@@ -32,29 +32,29 @@ class Act(StrEnum):
     ALARM = "both run: do nothing and call a human"
 
 
-R, P, G, S = Sight.RUNNING, Sight.PAUSED, Sight.GONE, Sight.SILENT
+R, P, G, S = DomainPresence.RUNNING, DomainPresence.PAUSED, DomainPresence.GONE, DomainPresence.SILENT
 
 # (source, target) -> act; the whole table, so that a missing case is a bug and not a guess
-OUTCOMES: dict[tuple[Sight, Sight], Act] = {
-    (R, R): Act.ALARM,
-    (R, P): Act.DROP_TARGET,
-    (R, G): Act.ON_SOURCE,
-    (R, S): Act.ON_SOURCE,  # a source whose CPUs run holds the lease: the target's copy cannot have been started
-    (P, R): Act.DROP_SOURCE,
-    (P, P): Act.DROP_TARGET,  # neither was started: the source has the whole memory, the target perhaps not
-    (P, G): Act.RESUME_SOURCE,
-    (P, S): Act.UNCERTAIN,
-    (G, R): Act.ON_TARGET,
-    (G, P): Act.UNCERTAIN,  # libvirt on the target decides this within seconds
-    (G, G): Act.NOWHERE,
-    (G, S): Act.UNCERTAIN,
-    (S, R): Act.ON_TARGET,  # the target's CPUs start only after the source has let go
-    (S, P): Act.UNCERTAIN,
-    (S, G): Act.UNCERTAIN,
-    (S, S): Act.UNCERTAIN,
+OUTCOMES: dict[tuple[DomainPresence, DomainPresence], Resolution] = {
+    (R, R): Resolution.ALARM,
+    (R, P): Resolution.DROP_TARGET,
+    (R, G): Resolution.ON_SOURCE,
+    (R, S): Resolution.ON_SOURCE,  # a source whose CPUs run holds the lease: the target's copy cannot have been started
+    (P, R): Resolution.DROP_SOURCE,
+    (P, P): Resolution.DROP_TARGET,  # neither was started: the source has the whole memory, the target perhaps not
+    (P, G): Resolution.RESUME_SOURCE,
+    (P, S): Resolution.UNCERTAIN,
+    (G, R): Resolution.ON_TARGET,
+    (G, P): Resolution.UNCERTAIN,  # libvirt on the target decides this within seconds
+    (G, G): Resolution.NOWHERE,
+    (G, S): Resolution.UNCERTAIN,
+    (S, R): Resolution.ON_TARGET,  # the target's CPUs start only after the source has let go
+    (S, P): Resolution.UNCERTAIN,
+    (S, G): Resolution.UNCERTAIN,
+    (S, S): Resolution.UNCERTAIN,
 }
 
 
-def settle(source: Sight, target: Sight) -> Act:
+def resolve(source: DomainPresence, target: DomainPresence) -> Resolution:
     """What follows from what both hosts show."""
     return OUTCOMES[source, target]

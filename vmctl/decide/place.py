@@ -12,9 +12,9 @@ import numpy as np
 
 from vmctl.decide import score
 from vmctl.decide.fit import refusal
-from vmctl.decide.search.moves import begin, offers, put
+from vmctl.decide.search.moves import apply_move, begin, offers
 from vmctl.decide.search.spare import anywhere, unsafe
-from vmctl.decide.search.state import CPU, MEM, PROMISED, Board, Flags, Floats, Named, build
+from vmctl.decide.search.state import CPU, MEM, PROMISED, Flags, Floats, IndexedCluster, SearchState, build
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host
 from vmctl.model.plans import NoPlace, Placement, Refusal, Verdict
@@ -51,42 +51,44 @@ def _verdicts(vm: VM, hosts: list[Host], cluster: Cluster, policy: Policy) -> tu
     """Best first, then the refused by name."""
     known = any(other.spec.uuid == vm.spec.uuid and other.host for other in cluster.vms)
     named = build(cluster, policy, homeless=() if known else (vm,))
-    board = begin(named.board)
+    state = begin(named.state)
     row = next(row for row, other in enumerate(named.vms) if other.spec.uuid == vm.spec.uuid)
-    worth, rows = ranked(board, row, policy), {host.name: number for number, host in enumerate(named.hosts)}
-    free = anywhere(board) if policy.spare_host else np.zeros(0, np.bool_)
-    base, count = score.total(score.terms(cluster, policy)), max(1, int(board.whole[0]["count"]))
+    net_gain, rows = ranked(state, row, policy), {host.name: number for number, host in enumerate(named.hosts)}
+    free = anywhere(state) if policy.spare_host else np.zeros(0, np.bool_)
+    base, count = score.total(score.terms(cluster, policy)), max(1, int(state.totals[0]["count"]))
     fitting, refused = [], []
     for host in hosts:
         target = rows[host.name]
-        no = refusal(vm, host, cluster, policy) or _spares(named, board, row, target, free, policy)
+        no = refusal(vm, host, cluster, policy) or _spares(named, state, row, target, free, policy)
         if no is not None:
             refused.append(Verdict(host.name, no, why=no.why))
         else:
-            there = board.hosts[target]
-            then = there["share"] + board.vms[row]["size"] * there["inverse"]
+            there = state.hosts[target]
+            then = there["share"] + state.vms[row]["size"] * there["inverse"]
             why = _words(then[CPU], then[MEM], then[PROMISED], there["stall"])
-            fitting.append(Verdict(host.name, None, base - worth[target] / count, why=why))
+            fitting.append(Verdict(host.name, None, base - net_gain[target] / count, why=why))
     fitting.sort(key=lambda v: (round(v.score, 12), v.host))
     best = [_explained(verdict, vm, cluster, policy) for verdict in fitting[:TABLES]]
     best.sort(key=lambda v: (round(v.score, 12), v.host))
     return (*best, *fitting[TABLES:], *sorted(refused, key=lambda v: v.host))
 
 
-def ranked(board: Board, row: int, policy: Policy) -> Floats:
+def ranked(state: SearchState, row: int, policy: Policy) -> Floats:
     """What each host offers a VM: the gain there, less the stall that it would suffer itself."""
-    found: Floats = offers(board, row) - policy.weight_stall * board.hosts["stall"][:-1]
+    found: Floats = offers(state, row) - policy.weight_stall * state.hosts["stall"][:-1]
     return found
 
 
-def _spares(named: Named, board: Board, row: int, target: int, free: Flags, policy: Policy) -> Refusal | None:
+def _spares(
+    named: IndexedCluster, state: SearchState, row: int, target: int, free: Flags, policy: Policy
+) -> Refusal | None:
     """N+1: with the VM on this host, could any one host still die?"""
     if not policy.spare_host:
         return None
-    home = int(board.vms[row]["at"])
-    put(board, row, target)
-    dead, lost = unsafe(board, free)
-    put(board, row, home)
+    home = int(state.vms[row]["at"])
+    apply_move(state, row, target)
+    dead, lost = unsafe(state, free)
+    apply_move(state, row, home)
     if dead < 0:
         return None
     vm, dying = named.vms[lost], named.hosts[dead].name
@@ -112,11 +114,11 @@ def place_all(vms: Iterable[VM], cluster: Cluster, policy: Policy) -> tuple[dict
     """The host of each VM by its name, and those that found none, with every host's refusal."""
     waiting = tuple(sorted(vms, key=lambda vm: (-vm.spec.mem_mib, -vm.spec.cpus, vm.name)))
     named = build(cluster, policy, homeless=waiting)
-    board, placed, refused = begin(named.board), {}, []
-    free = anywhere(board) if policy.spare_host else np.zeros(0, np.bool_)
+    state, placed, refused = begin(named.state), {}, []
+    free = anywhere(state) if policy.spare_host else np.zeros(0, np.bool_)
     first = len(named.vms) - len(waiting)
     for row, vm in enumerate(waiting, first):
-        target = seat(board, row, policy, free)
+        target = place_row(state, row, policy, free)
         if target >= 0:
             placed[vm.name] = named.hosts[target].name
         else:
@@ -130,13 +132,13 @@ def _refused(vm: VM, cluster: Cluster, policy: Policy) -> NoPlace:
     return found if isinstance(found, NoPlace) else NoPlace(vm.name, found.verdicts, "found no place at its turn")
 
 
-def seat(board: Board, row: int, policy: Policy, free: Flags) -> int:
+def place_row(state: SearchState, row: int, policy: Policy, free: Flags) -> int:
     """Put a VM on the best host that takes it, and say which; -1 where none does. `free` as of `spare.anywhere`."""
-    worth, home = ranked(board, row, policy), int(board.vms[row]["at"])
-    while (target := int(worth.argmax())) >= 0 and worth[target] > -np.inf:
-        put(board, row, target)
-        if not policy.spare_host or unsafe(board, free)[0] < 0:
+    net_gain, home = ranked(state, row, policy), int(state.vms[row]["at"])
+    while (target := int(net_gain.argmax())) >= 0 and net_gain[target] > -np.inf:
+        apply_move(state, row, target)
+        if not policy.spare_host or unsafe(state, free)[0] < 0:
             return target
-        put(board, row, home)
-        worth[target] = -np.inf
+        apply_move(state, row, home)
+        net_gain[target] = -np.inf
     return -1

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from vmctl.decide import score, words
+from vmctl.decide import explain, score
 from vmctl.decide.fit import measured
 from vmctl.decide.search.anneal import anneal, descend
 from vmctl.decide.search.moves import begin, copied, objective
 from vmctl.decide.search.order import sequence
-from vmctl.decide.search.state import Board, Floats, Ints, Named, build
+from vmctl.decide.search.state import Floats, IndexedCluster, Ints, SearchState, build
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import HostState
 from vmctl.model.plans import Budget, Move, Plan
@@ -27,9 +27,13 @@ from vmctl.model.vms import VM, PowerState
 
 PROPOSALS = 350  # of the annealing, per VM and host,
 FEWEST, MOST = 20_000, 15_000_000  # within these bounds: the last takes seconds
-HOT, COLD = 0.003, 0.00005  # first and last temperature, as shares of what there is to gain,
-FEW = 200  # where there are no more VMs than this; among more it begins cooler, as each is less of the whole
-SHADOW = 1.0  # what a whole budget is worth while annealing, as a share of what is left uneven and has been gained
+FIRST_TEMPERATURE, LAST_TEMPERATURE = 0.003, 0.00005  # first and last temperature, as shares of what there is to gain,
+COOLER_ABOVE_VMS = (
+    200  # where there are no more VMs than this; among more it begins cooler, as each is less of the whole
+)
+BUDGET_PRICE = (
+    1.0  # what a whole budget is worth while annealing, as a share of what is left uneven and has been gained
+)
 HALVINGS = 10  # of the line below which the hottest host is to come
 PASSES = 4  # searches, each from the end of the one before
 
@@ -77,10 +81,10 @@ def evened(cluster: Cluster, policy: Policy, budget: Budget | None = None) -> Pl
     named = build(cluster, policy, lambda vm: vm.name in held)
     limit = _limit(policy, budget)
     end, moves = _moves(named, _goal(named, policy, limit), limit, policy, spread)
-    stays = words.stays(named, end, held, policy)
+    stays = explain.stays(named, end, held, policy)
     if not moves:
         return Plan((), f"no move is worth its cost: score {spread:.3f}", before, before, stays)
-    after = score.terms(words.afterwards(cluster, moves), policy)
+    after = score.terms(explain.afterwards(cluster, moves), policy)
     why = f"{len(moves)} move{'s' * (len(moves) > 1)}: score {spread:.3f} -> {score.total(after):.3f}"
     return Plan(moves, why, before, after, stays)
 
@@ -97,16 +101,16 @@ def coolest(cluster: Cluster, policy: Policy, budget: Budget) -> Plan:
     for _ in range(HALVINGS):
         line = (low + high) / 2
         found = evened(cluster, _below(line, policy), budget).moves
-        reached = score.hottest(words.afterwards(cluster, found), policy)
+        reached = score.hottest(explain.afterwards(cluster, found), policy)
         if reached < high:
             high, moves, least = reached, found, reached
         low, high = (line, high) if reached > line else (low, min(line, high))
-    stays = words.shortened(words.held_back(_held(cluster, policy)))
+    stays = explain.shortened(explain.held_back(_held(cluster, policy)))
     if not moves:
         return Plan((), f"no plan makes the hottest host cooler: {start:.1%} in use", before, before, stays)
     why = f"{len(moves)} move{'s' * (len(moves) > 1)}: the hottest host {start:.1%} -> {least:.1%}"
-    after = score.terms(words.afterwards(cluster, moves), policy)
-    return Plan(words.priced(moves, cluster, policy), why, before, after, stays)
+    after = score.terms(explain.afterwards(cluster, moves), policy)
+    return Plan(explain.priced(moves, cluster, policy), why, before, after, stays)
 
 
 def _below(line: float, policy: Policy) -> Policy:
@@ -128,18 +132,18 @@ def curve(cluster: Cluster, policy: Policy) -> Iterator[Plan]:
         most, last = most * 2, len(plan.moves)
 
 
-def search(board: Board, price: Floats, limit: Floats, proposals: int) -> Board:
-    """Where VMs should be, by gain and price alone: the board after one search, never worse than steepest descent."""
-    plain = begin(board)
+def search(state: SearchState, price: Floats, limit: Floats, proposals: int) -> SearchState:
+    """Where VMs should be, by gain and price alone: the state after one search, never worse than steepest descent."""
+    plain = begin(state)
     there_is = objective(plain)
     descend(plain, price, limit)
     left = objective(plain)
     # A price on what is scarce leaves room to try other ways of spending it.
-    scarce = (board.vms["cost"] / np.maximum(limit, 1e-9)).sum(axis=1) / max(1, np.isfinite(limit).sum())
+    scarce = (state.vms["cost"] / np.maximum(limit, 1e-9)).sum(axis=1) / max(1, np.isfinite(limit).sum())
     b = copied(plain)
-    shadow = SHADOW * left * (1 - left / max(there_is, 1e-9))
-    hot = HOT * min(1.0, (FEW / max(1, board.vms.size)) ** 1.5)
-    anneal(b, price + shadow * scarce, limit, proposals, hot * there_is, min(COLD, hot / 5) * there_is)
+    shadow = BUDGET_PRICE * left * (1 - left / max(there_is, 1e-9))
+    hot = FIRST_TEMPERATURE * min(1.0, (COOLER_ABOVE_VMS / max(1, state.vms.size)) ** 1.5)
+    anneal(b, price + shadow * scarce, limit, proposals, hot * there_is, min(LAST_TEMPERATURE, hot / 5) * there_is)
     descend(b, price, limit)
     return max((b, plain), key=lambda one: -objective(one) - price[one.vms["at"] != one.vms["home"]].sum())
 
@@ -152,33 +156,35 @@ def _limit(policy: Policy, budget: Budget | None) -> Floats:
     return np.array([moves, min(own[1], asked.gib), min(own[2], asked.minutes)])
 
 
-def _goal(named: Named, policy: Policy, limit: Floats) -> Ints:
+def _goal(named: IndexedCluster, policy: Policy, limit: Floats) -> Ints:
     """Where each VM should be."""
-    board, price = named.board, named.price + policy.min_gain
-    proposals = int(policy.effort * min(MOST, max(FEWEST, PROPOSALS * named.board.vms.size * len(named.hosts))))
+    state, price = named.state, named.price + policy.min_gain
+    proposals = int(policy.effort * min(MOST, max(FEWEST, PROPOSALS * named.state.vms.size * len(named.hosts))))
     left = limit.copy()
     for number in range(PASSES):
-        found = search(board, price, left, proposals >> 2 * number)
-        moved = found.vms["at"] != board.vms["at"]
+        found = search(state, price, left, proposals >> 2 * number)
+        moved = found.vms["at"] != state.vms["at"]
         paid = price[moved].sum()
-        if not moved.any() or objective(begin(board)) - objective(found) - paid < policy.min_gain:
+        if not moved.any() or objective(begin(state)) - objective(found) - paid < policy.min_gain:
             break
-        left = left - found.whole[0]["spent"]
-        board = found._replace(vms=found.vms.copy())
-        board.vms["home"] = board.vms["at"]
-        if not (board.vms["cost"][board.vms["movable"]] <= left).all(axis=1).any():
+        left = left - found.totals[0]["spent"]
+        state = found._replace(vms=found.vms.copy())
+        state.vms["home"] = state.vms["at"]
+        if not (state.vms["cost"][state.vms["movable"]] <= left).all(axis=1).any():
             break  # nothing more can be paid for
-    goal: Ints = board.vms["at"].copy()
+    goal: Ints = state.vms["at"].copy()
     return goal
 
 
-def _moves(named: Named, goal: Ints, limit: Floats, policy: Policy, spread: float) -> tuple[Board, tuple[Move, ...]]:
-    """The board after the plan, and the plan: cut where more moves cost more than they gain, or the budget ends."""
-    start = begin(named.board)
-    vms, targets, gains = sequence(begin(named.board), goal)
+def _moves(
+    named: IndexedCluster, goal: Ints, limit: Floats, policy: Policy, spread: float
+) -> tuple[SearchState, tuple[Move, ...]]:
+    """The state after the plan, and the plan: cut where more moves cost more than they gain, or the budget ends."""
+    start = begin(named.state)
+    vms, targets, gains = sequence(begin(named.state), goal)
     net = np.cumsum(gains - named.price[vms])
-    within = np.all(np.cumsum(named.board.vms["cost"][vms], axis=0) <= limit + 1e-9, axis=1)
+    within = np.all(np.cumsum(named.state.vms["cost"][vms], axis=0) <= limit + 1e-9, axis=1)
     net = net[within]
     count = int(net.argmax()) + 1 if net.size and net.max() >= policy.min_gain else 0
-    moves = words.moves(named, start, vms[:count], targets[:count], gains[:count], policy, spread)
+    moves = explain.moves(named, start, vms[:count], targets[:count], gains[:count], policy, spread)
     return start, moves

@@ -16,9 +16,9 @@ import numpy as np
 from vmctl.decide import fit, score
 from vmctl.decide.drain import cannot_leave
 from vmctl.decide.search.compiled import compiled
-from vmctl.decide.search.moves import begin, may_go, put
+from vmctl.decide.search.moves import apply_move, begin, may_go
 from vmctl.decide.search.order import in_waves
-from vmctl.decide.search.state import Board, Flags, Ints, Named, build, costs
+from vmctl.decide.search.state import Flags, IndexedCluster, Ints, SearchState, build, costs
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import HostState
 from vmctl.model.plans import Move
@@ -79,7 +79,7 @@ def _at_once(cluster: Cluster, policy: Policy) -> set[str]:
 
 
 @compiled
-def settle(b: Board, party: Ints, targets: Ints) -> int:
+def settle(b: SearchState, party: Ints, targets: Ints) -> int:
     """Put VMs that must share a host on the first target that takes them all; -1, and nothing moved, for none."""
     for target in targets:
         done = 0
@@ -87,22 +87,22 @@ def settle(b: Board, party: Ints, targets: Ints) -> int:
             if not may_go(b, vm, target):
                 break
             done += 1
-            put(b, vm, target)
+            apply_move(b, vm, target)
         if done == party.size:
             return int(target)
         for vm in party[:done]:
-            put(b, vm, b.vms[vm].home)
+            apply_move(b, vm, b.vms[vm].home)
     return -1
 
 
 @dataclass
 class _Search:
-    """Where VMs are while groups are made. Hosts and VMs are rows of the board."""
+    """Where VMs are while groups are made. Hosts and VMs are rows of the search's state."""
 
     cluster: Cluster
     policy: Policy
-    named: Named
-    board: Board
+    named: IndexedCluster
+    state: SearchState
     first: frozenset[str]  # hosts that are to join before others
     draining: Flags  # hosts that VMs leave anyhow
     closed: Flags  # hosts that take no VMs now: those of the group
@@ -119,7 +119,7 @@ class _Search:
                 together.setdefault(vm.spec.together, []).append(row)
         nothing = np.zeros(len(named.hosts), np.bool_)
         draining = np.array([host.draining for host in named.hosts], np.bool_)
-        made = cls(cluster, policy, named, begin(named.board), first, draining, nothing, [], together)
+        made = cls(cluster, policy, named, begin(named.state), first, draining, nothing, [], together)
         for row in range(len(named.hosts)):
             why = made.kept(row)
             if why is None:
@@ -155,7 +155,7 @@ class _Search:
 
     def group(self) -> Group:
         """As many hosts as can be emptied together, one after the other."""
-        self.board.vms["home"] = self.board.vms["at"]
+        self.state.vms["home"] = self.state.vms["at"]
         order = sorted(self.waiting, key=self.rank)
         joined: list[int] = []
         taken: set[int] = set()
@@ -171,7 +171,7 @@ class _Search:
             if stays is None:
                 joined.append(row)
                 moved += gone
-                taken |= {int(self.board.vms[vm]["at"]) for vm in gone}
+                taken |= {int(self.state.vms[vm]["at"]) for vm in gone}
             else:
                 self.undo(gone, row)
                 self.closed[row] = False
@@ -181,11 +181,11 @@ class _Search:
 
     def rank(self, row: int) -> tuple[bool, float, int]:
         """The order in which hosts join a group."""
-        return self.named.hosts[row].name not in self.first, float(self.board.hosts[row]["used"][0]), row
+        return self.named.hosts[row].name not in self.first, float(self.state.hosts[row]["used"][0]), row
 
     def targets(self, order: list[int]) -> Ints:
         """Hosts that may take VMs: those that are not to be emptied any more, the roomiest first, then the last."""
-        room = self.board.hosts["room"][:, 0] - self.board.hosts["used"][:, 0]
+        room = self.state.hosts["room"][:, 0] - self.state.hosts["used"][:, 0]
         others = set(range(len(self.named.hosts))) - set(order)
         rows = [*sorted(others, key=lambda row: (-room[row], row)), *reversed(order)]
         found = np.array(rows, np.int64)
@@ -195,7 +195,7 @@ class _Search:
         """Move the VMs of a host away: those that moved, and the largest that finds no place, if any."""
         moved: list[int] = []
         for party in self.parties(row):
-            if settle(self.board, np.array(party, np.int64), self.meeting(party, targets)) < 0:
+            if settle(self.state, np.array(party, np.int64), self.meeting(party, targets)) < 0:
                 return moved, party[0]
             moved += party
         return moved, None
@@ -203,7 +203,7 @@ class _Search:
     def parties(self, row: int) -> list[list[int]]:
         """VMs that must leave for the same host: one party each, the largest first."""
         found: dict[tuple[str, int], list[int]] = {}
-        for vm in np.flatnonzero(self.board.vms["at"] == row)[::-1]:  # rows are sorted by size
+        for vm in np.flatnonzero(self.state.vms["at"] == row)[::-1]:  # rows are sorted by size
             name = self.named.vms[vm].spec.together
             found.setdefault((name, -1 if name else int(vm)), []).append(int(vm))
         return sorted(found.values(), key=lambda party: -sum(self.named.vms[vm].spec.mem_mib for vm in party))
@@ -211,7 +211,7 @@ class _Search:
     def meeting(self, party: list[int], targets: Ints) -> Ints:
         """The targets where the party meets the rest of its together group; all, where there is no rest."""
         group = self.together.get(self.named.vms[party[0]].spec.together, [])
-        homes = {int(self.board.vms[vm]["at"]) for vm in group if vm not in party}
+        homes = {int(self.state.vms[vm]["at"]) for vm in group if vm not in party}
         homes = {home for home in homes if not self.closed[home] and not self.draining[home]}
         if not homes:
             return targets
@@ -220,14 +220,14 @@ class _Search:
     def undo(self, moved: list[int], row: int) -> None:
         """Put the VMs back on their host."""
         for vm in moved:
-            put(self.board, vm, row)
+            apply_move(self.state, vm, row)
 
     def moves(self, vms: list[int]) -> tuple[Move, ...]:
         """The moves of a group in the order in which they were found."""
         hosts, found = self.named.hosts, []
         for vm in vms:
-            guest, piece = self.named.vms[vm], self.board.vms[vm]
-            source, target = hosts[int(piece["home"])].name, hosts[int(piece["at"])].name
+            guest, vm_row = self.named.vms[vm], self.state.vms[vm]
+            source, target = hosts[int(vm_row["home"])].name, hosts[int(vm_row["at"])].name
             minutes = costs(guest, self.policy)[2]
             why = f"{source} is to be rebooted"
             found.append(
@@ -254,9 +254,9 @@ class _Search:
         )
 
     def pictured(self, leaving: int) -> Cluster:
-        """The cluster as it is on the board, one host draining."""
+        """The cluster as the search has it, one host draining."""
         hosts, vms = self.named.hosts, self.named.vms
-        at = self.board.vms["at"]
+        at = self.state.vms["at"]
         targets = {vm.spec.uuid: hosts[int(row)].name for vm, row in zip(vms, at, strict=True)}
         now = score.after(self.cluster, targets)
         name = hosts[leaving].name

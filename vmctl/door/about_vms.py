@@ -105,9 +105,9 @@ def _never_placed(vm: VMRecord, at: float | None) -> str:
 async def list_health(parts: ControllerParts, _asked: ListHealth) -> list[answers.Health | answers.Broken]:
     """Every VM's health."""
     vms = sorted(await parts.services.store.all(VMRecord), key=lambda vm: vm.name)
-    return views.each(vms, lambda vm: views.health(parts.services, parts.healths, vm))
+    return views.each(vms, lambda vm: views.health(parts.services, parts.health_monitor, vm))
 
 
 async def show_health(parts: ControllerParts, asked: ShowHealth) -> answers.Health:
     """One VM's health."""
-    return views.health(parts.services, parts.healths, await parts.services.store.vm(asked.vm))
+    return views.health(parts.services, parts.health_monitor, await parts.services.store.vm(asked.vm))

@@ -12,7 +12,7 @@ import time
 from enum import Enum
 from typing import Any, Protocol
 
-from vmctl.act.whereabouts import home
+from vmctl.act.whereabouts import require_running
 from vmctl.errors import HostError, NotFound, Refused, VmctlError
 from vmctl.hosts.port import Console, Hypervisor
 from vmctl.model.records import VMRecord
@@ -109,7 +109,7 @@ class _Session:
             await self._close()
 
     async def _open(self, force: bool) -> str:
-        link = await home(self._services, await self._services.store.vm(self.uuid))
+        link = await require_running(self._services, await self._services.store.vm(self.uuid))
         self._opened = link.virt, await link.virt.console(self.uuid, force=force)
         return link.name
 

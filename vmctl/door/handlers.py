@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from vmctl.act import create, delete, leases, lockfree, migrate, poke, power, storage
+from vmctl.act import create, delete, leases, lockfree, migrate, power, power_action, storage
 from vmctl.act.hosts import Hosts
 from vmctl.act.overtake import overtake_stop
 from vmctl.act.plans import Plans
@@ -24,11 +24,11 @@ from vmctl.services.claims import handle
 from vmctl.tasks import AnyJob, Handler
 
 Action = Callable[[Services, Any], Awaitable[dict[str, Any]]]
-Answer = Callable[[ControllerParts, Any], Awaitable[Any]]
+Observation = Callable[[ControllerParts, Any], Awaitable[Any]]
 AtOnce = Callable[[ControllerParts, Any, Principal], Awaitable[Any]]
 Check = Callable[[ControllerParts, Any], Awaitable[None]]
 
-QUERIES: Mapping[type[Any], Answer] = {
+QUERIES: Mapping[type[Any], Observation] = {
     cluster.About: about_cluster.about,
     cluster.Top: about_cluster.top,
     cluster.History: about_cluster.history,
@@ -82,9 +82,9 @@ def task_handlers(parts: ControllerParts) -> dict[str, Handler]:
         "start": power.start,
         "stop": power.stop,
         "reboot": power.reboot,
-        "reset": poke.poke,
-        "pause": poke.poke,
-        "resume": poke.poke,
+        "reset": power_action.power_action,
+        "pause": power_action.power_action,
+        "resume": power_action.power_action,
         "delete": delete.delete,
         "migrate": migrate.migrate,
         "renew lease": leases.renew,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmctl.act.health import Healths
+from vmctl.act.health import HealthMonitor
 from vmctl.act.hosts import Attach
 from vmctl.cluster.schedules import Scheduler
 from vmctl.services import Services
@@ -18,5 +18,5 @@ class ControllerParts:
     services: Services
     tasks: Tasks
     attach: Attach  # begins the lasting link to a registered host
-    healths: Healths
+    health_monitor: HealthMonitor
     scheduler: Scheduler

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from vmctl.act.definitions import differs
-from vmctl.act.health import Healths
+from vmctl.act.health import HealthMonitor
 from vmctl.door import answers
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host
@@ -103,7 +103,7 @@ def vm(services: Services, record: VMRecord, seen: VM) -> answers.VM:
         name=spec.name,
         uuid=spec.uuid,
         power=str(seen.power),
-        health=services.guests.word(record.uuid),
+        health=services.guests.status(record.uuid),
         heal=record.heal,
         host=record.host,
         last_host=record.last_host,
@@ -148,18 +148,18 @@ def _net(services: Services, record: VMRecord) -> tuple[float | None, float | No
     """What a VM receives and sends, in bytes per second."""
     link = services.links.get(record.host)
     domain = link.domains.get(record.uuid) if link else None
-    return services.loads.net(record.host, domain.taps) if domain else (None, None)
+    return services.loads.net(record.host, domain.net_devices) if domain else (None, None)
 
 
-def health(services: Services, healths: Healths, vm: VMRecord) -> answers.Health:
+def health(services: Services, health_monitor: HealthMonitor, vm: VMRecord) -> answers.Health:
     """One VM's health, and what its guest told of itself."""
-    found, for_s, waits = healths.of(vm)
+    found, for_s, waits = health_monitor.of(vm)
     follower = services.guests.followers.get(vm.uuid)
     guest = follower.guest if follower else None
     heard_s = follower.heard_s(services.clock.monotonic()) if follower else None
     return answers.Health(
         vm=vm.name,
-        health=str(found.word),
+        health=str(found.status),
         why=found.why,
         for_s=round(for_s, 1),
         heard_s=None if heard_s is None else round(heard_s, 1),

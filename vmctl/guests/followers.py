@@ -8,7 +8,7 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from vmctl.decide.health import Seen
+from vmctl.decide.health import GuestObservation
 from vmctl.errors import VmctlError
 from vmctl.guests.guest import Guest, Heard
 from vmctl.guests.port import read
@@ -42,21 +42,21 @@ class Follower:
     counted: tuple[int, ...] = ()  # disk requests and packets sent, as its host last counted them
     counted_at: float = 0.0
     used_at: float | None = None  # when they last changed
-    word: str = "unknown"  # its health, as last judged
+    status: str = "unknown"  # its health, as last judged
 
     def heard_s(self, now: float) -> float | None:
         """Since it was last heard."""
         return None if self.guest.heard_at is None else now - self.guest.heard_at
 
-    def seen(self, now: float, frozen: str = "") -> Seen:
+    def seen(self, now: float, frozen: str = "") -> GuestObservation:
         """What its health follows from."""
         guest = self.guest
         cause = GOODBYE if guest.goodbye else self.port
         if not cause and guest.refused and not guest.whole:
             cause = f"what it says is not believed: {guest.refused}"
         if self.guest.heard_at is not None and not guest.picture.os:
-            return Seen(None, port=cause or "its agent has said hello and nothing more yet", frozen=frozen)
-        return Seen(
+            return GuestObservation(None, port=cause or "its agent has said hello and nothing more yet", frozen=frozen)
+        return GuestObservation(
             heard_s=self.heard_s(now),
             period_s=guest.period_s,
             watches=guest.watches(now),
@@ -97,9 +97,9 @@ class Guests:
         del self.followers[follower.uuid]
         self._incarnations.vm_stopped(follower.uuid)
 
-    def word(self, uuid: str) -> str:
+    def status(self, uuid: str) -> str:
         """A VM's health in a word; empty for one that does not run."""
-        return self.followers[uuid].word if uuid in self.followers else ""
+        return self.followers[uuid].status if uuid in self.followers else ""
 
     def stall(self, uuid: str) -> float:
         """The share of time in which something inside the guest waited, by its own word; 0 where it has not spoken."""

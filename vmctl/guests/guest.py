@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from guest_agent import wire
 from guest_agent.picture import Picture, apply
 from vmctl.decide.health import Watch
-from vmctl.guests.report import MOST_PROCESSES, MOST_SERVICES, Unbelievable, believe
-from vmctl.ledger import Seen
+from vmctl.guests.report import MOST_PROCESSES, MOST_SERVICES, InvalidReport, validate
+from vmctl.ledger import ProcessSample
 
 MOST_EVENTS = 32  # that wait to be told
 STALE_PERIODS = 3  # what a guest said of its pressure counts for so many of its periods
@@ -26,7 +26,7 @@ class Heard(NamedTuple):
     """News of a guest's processes: all of them (`gone` is None), or what changed and what ended."""
 
     boot_id: str
-    seen: list[Seen]
+    seen: list[ProcessSample]
     gone: list[tuple[int, int]] | None
 
 
@@ -81,7 +81,7 @@ class Guest:
                 continue
             try:
                 heard = self._take(found, now, utc_us)
-            except Unbelievable as err:
+            except InvalidReport as err:
                 self._lose(str(err))
                 continue
             if heard is not None:
@@ -100,7 +100,7 @@ class Guest:
         return self._say(wire.WANT, {"full": True}) if self.hello else self._say(wire.HELLO, {})
 
     def _take(self, message: wire.Message, now: float, utc_us: int) -> Heard | None:
-        body = believe(message.type, message.body)
+        body = validate(message.type, message.body)
         follows, self._number = message.number == self._number + 1, message.number
         self.heard_at, self.goodbye = now, message.type == wire.BYE
         if message.type == wire.HELLO:
@@ -124,7 +124,7 @@ class Guest:
         apply(self.picture, kind, body)
         if len(self.picture.processes) > MOST_PROCESSES or len(self.picture.services or ()) > MOST_SERVICES:
             self.picture = Picture()
-            raise Unbelievable(f"more than {MOST_PROCESSES} processes or {MOST_SERVICES} services")
+            raise InvalidReport(f"more than {MOST_PROCESSES} processes or {MOST_SERVICES} services")
         self.whole, self.up_s = True, body["at"]["up_s"]
         self.hidden = body.get("hidden", self.hidden)
         changed = [(p["pid"], p["start"]) for p in body.get("processes") or ()]
@@ -147,12 +147,12 @@ class Guest:
         """Of its boot, as its kernel names it."""
         return str(self.picture.os.get("boot_id") or self.hello.get("boot_id", ""))
 
-    def _seen(self, process: dict[str, Any], at: dict[str, Any], utc_us: int) -> Seen:
+    def _seen(self, process: dict[str, Any], at: dict[str, Any], utc_us: int) -> ProcessSample:
         # its own clock names the start, as its own programs would; not one that is a day off
         clock = at["utc_us"] if abs(at["utc_us"] - utc_us) < DAY_US else utc_us
         age_us = (at["up_s"] - process["start"] / self.hello["ticks_per_s"]) * 1e6
         ports = process.get("ports")
-        return Seen(
+        return ProcessSample(
             process["pid"],
             process["start"],
             max(0, int(clock - age_us)),

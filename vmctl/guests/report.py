@@ -16,7 +16,7 @@ MOST_SERVICES = 512
 STRICT = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 
 
-class Unbelievable(ValueError):
+class InvalidReport(ValueError):
     """A message that is not as the agent writes it: which field, and why."""
 
 
@@ -183,14 +183,14 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
 }
 
 
-def believe(kind: str, body: object) -> Any:
-    """The body of a message, checked; what is not in the tables is left out. Raises `Unbelievable`."""
+def validate(kind: str, body: object) -> Any:
+    """The body of a message, checked; what is not in the tables is left out. Raises `InvalidReport`."""
     adapter = _KINDS.get(kind)
     if adapter is None:
-        raise Unbelievable(f"a message of type {_printable(kind[:16])!r}")
+        raise InvalidReport(f"a message of type {_printable(kind[:16])!r}")
     try:
         return adapter.validate_python(body)
     except ValidationError as err:
         first = err.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(_printable(str(part))[:40] for part in first["loc"])
-        raise Unbelievable(f"{kind}: {where}: {first['msg'][:100]}") from None
+        raise InvalidReport(f"{kind}: {where}: {first['msg'][:100]}") from None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from vmctl.hosts.facts import Interface, RawSample
 
 BYTES_PER_MBIT = 1e6 / 8
-Taps = Mapping[str, Collection[str]]  # VM's UUID -> its network devices, as its host calls them
+NetDevices = Mapping[str, Collection[str]]  # VM's UUID -> its network devices, as its host calls them
 UPLINKS = ("bond", "device")  # kinds of interfaces that lead out; a bond counts for the devices in it
 
 
@@ -77,7 +77,7 @@ def disk_parts(bytes_s_of: Mapping[str, float], disk: Disk | None) -> dict[str, 
     return {key: disk.share * each / whole if disk and whole else 0.0 for key, each in bytes_s_of.items()}
 
 
-def link_part(before: RawSample, after: RawSample, taps: Collection[str], link: Link | None) -> float:
+def link_part(before: RawSample, after: RawSample, net_devices: Collection[str], link: Link | None) -> float:
     """What a VM's network devices had of the link's speed, in or out, whichever is more."""
-    used = bytes_s(before, after, taps)
+    used = bytes_s(before, after, net_devices)
     return min(1.0, max(used) / link.speed) if used and link else 0.0

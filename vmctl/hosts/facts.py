@@ -283,11 +283,6 @@ class CpuInfo:
     cpus: int
     flags: frozenset[str]
 
-    @property
-    def virtualises(self) -> bool:
-        """Whether KVM can use it (Intel VT-x or AMD-V)."""
-        return bool(self.flags & {"vmx", "svm"})
-
 
 def parse_cpu_info(text: str) -> CpuInfo:
     """/proc/cpuinfo of x86, arm64 ("Features", no model name) or s390x ("features")."""
@@ -339,7 +334,6 @@ def parse_clock(text: str) -> float:
 Sample = Fact((), parse_sample)
 CpuInfoFact = Fact(("cat", "/proc/cpuinfo"), parse_cpu_info)
 OsRelease = Fact(("cat", "/etc/os-release"), parse_os_release)
-Kernel = Fact(("uname", "-r"), str.strip)
 SshdLimitsFact = Fact(("sh", "-c", "PATH=$PATH:/usr/sbin:/sbin sshd -T 2>/dev/null || true"), parse_sshd_limits)
 Clock = Fact(("date", "+%s.%N"), parse_clock)
 
@@ -347,7 +341,6 @@ FACTS: Mapping[str, Fact[Any]] = {
     "Sample": Sample,
     "CpuInfo": CpuInfoFact,
     "OsRelease": OsRelease,
-    "Kernel": Kernel,
     "SshdLimits": SshdLimitsFact,
     "Clock": Clock,
 }

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from vmctl.model.records import Mean
+from vmctl.model.records import LoadMean
 
 FULL_RATE_S = 15 * 60.0
 MOST_POINTS = 2000  # what one subject may cost, however fast points come
@@ -41,7 +41,7 @@ class History:
         self.subject = subject
         self._points: deque[tuple[float, Mapping[str, float]]] = deque(maxlen=MOST_POINTS)
         self._buckets: dict[int, _Bucket] = {}
-        self._finished: deque[Mean] = deque(maxlen=MOST_POINTS)
+        self._finished: deque[LoadMean] = deque(maxlen=MOST_POINTS)
 
     def add(self, at: float, values: Mapping[str, float]) -> None:
         """Take a point. Values that are not known are left out, not given as zero."""
@@ -62,13 +62,13 @@ class History:
         """The points in memory from `since` on, oldest first."""
         return (point for point in self._points if point[0] >= since)
 
-    def minute_means(self) -> list[Mean]:
+    def minute_means(self) -> list[LoadMean]:
         """The periods of 1 and 10 minutes that were finished since the last call, oldest first. Each is told once."""
         found = list(self._finished)
         self._finished.clear()
         return found
 
-    def close(self) -> list[Mean]:
+    def close(self) -> list[LoadMean]:
         """The periods still open, told as they are: for the end of a subject or of the controller."""
         for period_s in PERIODS_S:
             self._finish(period_s)
@@ -78,4 +78,4 @@ class History:
         bucket = self._buckets.pop(period_s, None)
         if bucket is not None and bucket.sums:
             means = {name: total / count for name, (total, count) in bucket.sums.items()}
-            self._finished.append(Mean(self.subject, period_s, bucket.at, means))
+            self._finished.append(LoadMean(self.subject, period_s, bucket.at, means))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
-from vmctl.hosts.devices import Taps, busiest_disk, busiest_link, bytes_s, disk_parts, link_part
+from vmctl.hosts.devices import NetDevices, busiest_disk, busiest_link, bytes_s, disk_parts, link_part
 from vmctl.hosts.facts import RawSample
 from vmctl.model.hosts import HostLoad
 from vmctl.model.vms import VMLoad
@@ -146,7 +146,7 @@ class Smoothed:
         """(received, sent) bytes per second of these interfaces of the host, between the two newest samples."""
         return bytes_s(self._samples[-2], self._samples[-1], interfaces) if len(self._samples) > 1 else None
 
-    def vms(self, now: float, taps: Taps = MappingProxyType({})) -> dict[str, VMLoad]:
+    def vms(self, now: float, net_devices: NetDevices = MappingProxyType({})) -> dict[str, VMLoad]:
         """Each VM's load by UUID, over the part of the window in which its process ran; a new one has none yet."""
         if len(self._samples) < 2:
             return {}
@@ -159,16 +159,16 @@ class Smoothed:
             here = {(vm.pid, vm.start_ticks) for vm in sample.vms} & left
             if here:
                 left -= here
-                for uuid, load in _vm_loads(sample, newest, taps, age).items():
+                for uuid, load in _vm_loads(sample, newest, net_devices, age).items():
                     found.setdefault(uuid, load)
         return found
 
 
-def _vm_loads(before: RawSample, after: RawSample, taps: Taps, age_s: float) -> dict[str, VMLoad]:
+def _vm_loads(before: RawSample, after: RawSample, net_devices: NetDevices, age_s: float) -> dict[str, VMLoad]:
     used = _vm_rates(before, after, after.uptime_s - before.uptime_s)
     moved = {uuid: (vm.read_bytes_s or 0.0) + (vm.write_bytes_s or 0.0) for uuid, vm in used.items()}
     disk, link = disk_parts(moved, busiest_disk(before, after)), busiest_link(before, after)
     return {
-        uuid: VMLoad(vm.cpu, vm.mem_mib, age_s, disk[uuid], link_part(before, after, taps.get(uuid, ()), link))
+        uuid: VMLoad(vm.cpu, vm.mem_mib, age_s, disk[uuid], link_part(before, after, net_devices.get(uuid, ()), link))
         for uuid, vm in used.items()
     }

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from vmctl.hosts.devices import Taps, uplinks
+from vmctl.hosts.devices import NetDevices, uplinks
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.history import History
 from vmctl.hosts.load import Rates, Smoothed
 from vmctl.hosts.port import Link
 from vmctl.model.hosts import HostLoad
-from vmctl.model.records import Mean
+from vmctl.model.records import LoadMean
 from vmctl.model.vms import VMLoad
 from vmctl.ports import Clock
 
@@ -65,10 +65,10 @@ class Loads:
         newest = self._newest.get(name)
         return newest.bridges if newest else None
 
-    def vms(self, host: str, taps: Taps) -> dict[str, VMLoad]:
-        """The smoothed load of each VM of a host by UUID; `taps` are the network devices of each."""
+    def vms(self, host: str, net_devices: NetDevices) -> dict[str, VMLoad]:
+        """The smoothed load of each VM of a host by UUID; `net_devices` are the network devices of each."""
         smoothed = self._smoothed.get(host)
-        return smoothed.vms(self._clock.monotonic(), taps) if smoothed else {}
+        return smoothed.vms(self._clock.monotonic(), net_devices) if smoothed else {}
 
     def details(self, host: str) -> dict[str, Any]:
         """What the newest sample shows beyond the smoothed load: for `top` and `host show`."""
@@ -93,10 +93,10 @@ class Loads:
         used = step.vms.get(uuid) if step else None
         return (used.read_bytes_s, used.write_bytes_s) if used else (None, None)
 
-    def net(self, host: str, taps: Collection[str]) -> tuple[float | None, float | None]:
+    def net(self, host: str, net_devices: Collection[str]) -> tuple[float | None, float | None]:
         """What a VM with these network devices receives and sends in bytes per second, at the newest sample."""
         smoothed = self._smoothed.get(host)
-        by_host = smoothed.bytes_s(taps) if smoothed else None
+        by_host = smoothed.bytes_s(net_devices) if smoothed else None
         return (by_host[1], by_host[0]) if by_host else (None, None)  # what its host sends there, it receives
 
     def points(self, subject: str, since: float) -> list[tuple[float, dict[str, float]]]:
@@ -104,12 +104,12 @@ class Loads:
         history = self._histories.get(subject)
         return [(at, dict(values)) for at, values in history.points(since)] if history else []
 
-    def finished_means(self, now: float) -> list[Mean]:
+    def finished_means(self, now: float) -> list[LoadMean]:
         """The means whose time is over since the last call; subjects long silent are dropped."""
-        means: list[Mean] = []
+        means: list[LoadMean] = []
         for subject, history in list(self._histories.items()):
-            means += [Mean(m.subject, m.period_s, m.at, dict(m.values)) for m in history.minute_means()]
+            means += [LoadMean(m.subject, m.period_s, m.at, dict(m.values)) for m in history.minute_means()]
             if not any(True for _ in history.points(now - 1200.0)):
-                means += [Mean(m.subject, m.period_s, m.at, dict(m.values)) for m in history.close()]
+                means += [LoadMean(m.subject, m.period_s, m.at, dict(m.values)) for m in history.close()]
                 del self._histories[subject]
         return means

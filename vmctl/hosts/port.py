@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from vmctl.hosts.facts import Fact, RawSample
 from vmctl.hosts.shown import About, DomainSeen, JobProgress, Shown
 from vmctl.hosts.ssh import Listener, Ran
+from vmctl.hosts.ssh.channels import Reader, Writer
 from vmctl.model.hosts import HostState
 from vmctl.model.records import HostRecord
 from vmctl.model.vms import PowerState
@@ -180,12 +182,18 @@ class Shell(Protocol):
         """The address that answers."""
 
     async def run(
-        self, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float | None = None, check: bool = True
+        self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float | None = None, check: bool = True
     ) -> Ran:
         """Run a program there. CommandFailed where it fails and is checked."""
 
-    async def offer(self, remote: str, local: Any) -> Listener:
+    async def offer(self, remote_path: str, local_path: Path) -> Listener:
         """A socket on the host that leads to one here."""
+
+    async def open_unix(self, path: str, *, window: int = 2 << 20) -> tuple[Reader, Writer]:
+        """A stream of bytes to a socket on the host; `window`: bytes that it may send and nobody has read."""
+
+    async def reach(self, address: str, port: int) -> str:
+        """Whether the host reaches a TCP port elsewhere: "open", "refused" (it does, nobody listens), or why not."""
 
 
 class Link(Protocol):
@@ -226,7 +234,7 @@ class Link(Protocol):
         """Its hypervisor."""
 
     @property
-    def ssh(self) -> Any:
+    def ssh(self) -> Shell:
         """The way to its own programs."""
 
     @property

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from vmctl.hosts.facts import QemuProcess, RawSample
 from vmctl.hosts.load import rates
-from vmctl.ledger import Seen
+from vmctl.ledger import ProcessSample
 
 PROGRAM = "qemu"
 
 
-def seen_of(before: RawSample | None, after: RawSample, version: str = "") -> list[Seen]:
+def seen_of(before: RawSample | None, after: RawSample, version: str = "") -> list[ProcessSample]:
     """The QEMU processes of a sample; their CPU use since the sample before, 0 where that is not known.
 
     Start times are by the host's own clock, which is read in whole seconds: for people, not for identity.
@@ -19,8 +19,8 @@ def seen_of(before: RawSample | None, after: RawSample, version: str = "") -> li
     return [_seen(vm, used.get(vm.uuid, 0.0), after, version) for vm in after.vms]
 
 
-def _seen(vm: QemuProcess, cpu: float, sample: RawSample, version: str) -> Seen:
-    return Seen(
+def _seen(vm: QemuProcess, cpu: float, sample: RawSample, version: str) -> ProcessSample:
+    return ProcessSample(
         pid=vm.pid,
         start_ticks=vm.start_ticks,
         started_us=max(0, int((sample.wall_s - sample.age_s(vm.start_ticks)) * 1e6)),

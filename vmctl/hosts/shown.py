@@ -25,7 +25,7 @@ class DomainSeen:
     why: str = ""  # for a paused one: by request, migrating, I/O error, ...
     persistent: bool = False
     has_job: bool = False
-    taps: tuple[str, ...] = ()  # its network devices, as the host calls them
+    net_devices: tuple[str, ...] = ()  # its network devices, as the host calls them
     shape: int = 0  # changes with whatever its live XML says of it; 0: not read
 
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from vmctl.ledger.machine import Ledger
 from vmctl.ledger.ring import read_samples
-from vmctl.ledger.values import Changes, Life, Listening, Picture, Run, Seen, ShortLived, Step, Why
+from vmctl.ledger.values import Changes, EndReason, Life, Listening, Picture, ProcessSample, Run, ShortLived, Step
 
 __all__ = [
     "Changes",
+    "EndReason",
     "Ledger",
     "Life",
     "Listening",
     "Picture",
+    "ProcessSample",
     "Run",
-    "Seen",
     "ShortLived",
     "Step",
-    "Why",
     "read_samples",
 ]

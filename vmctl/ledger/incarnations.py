@@ -17,7 +17,7 @@ from vmctl.errors import NotFound, Refused, Usage
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.port import Link
 from vmctl.hosts.processes import same_processes, seen_of
-from vmctl.ledger import Changes, Ledger, Life, Picture, Seen, ShortLived, Step, Why
+from vmctl.ledger import Changes, EndReason, Ledger, Life, Picture, ProcessSample, ShortLived, Step
 from vmctl.model.identity import parse_gpid, plain_ip, same_name
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import HostRecord, VMRecord
@@ -73,9 +73,9 @@ class Incarnations:
     def _ledger(self, machine: str, *, host: bool = False) -> Ledger:
         found = self._ledgers.get(machine)
         if found is None:
-            policy, why = self._policy, Why.VM_REBOOTED
+            policy, why = self._policy, EndReason.VM_REBOOTED
             if host:  # QEMU processes are few, and each is worth a row
-                policy, why = replace(policy, short_s=0.0, short_pictures=0), Why.HOST_REBOOTED
+                policy, why = replace(policy, short_s=0.0, short_pictures=0), EndReason.HOST_REBOOTED
             found = self._ledgers[machine] = Ledger(machine, policy, why)
         return found
 
@@ -85,7 +85,7 @@ class Incarnations:
         self,
         vm: str,
         boot_id: str,
-        seen: Iterable[Seen],
+        seen: Iterable[ProcessSample],
         *,
         run: int = 0,
         ip: str = "",
@@ -114,23 +114,14 @@ class Incarnations:
 
     def vm_stopped(self, vm: str) -> Step:
         """Everything in the VM has ended with it."""
-        return self._end(vm, Why.VM_STOPPED)
-
-    def vm_reverted(self, vm: str) -> Step:
-        """The VM was put back to a snapshot: this run of it is no more, and the next picture has another run number."""
-        return self._end(vm, Why.SUPERSEDED)
-
-    def host_lost(self, host: str, vms: Iterable[str] = ()) -> Step:
-        """A host (its UUID) is proven dead, and with it the VMs that ran there."""
-        steps = [self._end(machine, Why.HOST_LOST) for machine in (host, *vms)]
-        return Step([], [life for step in steps for life in step.ended])
+        return self._end(vm, EndReason.VM_STOPPED)
 
     def host_removed(self, link: Link) -> Step:
         """A host has left the pool: nothing is known of its processes any more."""
         self._samples.pop(link.name, None)
-        return self._end(_host_uuid(link.record), Why.HOST_REMOVED)
+        return self._end(_host_uuid(link.record), EndReason.HOST_REMOVED)
 
-    def _end(self, machine: str, why: Why) -> Step:
+    def _end(self, machine: str, why: EndReason) -> Step:
         ledger = self._ledgers.get(machine.lower())
         return ledger.end(why, self._clock.now()) if ledger is not None else Step([], [])
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from vmctl.ledger import ring
 from vmctl.ledger.process import Process, open_ports, sound, text
-from vmctl.ledger.values import Changes, Life, Listening, Picture, Run, Seen, ShortLived, Step, Why
+from vmctl.ledger.values import Changes, EndReason, Life, Listening, Picture, ProcessSample, Run, ShortLived, Step
 from vmctl.model.policy import LedgerPolicy
 
 MOST_PROGRAMS = 200  # names of short-lived programs that are told apart in a day; the rest are counted together
@@ -24,7 +24,7 @@ LONGEST_AGE_S = 10 * 366 * DAY_S
 class Ledger:
     """Feed it with `full` or `delta`; take what must be written with `changes`."""
 
-    def __init__(self, machine: str, policy: LedgerPolicy, rebooted: Why = Why.VM_REBOOTED) -> None:
+    def __init__(self, machine: str, policy: LedgerPolicy, rebooted: EndReason = EndReason.VM_REBOOTED) -> None:
         self.machine = machine
         self.ip = ""
         self.run: Run | None = None
@@ -49,7 +49,7 @@ class Ledger:
 
     # -- pictures
 
-    def full(self, picture: Picture, seen: Iterable[Seen]) -> Step:
+    def full(self, picture: Picture, seen: Iterable[ProcessSample]) -> Step:
         """All processes of the machine: what is not among them has ended."""
         step = Step([], [])
         self._enter(picture, step)
@@ -58,31 +58,31 @@ class Ledger:
         for process in list(self._processes.values()):
             one = found.get(process.pid)
             if one is None or one.start_ticks != process.start_ticks:
-                self._end(process, Why.EXITED if heard else Why.UNSEEN, picture.now, step)
+                self._end(process, EndReason.EXITED if heard else EndReason.UNSEEN, picture.now, step)
         self.left_out = 0
         for one in found.values():
             self._take(one, picture, step)
         self._leave(picture)
         return step
 
-    def delta(self, picture: Picture, changed: Iterable[Seen], gone: Iterable[tuple[int, int]]) -> Step:
+    def delta(self, picture: Picture, changed: Iterable[ProcessSample], gone: Iterable[tuple[int, int]]) -> Step:
         """What is new or has changed, and (pid, start_ticks) of what is gone; the rest goes on."""
         step = Step([], [])
         self._enter(picture, step)
         for pid, start_ticks in gone:
             process = self._processes.get(pid)
             if process is not None and process.start_ticks == start_ticks:
-                self._end(process, Why.EXITED, picture.now, step)
+                self._end(process, EndReason.EXITED, picture.now, step)
         for one in changed:
             if sound(one):
                 process = self._processes.get(one.pid)
                 if process is not None and process.start_ticks != one.start_ticks:
-                    self._end(process, Why.EXITED, picture.now, step)  # its pid has come round again
+                    self._end(process, EndReason.EXITED, picture.now, step)  # its pid has come round again
                 self._take(one, picture, step)
         self._leave(picture)
         return step
 
-    def end(self, why: Why, now: float) -> Step:
+    def end(self, why: EndReason, now: float) -> Step:
         """The machine is known to have stopped: everything in it has ended."""
         step = Step([], [])
         for process in list(self._processes.values()):
@@ -141,7 +141,7 @@ class Ledger:
 
     def end_stored(self, life: Life, listens: Iterable[Listening], now: float) -> None:
         """A written life of an earlier boot that nobody saw end."""
-        ended = life._replace(ended_at=now, why=str(Why.UNSEEN))
+        ended = life._replace(ended_at=now, why=str(EndReason.UNSEEN))
         self._out.lives[ended.incarnation] = ended
         for one in listens:
             self._note(one._replace(until=now))
@@ -172,7 +172,7 @@ class Ledger:
         """Another boot or run ends all that was; another address is noted."""
         run = Run(self.machine, picture.run, text(picture.boot_id, 64))
         if self.run is not None and run != self.run:
-            why = Why.SUPERSEDED if run.run != self.run.run else self._rebooted
+            why = EndReason.SUPERSEDED if run.run != self.run.run else self._rebooted
             for process in list(self._processes.values()):
                 self._end(process, why, picture.now, step)
         self.run = run
@@ -191,7 +191,7 @@ class Ledger:
             if process.listens:
                 self._listen(process, {port for _, port, _ in process.listens}, now)
 
-    def _take(self, one: Seen, picture: Picture, step: Step) -> None:
+    def _take(self, one: ProcessSample, picture: Picture, step: Step) -> None:
         """A process that is there: known, new, or one too many."""
         process = self._processes.get(one.pid)
         if process is None:
@@ -209,7 +209,7 @@ class Ledger:
         if one.ports is not None and (one.ports or process.listens):
             self._listen(process, open_ports(one), picture.now)
 
-    def _begin(self, one: Seen, picture: Picture) -> Process:
+    def _begin(self, one: ProcessSample, picture: Picture) -> Process:
         process = self._processes[one.pid] = Process(one, self.ip, picture)
         age_s = min(max(0.0, picture.now - process.started_us / 1e6), LONGEST_AGE_S) if process.started_us else 0.0
         self._young[one.pid] = (picture.monotonic - age_s, self._pictures)
@@ -271,7 +271,7 @@ class Ledger:
 
     # -- ends
 
-    def _end(self, process: Process, why: Why, now: float, step: Step) -> None:
+    def _end(self, process: Process, why: EndReason, now: float, step: Step) -> None:
         del self._processes[process.pid]
         for pids in (self._moved, self._changed, self._news):
             pids.discard(process.pid)
@@ -298,7 +298,7 @@ class Ledger:
         self._short[name, day] = (count + 1, cpu_s + life.cpu * max(0.0, lived_s))
 
     def _life(
-        self, process: Process, ended_at: float | None = None, why: Why | None = None, samples: bytes = b""
+        self, process: Process, ended_at: float | None = None, why: EndReason | None = None, samples: bytes = b""
     ) -> Life:
         assert self.run is not None
         return process.life(self.run, self.seen_at or process.first_seen, ended_at, why, samples)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sys import intern
 
 from vmctl.ledger import ring
-from vmctl.ledger.values import Life, Picture, Seen, Why
+from vmctl.ledger.values import EndReason, Life, Picture, ProcessSample
 
 MOST_NUMBER = (1 << 63) - 1
 MOST_PID = (1 << 31) - 1
@@ -16,7 +16,7 @@ MOST_PORTS = 64
 Listens = tuple[tuple[str, int, float], ...]  # address, port, since
 
 
-def sound(seen: Seen) -> bool:
+def sound(seen: ProcessSample) -> bool:
     """Whether this can be a process at all."""
     return 0 < seen.pid <= MOST_PID and 0 <= seen.start_ticks <= MOST_NUMBER
 
@@ -46,7 +46,7 @@ class Process:
         "rss_kib", "rss_peak_kib", "start_ticks", "started_us", "state", "threads", "user", "version",
     )  # fmt: skip
 
-    def __init__(self, seen: Seen, ip: str, picture: Picture) -> None:
+    def __init__(self, seen: ProcessSample, ip: str, picture: Picture) -> None:
         self.pid = seen.pid
         self.start_ticks = seen.start_ticks
         self.started_us = number(seen.started_us, MOST_NUMBER)
@@ -73,7 +73,7 @@ class Process:
         made.ring, made.listens = ring.unpack(life.samples, monotonic), ()
         return made
 
-    def describe(self, seen: Seen) -> bool:
+    def describe(self, seen: ProcessSample) -> bool:
         """Take what it is called; whether that is new. A process may become another program (exec) and stay itself."""
         self.parent, self.threads = number(seen.parent, MOST_PID), number(seen.threads, MOST_PID)
         if seen.state != self.state:
@@ -85,7 +85,7 @@ class Process:
         self.command, self.user = text(seen.command, 256), text(seen.user, 64)
         return known != (self.program, self.version, self.command, self.user)
 
-    def measure(self, seen: Seen) -> bool:
+    def measure(self, seen: ProcessSample) -> bool:
         """Take what it uses; whether that has changed."""
         cpu, rss_kib = cores(seen.cpu), number(seen.rss_kib, ring.MOST_KIB)
         if cpu == self.cpu and rss_kib == self.rss_kib:
@@ -95,7 +95,7 @@ class Process:
         return True
 
     def life(
-        self, of: tuple[str, int, str], seen_at: float, ended_at: float | None, why: Why | None, samples: bytes
+        self, of: tuple[str, int, str], seen_at: float, ended_at: float | None, why: EndReason | None, samples: bytes
     ) -> Life:
         """Its life so far, as a value."""
         return Life(
@@ -124,6 +124,6 @@ class Process:
         )
 
 
-def open_ports(seen: Seen) -> set[int]:
+def open_ports(seen: ProcessSample) -> set[int]:
     """The ports that it listens on, as far as they are ports."""
     return {port for port in sorted(seen.ports or ())[:MOST_PORTS] if 0 < port < 65536}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from vmctl.model.identity import Gpid, Incarnation
 
 
-class Why(StrEnum):
+class EndReason(StrEnum):
     """Why a life ended. UNSEEN: it was gone when its machine was seen again after a silence."""
 
     EXITED = "exit seen"
@@ -22,12 +22,11 @@ class Why(StrEnum):
     VM_STOPPED = "VM stopped"
     VM_REBOOTED = "VM rebooted"
     HOST_REBOOTED = "host rebooted"
-    HOST_LOST = "host lost"
     HOST_REMOVED = "host removed"
     SUPERSEDED = "superseded"  # its VM was put back to a snapshot: this run of the VM is no more
 
 
-class Seen(NamedTuple):
+class ProcessSample(NamedTuple):
     """A process as a picture shows it. `started_us`: its start in UTC microseconds by the machine's own clock."""
 
     pid: int

@@ -41,8 +41,8 @@ class Policy:
     effort: float = 1.0  # of the search for a plan: twice as much takes twice as long, and finds a little more
     max_outgoing: int = 1  # live migrations at once, per source host
     max_incoming: int = 2  # and per target host
-    downtime_ms: tuple[int, ...] = (100, 200, 300, 500, 1000)  # the ladder's steps
-    stall_s: float = 10.0  # no new low of remaining memory for this long: next rung of the ladder
+    downtime_ms: tuple[int, ...] = (100, 200, 300, 500, 1000)  # how long a guest may pause: the steps
+    stall_s: float = 10.0  # no new low of remaining memory for this long: the next step
     allow_post_copy: bool = False
     no_progress_s: float = 60.0  # nothing transferred for this long: abort
 

@@ -194,7 +194,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
+class LoadMean:
     """A mean of load over `period_s` seconds that began at `at`."""
 
     subject: str
@@ -204,7 +204,7 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ClusterValue:
     """One value that belongs to the whole cluster, such as its baseline CPU."""
 
     name: str

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
 from vmctl.model.policy import LedgerPolicy
-from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Mean, Storage, Task, VMRecord
+from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, LoadMean, Storage, Task, VMRecord
 from vmctl.model.vms import PowerState
 
 Record = TypeVar("Record")
@@ -133,10 +133,10 @@ class History(Protocol):
     async def events(self, after: int = 0, most: int = 100) -> list[Event]:
         """Events with a number above `after`, oldest first; of too many the newest."""
 
-    async def add_means(self, means: list[Mean]) -> None:
+    async def add_means(self, means: list[LoadMean]) -> None:
         """Keep means of load; one that is there already is replaced."""
 
-    async def means(self, subject: str, period_s: int, since: float) -> list[Mean]:
+    async def means(self, subject: str, period_s: int, since: float) -> list[LoadMean]:
         """A subject's means since a time, oldest first."""
 
     async def prune(self, now: float) -> int:

@@ -95,7 +95,7 @@ def _vm(services: Services, record: VMRecord, loads: Mapping[str, VMLoad], now: 
 
 def _loads(services: Services, link: Link) -> dict[str, VMLoad]:
     """What a host shows of the VMs there, by UUID."""
-    return services.loads.vms(link.name, {uuid: seen.taps for uuid, seen in link.domains.items()})
+    return services.loads.vms(link.name, {uuid: seen.net_devices for uuid, seen in link.domains.items()})
 
 
 def _load(services: Services, record: VMRecord, loads: Mapping[str, VMLoad]) -> VMLoad | None:

@@ -155,6 +155,6 @@ class Services:
             return Event(kind, about, text, self.clock.now(), who=who)
         return Event(kind, about.name, text, self.clock.now(), who=who, uuid=about.uuid)
 
-    async def tell(self, kind: str, about: str | Spec | VMRecord, text: str, who: str = "") -> None:
+    async def record_event(self, kind: str, about: str | Spec | VMRecord, text: str, who: str = "") -> None:
         """Record an event, and who asked for it."""
         await self.store.add(self.event(kind, about, text, who))

@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Mean, Setting, Storage, Task, VMRecord
+from vmctl.model.records import (
+    ClusterValue,
+    DecisionRecord,
+    Event,
+    HostRecord,
+    Image,
+    LoadMean,
+    Storage,
+    Task,
+    VMRecord,
+)
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import rules
@@ -155,7 +165,7 @@ class MemoryStore(Patient):
     async def take_storage(self, name: str) -> None:
         rules.check_empty(name, self._all(VMRecord), self._all(Image))
         self._kept[Storage].pop(name, None)
-        self._kept[Setting].pop(rules.proof_of(name), None)
+        self._kept[ClusterValue].pop(rules.proof_of(name), None)
 
     async def take_image(self, name: str) -> None:
         rules.check_unused(self._find(Image, name), name, self._all(VMRecord))
@@ -163,7 +173,7 @@ class MemoryStore(Patient):
 
     async def add_host(self, host: HostRecord) -> None:
         await self.insert(host)
-        self._kept[Setting].pop(rules.BASELINE, None)
+        self._kept[ClusterValue].pop(rules.BASELINE, None)
 
     async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
         forgotten, kept = rules.left_behind(self._find(HostRecord, name), name, self._all(VMRecord))
@@ -197,18 +207,18 @@ class MemoryStore(Patient):
     async def events(self, after: int = 0, most: int = 100) -> list[Event]:
         return [event for event in self._all(Event) if (event.id or 0) > after][-most:]
 
-    async def add_means(self, means: list[Mean]) -> None:
+    async def add_means(self, means: list[LoadMean]) -> None:
         for mean in means:
             self._put(mean)
 
-    async def means(self, subject: str, period_s: int, since: float) -> list[Mean]:
-        found = [mean for mean in self._all(Mean) if (mean.subject, mean.period_s) == (subject, period_s)]
+    async def means(self, subject: str, period_s: int, since: float) -> list[LoadMean]:
+        found = [mean for mean in self._all(LoadMean) if (mean.subject, mean.period_s) == (subject, period_s)]
         return [mean for mean in found if mean.at >= since]
 
     async def prune(self, now: float) -> int:
         told, minutes, tens = now - rules.TOLD_KEPT_S, now - rules.MINUTES_KEPT_S, now - rules.TENS_KEPT_S
         old: dict[type[Any], Callable[[Any], bool]] = {
-            Mean: lambda one: one.at < tens or (one.period_s < 600 and one.at < minutes),
+            LoadMean: lambda one: one.at < tens or (one.period_s < 600 and one.at < minutes),
             Event: lambda one: one.at < told,
             DecisionRecord: lambda one: one.made_at < told,
             Task: lambda one: one.ended_at is not None and one.created_at < told,

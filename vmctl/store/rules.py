@@ -8,13 +8,13 @@ from typing import Any
 
 from vmctl.errors import NotFound, Overtaken, Refused
 from vmctl.model.records import (
+    ClusterValue,
     DecisionRecord,
     Event,
     HostRecord,
     Image,
-    Mean,
+    LoadMean,
     Schedule,
-    Setting,
     Storage,
     Task,
     TaskState,
@@ -40,9 +40,9 @@ KEYS: Mapping[type[Any], tuple[str, ...]] = {
     Task: ("id",),
     DecisionRecord: ("id",),
     Event: ("id",),
-    Mean: ("subject", "period_s", "at"),
+    LoadMean: ("subject", "period_s", "at"),
     Schedule: ("name",),
-    Setting: ("name",),
+    ClusterValue: ("name",),
 }
 FREED: Mapping[str, Any] = {"task": None, "moving_to": "", "copying": False}  # of a VM whose task has ended
 DAY_S = 86400.0

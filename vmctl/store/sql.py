@@ -16,13 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col, select
 
 from vmctl.model.records import (
+    ClusterValue,
     DecisionRecord,
     Event,
     HostRecord,
     Image,
-    Mean,
+    LoadMean,
     Schedule,
-    Setting,
     Storage,
     Task,
     VMRecord,
@@ -55,9 +55,9 @@ TABLES: dict[type[Any], type[SQLModel]] = {
     Task: TaskRow,
     DecisionRecord: DecisionRow,
     Event: EventRow,
-    Mean: MeanRow,
+    LoadMean: MeanRow,
     Schedule: ScheduleRow,
-    Setting: SettingRow,
+    ClusterValue: SettingRow,
 }
 
 
@@ -254,7 +254,7 @@ class SqlStore(Patient):
             await _locked(db, Storage, name)
             rules.check_empty(name, await _read_all(db, VMRecord), await _read_all(db, Image))
             await db.execute(delete(StorageRow).where(_is(Storage, name)))
-            await db.execute(delete(SettingRow).where(_is(Setting, rules.proof_of(name))))
+            await db.execute(delete(SettingRow).where(_is(ClusterValue, rules.proof_of(name))))
 
     async def take_image(self, name: str) -> None:
         async with database.session(self._engine) as db:
@@ -266,7 +266,7 @@ class SqlStore(Patient):
         try:
             async with database.session(self._engine) as db:
                 db.add(database.to_row(HostRow, host))
-                await db.execute(delete(SettingRow).where(_is(Setting, rules.BASELINE)))
+                await db.execute(delete(SettingRow).where(_is(ClusterValue, rules.BASELINE)))
         except IntegrityError as err:
             raise rules.there_is(HostRecord, host.name) from err
 
@@ -316,17 +316,17 @@ class SqlStore(Patient):
             rows = (await db.execute(query)).scalars()
             return [database.to_record(kind, row) for row in rows][::-1]
 
-    async def add_means(self, means: list[Mean]) -> None:
+    async def add_means(self, means: list[LoadMean]) -> None:
         async with database.session(self._engine) as db:
             for first in range(0, len(means), MEANS_AT_ONCE):
                 some = means[first : first + MEANS_AT_ONCE]
                 rows = [database.named(database.to_row(MeanRow, mean)) for mean in some]
                 await db.execute(database.upsert(self._engine, MeanRow), rows)
 
-    async def means(self, subject: str, period_s: int, since: float) -> list[Mean]:
+    async def means(self, subject: str, period_s: int, since: float) -> list[LoadMean]:
         limits = (col(MeanRow.subject) == subject, col(MeanRow.period_s) == period_s, col(MeanRow.at) >= since)
         async with database.session(self._engine, reading=True) as db:
-            return await _read_all(db, Mean, *limits)
+            return await _read_all(db, LoadMean, *limits)
 
     async def prune(self, now: float) -> int:
         told = now - rules.TOLD_KEPT_S

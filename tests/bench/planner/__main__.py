@@ -27,7 +27,7 @@ def main() -> None:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     sizes = tuple((int(hosts), int(vms)) for hosts, vms in (size.split("x") for size in given.sizes.split(",") if size))
     seeds = tuple(int(seed) for seed in given.seeds.split(","))
-    setting = tables.Setting(sizes, seeds, given.rounds, given.cache, given.solve, tuple(given.dump))
+    setting = tables.ClusterValue(sizes, seeds, given.rounds, given.cache, given.solve, tuple(given.dump))
     chosen = tables.PARTS if given.all else given.parts
     if not chosen:
         parser.error("name a part, or --all")

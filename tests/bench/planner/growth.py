@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.bench import meter
 from tests.bench.planner import clusters, loads
-from vmctl.decide.place import seat
+from vmctl.decide.place import place_row
 from vmctl.decide.rebalance import rebalance
 from vmctl.decide.search.moves import begin
 from vmctl.decide.search.spare import anywhere
@@ -24,7 +24,7 @@ from vmctl.model.policy import Policy
 from vmctl.model.vms import VM, Spec
 
 if TYPE_CHECKING:
-    from tests.bench.planner.tables import Setting
+    from tests.bench.planner.tables import ClusterValue
 
 SIZES = ((10, 100), (20, 200), (50, 1000), (100, 2000), (200, 4000), (500, 10000), (1000, 20000), (5000, 30000))
 BURST = 1000  # VMs of 2 vCPUs and 4 GiB
@@ -40,7 +40,7 @@ class Placing:
     whole_s: float  # with the arrays
 
 
-def table(setting: Setting) -> None:
+def table(setting: ClusterValue) -> None:
     """Plans and placements from 10 to 5,000 hosts: CPU seconds, memory, and the exponent of growth."""
     warm()
     print("\n| cluster | moves | score gone | plan, CPU s | RSS, MiB | a place: median, p99, ms | burst, CPU s |")
@@ -83,11 +83,11 @@ def places(cluster: Cluster, policy: Policy) -> Placing:
     new = tuple(VM(Spec(f"new{number}", f"new{number}", 2, 4096)) for number in range(BURST))
     began = time.process_time()
     named = build(cluster, policy, homeless=new)
-    board = begin(named.board)
-    free, times, placed = anywhere(board), [], 0
+    state = begin(named.state)
+    free, times, placed = anywhere(state), [], 0
     for row in range(len(named.vms) - BURST, len(named.vms)):
         start = time.process_time()
-        placed += seat(board, row, policy, free) >= 0
+        placed += place_row(state, row, policy, free) >= 0
         times.append((time.process_time() - start) * 1000)
     whole_s = time.process_time() - began
     return Placing(placed, float(np.median(times)), float(np.percentile(times, 99)), whole_s)

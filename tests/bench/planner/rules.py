@@ -15,7 +15,7 @@ from tests.bench.planner.loads import CPU, MEM, PROMISED, Floats, Loads
 from vmctl.model.plans import Move
 
 
-class Board:
+class SearchState:
     """A cluster under change: who is where, and what every host carries."""
 
     def __init__(self, loads: Loads) -> None:
@@ -52,15 +52,15 @@ def proxlb(loads: Loads, balanciness: float = 0.10, resource: int = MEM) -> list
 
     `balanciness` is a share of a host (its default is 10 %).
     """
-    board = Board(loads)
+    state = SearchState(loads)
     for vm in range(len(loads.vms)):
-        use = board.carried[:, resource]
+        use = state.carried[:, resource]
         most, least = int(use.argmax()), int(use.argmin())
         if use[most] - use[least] <= balanciness:
             break
-        if board.homes[vm] == most and board.fits(vm, least):
-            board.move(vm, least, "ProxLB")
-    return board.moves
+        if state.homes[vm] == most and state.fits(vm, least):
+            state.move(vm, least, "ProxLB")
+    return state.moves
 
 
 def proxlb_again_and_again(loads: Loads, balanciness: float = 0.05, resource: int = MEM, most: int = 50) -> list[Move]:
@@ -80,25 +80,25 @@ def watcher(loads: Loads, threshold: float = 0.2, full_search: bool = False, see
     random target for each VM (or all of them), sort by the sum of deviations, and take from the top what lowers it,
     until one of the deviations is below the threshold. Prices are those of the beginning.
     """
-    board, chance = Board(loads), random.Random(seed)
+    state, chance = SearchState(loads), random.Random(seed)
     both = [CPU, MEM]
-    if (board.carried[:, both].std(axis=0) <= threshold).all():
+    if (state.carried[:, both].std(axis=0) <= threshold).all():
         return []
     cases: list[tuple[float, int, int]] = []
     for vm in range(len(loads.vms)):
-        others = [host for host in range(len(loads.hosts)) if host != board.homes[vm]]
+        others = [host for host in range(len(loads.hosts)) if host != state.homes[vm]]
         targets = others if full_search else [chance.choice(others)]
-        priced = [(float(board.shifted(vm, host)[:, both].std(axis=0).sum()), vm, host) for host in targets]
+        priced = [(float(state.shifted(vm, host)[:, both].std(axis=0).sum()), vm, host) for host in targets]
         cases.append(min(priced))
     least = 1.0
     for _, vm, host in sorted(cases):
-        deviations = board.shifted(vm, host)[:, both].std(axis=0)
-        if deviations.sum() < least and board.fits(vm, host):
+        deviations = state.shifted(vm, host)[:, both].std(axis=0)
+        if deviations.sum() < least and state.fits(vm, host):
             least = float(deviations.sum())
-            board.move(vm, host, "Watcher")
+            state.move(vm, host, "Watcher")
         if (deviations < threshold).any():
             break
-    return board.moves
+    return state.moves
 
 
 @dataclass(frozen=True)
@@ -115,26 +115,26 @@ def proxmox(loads: Loads, threshold: float = 0.3, margin: float = 0.10, link_mib
 
     The imbalance is the coefficient of variation over hosts of the mean of CPU and memory in use.
     """
-    board, seconds = Board(loads), 0.0
-    while (now := _imbalance(board.carried)) > threshold:
-        after = _offers(board)
+    state, seconds = SearchState(loads), 0.0
+    while (now := _imbalance(state.carried)) > threshold:
+        after = _offers(state)
         vm, target = np.unravel_index(int(after.argmin()), after.shape)
         if after[vm, target] > now * (1 - margin):
             break
-        board.move(int(vm), int(target), "Proxmox VE")
-        seconds += 30.0 + board.moves[-1].mem_mib / link_mib_s
-    return Paced(board.moves, seconds / 60)
+        state.move(int(vm), int(target), "Proxmox VE")
+        seconds += 30.0 + state.moves[-1].mem_mib / link_mib_s
+    return Paced(state.moves, seconds / 60)
 
 
-def _offers(board: Board) -> Floats:
+def _offers(state: SearchState) -> Floats:
     """The imbalance after each migration, a row per VM and a column per host; infinite where there is no room."""
-    use = board.carried[:, [CPU, MEM]].mean(axis=1)
-    shares = board.loads.demand[:, [CPU, MEM]].mean(axis=1)[:, None]
-    count, mean, homes = len(use), use.mean(), board.homes
+    use = state.carried[:, [CPU, MEM]].mean(axis=1)
+    shares = state.loads.demand[:, [CPU, MEM]].mean(axis=1)[:, None]
+    count, mean, homes = len(use), use.mean(), state.homes
     squares = (use**2).sum() + 2 * shares * (use[None, :] - use[homes][:, None] + shares)
     after = np.sqrt(np.maximum(0.0, squares / count - mean**2)) / mean
-    needs = board.loads.demand[:, PROMISED]
-    after[board.carried[None, :, PROMISED] + needs[:, None] > 1.0 + 1e-9] = np.inf
+    needs = state.loads.demand[:, PROMISED]
+    after[state.carried[None, :, PROMISED] + needs[:, None] > 1.0 + 1e-9] = np.inf
     after[np.arange(len(homes)), homes] = np.inf
     return np.asarray(after)
 

@@ -33,7 +33,7 @@ RULES: dict[str, Rule] = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class ClusterValue:
     """What a run is asked for. Sizes are (hosts, VMs), none: each part's own; `recorded` are dumps of real clusters
     instead; `solve_s` is the exact solver's limit, seconds of wall time."""
 
@@ -72,7 +72,7 @@ def gib(moves: Iterable[Move]) -> float:
     return sum(move.mem_mib for move in moves) / 1024
 
 
-def cases(setting: Setting, *sizes: Size) -> Iterator[tuple[str, Cluster, Policy, loads.Loads]]:
+def cases(setting: ClusterValue, *sizes: Size) -> Iterator[tuple[str, Cluster, Policy, loads.Loads]]:
     """Every cluster, with its title; of these sizes where the run was not asked for others."""
     if setting.recorded:
         for path in setting.recorded:
@@ -93,7 +93,7 @@ HEAD = """
 |---|---|---|---|---|---|"""
 
 
-def balance(setting: Setting) -> None:
+def balance(setting: ClusterValue) -> None:
     """Whole plans: hbal's, the simple rules', ours freely and with no more than hbal's moves, and GiB."""
     for title, cluster, policy, given in cases(setting, (20, 200), (50, 1000)):
         print(f"\n{title}\n{HEAD}")
@@ -114,7 +114,7 @@ def balance(setting: Setting) -> None:
         _print_bound(given, count)
 
 
-def first(setting: Setting) -> None:
+def first(setting: ClusterValue) -> None:
     """The first 60 moves among many hosts: hbal's, which take it long, and ours, planned for as many."""
     for title, cluster, policy, given in cases(setting, (100, 2000)):
         print(f"\n{title}, {FIRST} moves\n{HEAD}")
@@ -127,7 +127,7 @@ def first(setting: Setting) -> None:
         _print_bound(given, FIRST)
 
 
-def steps(setting: Setting) -> None:
+def steps(setting: ClusterValue) -> None:
     """Scores after K moves: hbal's plan cut off, ours planned for K, and the proven bound."""
     for title, cluster, policy, given in cases(setting, (50, 1000)):
         peer = balanced(cluster, policy, setting.cache)
@@ -139,7 +139,7 @@ def steps(setting: Setting) -> None:
             _print_bound(given, count)
 
 
-def reach(setting: Setting) -> None:
+def reach(setting: ClusterValue) -> None:
     """How few moves reach hbal's last score: ours by halving, and the fewest that the bound allows."""
     for title, cluster, policy, given in cases(setting, (50, 1000)):
         peer = balanced(cluster, policy, setting.cache)
@@ -173,7 +173,7 @@ def fewest(enough: Callable[[int], bool], most: int) -> int | str:
     return high
 
 
-def hot(setting: Setting) -> None:
+def hot(setting: ClusterValue) -> None:
     """The hottest host, 10 hosts with 100 VMs: hbal, ours, and the optimum of an exact solver."""
     from tests.bench.planner.oracle import coolest
 
@@ -190,7 +190,7 @@ def hot(setting: Setting) -> None:
             print(f"CP-SAT, {count} moves: {best.reached:.4f} ({words}) in {best.cpu_s:.1f} s")
 
 
-def placing(setting: Setting) -> None:
+def placing(setting: ClusterValue) -> None:
     """One new VM of 4 vCPUs and 8 GiB: hail with and without room for the VMs of a dead host, and ours."""
     vm = VM(Spec("new", "new", 4, 8192))
     print("\n| cluster | way | host | CPU s |\n|---|---|---|---|")
@@ -203,7 +203,7 @@ def placing(setting: Setting) -> None:
         print(f"| {title} | vmctl | {host} | {cpu_s:.4f} |")
 
 
-def space(setting: Setting) -> None:
+def space(setting: ClusterValue) -> None:
     """How many more VMs of 8 vCPUs and 32 GiB fit on empty hosts, by hspace, which keeps N+1."""
     print("\n| empty hosts | VMs | CPU s |\n|---|---|---|")
     for hosts in (3, 5, 10, 20, 50):
@@ -225,7 +225,7 @@ def _print_bound(given: loads.Loads, count: int) -> None:
     print(f"no plan of {count} moves: below {found.least:.4f} (split VMs reach {found.reached:.4f}; {cpu_s:.1f} s)")
 
 
-def pace(setting: Setting) -> None:
+def pace(setting: ClusterValue) -> None:
     """Minutes until a plan is done on 10 GbE links: side by side, one at a time, and what no order can beat."""
     print("\n| cluster | moves | GiB | side by side | no order below | one at a time | Proxmox VE's pace |")
     print("|---|---|---|---|---|---|---|")
@@ -248,7 +248,7 @@ def least_min(moves: Sequence[Move]) -> float:
     return max(bytes_of.values()) / lived.LINK_MIB_S / 60
 
 
-def week(setting: Setting) -> None:
+def week(setting: ClusterValue) -> None:
     """A simulated week of changing load, planned for every ten minutes: who overloads least, with how few moves."""
     head = "| way | overload, host-min | stall | moves | GiB | again within the hour | minutes per plan | CPU s |"
     for title, cluster, _policy, given in cases(setting, (100, 2000)):
@@ -262,7 +262,7 @@ def week(setting: Setting) -> None:
             print(f"| {name} | {suffered} | {spent} |", flush=True)
 
 
-PARTS: dict[str, Callable[[Setting], None]] = {
+PARTS: dict[str, Callable[[ClusterValue], None]] = {
     "balance": balance,
     "first": first,
     "steps": steps,

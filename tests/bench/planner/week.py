@@ -127,20 +127,20 @@ def never(_now: Loads, _since: Floats) -> Sequence[Move]:
 
 def hbal(now: Loads, _since: Floats) -> Sequence[Move]:
     """hbal's rule in every round, as arrays: the best single move again and again, until it gains less than 0.01."""
-    board = rules.Board(now)
+    state = rules.SearchState(now)
     used = [dimension for dimension in range(now.demand.shape[1]) if now.demand[:, dimension].any()]
     while True:
-        carried, sizes = board.carried[:, used], now.demand[:, used]
+        carried, sizes = state.carried[:, used], now.demand[:, used]
         count, total, squares = len(carried), carried.sum(axis=0), (carried**2).sum(axis=0)
-        rise = 2 * sizes[:, None, :] * (carried[None, :, :] - carried[board.homes][:, None, :] + sizes[:, None, :])
+        rise = 2 * sizes[:, None, :] * (carried[None, :, :] - carried[state.homes][:, None, :] + sizes[:, None, :])
         after = np.sqrt(np.maximum(0, (squares + rise) / count - (total / count) ** 2)).sum(axis=2)
-        room = board.carried[None, :, loads.PROMISED] + now.demand[:, loads.PROMISED][:, None] <= 1 + 1e-9
+        room = state.carried[None, :, loads.PROMISED] + now.demand[:, loads.PROMISED][:, None] <= 1 + 1e-9
         after[~room] = np.inf
-        after[np.arange(len(now.vms)), board.homes] = np.inf
+        after[np.arange(len(now.vms)), state.homes] = np.inf
         vm, target = np.unravel_index(int(after.argmin()), after.shape)
         if carried.std(axis=0).sum() - after[vm, target] < 0.01:
-            return board.moves
-        board.move(int(vm), int(target), "hbal")
+            return state.moves
+        state.move(int(vm), int(target), "hbal")
 
 
 def vmctl(cluster: Cluster, policy: Policy) -> Planner:

@@ -14,37 +14,37 @@ from numpy.typing import NDArray
 
 from vmctl.decide.search.compiled import compiled, inlined
 from vmctl.decide.search.moves import (
-    CRUMB,
+    LEAST_SHARE,
     NOBODY,
-    SLACK,
-    TINY,
+    ROUNDING,
+    STILL_AS_GOOD,
     Row,
     affordable,
+    apply_move,
     coldest,
     fits,
+    net_gain,
     objective,
-    put,
-    worth,
 )
-from vmctl.decide.search.state import Board, Floats, Ints
+from vmctl.decide.search.state import Floats, Ints, SearchState
 
 Words = NDArray[np.uint64]
 
 
 @compiled
-def best_offer(b: Board, vm: Row, targets: Ints, price: Floats, limit: Floats) -> tuple[Row, float]:
+def best_offer(b: SearchState, vm: Row, targets: Ints, price: Floats, limit: Floats) -> tuple[Row, float]:
     """Where a VM gains most beyond its price, and how much; minus infinity where no target can take it."""
     where, best = NOBODY, -np.inf
     for target in targets:
         if target != b.vms[vm].at and fits(b, vm, target, NOBODY) and affordable(b, vm, target, NOBODY, limit):
-            found = worth(b, vm, target, NOBODY, price)
+            found = net_gain(b, vm, target, NOBODY, price)
             if found > best:
                 where, best = target, found
     return where, best
 
 
 @compiled
-def best_offers(b: Board, targets: Ints, price: Floats, limit: Floats) -> Floats:
+def best_offers(b: SearchState, targets: Ints, price: Floats, limit: Floats) -> Floats:
     """For each VM what its best move would gain beyond its price; minus infinity where it cannot move."""
     found = np.full(b.vms.size, -np.inf)
     for vm in range(b.vms.size):
@@ -54,13 +54,13 @@ def best_offers(b: Board, targets: Ints, price: Floats, limit: Floats) -> Floats
 
 
 @compiled
-def descend(b: Board, price: Floats, limit: Floats) -> int:
+def descend(b: SearchState, price: Floats, limit: Floats) -> int:
     """Steepest descent: the best single move of all, again and again, as hbal does it. Returns the number of moves.
 
     Offers are kept in a heap, and one is made anew before it is taken (lazy evaluation: Minoux, "Accelerated greedy
     algorithms", 1978): those on both hosts of a move at once, all of them after moves by a quarter of the hosts.
     """
-    made, fresh, often, least = 0, False, max(1, b.hosts.size // 4), TINY + CRUMB * objective(b)
+    made, fresh, often, least = 0, False, max(1, b.hosts.size // 4), ROUNDING + LEAST_SHARE * objective(b)
     found, heap, targets = np.zeros(0), [(0.0, 0)], np.zeros(0, np.int64)
     while True:
         if not fresh and (made % often == 0 or not heap):
@@ -74,12 +74,12 @@ def descend(b: Board, price: Floats, limit: Floats) -> int:
         if -offer != found[vm]:
             continue  # it was made anew since
         target, found[vm] = best_offer(b, vm, targets, price, limit)
-        if found[vm] < SLACK * -offer:
+        if found[vm] < STILL_AS_GOOD * -offer:
             if found[vm] > least:
                 heapq.heappush(heap, (-found[vm], vm))
             continue
         source = b.vms[vm].at
-        put(b, vm, target)
+        apply_move(b, vm, target)
         made, fresh = made + 1, False
         for row in range(b.vms.size):
             if b.vms[row].movable and (b.vms[row].at == source or b.vms[row].at == target):
@@ -114,7 +114,7 @@ def follow(away: Ints, slot: Ints, count: int, vm: Row, out: bool) -> int:
 
 
 @inlined
-def proposal(b: Board, vms: Ints, away: Ints, native: Ints, first: Ints, random: Words) -> tuple[Row, Row, Row]:
+def proposal(b: SearchState, vms: Ints, away: Ints, native: Ints, first: Ints, random: Words) -> tuple[Row, Row, Row]:
     """A VM, a host, and whom it is exchanged for there, if anybody.
 
     Most proposals begin with a VM that has left its host already: to another host, home, or, most often, in exchange
@@ -137,7 +137,7 @@ def proposal(b: Board, vms: Ints, away: Ints, native: Ints, first: Ints, random:
 
 
 @compiled
-def anneal(b: Board, price: Floats, limit: Floats, proposals: int, hot: float, cold: float) -> None:
+def anneal(b: SearchState, price: Floats, limit: Floats, proposals: int, hot: float, cold: float) -> None:
     """Simulated annealing from temperature `hot` to `cold` (in units of gain), on movable VMs."""
     hosts, vms = b.hosts.size - 1, np.array([vm for vm in range(b.vms.size) if b.vms[vm].movable], np.int64)
     if hosts < 2 or vms.size == 0:
@@ -159,9 +159,9 @@ def anneal(b: Board, price: Floats, limit: Floats, proposals: int, hot: float, c
             continue
         if other != NOBODY and not fits(b, other, source, vm):
             continue
-        if worth(b, vm, target, other, price) > heat * np.log((draw(random, 1 << 20) + 0.5) / (1 << 20)):
+        if net_gain(b, vm, target, other, price) > heat * np.log((draw(random, 1 << 20) + 0.5) / (1 << 20)):
             if other != NOBODY:
-                put(b, other, source)
+                apply_move(b, other, source)
                 count = follow(away, slot, count, other, source != b.vms[other].home)
-            put(b, vm, target)
+            apply_move(b, vm, target)
             count = follow(away, slot, count, vm, target != b.vms[vm].home)

@@ -45,7 +45,7 @@ def compiled(function: F) -> F:
 def inlined(function: F) -> F:
     """As `compiled`, for the few lines that a search runs millions of times; such a function may allocate nothing.
 
-    Counting references to the board's arrays would take longer than the lines themselves.
+    Counting references to the state's arrays would take longer than the lines themselves.
     """
     fast: Any = numba.njit(**BARE)(function)
     return fast  # type: ignore[no-any-return]

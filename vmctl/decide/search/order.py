@@ -13,19 +13,19 @@ from dataclasses import replace
 import numpy as np
 
 from vmctl.decide.search.compiled import compiled
-from vmctl.decide.search.moves import NOBODY, SLACK, TINY, fits, may_go, put, relief
-from vmctl.decide.search.state import Board, Floats, Ints
+from vmctl.decide.search.moves import NOBODY, ROUNDING, STILL_AS_GOOD, apply_move, fits, may_go, total_gain
+from vmctl.decide.search.state import Floats, Ints, SearchState
 from vmctl.model.plans import Move
 
 
 @compiled
-def at_once(b: Board, vm: int, goal: Ints) -> float:
+def at_once(b: SearchState, vm: int, goal: Ints) -> float:
     """What a VM's move to its goal gains now; minus infinity where it has to wait."""
-    return relief(b, vm, goal[vm]) if fits(b, vm, goal[vm], NOBODY) else -np.inf
+    return total_gain(b, vm, goal[vm]) if fits(b, vm, goal[vm], NOBODY) else -np.inf
 
 
 @compiled
-def best_step(b: Board, left: Ints, goal: Ints, gains: Floats) -> int:
+def best_step(b: SearchState, left: Ints, goal: Ints, gains: Floats) -> int:
     """The place in `left` of the VM whose move to its goal gains most now; -1 where none can go.
 
     `gains` are what the moves gained when they were last looked at: of those that could go, only the best is looked at
@@ -39,13 +39,13 @@ def best_step(b: Board, left: Ints, goal: Ints, gains: Floats) -> int:
         before, gains[place] = gains[place], at_once(b, left[place], goal)
         if before == -np.inf:
             break
-        if gains[place] >= before - (1 - SLACK) * abs(before) - TINY:
+        if gains[place] >= before - (1 - STILL_AS_GOOD) * abs(before) - ROUNDING:
             return place
     return -1
 
 
 @compiled
-def parking(b: Board, left: Ints, parked: Ints) -> tuple[int, int]:
+def parking(b: SearchState, left: Ints, parked: Ints) -> tuple[int, int]:
     """The cheapest VM that can make room by waiting elsewhere, and where; (-1, -1) where none can."""
     best, who, where = np.inf, NOBODY, NOBODY
     for vm in left:
@@ -59,7 +59,7 @@ def parking(b: Board, left: Ints, parked: Ints) -> tuple[int, int]:
 
 
 @compiled
-def sequence(b: Board, goal: Ints) -> tuple[Ints, Ints, Floats]:
+def sequence(b: SearchState, goal: Ints) -> tuple[Ints, Ints, Floats]:
     """VMs, targets and gains in order; `b` is left as it is after the last of them."""
     left = np.array([vm for vm in range(b.vms.size) if b.vms[vm].at != goal[vm]], np.int64)
     vms, targets, gains = np.zeros(2 * left.size, np.int64), np.zeros(2 * left.size, np.int64), np.zeros(2 * left.size)
@@ -75,9 +75,9 @@ def sequence(b: Board, goal: Ints) -> tuple[Ints, Ints, Floats]:
             if vm == NOBODY:
                 break
             parked[vm] = 1
-        gains[steps] = relief(b, vm, target)
+        gains[steps] = total_gain(b, vm, target)
         vms[steps], targets[steps] = vm, target
-        put(b, vm, target)
+        apply_move(b, vm, target)
         steps += 1
     return vms[:steps], targets[:steps], gains[:steps]
 

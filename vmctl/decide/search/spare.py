@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from vmctl.decide.search.compiled import compiled
-from vmctl.decide.search.moves import NOBODY, by_host, may_go, put
-from vmctl.decide.search.state import Board, Flags, Ints
+from vmctl.decide.search.moves import NOBODY, apply_move, by_host, may_go
+from vmctl.decide.search.state import Flags, Ints, SearchState
 
 
 @compiled
-def anywhere(b: Board) -> Flags:
+def anywhere(b: SearchState) -> Flags:
     """Which VMs may run on every host: no rule but room stands in their way."""
     found = np.ones(b.vms.size, np.bool_)
     for row in range(b.vms.size):
@@ -26,7 +26,7 @@ def anywhere(b: Board) -> Flags:
 
 
 @compiled
-def obvious(b: Board, host: int, here: Ints, free: Flags) -> bool:
+def obvious(b: SearchState, host: int, here: Ints, free: Flags) -> bool:
     """Whether as many other hosts as there are VMs have each room for the largest of them: then all fit for sure."""
     mem, cores = 0.0, 0.0
     for vm in here:
@@ -44,7 +44,7 @@ def obvious(b: Board, host: int, here: Ints, free: Flags) -> bool:
 
 
 @compiled
-def roomiest(b: Board, vm: int, shut: Flags) -> int:
+def roomiest(b: SearchState, vm: int, shut: Flags) -> int:
     """The host with most free memory that takes a VM, of those that are not shut; -1 where none does."""
     best, target = -np.inf, NOBODY
     for host in range(b.hosts.size - 1):
@@ -55,8 +55,8 @@ def roomiest(b: Board, vm: int, shut: Flags) -> int:
 
 
 @compiled
-def homeless(b: Board, dead: Flags, here: Ints) -> Ints:
-    """The VMs of dead hosts that find no other place; the board is as before afterwards."""
+def homeless(b: SearchState, dead: Flags, here: Ints) -> Ints:
+    """The VMs of dead hosts that find no other place; the state is as before afterwards."""
     lost, moved = np.zeros(here.size, np.int64), 0
     homes = np.array([b.vms[vm].at for vm in here], np.int64)
     for vm in here:
@@ -65,15 +65,15 @@ def homeless(b: Board, dead: Flags, here: Ints) -> Ints:
             lost[moved] = vm
             moved += 1
         else:
-            put(b, vm, target)
+            apply_move(b, vm, target)
     for place in range(here.size):
         if b.vms[here[place]].at != homes[place]:
-            put(b, here[place], homes[place])
+            apply_move(b, here[place], homes[place])
     return lost[:moved]
 
 
 @compiled
-def unsafe(b: Board, free: Flags) -> tuple[int, int]:
+def unsafe(b: SearchState, free: Flags) -> tuple[int, int]:
     """A host that may not die, and a VM that would then find no place; (-1, -1) when any one host may die."""
     first, vms = by_host(b)
     dead = np.zeros(b.hosts.size, np.bool_)

@@ -30,7 +30,7 @@ NEEDS = 2  # what may not run out: MiB and cores promised
 GROUPS = 3  # kinds of groups: apart, rather apart, rather together
 
 
-HOST = np.dtype(
+HOST_DTYPE = np.dtype(
     [
         ("share", "f8", SHARES),  # of its capacity in use
         ("inverse", "f8", SHARES),  # what one unit of a VM's size is as a share of this host
@@ -38,12 +38,12 @@ HOST = np.dtype(
         ("used", "f8", NEEDS),  # that is promised
         ("stall", "f8"),  # the worst, as measured,
         ("stall_at", "f8"),  # at this share of CPU
-        ("strain", "f8"),  # overload and stall, weighted
+        ("penalty", "f8"),  # overload and stall, weighted
         ("counted", "?"),  # is part of the score; of the others share and inverse are 0, and so is all that they add
     ],
     align=True,
 )
-VIRTUAL = np.dtype(
+VM_DTYPE = np.dtype(
     [
         ("size", "f8", SHARES),  # what it takes along: cores, MiB, MiB, vCPUs, shares of disk and link, own stall
         ("need", "f8", NEEDS),
@@ -57,7 +57,7 @@ VIRTUAL = np.dtype(
     ],
     align=True,
 )
-WHOLE = np.dtype(
+TOTALS_DTYPE = np.dtype(
     [
         ("weight", "f8", SPREADS),
         ("total", "f8", SPREADS),  # sums of shares over the counted hosts,
@@ -69,18 +69,18 @@ WHOLE = np.dtype(
         ("weight_stall", "f8"),
         ("count", "i8"),  # hosts that are part of the score,
         ("part", "f8"),  # 1 / count
-        ("strains", "?"),  # overload or stall counts
+        ("penalized", "?"),  # overload or stall counts
     ],
     align=True,
 )
 
 
-class Board(NamedTuple):
+class SearchState(NamedTuple):
     """N hosts and M VMs in the course of a search. Records rather than many arrays: a move touches two hosts."""
 
-    hosts: Any  # (N + 1) of HOST; the last is nowhere: whence VMs come that are to be placed
-    vms: Any  # (M) of VIRTUAL
-    whole: Any  # (1) of WHOLE
+    hosts: Any  # (N + 1) of HOST_DTYPE; the last is nowhere: whence VMs come that are to be placed
+    vms: Any  # (M) of VM_DTYPE
+    totals: Any  # (1) of TOTALS_DTYPE
     allowed: Flags  # (kinds, N)
     group_weight: Floats  # (groups) what each pair in one domain costs; infinite: it must not be
     domain: Ints  # (groups, N + 1) the failure domain of each host, as the group sees it
@@ -88,10 +88,10 @@ class Board(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A board, whom its rows stand for, and what a move of each VM costs in units of the score."""
+class IndexedCluster:
+    """A search's state, whom its rows stand for, and what a move of each VM costs in units of the score."""
 
-    board: Board
+    state: SearchState
     price: Floats
     hosts: tuple[Host, ...]
     vms: tuple[VM, ...]
@@ -99,7 +99,7 @@ class Named:
 
 def build(
     cluster: Cluster, policy: Policy, stays: Callable[[VM], bool] = lambda vm: False, homeless: tuple[VM, ...] = ()
-) -> Named:
+) -> IndexedCluster:
     """The arrays of a cluster; `stays` are not moved, `homeless` are to be placed. Stopped VMs are left out."""
     uses = {host.name: score.use(host, cluster, policy) for host in cluster.hosts}
     hosts = tuple(sorted(cluster.hosts, key=lambda host: _host_order(host, uses[host.name])))
@@ -111,23 +111,23 @@ def build(
     examples = (replace(vms[kind.index(number)], host="") for number in range(len(kinds)))
     fixed = [[fit.refusal(vm, host, cluster, policy, fit.FIXED) is None for host in hosts] for vm in examples]
     groups = _Groups.of(cluster, hosts, vms, policy)
-    on_board = np.zeros(len(hosts) + 1, HOST)
+    on_board = np.zeros(len(hosts) + 1, HOST_DTYPE)
     for row, host in zip(on_board, hosts, strict=False):
         _fill_host(row, host, uses[host.name], cluster, policy)
-    pieces = np.zeros(len(vms), VIRTUAL)
+    vm_rows = np.zeros(len(vms), VM_DTYPE)
     if vms:
-        pieces["size"], pieces["cost"] = [_size(vm, policy) for vm in vms], [costs(vm, policy) for vm in vms]
-        pieces["need"] = [(vm.spec.mem_mib + policy.vm_overhead_mib, fit.promised_cores(vm, policy)) for vm in vms]
-    pieces["home"] = pieces["at"] = [place.get(vm.host, len(hosts)) for vm in vms]
-    pieces["movable"] = [not stays(vm) for vm in vms]
-    pieces["kind"], pieces["group"], pieces["grouped"] = kind, groups.of_vms, (groups.of_vms >= 0).any(axis=1)
-    whole = np.zeros(1, WHOLE)
-    whole["weight"] = [weight(policy) for _, weight, _ in score.METRICS[:SPREADS]]
-    whole["above"], whole["weight_overload"] = policy.overload_above, policy.weight_overload
-    whole["weight_stall"] = policy.weight_stall
+        vm_rows["size"], vm_rows["cost"] = [_size(vm, policy) for vm in vms], [costs(vm, policy) for vm in vms]
+        vm_rows["need"] = [(vm.spec.mem_mib + policy.vm_overhead_mib, fit.promised_cores(vm, policy)) for vm in vms]
+    vm_rows["home"] = vm_rows["at"] = [place.get(vm.host, len(hosts)) for vm in vms]
+    vm_rows["movable"] = [not stays(vm) for vm in vms]
+    vm_rows["kind"], vm_rows["group"], vm_rows["grouped"] = kind, groups.of_vms, (groups.of_vms >= 0).any(axis=1)
+    totals = np.zeros(1, TOTALS_DTYPE)
+    totals["weight"] = [weight(policy) for _, weight, _ in score.METRICS[:SPREADS]]
+    totals["above"], totals["weight_overload"] = policy.overload_above, policy.weight_overload
+    totals["weight_stall"] = policy.weight_stall
     allowed = np.array(fixed, np.bool_).reshape(len(kinds), len(hosts))
-    board = Board(on_board, pieces, whole, allowed, groups.weight, groups.domain, groups.members)
-    return Named(board, np.array([price(vm, policy) for vm in vms]), hosts, vms)
+    state = SearchState(on_board, vm_rows, totals, allowed, groups.weight, groups.domain, groups.members)
+    return IndexedCluster(state, np.array([price(vm, policy) for vm in vms]), hosts, vms)
 
 
 def _fill_host(row: Any, host: Host, use: score.Use, cluster: Cluster, policy: Policy) -> None:

@@ -17,7 +17,7 @@ from vmctl.hosts.domainxml.cpus import host_model as host_model
 from vmctl.hosts.domainxml.cpus import offered as offered
 from vmctl.hosts.domainxml.cpus import read_capabilities as read_capabilities
 from vmctl.hosts.domainxml.probe import probe as probe
-from vmctl.hosts.domainxml.read import Seen as Seen
+from vmctl.hosts.domainxml.read import ParsedDomain as ParsedDomain
 from vmctl.hosts.domainxml.read import read as read
 from vmctl.hosts.domainxml.tree import NAMESPACE as NAMESPACE
 from vmctl.hosts.domainxml.tree import parse as parse

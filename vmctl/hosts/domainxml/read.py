@@ -13,7 +13,7 @@ from vmctl.model.vms import Spec
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ParsedDomain:
     """What a domain's live XML says."""
 
     uuid: str
@@ -32,11 +32,11 @@ class Seen:
     definition: Definition = field(default_factory=Definition)
 
 
-def read(text: str) -> Seen:
+def read(text: str) -> ParsedDomain:
     """What a live domain's XML says, whoever made it."""
     domain = parse(text)
     found = define(domain)
-    return Seen(
+    return ParsedDomain(
         uuid=domain.findtext("uuid", ""),
         name=found.name,
         cpus=found.cpus,

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import asyncssh
 
+from vmctl.hosts.ssh.quoting import plain
 from vmctl.hosts.ssh.script import Marked
-from vmctl.hosts.ssh.words import plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from vmctl.errors import CommandFailed, NotAllowed, Refused, Unreachable
 from vmctl.hosts.ssh.channels import Listener, Output, Process, Ran, Reader, Writer
 from vmctl.hosts.ssh.keys import import_pinned
 from vmctl.hosts.ssh.login import Owner, Target, login
+from vmctl.hosts.ssh.quoting import check_length, check_private, plain, quoted
 from vmctl.hosts.ssh.script import LINE, new_mark, script
-from vmctl.hosts.ssh.words import check_length, check_private, plain, quoted
 from vmctl.local.config import Timeouts
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncssh
 
 from vmctl.errors import NotAllowed, Unreachable, Usage
-from vmctl.hosts.ssh.words import network_error
+from vmctl.hosts.ssh.quoting import network_error
 
 HOST_KEY_ALGORITHMS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")  # one key type, two signatures; SHA-1 is not among them

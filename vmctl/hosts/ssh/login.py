@@ -11,9 +11,9 @@ from typing import Any
 import asyncssh
 
 from vmctl.errors import HostError, HostKeyChanged, NotAllowed, Unreachable
+from vmctl.hosts.ssh.coalesce import Dialer
 from vmctl.hosts.ssh.keys import HostKey, algorithms, import_private, read_host_key, shown_key, unreachable
-from vmctl.hosts.ssh.wire import Dialer
-from vmctl.hosts.ssh.words import plain
+from vmctl.hosts.ssh.quoting import plain
 from vmctl.local.config import Timeouts
 
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr")

@@ -40,7 +40,9 @@ class Domains(Connection):
 
     def __init__(self, host: str, timeout_s: float, keepalive_s: int) -> None:
         super().__init__(host, timeout_s, keepalive_s)
-        self._taps: dict[tuple[str, int], tuple[str, ...]] = {}  # (UUID, libvirt's number of this run) -> its devices
+        self._net_devices: dict[
+            tuple[str, int], tuple[str, ...]
+        ] = {}  # (UUID, libvirt's number of this run) -> its devices
 
     # -- what is there
 
@@ -98,7 +100,7 @@ class Domains(Connection):
             seen = [(domain, _listed(domain, stats, domain.UUIDString() in persistent)) for domain, stats in found]
             self._learn_taps(conn, [domain for domain, its in seen if its.power is PowerState.RUNNING])
             return tuple(
-                replace(its, taps=self._taps.get((its.uuid, domain.ID()), ()), shape=_shape(domain, its))
+                replace(its, net_devices=self._net_devices.get((its.uuid, domain.ID()), ()), shape=_shape(domain, its))
                 for domain, its in seen
             )
 
@@ -107,10 +109,12 @@ class Domains(Connection):
     def _learn_taps(self, conn: Any, running: list[Any]) -> None:
         """Ask for the network devices of those not asked yet: for Open vSwitch's libvirt starts a process each time."""
         keys = {(domain.UUIDString(), domain.ID()): domain for domain in running}
-        new = [domain for key, domain in keys.items() if key not in self._taps]
+        new = [domain for key, domain in keys.items() if key not in self._net_devices]
         asked = conn.domainListGetStats(new, libvirt.VIR_DOMAIN_STATS_INTERFACE, 0) if new else []
-        found = {(domain.UUIDString(), domain.ID()): _taps(stats) for domain, stats in asked}
-        self._taps = {key: taps for key, taps in (self._taps | found).items() if key in keys and taps}
+        found = {(domain.UUIDString(), domain.ID()): _net_devices(stats) for domain, stats in asked}
+        self._net_devices = {
+            key: net_devices for key, net_devices in (self._net_devices | found).items() if key in keys and net_devices
+        }
 
     async def domain(self, uuid: str) -> DomainSeen | None:
         """One domain; None when this host surely does not have it."""
@@ -264,7 +268,7 @@ def _shape(domain: Any, seen: DomainSeen) -> int:
         return 0
 
 
-def _taps(stats: dict[str, Any]) -> tuple[str, ...]:
+def _net_devices(stats: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(value) for key, value in stats.items() if key.startswith("net.") and key.endswith(".name"))
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from vmctl.decide import score
 from vmctl.decide.search.anneal import best_offers
-from vmctl.decide.search.moves import begin, coldest, put, relief
+from vmctl.decide.search.moves import apply_move, begin, coldest, total_gain
 from vmctl.decide.search.order import in_waves
-from vmctl.decide.search.state import CPU, SPREADS, Board, Floats, Ints, Named, build
+from vmctl.decide.search.state import CPU, SPREADS, Floats, IndexedCluster, Ints, SearchState, build
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host
 from vmctl.model.plans import Move
@@ -21,23 +21,23 @@ MOST_STAYS = 40  # lines about what stays
 
 
 def moves(
-    named: Named, b: Board, vms: Ints, targets: Ints, gains: Floats, policy: Policy, spread: float
+    named: IndexedCluster, b: SearchState, vms: Ints, targets: Ints, gains: Floats, policy: Policy, spread: float
 ) -> tuple[Move, ...]:
-    """The steps as moves with reasons; the board follows them."""
+    """The steps as moves with reasons; the state follows them."""
     found = []
     for vm, target, gained in zip(vms, targets, gains, strict=True):
-        piece, source = named.vms[vm], int(b.vms[vm]["at"])
+        guest, source = named.vms[vm], int(b.vms[vm]["at"])
         before = b.hosts[source].copy()
-        put(b, vm, target)
-        spread -= gained / max(1, b.whole[0]["count"])
+        apply_move(b, vm, target)
+        spread -= gained / max(1, b.totals[0]["count"])
         host = named.hosts[source]
         why = reason(host, before, b.hosts[source], policy) if gained > 0 else "makes room for moves that follow"
         minutes = float(b.vms[vm]["cost"][2])
         price = float(named.price[vm])
         found.append(
             Move(
-                piece.name, host.name, named.hosts[target].name, why, float(gained), price, piece.spec.mem_mib, spread,
-                minutes=minutes, uuid=piece.spec.uuid,
+                guest.name, host.name, named.hosts[target].name, why, float(gained), price, guest.spec.mem_mib, spread,
+                minutes=minutes, uuid=guest.spec.uuid,
             )
         )  # fmt: skip
     return in_waves(found)
@@ -46,15 +46,15 @@ def moves(
 def priced(plan: tuple[Move, ...], cluster: Cluster, policy: Policy) -> tuple[Move, ...]:
     """Moves that were found under another policy, with what they gain and cost under this one."""
     named = build(cluster, policy)
-    board, spread = begin(named.board), score.total(score.terms(cluster, policy))
+    state, spread = begin(named.state), score.total(score.terms(cluster, policy))
     vms = {vm.name: row for row, vm in enumerate(named.vms)}
     hosts = {host.name: row for row, host in enumerate(named.hosts)}
     found = []
     for move in plan:
         vm, target = vms[move.vm], hosts[move.target]
-        gains = relief(board, vm, target)
-        put(board, vm, target)
-        spread -= gains / max(1, board.whole[0]["count"])
+        gains = total_gain(state, vm, target)
+        apply_move(state, vm, target)
+        spread -= gains / max(1, state.totals[0]["count"])
         found.append(replace(move, gain=float(gains), cost=float(named.price[vm]), score=spread))
     return tuple(found)
 
@@ -82,7 +82,7 @@ def _on(host: Host) -> str:
     return max(worst, key=lambda name: worst[name])
 
 
-def stays(named: Named, end: Board, held: dict[str, str], policy: Policy) -> tuple[str, ...]:
+def stays(named: IndexedCluster, end: SearchState, held: dict[str, str], policy: Policy) -> tuple[str, ...]:
     """Why nothing more moves: what holds VMs back, and for each host the best move that is left there."""
     found = []
     offers, vms = best_offers(end, coldest(end), named.price, np.full(3, np.inf)), end.vms

@@ -6,7 +6,7 @@ from typing import Any
 
 from vmctl.act.disks import look_for_key, storage_of
 from vmctl.act.power import LOOK_FOR_S
-from vmctl.act.whereabouts import ask, home
+from vmctl.act.whereabouts import ask, require_running
 from vmctl.commands.vms import Pause, Reset, Resume
 from vmctl.errors import HostError, NoAnswer, NotSent, Refused, Uncertain
 from vmctl.hosts.shown import ASLEEP, POST_COPY_FAILED
@@ -24,11 +24,11 @@ POKES: dict[str, tuple[tuple[PowerState, ...], PowerState | None]] = {
 }
 
 
-async def poke(services: Services, job: Job[Reset | Pause | Resume, Poking]) -> dict[str, Any]:
+async def power_action(services: Services, job: Job[Reset | Pause | Resume, Poking]) -> dict[str, Any]:
     """Task: reset, pause or resume a VM that runs."""
     verb = job.task.kind
     vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
-    link = await home(services, vm)
+    link = await require_running(services, vm)
     fitting, done = POKES[verb]
     seen = await link.virt.domain(vm.uuid)
     if seen is not None and seen.power is done:
@@ -51,7 +51,7 @@ async def poke(services: Services, job: Job[Reset | Pause | Resume, Poking]) -> 
     shown = (await link.refresh_domains()).get(vm.uuid)
     if shown is not None:
         await services.store.lease(vm, vm.host, shown.power, why=shown.why)
-    await services.tell(verb, vm, f"{vm.name} on {vm.host}: {verb}", job.task.who)
+    await services.record_event(verb, vm, f"{vm.name} on {vm.host}: {verb}", job.task.who)
     return {"vm": vm.name, "host": vm.host}
 
 
