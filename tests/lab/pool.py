@@ -175,3 +175,18 @@ class Pool:
         address = self.address(name)
         later = wait_for(lambda: (c := self.count(address)) and c[1] > since[1] and c, limit_s, f"{name} goes on")
         assert later[0] == since[0], "the guest was restarted"
+
+
+@contextlib.contextmanager
+def without(pool: Pool, host: str) -> Iterator[None]:
+    """The host outside the pool for a while; afterwards it is in it as it was, whatever happened meanwhile."""
+    address = pool.do("host", "show", host, "-o", "json").json["address"]
+    pool.do("host", "remove", host)
+    try:
+        yield
+    finally:
+        found = pool("host", "show", host, "-o", "json")
+        if found.code == 0 and found.json["address"] != address:
+            pool.do("host", "remove", host)
+        if found.code != 0 or found.json["address"] != address:
+            pool.do("host", "add", host)

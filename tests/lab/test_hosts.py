@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.pool import Pool, wait_for
+from tests.lab.pool import Pool, wait_for, without
 from vmctl import lab
 
 pytestmark = pytest.mark.lab
 
 FOREIGN = """<domain type='qemu'><name>foreign</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
 <os><type arch='x86_64'>hvm</type></os><devices><serial type='pty'/></devices></domain>"""
-
-
-@contextlib.contextmanager
-def without(pool: Pool, host: str) -> Iterator[None]:
-    """The host outside the pool for a while; afterwards it is in it as it was, whatever happened meanwhile."""
-    address = pool.do("host", "show", host, "-o", "json").json["address"]
-    pool.do("host", "remove", host)
-    try:
-        yield
-    finally:
-        found = pool("host", "show", host, "-o", "json")
-        if found.code == 0 and found.json["address"] != address:
-            pool.do("host", "remove", host)
-        if found.code != 0 or found.json["address"] != address:
-            pool.do("host", "add", host)
 
 
 def traces(pool: Pool, host: str) -> str:

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.pool import Pool, wait_for
-from tests.lab.test_hosts import without
+from tests.lab.pool import Pool, wait_for, without
 from vmctl import lab
 
 pytestmark = pytest.mark.lab
