@@ -17,8 +17,12 @@ from vmctl.store.sql import SqlStore
 from vmctl.tasks import AnyJob, Job
 
 RECORDS = ("add", "change", "insert", "put", "remove", "revise")
-WRITES = (*RECORDS, "add_vm", "add_image", "claim", "lease", "take_image", "take_storage", "end_task")
-CALLS = ("create_volume", "upload", "delete_volume", "create", "define", "undefine", "destroy", "shutdown", "start")
+TAKES = ("take_image", "take_storage", "take_slot", "add_host", "remove_host")
+WRITES = (*RECORDS, *TAKES, "add_vm", "add_image", "claim", "lease", "end_task")
+FILES = ("create_volume", "upload", "delete_volume", "ensure_pool", "drop_pool", "drop_pools_below")
+DOMAINS = ("create", "define", "undefine", "destroy", "shutdown", "start", "suspend", "resume", "reset")
+MOVES = ("offer", "withdraw", "migrate", "set_autostart")
+INTERRUPTED = "interrupted"  # the outcome of a task that no controller goes on with
 Handler = Callable[[Services, AnyJob], Awaitable[dict[str, Any]]]
 
 
@@ -27,28 +31,35 @@ class Died(BaseException):
 
 
 class Life:
-    """Counts steps, and ends at one of them."""
+    """Counts steps, and ends at one of them. Who is dead does nothing more, whatever its handlers want to undo."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left: int | None = None
-        for owner, names in ((SqlStore, WRITES), (FakeHost, CALLS)):
+        for owner, names in ((SqlStore, WRITES), (FakeHost, (*FILES, *DOMAINS, *MOVES))):
             for name in names:
-                if hasattr(owner, name):
-                    monkeypatch.setattr(owner, name, self._mortal(getattr(owner, name)))
+                monkeypatch.setattr(owner, name, self._mortal(getattr(owner, name)))
+
+    @property
+    def dead(self) -> bool:
+        """Whether it has ended."""
+        return self.left is not None and self.left < 0
 
     def _mortal(self, real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @functools.wraps(real)
         async def call(*args: Any, **more: Any) -> Any:
-            result = await real(*args, **more)
-            self._tick()  # which is the same as just before the next step
-            return result
+            if self.dead:
+                raise Died
+            try:
+                return await real(*args, **more)
+            finally:
+                self._tick()  # whatever it ended with; the same as just before the next step
 
         return call
 
     def _tick(self) -> None:
         if self.left is not None:
             self.left -= 1
-            if self.left < 0:
+            if self.dead:
                 raise Died
 
 
@@ -75,6 +86,17 @@ async def to_its_end(services: Services, handler: Handler, job: AnyJob) -> str:
     return "done"
 
 
+async def taken_over(services: Services, handler: Handler, number: int) -> str:
+    """What the next controller makes of a task that had begun, as the task engine does; its outcome."""
+    job = await job_again(services, number)
+    if job.task.state.ended:
+        return str(job.task.error.get("message", "done"))
+    if job.command.resumes:
+        return await to_its_end(services, handler, job)
+    await services.store.end_task(number, state=TaskState.FAILED, error={"message": INTERRUPTED})
+    return INTERRUPTED
+
+
 async def deaths(
     life: Life,
     services: Services,
@@ -98,7 +120,5 @@ async def deaths(
         else:
             life.left = None
             return
-        again = await job_again(services, job.id)
-        ended = again.task.state.ended
-        yield step, (again.task.error.get("message", "done") if ended else await to_its_end(services, handler, again))
+        yield step, await taken_over(services, handler, job.id)
     raise AssertionError("it never comes to its end")

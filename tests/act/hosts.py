@@ -7,18 +7,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from vmctl.errors import HostError, LibvirtError, NotFound, Unreachable
-from vmctl.hosts import domainxml
+from vmctl.hosts import doctor, domainxml, mounts
+from vmctl.hosts.doctor import Check
 from vmctl.hosts.facts import Fact
-from vmctl.hosts.shown import DomainSeen, JobProgress, Shown
-from vmctl.hosts.ssh import Ran
+from vmctl.hosts.leaseprobe import PROBE
+from vmctl.hosts.port import Link
+from vmctl.hosts.shown import GONE, About, DomainSeen, JobProgress, Shown
+from vmctl.hosts.ssh import HostKey, Ran
 from vmctl.model.hosts import HostState
 from vmctl.model.records import HostRecord
 from vmctl.model.vms import PowerState, Spec
 from vmctl.ports import SYSTEM
+from vmctl.services import Services
 
 UUID = "11111111-2222-3333-4444-555555555555"
 Files = dict[str, bytes]
+HELD = b"held"  # what is in a key whose lease a probe has
 
 
 def domain(power: PowerState, **more: Any) -> DomainSeen:
@@ -46,7 +53,12 @@ class FakeHost:
         self.name, self.online, self.why = name, True, ""
         self.record = HostRecord(name, name, "key", "fingerprint", 1.0, about={"host_uuid": f"machine-{name}"})
         self.files: Files = {} if files is None else files
-        self.rebooted, self.tried, self.about, self.ssh = False, True, None, self
+        self.rebooted, self.tried, self.ssh = False, True, self
+        self.about: About | None = None
+        self.leases: dict[str, str] = {}  # probe -> its key's path
+        self.cut = False  # its programs answer no more, and its locks are free
+        self.sockets: set[str] = set()  # that are offered to it
+        self.after: tuple[PowerState | None, PowerState | None] = (None, PowerState.RUNNING)  # here, there: a migration
         self.size: tuple[int, int] | None = None
         self.boot_id, self.since = "boot-1", 0.0
         self.judged_boot, self.told_lost = "boot-1", False
@@ -91,6 +103,11 @@ class FakeHost:
     @property
     def state(self) -> HostState:
         return HostState.ONLINE if self.online else HostState.UNKNOWN
+
+    def of(self, record: HostRecord) -> FakeHost:
+        """The host as that record has it."""
+        self.record = record
+        return self
 
     def silent(self) -> None:
         """The host answers no more."""
@@ -165,6 +182,8 @@ class FakeHost:
 
     async def download(self, pool_path: str, name: str, most: int, offset: int = 0) -> bytes:
         self._answers("download")
+        if f"{pool_path}/{name}" not in self.files:
+            raise LibvirtError(f"no storage vol with matching path {name}", code_number=GONE[0])
         return self.files[f"{pool_path}/{name}"][offset : offset + most]
 
     async def drop_pools_below(self, path: str) -> None:
@@ -177,14 +196,27 @@ class FakeHost:
             return fact.read("".join(map(json.dumps, chains)), self.name)
         if any(known in word for word in fact.command for known in ("test -e", "test -L", "%d:%i", "-newermt")):
             return fact.read((await self.run(fact.command)).out, self.name)
+        if fact.parse is mounts.parse:
+            return mounts.Mount(fact.command[-1], "nfs", "server:/s")
+        if mounts.LIST in fact.command or mounts.KEYS in fact.command:
+            return fact.read("\n".join(self._names(fact.command[-1], folders=mounts.LIST in fact.command)), self.name)
         if any("qemu*|kvm*" in word for word in fact.command):
             return fact.read("\n".join(self.qemus), self.name)
         if any("%Y %n" in word for word in fact.command):
             return fact.read((await self.run(fact.command)).out, self.name)
         return fact.read(f"{1 << 30} {self.free} 1", self.name)  # how much room there is: nothing else is asked
 
-    async def run(self, argv: Sequence[str], *, check: bool = True) -> Ran:
+    def _names(self, path: str, *, folders: bool) -> set[str]:
+        below = [file.removeprefix(f"{path}/") for file in self.files if file.startswith(f"{path}/")]
+        return {name.partition("/")[0] for name in below if ("/" in name) == folders}
+
+    async def run(self, argv: Sequence[str], *, check: bool = True, timeout_s: float = 0.0) -> Ran:
         """Which of the files is not there, or lies beside a disk; all else is done."""
+        if argv[0] == "rm":
+            self.sockets.discard(argv[-1])
+        if self.cut:
+            self.files |= dict.fromkeys(self.leases.values(), b"")
+            raise Unreachable(f"{self.name} is gone")
         if any("%Y %n" in word for word in argv):
             prefix = f"{argv[-2]}/{argv[-1]}"
             lines = [
@@ -256,9 +288,19 @@ class FakeHost:
             raise self.failing.pop("create")
         if found.uuid in self.domains:
             raise LibvirtError(f"domain '{found.name}' already exists")
+        if found.name.startswith(PROBE):
+            self._take_lease(found.uuid, xml)
         self.domains[found.uuid] = DomainSeen(found.uuid, found.name, PowerState.RUNNING)
         if found.uuid != UUID:  # what web1 is, tests say
             self.kept[found.uuid] = Shown(live=xml)
+
+    def _take_lease(self, probe: str, xml: str) -> None:
+        lease = domainxml.parse(xml).find("devices/lease")
+        assert lease is not None
+        key = f"{lease.find('target').get('path')}/{lease.findtext('lockspace')}/{lease.findtext('key')}"  # type: ignore[union-attr]
+        if self.files[key] == HELD:
+            raise LibvirtError("Failed to acquire lock: the lease is held")
+        self.files[key], self.leases[probe] = HELD, key
 
     async def shutdown(self, uuid: str) -> None:
         """The guest obeys at once."""
@@ -275,6 +317,8 @@ class FakeHost:
     async def destroy(self, uuid: str) -> None:
         if uuid in self.domains or self.fails or "destroy" in self.failing:
             self._act("destroy", uuid, None)
+        if self.files.get(key := self.leases.pop(uuid, "")) == HELD:
+            self.files[key] = b""
 
     async def resume(self, uuid: str) -> None:
         self._act("resume", uuid, PowerState.RUNNING)
@@ -284,6 +328,16 @@ class FakeHost:
 
     async def reset(self, uuid: str) -> None:
         self._act("reset", uuid, PowerState.RUNNING)
+
+    async def wake(self, uuid: str) -> None:
+        self._act("wake", uuid, PowerState.RUNNING)
+
+    async def connect(self) -> None:
+        self._answers("connect")
+
+    async def reach(self, address: str, port: int) -> str:
+        self._answers("reach")
+        return "refused"
 
     async def close(self) -> None:
         self.done.append("close")
@@ -304,16 +358,23 @@ class FakeHost:
     async def set_max_downtime(self, uuid: str, downtime_ms: int) -> None:
         return
 
-    async def offer(self, path: str, target: str) -> FakeHost:
+    async def offer(self, path: str, target: str) -> Offered:
         self.done.append("offer")
-        return FakeHost(f"a socket on {self.name}")
+        self.sockets.add(path)
+        return Offered(self, path)
+
+    async def withdraw(self, path: str) -> None:
+        self.sockets.discard(path)
 
     async def migrate(self, uuid: str, socket: str, uri: str, **more: Any) -> None:
-        """It goes to the target at once."""
+        """It goes to the target at once, or leaves behind what `after` says."""
         self.done.append("migrate")
         assert self.target is not None
-        self.target.shows(PowerState.RUNNING)
-        self.shows(None)
+        here, there = self.after
+        self.target.shows(there, why="migrating" if there is PowerState.PAUSED else "")
+        self.shows(here, why="migrating" if here is PowerState.PAUSED else "")
+        if "migrated" in self.failing:
+            raise self.failing.pop("migrated")
 
     async def learn_cpus(self, cpus: Iterable[str]) -> None:
         if not self.compares:
@@ -325,3 +386,38 @@ class FakeHost:
 
     async def wait_online(self, limit_s: float) -> bool:
         return self.online
+
+
+class Offered:
+    """A socket on a host."""
+
+    def __init__(self, host: FakeHost, path: str) -> None:
+        self._host, self._path = host, path
+
+    async def close(self) -> None:
+        await self._host.withdraw(self._path)
+
+
+def joining(services: Services, files: Files) -> FakeHost:
+    """kvm3, which may join: whoever makes a link to it makes this one."""
+    made = FakeHost("kvm3", files=files)
+    made.about = About("9.0.0", "7.2.0", "kvm", "<cpu/>", (), 8192, 4, "machine-kvm3")
+    services.make_link = lambda record, *_: made.of(record)  # type: ignore[assignment]
+    return made
+
+
+def like_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor finds nothing, and it shows a key."""
+
+    async def key(*_: Any) -> HostKey:
+        return HostKey("ssh-ed25519 AAAA", "SHA256:x")
+
+    async def healthy(_link: Link) -> list[Check]:
+        return []
+
+    async def space(_link: Link) -> tuple[str, Check]:
+        return "/s/lockspace", Check("lock manager", "ok", "well")
+
+    monkeypatch.setattr("vmctl.act.hosts.read_host_key", key)
+    monkeypatch.setattr(doctor, "examine", healthy)
+    monkeypatch.setattr(doctor, "lockspace", space)

@@ -1,12 +1,60 @@
-"""Which moves of a plan wait for which."""
+"""Which moves of a plan wait for which, and what a plan waits for."""
 
 from __future__ import annotations
 
-from vmctl.act.plans import leave_first
+from typing import Any, cast
+
+import pytest
+
+from tests.act.crash import new_job, to_its_end
+from tests.act.hosts import UUID, FakeHost
+from vmctl.act import power
+from vmctl.act.plans import Plans, leave_first
+from vmctl.decide import asked
 from vmctl.model.plans import Move, Plan
+from vmctl.model.records import Task, TaskState
+from vmctl.ports.store import Store
+from vmctl.services import Services
+from vmctl.tasks import Tasks
 
 
 def test_a_move_waits_for_room_and_for_its_own_vm() -> None:
     ways = [("parked", "kvm1", "kvm3"), ("big", "kvm2", "kvm1"), ("parked", "kvm3", "kvm2"), ("other", "kvm4", "kvm5")]
     plan = Plan(tuple(Move(vm, source, target, "") for vm, source, target in ways), "")
     assert [leave_first(plan, number) for number in range(4)] == [[], [0], [0, 1], []]
+
+
+class Waiting:
+    """Tasks that end when they are waited for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.waited: list[int] = []
+
+    async def wait(self, number: int) -> Task:
+        self.waited.append(number)
+        await self._store.end_task(number, state=TaskState.DONE)
+        return await self._store.get(Task, number)
+
+
+async def test_a_drain_that_is_taken_over_waits_for_the_moves_of_its_predecessor(
+    services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for one that holds no VM yet: planned once more, it would be refused as busy."""
+    tasks, waited_when_planned = Waiting(services.store), []
+
+    def nothing(*_: Any) -> Plan:
+        waited_when_planned.extend(tasks.waited)
+        return Plan((), "nothing to do")
+
+    monkeypatch.setattr(asked, "plan_drain", nothing)
+    monkeypatch.setattr(power, "FIRST_LOAD_S", 0.0)
+    drain = await new_job(services, "drain", "kvm1", host="kvm1")
+    move = {"vm": UUID, "to": "kvm2"}
+    begun = await new_job(services, "migrate", "web1", **move, parent=drain.id)
+    holds = await new_job(services, "stop", "web1", vm=UUID)
+    await new_job(services, "migrate", "web1", **move)  # somebody's
+    await services.store.claim(await services.store.vm(UUID), holds.id)
+    plans = Plans(services, cast(Tasks, tasks))
+    assert await to_its_end(services, lambda _, job: plans.drain(job), drain) == "done"
+    assert sorted(waited_when_planned) == [begun.id, holds.id]

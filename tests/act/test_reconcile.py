@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from vmctl.act.reconcile import reconcile
 from vmctl.errors import LibvirtError, Overtaken
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.shown import DomainSeen
 from vmctl.hosts.virt.domains import POWER
 from vmctl.model.records import Storage, VMRecord
 from vmctl.model.vms import Disk, PowerState, Spec
@@ -314,6 +316,17 @@ async def test_the_doctors_probe_is_no_vm(services: Services, kvm2: FakeHost) ->
     add(kvm2, "vmctl-probe-1", FOREIGN)
     await look(services, kvm2)
     assert len(await services.store.all(VMRecord)) == 1
+
+
+async def test_a_probe_that_a_dead_controller_left_is_ended(services: Services, kvm2: FakeHost) -> None:
+    """One that measures may be an hour old; of one that an earlier version made nobody knows the age."""
+    now = int(time.time())
+    names = [f"vmctl-probe-{now - 7200}-0123abcd", f"vmctl-probe-{now - 1800}-0123abcd", "vmctl-probe-01234567"]
+    for number, name in enumerate(names):
+        uuid = f"{number}" * 8 + OTHER[8:]
+        kvm2.domains[uuid] = DomainSeen(uuid, name, RUNNING)
+    await look(services, kvm2)
+    assert sorted(found.name for found in kvm2.domains.values()) == sorted(names[1:])
 
 
 @pytest.mark.parametrize("problem", ["gone meanwhile", "damaged"])

@@ -11,6 +11,7 @@ from vmctl.hosts import mounts
 from vmctl.hosts.facts import Fact
 
 T = TypeVar("T")
+UUID = "11111111-2222-3333-4444-555555555555"
 TEXT = """\
 /srv/shared
 mnt_id:\t275
@@ -45,6 +46,15 @@ def test_probes_are_told_by_their_names(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     assert told(mounts.probes(str(tmp_path))) == [".vmctl-probe-1700000000-0123abcd"]
     assert told(mounts.probes(str(tmp_path / "none"))) == []
+
+
+def test_keys_of_probes_are_told_by_their_names(tmp_path: Path) -> None:
+    key = f"vmctl-probe-1700000000-{UUID}"
+    for name in (key, "vmctl-probe-mine", UUID, "a b"):
+        (tmp_path / name).touch()
+    (tmp_path / "vmctl-probe-1700000000-0123abcd").mkdir()
+    assert told(mounts.probe_keys(str(tmp_path))) == [key]
+    assert told(mounts.probe_keys(str(tmp_path / "none"))) == []
 
 
 def test_room_is_what_may_still_be_written(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +192,28 @@ async def test_what_is_old_or_too_much_is_forgotten(registry: Store) -> None:
     assert await registry.ledger.listening("10.0.0.7", 10, now - 100.0) == [ended[0]]
     assert [row.day for row in await registry.ledger.short_lived(None, 0)] == [99]
     assert await registry.ledger.prune(now, LedgerPolicy(days=30.0, rows_per_machine=3)) == 0
+
+
+async def test_what_is_forgotten_between_two_batches_harms_none(
+    registry: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that was last seen long ago has no lives yet when it is looked at, and gets some a moment later."""
+    real, pruned = database.session, 0
+
+    @asynccontextmanager
+    async def session(*args: Any, **more: Any) -> AsyncIterator[Any]:
+        nonlocal pruned
+        async with real(*args, **more) as db:
+            yield db
+        monkeypatch.setattr(database, "session", real)
+        pruned += await registry.ledger.prune(100 * 86400.0, LedgerPolicy())
+        monkeypatch.setattr(database, "session", session)
+
+    monkeypatch.setattr(database, "session", session)
+    await registry.ledger.write(changes(life(), life(813, boot_id="b0")))
+    monkeypatch.setattr(database, "session", real)
+    assert sorted(await registry.ledger.processes()) == sorted([life(), life(813, boot_id="b0")])
+    assert pruned == 0
 
 
 async def test_many_lives_are_written_in_batches(registry: Store) -> None:

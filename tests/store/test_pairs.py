@@ -14,15 +14,30 @@ from typing import Any
 import pytest
 
 from tests.store.conftest import New
+from tests.store.test_ledger import changes, life
 from vmctl.errors import VmctlError
-from vmctl.model.records import ClusterValue, Event, HostRecord, Image, Schedule, Storage, Task, TaskState, VMRecord
+from vmctl.ledger import Changes, Life, Listening, ShortLived
+from vmctl.model.policy import LedgerPolicy
+from vmctl.model.records import (
+    ClusterValue,
+    Event,
+    HostRecord,
+    Image,
+    LoadMean,
+    Schedule,
+    Storage,
+    Task,
+    TaskState,
+    VMRecord,
+)
 from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.ports.store import Store
 from vmctl.store.memory import MemoryStore
 
 Method = Callable[[Store], Awaitable[Any]]
 WEB1 = VMRecord(Spec("u1", "web1", 1, 128, (Disk("main", "/s/web1"),), image="tiny"), 1.0, host="kvm1", copying=False)
-KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, Schedule, ClusterValue)
+KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, LoadMean, Schedule, ClusterValue)
+NOW = 100 * 86400.0  # when what is old is forgotten
 
 
 async def fill(store: Store) -> None:
@@ -32,6 +47,7 @@ async def fill(store: Store) -> None:
     await store.put(Storage("main", "/s", 1.0, hosts=["kvm1", "kvm2"]))
     await store.put(Storage("spare", "/spare", 1.0, hosts=["kvm1"]))
     await store.put(Image("tiny", "main", "/s/tiny", 1.0))
+    await store.put(ClusterValue("proof/spare", "{}"))
     await store.put(Image("idle", "main", "/s/idle", 1.0))
     for subject in ("web1", "web2"):
         await store.add(Task(0, "migrate", subject, 1.0))
@@ -60,6 +76,21 @@ async def _new_vm(store: Store) -> None:
     await store.add_vm(VMRecord(Spec("u3", "new", 1, 128, image="idle"), 2.0), made=True)
 
 
+def _mean(cpu: float, *times: float) -> Method:
+    return lambda store: store.add_means([LoadMean("host/kvm1", 60, at, {"cpu": cpu}) for at in times])
+
+
+def _seen(cpu: float, *others: Life) -> Method:
+    """A process of a machine that was last seen long ago is written, with others and a count."""
+    count = ShortLived(life().machine, "cron", 90, 1, cpu)
+    return lambda store: store.ledger.write(replace(changes(life(cpu=cpu), *others), short_lived=[count]))
+
+
+async def _listens(store: Store) -> None:
+    port = Listening(life().uuid, "10.0.0.7", 22, 1000.0, None)
+    await store.ledger.write(Changes(listening={(port.uuid, "", 0, 0.0): port}))
+
+
 METHODS: dict[str, Method] = {
     "claim 1": lambda store: store.claim(WEB1, 1),
     "claim 2": lambda store: store.claim(WEB1, 2),
@@ -72,6 +103,8 @@ METHODS: dict[str, Method] = {
     "new VM": _new_vm,
     "same name": lambda store: store.add_vm(VMRecord(Spec("u4", "new", 1, 128), 2.0)),
     "forget image": lambda store: store.take_image("idle"),
+    "add host": lambda store: store.add_host(HostRecord("kvm3", "kvm3", "k", "f", 2.0)),
+    "keep CPU": lambda store: store.put(ClusterValue("cpu-baseline", "<cpu/>")),
     "remove host": lambda store: store.remove_host("kvm1"),
     "label a": _labelled("a"),
     "label b": _labelled("b"),
@@ -88,7 +121,13 @@ METHODS: dict[str, Method] = {
     "add": lambda store: store.add(Event("note", "x", "first", 4.0)),
     "forget web1": lambda store: store.forget_vm(WEB1, told=[Event("forgotten", "web1", "m", 2.0)]),
     "forget VM": lambda store: store.remove(VMRecord, "u2"),
-    "prune": lambda store: store.prune(100 * 86400.0),
+    "prune": lambda store: store.prune(NOW),
+    "means": _mean(0.25, 1.0, NOW - 60.0),
+    "other means": _mean(0.5, NOW - 60.0, NOW),
+    "process": _seen(0.25),
+    "same process": _seen(0.5, life(813, ended_at=1020.0)),
+    "listens": _listens,
+    "prune ledger": lambda store: store.ledger.prune(NOW, LedgerPolicy(days=30.0, rows_per_machine=3)),
 }
 
 
@@ -104,7 +143,10 @@ async def picture(store: Store) -> str:
     """All that is in it; the numbers of events aside, as they are given out in either order."""
     found: dict[type[Any], list[Any]] = {kind: await store.all(kind) for kind in KINDS}
     told = sorted(found[Event], key=lambda event: (event.kind, event.text))
-    return repr(found | {Event: [replace(event, id=0) for event in told]})
+    ledger = store.ledger
+    lives = sorted(await ledger.processes()), await ledger.runs(), await ledger.short_lived(None, 0)
+    listened = await ledger.open_ports(), await ledger.listening("10.0.0.7", 22, NOW - 2 * 86400.0)
+    return repr((found | {Event: [replace(event, id=0) for event in told]}, lives, listened))
 
 
 async def in_turn(*names: str) -> tuple[str, dict[str, str]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +102,35 @@ async def test_what_is_old_is_pruned(registry: Store) -> None:
     assert [event.text for event in await registry.events()] == ["hello"]
 
 
+@pytest.fixture
+def small_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite as its makers ship it: a statement has at most 32766 values. Debian's may have 250000."""
+    real = sqlite3.connect
+
+    def connect(*args: Any, **more: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = real(*args, **more)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32766)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+
+
+@pytest.mark.usefixtures("small_statements")
+async def test_the_means_of_a_large_cluster_are_kept_whole_or_not_at_all(registry: Store) -> None:
+    """9000 subjects; who reads meanwhile sees all of them or none."""
+    means = [LoadMean("vm/1", 60, float(at), {"cpu": 0.5}) for at in range(9000)]
+    seen: set[int] = set()
+    writing = asyncio.create_task(registry.add_means(means))
+    while not writing.done():
+        seen.add(len(await registry.means("vm/1", 60, 0.0)))
+        await asyncio.sleep(0)
+    await writing
+    assert seen <= {0, 9000}
+    assert await registry.means("vm/1", 60, 0.0) == means
+    await registry.add_means([replace(means[7], values={"cpu": 1.0})])
+    assert (await registry.means("vm/1", 60, 7.0))[0].values == {"cpu": 1.0}
+
+
 async def test_while_the_registry_takes_nothing_that_is_known(registry: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its file system is full: a write waits, and whoever reads meanwhile is told."""
     monkeypatch.setattr("vmctl.store.patience.TRY_AGAIN_S", 0.0)
@@ -159,6 +190,31 @@ async def test_a_key_is_taken_once(registry: Store) -> None:
     with pytest.raises(Refused, match="already an image 'tiny'"):
         await registry.insert(Image("tiny", "main", "/other", 2.0))
     assert (await registry.get(Image, "tiny")).path == "/tiny"
+
+
+async def test_a_host_that_joins_may_lack_the_common_cpu(registry: Store) -> None:
+    host = HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0)
+    await registry.put(ClusterValue("cpu-baseline", "<cpu/>"))
+    await registry.put(ClusterValue("other", "x"))
+    await registry.add_host(host)
+    assert await registry.all(HostRecord) == [host]
+    assert await registry.all(ClusterValue) == [ClusterValue("other", "x")]
+    await registry.put(ClusterValue("cpu-baseline", "<cpu/>"))
+    with pytest.raises(Refused, match="already a host 'kvm1'"):
+        await registry.add_host(replace(host, address="10.0.0.2"))
+    assert await registry.all(HostRecord) == [host]
+    assert len(await registry.all(ClusterValue)) == 2, "nobody joined"
+
+
+async def test_what_a_storage_was_proven_to_do_goes_with_it(registry: Store) -> None:
+    for name in ("main", "spare"):
+        await registry.put(Storage(name, f"/{name}", 1.0))
+        await registry.put(ClusterValue(f"proof/{name}", "{}"))
+    await registry.put(Image("tiny", "main", "/main/tiny", 1.0))
+    with pytest.raises(Refused, match="in use by image tiny"):
+        await registry.take_storage("main")
+    await registry.take_storage("spare")
+    assert [kept.name for kept in await registry.all(ClusterValue)] == ["proof/main"]
 
 
 async def test_an_event_goes_with_what_it_tells_of(registry: Store) -> None:

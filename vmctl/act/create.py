@@ -17,6 +17,7 @@ from vmctl.model.records import ClusterValue, HostRecord, Image, Storage, VMReco
 from vmctl.model.vms import VM, Boot, PowerState, Spec
 from vmctl.services import Services
 from vmctl.storage import on
+from vmctl.store.rules import BASELINE
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Creating
 from vmctl.text import bad_name
@@ -24,7 +25,7 @@ from vmctl.text import bad_name
 
 async def baseline(services: Services) -> str:
     """The CPU that every host can give; empty when hosts cannot tell. Changes nothing."""
-    kept = await services.store.find(ClusterValue, "cpu-baseline")
+    kept = await services.store.find(ClusterValue, BASELINE)
     text = kept.value if kept is not None else await _new_baseline(services)
     for link in services.links.values() if text else ():
         link.cpus.setdefault(text, True)  # that they can is what it means
@@ -44,8 +45,8 @@ async def _keep_baseline(services: Services, text: str) -> None:
     """Let it be every new VM's until a host joins; not while some host is unknown."""
     registered = {record.name for record in await services.store.all(HostRecord)}
     known = registered == {name for name, link in services.links.items() if link.about}
-    if text and known and await services.store.find(ClusterValue, "cpu-baseline") is None:
-        await services.store.put(ClusterValue("cpu-baseline", text))
+    if text and known and await services.store.find(ClusterValue, BASELINE) is None:
+        await services.store.put(ClusterValue(BASELINE, text))
 
 
 def common_machine(services: Services, family: str = "pc-q35-") -> str:

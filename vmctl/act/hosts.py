@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from vmctl.act import proof
-from vmctl.act.storage import shared_by
+from vmctl.act.storage import forget_on, shared_by
 from vmctl.commands.hosts import AddHosts, CheckHosts, RemoveHost
 from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable, VmctlError, by_code, made
 from vmctl.hosts import address, doctor
@@ -18,10 +18,9 @@ from vmctl.hosts.doctor import Check
 from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import HostKey, explain, read_host_key
-from vmctl.model.records import ClusterValue, HostRecord, Storage, VMRecord
+from vmctl.model.records import HostRecord, Storage, VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
-from vmctl.storage import on
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Journal, Reporting
 
@@ -186,7 +185,7 @@ class Hosts:
             problem = f"it is the same machine as {twin} (libvirt's host UUID is equal)"
             return {"added": False, "checks": checks, "problem": problem, "fix": "set host_uuid in libvirtd.conf"}
         try:
-            await self._services.store.insert(candidate.record)
+            await self._services.store.add_host(candidate.record)
         except Refused:  # somebody else added it meanwhile
             problem = f"{name} is registered already"
             return {"added": False, "checks": checks, "problem": problem, "fix": f"vmctl host check {name}"}
@@ -195,7 +194,6 @@ class Hosts:
             if kept.name in shared:
                 with contextlib.suppress(NotFound):  # it was forgotten just now
                     await self._services.store.revise(Storage, kept.name, partial(_also, name=kept.name, host=name))
-        await self._services.store.remove(ClusterValue, "cpu-baseline")  # the pool's common CPU may have shrunk
         return {"added": True, "checks": checks, "fingerprint": candidate.record.fingerprint}
 
     async def _same_machine(self, candidate: Candidate) -> str:
@@ -289,7 +287,7 @@ class Hosts:
             raise Refused(f"{name} runs {', '.join(ours[:5])}", hint=f"vmctl host drain {name}")
         if link.online:
             for kept in await services.store.all(Storage):
-                await on(link, kept).close()
+                await forget_on(link, kept, job)
         forgotten, kept_on = await services.store.remove_host(name)
         await services.links.pop(name).close()
         services.loads.forget(name)

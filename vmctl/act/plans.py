@@ -68,12 +68,15 @@ class Plans:
         return result
 
     async def _wait_for_holders(self, job: Carrying, host: str) -> None:
-        """Tasks that hold VMs of the host end first: moves of an earlier controller's drain, or somebody's."""
-        for vm in await self._services.store.all(VMRecord):
-            if vm.task is None or vm.task == job.id or host not in (vm.host, vm.moving_to):
-                continue
-            job.show(text=f"waiting for task {vm.task}, which holds {vm.name}")
-            ended = asyncio.create_task(self._tasks.wait(vm.task))
+        """Tasks that hold VMs of the host end first, and moves that an earlier controller's drain has begun."""
+        store = self._services.store
+        first = {task.id: task.subject for task in await store.open_tasks() if task.args.get("parent") == job.id}
+        for vm in await store.all(VMRecord):
+            if vm.task not in (None, job.id) and host in (vm.host, vm.moving_to):
+                first[vm.task] = vm.name
+        for number, name in first.items():
+            job.show(text=f"waiting for task {number}, which holds {name}")
+            ended = asyncio.create_task(self._tasks.wait(number))
             cancelled = asyncio.create_task(job.cancel_asked.wait())
             await asyncio.wait({ended, cancelled}, return_when=asyncio.FIRST_COMPLETED)
             for waiting in (ended, cancelled):

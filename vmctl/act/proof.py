@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from vmctl.errors import HostError, LibvirtError, NoAnswer, Unreachable, VmctlError
 from vmctl.hosts import mounts
+from vmctl.hosts.leaseprobe import is_stale
 from vmctl.hosts.mounts import Mount
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import GONE
@@ -100,9 +101,13 @@ async def _is_there(storage: Storage, link: Link, proof: Proof) -> bool:
 async def _remove_stale(storage: Storage, link: Link) -> None:
     """Probes that are older than any check takes are a dead controller's."""
     try:
+        now = link.clock.now()
         for folder in await link.ask(mounts.probes(storage.path)):
-            if link.clock.now() - int(folder.split("-")[2]) > STALE_S:
+            if now - int(folder.split("-")[2]) > STALE_S:
                 await on(link, storage).delete(f"{folder}/{FILE}")
+        for key in await link.ask(mounts.probe_keys(storage.lockspace)) if storage.lockspace else ():
+            if is_stale(key, now):
+                await on(link, storage).remove_key(key)
     except HostError as err:
         log.info("old probes of %s are left: %s", storage.name, err.message)
 

@@ -16,7 +16,7 @@ from vmctl.act.whereabouts import ASKED, Observation, alive, ask, ask_for_sure, 
 from vmctl.decide.outcome import DomainPresence, Resolution, resolve
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
-from vmctl.hosts.leaseprobe import PROBE
+from vmctl.hosts.leaseprobe import PROBE, is_stale
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import LEFT_OVER, DomainSeen
 from vmctl.model.records import Storage, VMRecord
@@ -232,6 +232,8 @@ async def _moved_away(services: Services, link: Link, vm: VMRecord) -> None:
 async def _adopt(services: Services, link: Link, domain: DomainSeen) -> None:
     """A domain nobody told us about: registered as it is, and not touched."""
     if domain.name.startswith(PROBE):
+        if is_stale(domain.name, services.clock.now()):
+            await link.virt.destroy(domain.uuid)
         return
     try:
         shown = await link.virt.shown(domain.uuid)

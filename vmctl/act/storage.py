@@ -23,9 +23,9 @@ from vmctl.hosts.port import Link
 from vmctl.model.records import ClusterValue, HostRecord, Image, Storage
 from vmctl.services import Services
 from vmctl.storage import kind_of, on
-from vmctl.store.rules import missing
-from vmctl.tasks import Job
-from vmctl.tasks.journals import Journal, Making, RemovingImage
+from vmctl.store.rules import missing, proof_of
+from vmctl.tasks import AnyJob, Job
+from vmctl.tasks.journals import Journal, Making, RemovingImage, RemovingStorage
 from vmctl.text import bad_name
 
 Uploading = Job[AddImage, Making]
@@ -85,6 +85,9 @@ async def _prove_and_keep(services: Services, storage: Storage, *, new: bool) ->
     lost = {*wrong, *proof.of(State.ABSENT)}
     if new:
         storage = replace(storage, hosts=sorted(good))
+        await services.store.remove(
+            ClusterValue, proof_of(storage.name)
+        )  # of an earlier one, whose check ended after it
         await services.store.insert(storage)
     else:
         storage = await services.store.revise(
@@ -144,9 +147,9 @@ async def learn(services: Services, name: str, learnt: Callable[[dict[str, Any]]
 
     def known(kept: ClusterValue | None) -> ClusterValue:
         before: dict[str, Any] = json.loads(kept.value) if kept is not None else {}
-        return ClusterValue(f"proof/{name}", json.dumps(before | learnt(before)))
+        return ClusterValue(proof_of(name), json.dumps(before | learnt(before)))
 
-    await services.store.revise(ClusterValue, f"proof/{name}", known)
+    await services.store.revise(ClusterValue, proof_of(name), known)
 
 
 async def _locks(services: Services, storage: Storage, hosts: list[str]) -> dict[str, Any] | None:
@@ -160,7 +163,7 @@ async def _locks(services: Services, storage: Storage, hosts: list[str]) -> dict
 
 async def proven(services: Services, name: str) -> dict[str, Any]:
     """What a storage was proven to do, and when; empty where that was before it was written down."""
-    kept = await services.store.find(ClusterValue, f"proof/{name}")
+    kept = await services.store.find(ClusterValue, proof_of(name))
     found: dict[str, Any] = json.loads(kept.value) if kept is not None else {}
     return found
 
@@ -178,15 +181,29 @@ async def room(services: Services, storage: Storage) -> dict[str, int]:
     return {}
 
 
-async def remove(services: Services, job: Job[RemoveStorage, Journal]) -> dict[str, Any]:
-    """Task: forget a storage; its files stay."""
-    storage = await services.store.get(Storage, job.args.name)
-    await services.store.take_storage(storage.name)
-    for link in services.links.values():
+async def remove(services: Services, job: Job[RemoveStorage, RemovingStorage]) -> dict[str, Any]:
+    """Task: forget a storage; its files stay.
+
+    Once it is forgotten, it is done: of a host that does not let go of its pools, that is told.
+    """
+    kept: dict[str, Any] = job.journal.storage
+    storage = Storage(**kept) if kept else await services.store.get(Storage, job.args.name)
+    await job.note("forgetting it", storage=asdict(storage))
+    now = await services.store.find(Storage, storage.name)
+    if now is not None and now.added_at == storage.added_at:  # else a predecessor forgot it, and this is another one
+        await services.store.take_storage(storage.name)
+    for link in list(services.links.values()):
         if link.online:
-            await on(link, storage).close()
-    await services.store.remove(ClusterValue, f"proof/{storage.name}")
+            await forget_on(link, storage, job)
     return {"storage": storage.name}
+
+
+async def forget_on(link: Link, storage: Storage, job: AnyJob) -> None:
+    """Take our pools over the storage away from a host; where that fails, it is said and stops nothing."""
+    try:
+        await on(link, storage).close()
+    except HostError as err:
+        job.say(f"{link.name}: whether our pools over {storage.path} are gone is not known: {err.message}")
 
 
 # -- images

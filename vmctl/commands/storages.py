@@ -90,7 +90,7 @@ ROWS: tuple[Asked, ...] = (
     task("storage add", AddStorage, "POST storages", May.STORAGES),
     task("storage check", CheckStorage, "POST storages/{name}/check", May.STORAGES, resumes=True),
     task("storage measure", MeasureStorage, "POST storages/{name}/measure", May.STORAGES),
-    task("storage remove", RemoveStorage, "DELETE storages/{name}", May.STORAGES),
+    task("storage remove", RemoveStorage, "DELETE storages/{name}", May.STORAGES, resumes=True),
     task("image add", AddImage, "POST images", May.IMAGES, resumes=True),
     task("image remove", RemoveImage, "DELETE images/{name}", May.IMAGES, resumes=True),
     Query(ListStorages, "GET storages", May.LOOK),

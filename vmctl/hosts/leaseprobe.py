@@ -1,15 +1,20 @@
-"""A lease of its own, held by a VM of 1 MiB that does nothing: it shows what the hosts' lock managers do."""
+"""A lease of its own, held by a VM of 1 MiB that does nothing: it shows what the hosts' lock managers do.
+
+Its VMs and its key have their time in their names, so those that a killed controller left are known, and taken away.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 
 from vmctl.errors import LibvirtError, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.port import Link
 
 log = logging.getLogger("vmctl.leaseprobe")
-PROBE = "vmctl-probe-"  # what its domains and keys are called
+PROBE = "vmctl-probe-"  # what its domains and keys are called; then when it began, UTC seconds
+STALE_S = 3600.0  # no measurement takes so long
 LOCKED = ("busy", "held", "acquire", "in use", "is locked", "another process")
 
 
@@ -17,6 +22,12 @@ def refused_by_lock(message: str) -> bool:
     """Whether a start failed because somebody else holds the lease, and for no other reason."""
     text = message.lower()
     return "lock" in text and any(word in text for word in LOCKED)
+
+
+def is_stale(name: str, now: float) -> bool:
+    """Whether a probe's VM or key of that name is a dead controller's. Earlier versions wrote no time: nobody knows."""
+    began = re.match(rf"{PROBE}(\d{{9,}})-", name)
+    return began is not None and now - int(began[1]) > STALE_S
 
 
 class LeaseProbe:
@@ -30,7 +41,7 @@ class LeaseProbe:
 
     async def hold(self, link: Link) -> None:
         """Make the key and take the lease. Raises HostError where that host gives none."""
-        self._maker, self._key = link, f"{PROBE}{link.ids.uuid()}"
+        self._maker, self._key = link, f"{PROBE}{int(link.clock.now())}-{link.ids.uuid()}"
         await link.virt.create_volume(self._lockspace, domainxml.volume(self._key, "raw", 0))
         await self._start(link)
 
@@ -48,7 +59,7 @@ class LeaseProbe:
         number = link.ids.uuid()
         self._vms.append((link, number))
         accel = link.about.accel if link.about else "kvm"
-        name = f"{PROBE}{number[:8]}"
+        name = f"{PROBE}{int(link.clock.now())}-{number[:8]}"
         await link.virt.create(domainxml.probe(number, name, accel, self._lockspace, self._key))
         return number
 

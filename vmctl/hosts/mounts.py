@@ -14,6 +14,7 @@ LOOK = """
 cd -- "$1" 2>/dev/null || { [ ! -d "$1" ] || echo closed; exit 0; }
 pwd -P && exec 3<. && grep '^mnt_id:' /proc/self/fdinfo/3 && cat /proc/self/mountinfo"""
 LIST = 'cd -- "$1" 2>/dev/null || exit 0; for each in .vmctl-probe-*; do [ ! -d "$each" ] || echo "$each"; done'
+KEYS = 'cd -- "$1" 2>/dev/null || exit 0; for each in vmctl-probe-*; do [ ! -f "$each" ] || echo "$each"; done'
 CURES = {  # what a mount needs so that one host sees at once what another one writes over
     "fuse.glusterfs": "mount it with -o direct-io-mode=enable",
     "nfs": "mount it with -o lookupcache=none,actimeo=0",
@@ -90,3 +91,8 @@ def space(path: str) -> Fact[Space]:
 def probes(path: str) -> Fact[Sequence[str]]:
     """Ask for the folders that checks of this storage have left."""
     return Fact(("sh", "-c", LIST, "sh", path), lambda text: re.findall(r"^\.vmctl-probe-\d+-[0-9a-f]{8}$", text, re.M))
+
+
+def probe_keys(lockspace: str) -> Fact[Sequence[str]]:
+    """Ask for the keys of probes that are in a lockspace."""
+    return Fact(("sh", "-c", KEYS, "sh", lockspace), lambda text: re.findall(r"^vmctl-probe-[0-9a-f-]+$", text, re.M))

@@ -103,7 +103,10 @@ class VMs(Protocol):
         """Forget an image that no VM is made from. Refused names those that are."""
 
     async def take_storage(self, name: str) -> None:
-        """Forget a storage that no VM and no image is on. Refused names those that are."""
+        """Forget a storage and what it was proven to do. Refused names VMs and images that are on it."""
+
+    async def add_host(self, host: HostRecord) -> None:
+        """Register a host, which may lack the CPU that was common to all. Raises Refused when its name is taken."""
 
     async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
         """Forget a host, in one step with what is known of its VMs: (adopted VMs forgotten, VMs that may still run).
@@ -141,7 +144,10 @@ class History(Protocol):
 
 
 class Ledger(Protocol):
-    """The lives of processes, who listened where, and counts of what was short-lived."""
+    """The lives of processes, who listened where, and counts of what was short-lived.
+
+    What is written and what is forgotten goes in batches, each a transaction, so that no task waits long for it.
+    """
 
     async def write(self, changes: Changes) -> None:
         """Keep changes; the same ones may come twice, but for counts."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 PARTS = ("ssh", "virt")  # of a host's link, which are reached by handles, too
+OWN = ("close",)  # lets go of what is this process's alone, as its end would: that may be done without a claim
 
 
 class Deposed(BaseException):
@@ -59,7 +60,9 @@ class _Handle:
         found = getattr(self._target, name)
         if name in PARTS:
             return _Handle(found, self._claim)
-        return _checked(found, self._claim, self._judge) if inspect.iscoroutinefunction(found) else found
+        if name in OWN or not inspect.iscoroutinefunction(found):
+            return found
+        return _checked(found, self._claim, self._judge)
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._target, name, value)

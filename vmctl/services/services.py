@@ -101,6 +101,7 @@ class Services:
         held = copy.copy(self)
         held.store = handle(self.store, claim, judge)
         held.links = Handles(self.links, claim)
+        held.make_link = lambda *given: handle(self.make_link(*given), claim)
         held.slots = Slots(held.store, self.policy)
         return held
 

@@ -82,15 +82,21 @@ def insert_into(engine: AsyncEngine) -> Callable[..., Any]:
     return {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[engine.dialect.name]
 
 
-def upsert(engine: AsyncEngine, *rows: SQLModel) -> Any:
-    """One statement that inserts rows of one table, or replaces those with their keys."""
-    table: Any = type(rows[0]).__table__  # type: ignore[attr-defined]
-    named = {
-        column.name: attribute.key for attribute in inspect(type(rows[0])).column_attrs for column in attribute.columns
-    }
-    made = insert_into(engine)(table).values([{name: getattr(row, key) for name, key in named.items()} for row in rows])
+def upsert(engine: AsyncEngine, kind: type[SQLModel]) -> Any:
+    """A statement that inserts a row of a table, or replaces the one with its key; it is executed with `named` rows.
+
+    Given a list of them it is done for each, however many: a statement that holds all their values may hold so many.
+    """
+    table: Any = kind.__table__  # type: ignore[attr-defined]
+    made = insert_into(engine)(table)
     values = {column.name: made.excluded[column.name] for column in table.c if not column.primary_key}
     return made.on_conflict_do_update(index_elements=[column.name for column in table.primary_key], set_=values)
+
+
+def named(row: SQLModel) -> dict[str, Any]:
+    """A row's values by the names of their columns."""
+    attributes = inspect(type(row)).column_attrs
+    return {column.name: getattr(row, one.key) for one in attributes for column in one.columns}
 
 
 def to_record(kind: type[Record], row: SQLModel) -> Record:

@@ -114,14 +114,11 @@ class LedgerStore:
 
     async def write(self, changes: Changes) -> None:
         """Keep changes. What must not be done twice, counting, is done last."""
-        lives = list(changes.lives.values())
-        runs: dict[Run, int] = {}
         async with database.session(self._engine) as db:
             await self._put_runs.run(db, [(*run, at) for run, at in changes.seen_at.items()])
-            for some in _batches({life.of for life in lives}, 300):
-                runs |= await _run_numbers(db, some)
-        for batch in _batches(lives, AT_ONCE):
+        for batch in _batches(changes.lives.values(), AT_ONCE):
             async with database.session(self._engine) as db:
+                runs = await self._runs_of(db, batch)
                 await self._put_lives.run(db, [(life.uuid.bytes, runs[life.of], *life[3:]) for life in batch])
         for listens in _batches(changes.listening.values(), AT_ONCE):
             async with database.session(self._engine) as db:
@@ -130,6 +127,15 @@ class LedgerStore:
         if changes.short_lived:
             async with database.session(self._engine) as db:
                 await self._add_short_lived.run(db, [tuple(one) for one in changes.short_lived])
+
+    async def _runs_of(self, db: AsyncSession, lives: list[Life]) -> dict[Run, int]:
+        """The numbers of their runs; one that was forgotten since it was written, as it was old, is written again."""
+        seen_at = {life.of: life.last_seen for life in lives}
+        known = await _run_numbers(db, seen_at)
+        if gone := seen_at.keys() - known.keys():
+            await self._put_runs.run(db, [(*run, seen_at[run]) for run in gone])
+            known |= await _run_numbers(db, gone)
+        return known
 
     async def prune(self, now: float, policy: LedgerPolicy) -> int:
         """Forget what ended too long ago, and the oldest of machines that have too many; returns how many lives."""
@@ -301,4 +307,7 @@ def _ended_of(machine: str) -> ColumnElement[bool]:
 async def _run_numbers(db: AsyncSession, runs: Iterable[Run]) -> dict[Run, int]:
     three = tuple_(col(MachineRunRow.machine), col(MachineRunRow.run), col(MachineRunRow.boot_id))
     query: Any = select(*(getattr(MachineRunRow, name) for name in (*Run._fields, "id")))
-    return {Run(*row[:3]): row[3] for row in await db.execute(query.where(three.in_(list(runs))))}
+    found: dict[Run, int] = {}
+    for some in _batches(runs, 300):
+        found |= {Run(*row[:3]): row[3] for row in await db.execute(query.where(three.in_(some)))}
+    return found

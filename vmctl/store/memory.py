@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, LoadMean, Storage, Task, VMRecord
+from vmctl.model.records import (
+    ClusterValue,
+    DecisionRecord,
+    Event,
+    HostRecord,
+    Image,
+    LoadMean,
+    Storage,
+    Task,
+    VMRecord,
+)
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import rules
@@ -155,10 +165,15 @@ class MemoryStore(Patient):
     async def take_storage(self, name: str) -> None:
         rules.check_empty(name, self._all(VMRecord), self._all(Image))
         self._kept[Storage].pop(name, None)
+        self._kept[ClusterValue].pop(rules.proof_of(name), None)
 
     async def take_image(self, name: str) -> None:
         rules.check_unused(self._find(Image, name), name, self._all(VMRecord))
         self._kept[Image].pop(name, None)
+
+    async def add_host(self, host: HostRecord) -> None:
+        await self.insert(host)
+        self._kept[ClusterValue].pop(rules.BASELINE, None)
 
     async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
         forgotten, kept = rules.left_behind(self._find(HostRecord, name), name, self._all(VMRecord))

@@ -47,6 +47,7 @@ KEYS: Mapping[type[Any], tuple[str, ...]] = {
 FREED: Mapping[str, Any] = {"task": None, "moving_to": "", "copying": False}  # of a VM whose task has ended
 DAY_S = 86400.0
 MINUTES_KEPT_S, TENS_KEPT_S, TOLD_KEPT_S = DAY_S, 30 * DAY_S, 90 * DAY_S
+BASELINE = "cpu-baseline"  # the setting that holds the CPU that every host can give; until another host joins
 ENDED = tuple(state for state in TaskState if state.ended)
 
 
@@ -112,6 +113,11 @@ def must_wait(copying: Iterable[VMRecord], vm: VMRecord, target: str, most_out: 
     if len(into) >= most_in:
         return f"{target} already receives {len(into)} (task {into[0]})"
     return None
+
+
+def proof_of(storage: str) -> str:
+    """The setting that holds what a storage was proven to do; it goes with the storage."""
+    return f"proof/{storage}"
 
 
 def check_unused(image: Image | None, name: str, vms: Iterable[VMRecord]) -> None:

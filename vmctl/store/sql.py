@@ -46,6 +46,7 @@ from vmctl.store.tables import (
 )
 
 Record = TypeVar("Record")
+MEANS_AT_ONCE = 250  # made ready in one go: nobody else has a turn meanwhile
 TABLES: dict[type[Any], type[SQLModel]] = {
     HostRecord: HostRow,
     Storage: StorageRow,
@@ -100,7 +101,8 @@ class SqlStore(Patient):
 
     async def put(self, record: Any) -> None:
         async with database.session(self._engine) as db:
-            await db.execute(database.upsert(self._engine, database.to_row(TABLES[type(record)], record)))
+            row = database.to_row(TABLES[type(record)], record)
+            await db.execute(database.upsert(self._engine, type(row)), database.named(row))
 
     async def insert(self, record: Any) -> None:
         kind = type(record)
@@ -252,12 +254,21 @@ class SqlStore(Patient):
             await _locked(db, Storage, name)
             rules.check_empty(name, await _read_all(db, VMRecord), await _read_all(db, Image))
             await db.execute(delete(StorageRow).where(_is(Storage, name)))
+            await db.execute(delete(SettingRow).where(_is(ClusterValue, rules.proof_of(name))))
 
     async def take_image(self, name: str) -> None:
         async with database.session(self._engine) as db:
             image = await _locked(db, Image, name)
             rules.check_unused(image, name, await _read_all(db, VMRecord))
             await db.execute(delete(ImageRow).where(_is(Image, name)))
+
+    async def add_host(self, host: HostRecord) -> None:
+        try:
+            async with database.session(self._engine) as db:
+                db.add(database.to_row(HostRow, host))
+                await db.execute(delete(SettingRow).where(_is(ClusterValue, rules.BASELINE)))
+        except IntegrityError as err:
+            raise rules.there_is(HostRecord, host.name) from err
 
     async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
         async with database.session(self._engine) as db:
@@ -306,9 +317,11 @@ class SqlStore(Patient):
             return [database.to_record(kind, row) for row in rows][::-1]
 
     async def add_means(self, means: list[LoadMean]) -> None:
-        if means:
-            async with database.session(self._engine) as db:
-                await db.execute(database.upsert(self._engine, *(database.to_row(MeanRow, mean) for mean in means)))
+        async with database.session(self._engine) as db:
+            for first in range(0, len(means), MEANS_AT_ONCE):
+                some = means[first : first + MEANS_AT_ONCE]
+                rows = [database.named(database.to_row(MeanRow, mean)) for mean in some]
+                await db.execute(database.upsert(self._engine, MeanRow), rows)
 
     async def means(self, subject: str, period_s: int, since: float) -> list[LoadMean]:
         limits = (col(MeanRow.subject) == subject, col(MeanRow.period_s) == period_s, col(MeanRow.at) >= since)

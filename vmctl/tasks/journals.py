@@ -62,6 +62,13 @@ class RemovingImage(Journal):
 
 
 @dataclass(frozen=True, slots=True)
+class RemovingStorage(Journal):
+    """The removal of a storage."""
+
+    storage: dict[str, Any] = field(default_factory=dict)  # as it was registered
+
+
+@dataclass(frozen=True, slots=True)
 class Deleting(Journal):
     """A deletion."""
 
@@ -127,6 +134,7 @@ JOURNALS: dict[str, type[Journal]] = {
     "host add": Reporting,
     "drain": CarryingOut,
     "rebalance": CarryingOut,
+    "storage remove": RemovingStorage,
     "image add": Making,
     "image remove": RemovingImage,
 }
