@@ -54,6 +54,7 @@ async def check_migration(services: Services, vm: VMRecord) -> MigrationCheck:
     if source is not None and source.online:
         try:
             shown = await source.virt.shown(vm.uuid)
+            # As it would be kept, and not kept: a check writes nothing.
             vm = await definitions.as_shown(services, source, vm, shown)
         except VmctlError as err:
             general.append(err.message)
@@ -107,6 +108,7 @@ async def _blockers(
         there: Observation = await ask(services, host.name, vm.spec.uuid)
         if there.sight is not DomainPresence.GONE:
             found.append(f"{host.name} shows a copy of it already ({there.sight})")
+        # What runs now moves live; what is kept is what a cold move starts.
         for xml in filter(None, (shown.live, shown.kept)):
             found += await lacking_or_why(services, link, domainxml.read(xml).definition, vm.spec.uuid)
         live = await _live_only(vm, link, source)
@@ -114,6 +116,7 @@ async def _blockers(
             live += await tpm_in_the_way(link, domainxml.read(shown.live).definition, vm.spec.uuid)
     except VmctlError as err:
         found.append(err.message)
+    # The two XMLs mostly lack the same, which is said once.
     return list(dict.fromkeys(found)), live
 
 

@@ -37,11 +37,13 @@ async def cold(services: Services, job: Moving, vm: VMRecord, shown: Shown) -> d
     refuse_drift(vm, "moved")
     source = vm.host
     target = await promise(services, job, vm)
+    # An adopted VM starts there from its definition, which may need other things than what runs now.
     for xml in (shown.live, vm.definition) if vm.adopted else (shown.live,):
         await refuse_lacking(services, target, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
     await _refuse_definition(vm, target)
     facts = {"source": source, "target": target.name, "autostart": shown.autostart}
     await job.note("stopping", cold=True, stopping_since=services.clock.now(), **facts)
+    # After the journal: from here on a successor must go on with the move, not begin another one.
     await services.store.lease(vm, source, PowerState.STOPPING)
     return await go_on(services, job, await services.store.vm(vm.uuid))
 
@@ -66,9 +68,11 @@ async def go_on(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]
     began = services.clock.monotonic()
     here, there = await asyncio.gather(ask(services, source, vm.uuid), ask(services, target, vm.uuid))
     begun = job.journal.starting
+    # Nothing was started there yet, and the VM was not seen to end here: giving up loses nothing.
     if there.sight is DomainPresence.SILENT and not begun and here.sight is not DomainPresence.GONE:
         await services.store.lease(vm, source, PowerState.RUNNING)
         raise MigrationFailed(f"{vm.name} was not moved and runs on {source}", lines=(str(here), str(there)))
+    # A host that may have the VM is silent. A start anywhere could be a second copy, so the move ends without one.
     if here.sight is DomainPresence.SILENT or (there.sight is DomainPresence.SILENT and begun == target):
         lines = (str(here), str(there))
         await services.store.lease(
@@ -85,9 +89,11 @@ async def go_on(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]
     stopped_s = services.clock.monotonic() - began
     try:
         vm = await _start_on(services, job, vm, target)
+    # It may run on the target, so it must not be started on its old host.
     except Uncertain:
         raise
     except VmctlError as err:
+        # Read again: the failed start has written a new epoch of its lease.
         return await _start_back(services, job, await services.store.vm(vm.uuid), err.message)
     return await _arrived(services, job, vm, source, target, stopped_s)
 
@@ -113,6 +119,7 @@ async def _stop(services: Services, job: Moving, vm: VMRecord, source: str) -> V
         await services.store.lease(vm, source, power_now, why=why)
         raise
     except VmctlError as err:
+        # The guest was asked and may still obey. `ASKED` says so, and then its end is not taken for a crash.
         await services.store.lease(vm, source, PowerState.RUNNING, why=f"{ASKED} by a cold move that was given up")
         if isinstance(err, Cancelled):
             err.message += f"; the power button of {vm.name} was pressed, so it may still shut down"
@@ -127,6 +134,8 @@ async def _start_on(services: Services, job: Moving, vm: VMRecord, host: str) ->
     vm = await services.store.lease(vm, host, PowerState.STARTING, gone=seen_gone)
     defined = vm.adopted and not vm.transient and job.journal.source != host
     if defined and await link.virt.domain(vm.uuid) is None:
+        # Before it is defined: an undo takes away only a definition that this task made, and never one that was
+        # there.
         await job.note("defining it there", defined=host)
         await link.virt.define(vm.definition)
     try:
@@ -143,6 +152,7 @@ async def _start_on(services: Services, job: Moving, vm: VMRecord, host: str) ->
 async def _start_back(services: Services, job: Moving, vm: VMRecord, why: str) -> dict[str, Any]:
     """The target could not start it: it goes on where it was. Raises MigrationFailed, which says where it is now."""
     source, target = job.journal.source, job.journal.target
+    # A successor must not try the target again, where the start has failed.
     await job.note("starting it where it was", back=why)
     failed = f"{vm.name} could not be started on {target}: {why}"
     try:
@@ -202,6 +212,7 @@ async def _move_definition(services: Services, job: Moving, vm: VMRecord) -> dic
     for name in (source, target):
         await services.link(name).wait_online(power.LOOK_FOR_S)
     await services.online(target).virt.define(job.journal.definition)
+    # Between the two: at every moment the registry names a host that has the definition.
     await services.store.lease(vm, target, PowerState.STOPPED)
     await services.online(source).virt.undefine(vm.uuid)
     if job.journal.autostart:

@@ -15,6 +15,7 @@ from vmctl.model.vms import PowerState
 from vmctl.services import Services
 from vmctl.tasks import AnyJob
 
+# After this an unclear picture is told as not certain; reconciling goes on looking.
 SETTLE_FOR_S = 30.0
 QUIET_S = 15.0  # a host that stays silent this long is taken as silent for this outcome
 HALVES = "cannot go on: its post-copy broke, and each host has a part of its memory (its disk is whole)"
@@ -34,6 +35,7 @@ async def conclude(
         power, why = (seen.power, seen.why) if seen is not None else (PowerState.RUNNING, "")
         await services.store.lease(vm, target, power, gone=gone, why=why, moved_at=services.clock.now())
         return await _moved(services, job, vm, source, target, took_s, lines)
+    # A cancel that came too late is no cancel: only what both hosts show decides, and then what was asked.
     if act is Resolution.ON_SOURCE and isinstance(problem, Cancelled):
         told = services.event("migration cancelled", vm, f"{vm.name} stays on {source}: {problem.message}", who)
         await services.store.lease(vm, source, PowerState.RUNNING, gone=gone, told=[told])
@@ -76,19 +78,25 @@ async def both(
     began = services.clock.monotonic()
     while True:
         here, there = await asyncio.gather(ask(services, source, vm.uuid), ask(services, target, vm.uuid))
+        # Not in the table: it sees that a copy is paused, and not why.
         act = Resolution.ON_TARGET if _arrived_paused(here, there) else resolve(here.sight, there.sight)
         waited = services.clock.monotonic() - began
+        # While libvirt still has a job on the source, the picture is one of a migration under way and settles
+        # nothing.
         busy = bool(here.domain and here.domain.has_job and here.sight is not DomainPresence.GONE)
         silent = DomainPresence.SILENT in (here.sight, there.sight)
         # Two paused copies: the target may be about to run, so this picture gets time to change by itself.
         hasty = here.sight is DomainPresence.PAUSED and there.sight is DomainPresence.PAUSED and waited < QUIET_S
+        # A silent host may only be slow: it gets its time before its silence decides.
         clear = act in FINAL and not busy and not (silent and waited < QUIET_S)
         halves = is_half(here) or is_half(there)  # neither can go on alone, and neither is a left-over
         if not busy and not hasty and not halves and await _do(services, vm, act, source, target):
             job.say(f"{act}: {here}, {there}")
+        # Before this, whatever was changed on a host is read once more: only what both show afterwards is believed.
         elif clear or waited > SETTLE_FOR_S:
             return act, (here, there)
         job.show(text=f"reading both hosts: {here}; {there}")
+        # Often at first: the task ends, and who waits for it goes on, with the first clear picture.
         await asyncio.sleep(0.2 if waited < 5 else 1.0)
 
 

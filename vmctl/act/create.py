@@ -37,6 +37,7 @@ async def _new_baseline(services: Services) -> str:
     if not abouts:
         return ""
     accel = abouts[0].accel
+    # libvirt computes a baseline for one kind of virtualization only.
     cpus = [about.cpu_xml for about in abouts if about.accel == accel]
     return await services.any_online().virt.baseline_cpu(accel, cpus)
 
@@ -45,6 +46,7 @@ async def _keep_baseline(services: Services, text: str) -> None:
     """Let it be every new VM's until a host joins; not while some host is unknown."""
     registered = {record.name for record in await services.store.all(HostRecord)}
     known = registered == {name for name, link in services.links.items() if link.about}
+    # Computed without a host that is away, it might ask for what that one cannot give.
     if text and known and await services.store.find(ClusterValue, BASELINE) is None:
         await services.store.put(ClusterValue(BASELINE, text))
 
@@ -54,6 +56,7 @@ def common_machine(services: Services, family: str = "pc-q35-") -> str:
     known = [set(link.about.machines) for link in services.links.values() if link.about]
     common = set.intersection(*known) if known else set()
     versions = [m for m in common if m.startswith(family) and m[len(family) :].replace(".", "").isdigit()]
+    # Compared as numbers: as text, 9.0 would be newer than 10.0.
     return max(versions, key=lambda m: [int(n) for n in m[len(family) :].split(".")], default="")
 
 
@@ -91,6 +94,8 @@ async def create(services: Services, job: Job[Create, Creating]) -> dict[str, An
     # Its UUID first: whoever takes over then knows what to look for, however little of it was made.
     await job.note("placing", uuid=spec.uuid, storage=storage.name)
     starts = not args.no_start
+    # Registered before a file is made: from here on its name, its place and its files have an owner who can undo
+    # them.
     async with services.placing:
         host, why = "", "not started, as asked"
         if starts:
@@ -107,6 +112,7 @@ async def create(services: Services, job: Job[Create, Creating]) -> dict[str, An
         job.show(text=f"making the disk on {image.name}")
         disk = await disks.make(link, storage, image, spec, args.disk_bytes, args.full, made)
         spec = replace(spec, disks=(disk,))
+        # The storage says where the disk really is; a delete goes by that path.
         await services.store.change(VMRecord, spec.uuid, spec=spec)
         await disks.write_files(link, storage, spec, made)
         if starts:
@@ -129,6 +135,7 @@ async def _undo(
     services: Services, job: Job[Create, Creating], vm: VMRecord, storage: Storage, err: VmctlError
 ) -> None:
     """Take away what a failed create made. A VM that may run, or whose files cannot be reached, stays registered."""
+    # A VM that may run keeps its disk.
     if vm.power is PowerState.UNKNOWN:
         return
     try:
@@ -136,9 +143,11 @@ async def _undo(
             link = await host_with(services, storage)
             await on(link, storage).open()
             await Made(job, storage).undo(link)
+            # The key is made last, after this file: without the file there is none.
             if disks.beside(vm.spec) in made:
                 await on(link, storage).remove_key(vm.uuid)
     except VmctlError as left:
+        # It stays registered, so that `vmctl delete` can take its files away later.
         await services.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=f"half made: {err.message}")
         job.say(f"its files on {storage.name} could not be removed: {left.message}; later: vmctl delete {vm.name}")
         return

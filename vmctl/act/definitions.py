@@ -32,6 +32,7 @@ def due(link: Link, uuids: set[str]) -> list[str]:
     """Which of the VMs there should be read whole now."""
     now = link.clock.monotonic()
     told = list(uuids & link.changed)
+    # A VM that was never read since the link came up is unknown, so it is read at once like a changed one.
     never = [uuid for uuid in uuids if uuid not in link.read_at and uuid not in link.changed]
     old = sorted((link.read_at[uuid], uuid) for uuid in uuids - link.changed if uuid in link.read_at)
     late = [uuid for at, uuid in old if now - at >= READ_EVERY_S]
@@ -45,6 +46,8 @@ async def learn(services: Services, link: Link, vm: VMRecord) -> VMRecord:
 
 async def keep(services: Services, link: Link, vm: VMRecord, shown: Shown) -> VMRecord:
     """Keep what a host showed of the VM just now, and tell what is new."""
+    # Discarded before the registry is written: a change that comes meanwhile marks it again, and is read at the next
+    # look.
     link.changed.discard(vm.uuid)
     link.read_at[vm.uuid] = services.clock.monotonic()
     now = await as_shown(services, link, vm, shown)
@@ -107,6 +110,7 @@ def _drift(vm: VMRecord, link: Link, shown: Shown) -> list[dict[str, str]]:
     should = domainxml.read(domainxml.build(vm.spec, domainxml.Site(accel, lockspace))).definition
     found = [as_json(one) for one in differences(should, live.definition)]
     if shown.kept:
+        # A VM of ours has no definition on a host: from a stale one the host could start a second copy.
         found.append(
             {"what": f"{link.name} keeps a definition of it", "mend": f"virsh undefine {vm.name} --keep-nvram"}
         )
@@ -127,10 +131,12 @@ async def _adopted(
     spec = spec_of(link, live, await resolved(link, live.definition), storages)
     spec = replace(
         spec,
+        # The larger of what runs and what would start next: placement must have room for both.
         cpus=max(kept.cpus, live.cpus),
         mem_mib=max(kept.mem_mib, live.mem_mib),
         name=await _name(services, vm, kept.name),
     )
+    # An adopted VM may differ from its definition as its owner likes. Only what loses data at a start is told.
     lost = [one for one in differences(kept.definition, live.definition) if one.loses] if shown.kept else []
     return {
         "spec": spec,
@@ -142,6 +148,7 @@ async def _adopted(
 
 async def _name(services: Services, vm: VMRecord, shown: str) -> str:
     """The name that its host gives it, where nobody else has it here."""
+    # The longer name was given here because another VM has the shorter one. That is no renaming.
     if not shown or vm.name in (shown, f"{shown}-{vm.uuid[:8]}"):
         return vm.name
     if await services.store.find_vm(shown) is not None:
@@ -200,6 +207,7 @@ def stays(host: str, shown: Shown, storages: list[Storage], *, cold: bool) -> li
         words.append(f"it has {_many(shown.checkpoints, 'checkpoint')}: on {host}: virsh checkpoint-list {name}")
     if shown.has_job:
         words.append(f"a job runs on it: on {host}: virsh domjobinfo {name}")
+    # What follows stays behind when it is stopped. A live migration takes it along.
     if not cold:
         return words
     if shown.saved:

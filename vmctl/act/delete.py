@@ -33,12 +33,15 @@ async def delete(services: Services, job: Job[Delete, Deleting]) -> dict[str, An
     if not vm.adopted:
         await refuse_if_needed(services, {disk.path for disk in vm.spec.disks}, vm.uuid)
         storage = await storage_of(services, vm)
+        # Before anything is deleted: a successor that finds no such VM any more knows that this is done.
         await job.note("deleting disks", deleting=vm.uuid)
         if storage is not None:
             link = await host_with(services, storage)
             await refuse_links(link, storage, disks.names(storage, vm.spec))
+            # Read before the disks go: files beside them are left, and told of.
             strangers = [one.path for one in await beside(link, vm.spec)]
             left = [*await disks.remove(link, storage, vm.spec), *strangers]
+    # Last: while files are left, the registry must know whose they are.
     await services.store.remove(VMRecord, vm.uuid)
     kept = f"; left where they are: {', '.join(left)}" if left else ""
     what = "was forgotten; its disks stay" if vm.adopted else f"and its disks were deleted{kept}"

@@ -36,6 +36,7 @@ def beside(spec: Spec) -> str:
     if not spec.disks:
         return ""
     path = PurePosixPath(spec.disks[0].path)
+    # Earlier versions put disks of all VMs into one folder.
     own = f"{path.parent.name}/" if spec.uuid in path.parent.name else ""
     return f"{own}{path.stem}.json"
 
@@ -61,6 +62,7 @@ async def make(link: Link, storage: Storage, image: Image, spec: Spec, size_byte
             path = await there.copy(name, disk.format, image.size_bytes, image.path)
         else:
             path = await there.make(name, disk.format, size, (image.path, image.format))
+    # A full copy has its image's size; a copy-on-write disk is made in its own size at once.
     if full and size > image.size_bytes:
         await there.grow(name, size)
     return replace(disk, path=path)

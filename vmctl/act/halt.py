@@ -17,6 +17,7 @@ from vmctl.tasks.journals import Stopping
 
 PRESS_AFTER_S = (0.0, 2.0, 4.0, 8.0)  # a guest that still boots misses the first press of its power button
 PRESS_EVERY_S = 15.0  # and then
+# What a guest gets at least, also where a predecessor's wait has used its time up.
 MOST_BRIEF_S = 5.0
 LOOK_EVERY_S = 0.2
 PLUG_FOR_S = 60.0  # how long a host that does not answer is asked again to pull the plug
@@ -36,6 +37,8 @@ async def halt(link: Link, vm: VMRecord, job: AnyJob, *, force: bool, limit_s: f
         try:
             seen = await link.virt.domain(vm.uuid)
             if seen is None or seen.power is PowerState.STOPPED:
+                # libvirt may have lost sight of a QEMU that runs, after a restart of libvirtd: its disk is still
+                # being written.
                 await _surely_ended(link, vm)
                 return
             if force:
@@ -44,6 +47,7 @@ async def halt(link: Link, vm: VMRecord, job: AnyJob, *, force: bool, limit_s: f
                 presses += 1
                 await _press(link, vm, seen)
         except HostError as err:
+            # Silent to the end: whether it obeyed cannot be said, and that is another error than "it did not".
             if waited > limit_s:
                 await _not_known_off(link, vm, err)
             job.show(text=f"waiting for {link.name}: {err.message}")

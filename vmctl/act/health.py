@@ -22,6 +22,7 @@ from vmctl.services.walls import wall
 from vmctl.tasks import Tasks
 
 log = logging.getLogger("vmctl.health")
+# The registry is not read at every look, which comes each second; a VM that is new here is read for at once.
 RECORDS_EVERY_S = 5.0
 EVENTS_IN, EVENTS_WINDOW_S = 30, 600.0  # that one guest may have told
 UNKNOWN = Health(HealthStatus.UNKNOWN, "")
@@ -83,6 +84,7 @@ class HealthMonitor:
             vm = self._records.get(uuid)
             if vm is None:
                 continue
+            # Its agent is about to end, and tells anew when it is back: a silence meanwhile is no sickness.
             if restarting & {vm.uuid, vm.name}:
                 follower.guest.heard_at = None
             with wall(log, f"the health of {vm.name}"):
@@ -106,6 +108,7 @@ class HealthMonitor:
         before, kept.health, follower.status = kept.health, found, str(found.status)
         if found.status is not before.status:
             await self._turned(vm, kept, now, sick=found.status in heal.SICK)
+        # What is not known is no news: well, unknown, well again would tell two events of nothing.
         if found.status not in (kept.said, HealthStatus.UNKNOWN):
             kept.said = found.status
             await self._services.record_event("health", vm, f"{vm.name} is {found.status}: {found.why}")
@@ -122,6 +125,7 @@ class HealthMonitor:
             await self._services.store.change(
                 VMRecord, vm.uuid, sick_since=self._services.clock.now() if sick else None
             )
+            # So that the next look reads the record with what was just written.
             self._read_at = -RECORDS_EVERY_S
         kept.first = False
 
@@ -147,11 +151,13 @@ class HealthMonitor:
 
     async def _count_end(self, vm: VMRecord, kept: HealthHistory, service: str, now: float) -> None:
         if service not in kept.ends and len(kept.ends) >= MOST_UNITS:
+            # The oldest one goes. Names come from the guest, and must not fill the controller's memory.
             kept.ends.pop(next(iter(kept.ends)))
         ends = kept.ends.setdefault(service, deque(maxlen=LOOP_LIVES))
         ends.append(now)
         if len(ends) == LOOP_LIVES and now - ends[0] <= LOOP_WINDOW_S:
             minutes = max(1, round((now - ends[0]) / 60))
+            # Counted anew, or each further end would be told as a loop again.
             ends.clear()
             await self._services.record_event(
                 "crash loop", vm, f"{vm.name}: {service} ended {LOOP_LIVES} times in {minutes} min"
@@ -160,6 +166,7 @@ class HealthMonitor:
     # -- what its owner allows
 
     async def _heal(self, vm: VMRecord, kept: HealthHistory, now: float, *, frozen: bool) -> None:
+        # What is paused, moved or restarted just now cannot answer: nothing follows from its silence.
         if frozen or vm.heal == heal.LEVELS[0]:
             kept.waits = ""
             return
@@ -177,6 +184,7 @@ class HealthMonitor:
         # Counted before it is done: a controller that is restarted grants no more than the budget.
         heals = [self._services.clock.now(), *vm.heals][:MOST_HEALS]
         await self._services.store.change(VMRecord, vm.uuid, heals=heals)
+        # The next look, a second later, must count this one although it does not read the registry.
         self._records[vm.uuid] = replace(vm, heals=heals)
         why = f"{step.verb}: {step.why}"
         detail = {"level": vm.heal, "word": str(kept.health.status), "sick_s": round(sick_s), "steps": len(heals)}

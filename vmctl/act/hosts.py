@@ -53,6 +53,7 @@ class Hosts:
 
     async def add(self, job: Adding) -> dict[str, Any]:
         """Task: bring hosts into the pool, side by side; one that fails is not registered and stops no other."""
+        # Named twice, a host is added once; the last spelling counts.
         wanted = list({host.name: host for host in map(address.wanted, job.args.hosts)}.values())
         report: dict[str, Any] = {}
         tries = [self._meet(job, host) for host in wanted]
@@ -99,6 +100,7 @@ class Hosts:
         if wanted and wanted != key.fingerprint:
             raise Refused(f"{name} shows {key.fingerprint}, not {wanted}", hint="check the key on the host's console")
         services = self._services
+        # A directory of its own: the sockets of a candidate never meet those of the pool's lasting links.
         link = services.new_link(record, services.runtime / "joining")
         try:
             await link.connect()
@@ -107,6 +109,7 @@ class Hosts:
             candidate.checks += await doctor.examine(link)
             await self._find_lockspace(candidate, job.args.lockspace)
             return candidate
+        # A cancel, too: nobody else knows of this link, so nobody else would close it.
         except BaseException:
             await link.close()
             raise
@@ -147,6 +150,7 @@ class Hosts:
         job.show(text="proving the lock manager between hosts")
         inside = [link for _, link in sorted(self._services.links.items()) if link.online]
         sound = [c for c in candidates if not c.failures]
+        # One partner is enough for each: who shares one lock space with the same host shares it with all.
         anchor = inside[0] if inside else (sound[0].link if sound else None)
         for candidate in sound:
             assert anchor is not None
@@ -160,6 +164,7 @@ class Hosts:
             found = await proof.prove(kept, links)
             for candidate in sound:
                 finding = found.findings[candidate.record.name]
+                # A host without a storage may join; it only gets no VMs of that storage.
                 verdict = doctor.OK if finding.state is proof.State.GOOD else doctor.WARN
                 text = finding.text or "shared, proven"
                 candidate.checks.append(Check(f"storage {kept.name}", verdict, text, finding.hint))
@@ -177,6 +182,7 @@ class Hosts:
     async def _register(self, job: Adding, candidate: Candidate) -> dict[str, Any]:
         name = candidate.record.name
         checks = doctor.as_json(candidate.checks)
+        # One machine under two names would look like two hosts, and a VM there like two copies.
         twin = await self._same_machine(candidate)
         if candidate.failures and not job.args.force:
             first = candidate.failures[0]
@@ -206,6 +212,7 @@ class Hosts:
     async def _welcome(self, job: Adding, report: dict[str, Any]) -> dict[str, Any]:
         """Begin the lasting links, wait for the first look at their domains, and sum up."""
         job.show(text="looking for running domains")
+        # The candidate's link was closed: only the supervised one is followed and made anew when it breaks.
         for name in [name for name, row in report.items() if row["added"]]:
             link = self._attach(await self._services.store.get(HostRecord, name))
             await link.wait_online(10.0)
@@ -217,6 +224,7 @@ class Hosts:
         failed = {name: row for name, row in report.items() if not row["added"]}
         if failed:
             lines = tuple(f"{name}: {row['problem']}  -> {row['fix']}" for name, row in failed.items())
+            # Those that were added stay added. The report is kept, so that the task's error can tell of each host.
             await job.note("done", report=report)
             message = f"{len(failed)} of {len(report)} hosts were not added"
             again = " ".join(text for text in job.args.hosts if text.partition("=")[0] in failed)
@@ -225,6 +233,7 @@ class Hosts:
 
     async def _until_adopted(self, link: Link) -> None:
         """Its domains are registered by who follows it: waited for a little, so that the next command has them."""
+        # 10 s at most: a domain that cannot be read is adopted at a later look, and must not hold up the task.
         for _ in range(100):
             known = {vm.uuid for vm in await self._services.store.all(VMRecord)}
             if all(domain.uuid in known or domain.name.startswith(PROBE) for domain in link.domains.values()):
@@ -287,6 +296,7 @@ class Hosts:
             raise Refused(f"{name} runs {', '.join(ours[:5])}", hint=f"vmctl host drain {name}")
         if link.online:
             for kept in await services.store.all(Storage):
+                # The host is left as it was found, so without our pools.
                 await forget_on(link, kept, job)
         forgotten, kept_on = await services.store.remove_host(name)
         await services.links.pop(name).close()

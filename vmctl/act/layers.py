@@ -83,6 +83,7 @@ async def _first_on(link: Link, files: list[str], own: set[str]) -> str:
     """The first of these files that is built on one of ours."""
     for first in range(0, len(files), AT_ONCE):
         some = files[first : first + AT_ONCE]
+        # Many at once first, and one by one only where one of them is: most storages have none.
         if own & await _chains(link, some):
             for path in some:
                 if own & await _chains(link, [path]):
@@ -104,6 +105,8 @@ async def refuse_newer_layers(services: Services, link: Link, vm: VMRecord, who:
     newer = [one for one in await beside(link, vm.spec) if one.changed_at > vm.read_at - CLOCKS_S]
     if newer:
         host, path, how = link.name, newer[0].path, "lies beside"
+    # The long search only after an end that nobody asked for, or where it was never read: else it was read whole as
+    # it was stopped.
     elif vm.ended or (vm.wanted == "running" and not vm.read_at):
         how = "is built on"
         try:

@@ -37,6 +37,8 @@ async def _leaks(link: Link, lockspace: str, uuid: str) -> bool:
     try:
         if uuid not in await link.ask(leases.held(lockspace, [uuid])):
             return False
+        # libvirt alone does not do: a libvirtd that was restarted may have lost a QEMU that runs and holds the lease
+        # by right.
         running = await link.ask(processes(uuid))
         return not running and await link.virt.domain(uuid) is None
     except HostError as err:

@@ -70,6 +70,7 @@ class Guard:
             for vm in without:
                 await self._tell(link, vm)
             await self._forget_alarms(link, {vm.uuid for vm in without})
+            # Also without a suspect: a host that gave no leases gets VMs again only when it is seen to give them.
             if (without or link.name in self._services.no_lock) and await self._gives_leases(link):
                 for vm in without:
                     await self._tasks.submit(RenewLease(vm.uuid), LEASE_GUARD, vm.name)
@@ -87,6 +88,7 @@ class Guard:
         if not suspects:
             return []
         await asyncio.sleep(SECOND_LOOK_S)
+        # Who ended or moved away meanwhile holds no lease, and is right not to.
         await link.refresh_domains()
         names = {vm.uuid for vm in suspects}
         return await missing(self._services, link, [vm for vm in await self._running(link) if vm.uuid in names])
@@ -130,10 +132,12 @@ async def renew(services: Services, job: Job[RenewLease, Renewing]) -> dict[str,
     """Task: let a running VM take its lease again, by a pause of milliseconds. Its host was seen to give leases."""
     vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
     link = services.online(vm.host)
+    # A predecessor that paused it may be gone: then it is only let go on.
     if job.journal.paused != vm.host:
         if not await missing(services, link, [vm]):
             return await _renewed(services, link, vm, "it holds its lease")
         await _make_key(services, link, vm)  # without it, it would stay paused
+        # Before the pause: whoever takes over must know that it was us, and let the VM go on.
         await job.note("renewing", paused=vm.host)
         await link.virt.suspend(vm.uuid)
     await _resume(services, vm)
@@ -162,6 +166,7 @@ async def _resume(services: Services, vm: VMRecord) -> None:
                 await link.virt.resume(vm.uuid)
             return
         except HostError as err:
+            # Held by another host, it may be a second copy: then trying again is no way out, and a human must look.
             elsewhere = refused_by_lock(err.message) or "busy" in err.message
             if elsewhere or services.clock.monotonic() > deadline:
                 raise await _stays_paused(services, vm, err, elsewhere) from err

@@ -28,11 +28,13 @@ async def measure(services: Services, job: Job[MeasureStorage, Journal]) -> dict
     try:
         await probe.hold(lost)
         job.say(f"cut {lost.name} off now, while it runs: from the network, as a fault would")
+        # From its last answer on, and not from the first silence: the longer time is the safe one to report.
         last_answer = await _until_silent(lost, job)
         job.show(text=f"trying on {other.name} to take what {lost.name} holds")
         took_s = await _until_free(probe, other, last_answer)
         await learn(services, storage.name, lambda _known: {"lock_free_after_s": round(took_s, 1)})
         job.say(f"free after {took_s:.0f} s; mend the network of {lost.name}, so that the probe there can be ended")
+        # The probe's QEMU still runs there and can only be ended when the host answers.
         await lost.wait_online(WAIT_FOR_RETURN_S)
     finally:
         await probe.end()

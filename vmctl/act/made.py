@@ -38,6 +38,8 @@ class Made:
         await self._job.note(step, made=[*self.names, volume])
         try:
             yield
+        # libvirt said no, so the file is not ours. Of a reply that was lost that is not known, and the name stays in
+        # the journal.
         except LibvirtError:
             self._job.keep(made=[name for name in self.names if name != volume])
             raise

@@ -35,6 +35,8 @@ WATCH_S = 0.5
 async def migrate(services: Services, job: Moving) -> dict[str, Any]:
     """Task: move a VM to another host; of one that is stopped and defined on its host only, its definition."""
     vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
+    # What the journal says comes first: a successor goes on where its predecessor was, and asks no check that may
+    # fail now.
     if job.journal.cold:
         return await coldmove.go_on(services, job, vm)
     if job.journal.target:
@@ -42,6 +44,8 @@ async def migrate(services: Services, job: Moving) -> dict[str, Any]:
     if vm.power is PowerState.STOPPED and vm.adopted and not vm.transient:
         return await coldmove.definition(services, job, vm)
     source = await require_running(services, vm)
+    # Read whole before it is judged: a snapshot of libvirt's own sends no event, and what was written down may be
+    # minutes old.
     shown = await source.virt.shown(vm.uuid)
     vm = await definitions.keep(services, source, vm, shown)
     seen = await source.virt.domain(vm.uuid)
@@ -52,11 +56,13 @@ async def migrate(services: Services, job: Moving) -> dict[str, Any]:
         return await coldmove.cold(services, job, vm, shown)
     refuse_stuck(vm, cold=False)
     target = await promise(services, job, vm)
+    # What runs is what arrives there, so the live XML counts and not the registry's specification.
     needs = domainxml.read(shown.live).definition
     await refuse_lacking(services, target, needs, vm.uuid, f"{vm.name} was not migrated")
     for words in await tpm_in_the_way(target, needs, vm.uuid):
         raise Refused(f"{vm.name} was not migrated: {words}", hint=f"vmctl migrate {vm.name} --check")
     waiting = lambda why: job.show(text=f"queued: {why}")  # noqa: E731
+    # The place is promised before the slot is waited for: nobody else takes it meanwhile.
     await services.slots.take(vm, target.name, waiting, job.check_cancelled)
     await check_again(services, vm, target.name)
     return await _live(services, job, vm, source, target, autostart=shown.autostart)
@@ -70,6 +76,8 @@ async def _live(
 ) -> dict[str, Any]:
     address = target.record.migration_address or target.record.address
     socket = f"/tmp/vmctl-{services.ids.token()}.sock"
+    # In this order: the journal, then the lease for both hosts, then the socket. Wherever the controller dies, a
+    # successor knows both hosts, and nobody starts the VM on a third one.
     await job.note("preparing", source=source.name, target=target.name, socket=socket, autostart=autostart)
     vm = await services.store.lease(vm, source.name, PowerState.MIGRATING, also=(target.name,))
     problem: VmctlError | None = None
@@ -81,6 +89,7 @@ async def _live(
             stack.push_async_callback(_withdraw, offered)  # when all is read: nobody waits for it
             job.stage("copying")
             await _copy(services, job, vm, source, socket, tcp_uri(address), unsafe=storage is not None)
+        # No error ends the task here: what libvirt says is only what it saw, and both hosts are read in any case.
         except (VmctlError, Cancelled) as err:
             problem = err
             job.say(f"libvirt ended it: {err.message}")
@@ -113,6 +122,7 @@ async def _copy(
     await watch.allow(0)  # once it copies, this would wait in line for its monitor
     persistent = vm.adopted and not vm.transient
     copying = source.virt.migrate(vm.uuid, socket, uri, unsafe=unsafe, persistent=persistent, post_copy=may)
+    # A task of its own: it is watched, and may be aborted, while libvirt's call waits for its end.
     running = asyncio.create_task(copying)
     try:
         while not running.done():
@@ -121,12 +131,14 @@ async def _copy(
                 await watch.look()
     except asyncio.CancelledError:
         # This controller is going: the forward ends with it, the source gives up, the next controller reads both.
+        # Its result is fetched and dropped: asyncio would log an exception that nobody retrieved.
         running.add_done_callback(lambda task: task.cancelled() or task.exception())
         raise
     try:
         await running
     except HostError as err:
         if watch.aborted:
+            # libvirt only says that the job was aborted; why we aborted it is the answer.
             raise watch.aborted from err
         raise
     finally:
@@ -142,10 +154,12 @@ async def _take_over(services: Services, job: Moving, vm: VMRecord) -> dict[str,
     source, target = job.journal.source, job.journal.target
     job.say("taken over after the controller's restart")
     await asyncio.gather(
+        # A controller that has just started has no links yet: silence now would say nothing of the hosts.
         *(link.wait_online(QUIET_S) for name in (source, target) if (link := services.links.get(name)))
     )
     if vm.power is not PowerState.STOPPED:  # else its end was written already
         vm = await services.store.lease(vm, source, PowerState.MIGRATING, also=(target,))
+    # The cause that is told if it stayed on its source; if it arrived, the migration has succeeded all the same.
     interrupted = MigrationFailed("the controller ended while it ran")
     try:
         return await _end(services, job, vm, interrupted, services.clock.now() - job.task.created_at)

@@ -1,6 +1,6 @@
 """Watching one live migration: what was seen of it, what is done when it does not get on, and the bar.
 
-What follows from a reading is decided in `decide/migrate.py`: longer pauses, post-copy, giving up.
+What follows from a reading is decided in `decide/converge.py`: longer pauses, post-copy, giving up.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class MigrationMonitor:
     step_at: float = 0.0
     low: float = float("inf")
     low_at: float = 0.0
+    # No reading equals it, so the first one counts as progress.
     bytes_seen: int = -1
     bytes_at: float = 0.0
     tactic: str = "copying"
@@ -47,6 +48,7 @@ class MigrationMonitor:
         """One reading, and what follows from it."""
         if not self.source.online:
             return
+        # libvirt's abort waits for the target's QEMU, for minutes where that one hangs.
         if self.aborted and self.services.clock.monotonic() - self.aborted_at > ABORT_S:
             await self._drop_target()
         try:
@@ -110,15 +112,18 @@ class MigrationMonitor:
 
     async def _drop_target(self) -> None:
         """The abort waits for a target's QEMU that does not answer: take that half-made copy away."""
+        # Counted anew, so that the next try comes after the same wait.
         self.aborted_at = self.services.clock.monotonic()
         target = self.services.link(self.target)
         with contextlib.suppress(HostError, NotFound):
             here, there = await self.source.virt.power(self.vm.uuid), await target.virt.power(self.vm.uuid)
+            # Only a copy that never ran, while the source runs: all else may be the only one with its memory.
             if here[0] is PowerState.RUNNING and there[0] is PowerState.PAUSED and there[1] in LEFT_OVER:
                 self.job.say(f"{target.name} does not let go: destroying its half-made copy, {there[1]}")
                 await target.virt.destroy(self.vm.uuid)
 
     def _show(self, p: JobProgress) -> None:
+        # What the guest rewrites must be sent again, so only the rest of the rate brings the end nearer.
         left = max(0, p.rate_bps - p.dirty_bps)
         if p.dirty_bps:
             self.dirty_mib_s = p.dirty_bps / MIB

@@ -42,6 +42,7 @@ async def refuse_unmounted(services: Services, link: Link, storage: Storage) -> 
     asked = await link.ask(unusable(paths)) if paths else ()
     gone = [one.path for one in asked if one.what == GONE]
     lost = services.unmounted.setdefault(link.name, set())
+    # One file that is there proves the mount. One that is missing may only have been deleted.
     if not paths or len(gone) < len(paths):
         lost.discard(storage.name)
         return
@@ -74,6 +75,7 @@ class Mounts:
                     await self._look_at(link, storage)
 
     async def _look_at(self, link: Link, storage: Storage) -> None:
+        # Read before it is asked, as asking changes it: only a turn is told.
         before = storage.name in self._services.unmounted.get(link.name, ())
         try:
             await refuse_unmounted(self._services, link, storage)

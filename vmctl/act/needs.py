@@ -26,6 +26,7 @@ async def lacking(services: Services, link: Link, needs: Definition, uuid: str) 
     """What the host lacks for a start of this domain; empty when it has all. Raises HostError."""
     host, words = link.name, []
     bridges = services.loads.bridges(host)
+    # None: the host has not told its bridges yet. What is not known refuses nothing.
     if bridges is not None:
         words += [f"{host} has no bridge {name}" for name in needs.bridges if name not in bridges]
     if needs.networks:
@@ -39,6 +40,7 @@ async def lacking(services: Services, link: Link, needs: Definition, uuid: str) 
         if needs.top_cpu >= link.about.cpus:
             words.append(f"it is pinned to CPU {needs.top_cpu}, {host} has CPUs 0 to {link.about.cpus - 1}")
     lacks = [Lack(one, f"vmctl host check {host}") for one in words]
+    # libvirt takes no two domains of one name on a host, whatever their UUIDs are.
     twin = next((d for d in link.domains.values() if d.name == needs.name and d.uuid != uuid), None)
     if twin is not None:
         look = f"on {host}: virsh dominfo {shlex.quote(needs.name)}"

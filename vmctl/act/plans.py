@@ -53,10 +53,12 @@ class Plans:
     async def drain(self, job: Job[DrainHost, CarryingOut]) -> dict[str, Any]:
         """Task: take no more VMs on a host, and move those there away. The mark stays until undrain."""
         services, host = self._services, job.args.host
+        # Before the plan, so that nothing is placed there while it is made.
         await services.store.change(HostRecord, host, draining=True)
         if not job.journal.begun:
             await services.record_event("drain", host, f"{host} is being drained", job.task.who)
         await job.note("waiting for what moves there already", begun=True)
+        # A VM that a task holds cannot be planned for. Planned now, the drain would report it as staying.
         await self._wait_for_holders(job, host)
         made = await plan(services, "drain", host, job.task.who, deciding.plan_drain, job.args)
         result = await self._carry_out(job, made)
@@ -79,6 +81,7 @@ class Plans:
             ended = asyncio.create_task(self._tasks.wait(number))
             cancelled = asyncio.create_task(job.cancel_asked.wait())
             await asyncio.wait({ended, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+            # Left alone, the loser of the two would wait for ever.
             for waiting in (ended, cancelled):
                 waiting.cancel()
             job.check_cancelled()
@@ -113,6 +116,7 @@ class Plans:
         """One move as a task of its own, begun when earlier moves have left the host it goes to; (sentence, done)."""
         move = plan.moves[number]
         try:
+            # Moves go side by side, but a later one may count on room that an earlier one makes.
             for before in leave_first(plan, number):
                 await ended[before].wait()
             if job.cancel_asked.is_set():
@@ -123,6 +127,7 @@ class Plans:
             end = await self._tasks.wait(child.id)
             return f"{move.vm}: {_outcome(end)}", end.state is TaskState.DONE
         finally:
+            # Whatever its end: who waits for it asks the rules again before it moves.
             ended[number].set()
 
     async def _pass_on(self, job: Carrying, children: list[Task]) -> None:

@@ -58,6 +58,7 @@ LOOK_AGAIN_S = 3.0  # a call that a dead controller left behind may still begin:
 def no_host(found: NoPlace) -> NoHostFits:
     """The error for a VM that fits nowhere, a line per host, and the command that may make room."""
     lines = tuple(f"{v.host}: {v.why}" for v in found.verdicts)
+    # Reversed, so that of several hosts that one rule refuses the first one is named.
     by_rule = {v.refusal.rule: v.host for v in reversed(found.verdicts) if v.refusal}
     hint = next((f"{MENDS[rule]} {by_rule[rule]}" for rule in MENDS if rule in by_rule), "vmctl top")
     return NoHostFits(found.why, lines=lines, hint=hint)
@@ -69,10 +70,12 @@ async def choose(services: Services, job: AnyJob, vm: VM, host: str, kind: str, 
     The VM is judged as the same snapshot shows it, where it is in it. `why`: the reason that a plan gave.
     """
     if host:
+        # An unknown name is refused here, before a decision about it is recorded.
         services.link(host)
     cluster = await measured(services)
     seen = next((one for one in cluster.vms if one.spec.uuid == vm.spec.uuid), None)
     found = place(seen if seen is not None and kind == "migrate" else vm, cluster, services.policy, only=host)
+    # Kept also where no host fits: `vmctl why` tells what was decided and not done.
     await record.placement(services, job, kind, vm, found, cluster, why)
     if isinstance(found, NoPlace):
         raise no_host(found)
@@ -111,21 +114,26 @@ async def launch(services: Services, job: AnyJob, vm: VMRecord, host: str) -> VM
     try:
         link = services.online(host)
         xml = await _prepare(services, vm, link)
+        # Before the call: a successor that reads this looks at that host before it starts anything.
         await job.note("starting", starting=host)
     except VmctlError:  # nothing was sent
         await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
         raise
     try:
+        # A VM of ours is a transient domain, so that no host can start a stale copy by itself. An adopted one has its
+        # owner's definition on the host, and is started from that.
         if vm.adopted and not vm.transient:
             await link.virt.start(vm.uuid)
         else:
             await link.virt.create(xml)
     except HostError as err:
+        # Without an answer the call may still take effect, so one look that shows nothing proves nothing.
         answer = await look_after(services, vm, host, wait_for_it=isinstance(err, NoAnswer))
         if answer.sight is DomainPresence.GONE:
             await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
             said = explain_start(vm, host, err)
             raise (await explained(services, vm, host, said) if isinstance(said, Refused) else said) from err
+    # drift, read_at, ended: what was learnt of the QEMU before says nothing of this one.
     try:
         return await services.store.lease(
             vm, host, PowerState.RUNNING, wanted="running", drift=[], read_at=0.0, ended=[]
@@ -139,6 +147,7 @@ async def _prepare(services: Services, vm: VMRecord, link: Link) -> str:
     """What a start needs on the host; the XML to start with."""
     storage = await storage_of(services, vm)
     if storage is not None and not vm.adopted:
+        # First: without the mount, what comes next would find or make files in an empty directory of the host's own.
         await refuse_unmounted(services, link, storage)
         await on(link, storage).open()
         await disks.look_for_key(link, storage, vm.uuid)
@@ -180,6 +189,7 @@ async def outcome(services: Services, vm: VMRecord, host: str) -> Observation:
     """What became of a start whose controller died. Raises Uncertain when the host stays silent."""
     link = services.links.get(host)
     if link is not None:
+        # A controller that has just started has no links yet. A host that is only not connected is no silent host.
         await link.wait_online(LOOK_FOR_S)
     answer = await ask(services, host, vm.uuid)
     if answer.sight is DomainPresence.GONE:
@@ -201,6 +211,7 @@ async def start(services: Services, job: Job[Start, Starting]) -> dict[str, Any]
     """Task: start a VM where placement says, or on `host`."""
     vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
     if job.journal.starting:
+        # A predecessor may have asked libvirt already, so the host is read before anything is placed anew.
         return await _finish_start(services, vm, job, "started")
     if not job.args.as_registered:
         refuse_drift(vm, "started")
@@ -212,9 +223,12 @@ async def start(services: Services, job: Job[Start, Starting]) -> dict[str, Any]
             vm = await launch(services, job, vm, found.host)
             break
         except NotMounted as err:  # placement knows that now, and takes another host
+            # Only this host will do: it was asked for, or the VM's definition is only there.
             if wanted:
                 raise
             job.say(f"not started on {found.host}: {err.message}")
+            # The failed launch has written a new epoch of the lease; with the old record the next step would be
+            # refused.
             vm = await services.store.vm(vm.uuid)
     if job.task.who != AUTOSTART.name:
         await services.store.change(VMRecord, vm.uuid, restarts=[])  # somebody looked: the budget begins anew
@@ -224,10 +238,12 @@ async def start(services: Services, job: Job[Start, Starting]) -> dict[str, Any]
 
 async def _seat(services: Services, job: Job[Start, Starting], vm: VMRecord, wanted: str) -> tuple[VMRecord, Placement]:
     """Choose the host of a start, and take the lease for it."""
+    # Choosing and taking the lease are one step: else two starts at once would both count on the same room.
     async with services.placing:
         seen = VM(vm.spec, power=PowerState.STARTING, adopted=vm.adopted)
         found = await choose(services, job, seen, wanted, "start")
         if not job.args.as_registered and not vm.adopted:
+            # Only now is there a host from which the files beside its disk can be seen.
             await refuse_newer_layers(services, services.online(found.host), vm, job.task.who)
         vm = await services.store.lease(vm, found.host, PowerState.STARTING)
     job.say(f"placed on {found.why}")
@@ -241,6 +257,7 @@ def _only(vm: VMRecord, asked: str) -> str:
     """
     if not vm.adopted or not vm.host or (vm.transient and not vm.stuck_cold):
         return asked
+    # Started elsewhere, it would be a second definition, or start without what only its old host has.
     if asked and asked != vm.host:
         why = vm.stuck_cold[0] if vm.transient else f"it was adopted, and is defined on {vm.host}"
         raise Refused(
@@ -290,6 +307,7 @@ async def stop(services: Services, job: Job[Stop, Stopping]) -> dict[str, Any]:
     vm = await _where_it_is(services, vm)
     link = services.links.get(vm.host)
     if link is not None and not link.online:
+        # A link that is just being made again is no reason to ask for a signature.
         await link.wait_online(5.0)
     if vm.power is PowerState.STOPPED:
         return await _stays_off(services, vm, "it was stopped already")
@@ -343,6 +361,7 @@ async def _where_it_is(services: Services, vm: VMRecord) -> VMRecord:
     """A VM without a home, of which one host alone shows a copy: what is left of two, or of a move that broke."""
     if vm.host or vm.power is PowerState.STOPPED:
         return vm
+    # Only one copy may be taken for the VM by itself: which of two goes on, a human decides.
     asked = await asyncio.gather(*(ask(services, name, vm.uuid) for name in vm.may_run_on))
     shown = [answer for answer in asked if answer.domain is not None and answer.sight is not DomainPresence.GONE]
     if len(shown) != 1 or shown[0].domain is None:
@@ -374,6 +393,8 @@ async def reboot(services: Services, job: Job[Reboot, Rebooting]) -> dict[str, A
     vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
     if job.journal.starting:
         return await _finish_start(services, vm, job, "reboot")
+    # What is refused is refused before the guest is stopped. A successor skips this: its predecessor may have stopped
+    # it.
     if not job.journal.host:
         found = await require_running(services, vm)
         vm = await learn(services, found, vm)

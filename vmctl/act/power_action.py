@@ -30,6 +30,7 @@ async def power_action(services: Services, job: Job[Reset | Pause | Resume, Poki
     vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
     link = await require_running(services, vm)
     fitting, done = POKES[verb]
+    # The host's word, not the registry's: somebody may have paused it a moment ago.
     seen = await link.virt.domain(vm.uuid)
     if seen is not None and seen.power is done:
         return {"vm": vm.name, "host": vm.host, "why": f"it is {done} already"}
@@ -42,6 +43,7 @@ async def power_action(services: Services, job: Job[Reset | Pause | Resume, Poki
     storage = await storage_of(services, vm)
     if verb == "resume" and storage is not None and not vm.adopted:
         await look_for_key(link, storage, vm.uuid)  # it takes its lease again
+    # libvirt's resume does not wake a guest that sleeps (pmsuspended); that needs a call of its own.
     awake = link.virt.wake if seen.why == ASLEEP else link.virt.resume
     action = {"reset": link.virt.reset, "pause": link.virt.suspend, "resume": awake}[verb]
     try:
@@ -57,6 +59,7 @@ async def power_action(services: Services, job: Job[Reset | Pause | Resume, Poki
 
 async def _was_poked(services: Services, vm: VMRecord, verb: str, done: PowerState | None, err: HostError) -> None:
     """See whether it was done although nobody said so. Raises Uncertain where that cannot be seen."""
+    # Nothing left the controller, so there is nothing to be looked for.
     if isinstance(err, NotSent):
         raise err
     await services.link(vm.host).wait_online(LOOK_FOR_S)

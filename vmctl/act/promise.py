@@ -31,6 +31,7 @@ async def promise(services: Services, job: Job[Migrate, Any], vm: VMRecord) -> L
         verb = "is defined" if vm.power is PowerState.STOPPED else "already runs"
         raise Refused(f"{vm.name} {verb} on {wanted}", hint=f"vmctl migrate {vm.name}")
     reason = job.args.why
+    # Under the same lock as every start: the promise counts as room that is taken before the next one is placed.
     async with services.placing:
         seen = VM(vm.spec, host=vm.host, power=vm.power, adopted=vm.adopted)
         kind = "start" if vm.power is PowerState.STOPPED else "migrate"

@@ -21,6 +21,7 @@ from vmctl.storage import on
 
 log = logging.getLogger("vmctl.proof")
 SIZE = 4096
+# Longer than any check takes, so a running check's probe is never taken away.
 STALE_S = 600.0
 FILE = "probe"
 NO_SPACE = ("No space left", "Disk quota exceeded")
@@ -141,13 +142,16 @@ class _Probe:
 
     async def _begin(self, link: Link) -> Finding:
         self._name = f".vmctl-probe-{int(link.clock.now())}-{link.ids.token()[:8]}/{FILE}"
+        # Noted before it is made: a reply that is lost leaves the file there all the same.
         self._made.append((link, self._name))
         await on(link, self._storage).make(self._name, "raw", SIZE)
         await self._write(link)
+        # Read by the writer, too: a full storage may take a file and not keep its bytes.
         if await self._read(link) != self._text:
             if await self._is_full(link):
                 return await self._full(link)
             return Finding(State.WRONG, "does not read back what it wrote itself")
+        # Only a host that keeps what it writes can be the one that others are compared with.
         self._writer = link
         return Finding(State.GOOD)
 
@@ -160,6 +164,7 @@ class _Probe:
             if err.code_number not in GONE:
                 raise
             return self._another(writer, link)
+        # Both have just read the file, so whoever caches shows the old contents now.
         for author, reader in ((link, writer), (writer, link)):
             before = self._text
             await self._write(author)

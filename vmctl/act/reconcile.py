@@ -44,8 +44,10 @@ async def reconcile(services: Services, link: Link) -> None:
                 await _follow(services, link, vm, domain)
     running = {uuid for uuid, domain in link.domains.items() if alive(domain)}
     for uuid in due(link, {uuid for uuid, vm in known.items() if vm.host == link.name and vm.task is None}):
+        # A VM of ours that is off has nothing on the host to be read.
         if uuid in running or known[uuid].adopted:
             with wall(log, f"{link.name}: {known[uuid].name}"):
+                # Read again: following it may just have written a new epoch of its lease.
                 await learn(services, link, await services.store.vm(uuid))
     for vm in known.values():
         if vm.task is None and vm.uuid not in link.domains:
@@ -78,8 +80,10 @@ async def _let_go_on(services: Services, link: Link, vm: VMRecord) -> bool:
         or here.domain.why not in LEFT_OVER
     ):
         return False
+    # A half-made copy that came in is paused for the same reason, and has not all of its memory.
     if not await link.virt.broke(vm.uuid):
         return False
+    # Registered hosts, and those that were removed while it may have run there: none may be left out.
     others = {name for name in {*vm.may_run_on, *services.links} if name != link.name}
     answers = await asyncio.gather(*(ask(services, name, vm.uuid) for name in others))
     if any(
@@ -162,6 +166,7 @@ async def _elsewhere(services: Services, link: Link, vm: VMRecord, domain: Domai
 
     A copy is destroyed only when it is a migration's left-over that never ran or has handed over.
     """
+    # Both are asked now: what was listed may be older than a move between the two.
     home = await ask(services, vm.host, vm.uuid) if vm.host else Observation("", DomainPresence.GONE)
     here = await ask(services, link.name, vm.uuid)
     if here.domain is None:
@@ -201,6 +206,8 @@ async def _gone(services: Services, link: Link, vm: VMRecord) -> None:
         if vm.adopted and not vm.transient:
             told = [services.event("forgotten", vm, f"{vm.name} was undefined on {link.name} and is forgotten")]
             await services.store.forget_vm(vm, told=told)
+    # Whether its host was rebooted decides whether it is started again, so that must be known before its end is
+    # judged.
     elif _boot_is_known(link) and await _surely_gone(services, link, vm):
         if vm.uuid in link.moved_away:
             await _moved_away(services, link, vm)

@@ -85,11 +85,11 @@ async def _prove_and_keep(services: Services, storage: Storage, *, new: bool) ->
     lost = {*wrong, *proof.of(State.ABSENT)}
     if new:
         storage = replace(storage, hosts=sorted(good))
-        await services.store.remove(
-            ClusterValue, proof_of(storage.name)
-        )  # of an earlier one, whose check ended after it
+        # What an earlier storage of this name was proven to do, by a check that ended after it was forgotten.
+        await services.store.remove(ClusterValue, proof_of(storage.name))
         await services.store.insert(storage)
     else:
+        # In one step with reading it: a `host add` at the same time adds a host to the same list.
         storage = await services.store.revise(
             Storage, storage.name, lambda kept: shared_by(kept, storage.name, good, lost)
         )
@@ -124,6 +124,7 @@ async def _refuse_new(services: Services, storage: Storage, proof: Proof) -> Non
     if not proof.of(State.GOOD):
         raise Refused(f"no host can use {storage.path}; nothing was registered", lines=proof.lines)
     name, mount = next(iter(proof.mounts.items()))
+    # libvirt shows disks under the path that it was given. Under two paths one file would count as two.
     if mount.real and mount.real != storage.path:
         raise Refused(f"{storage.path} is a link to {mount.real} on {name}", hint=f"--path {mount.real}")
 
@@ -189,6 +190,8 @@ async def remove(services: Services, job: Job[RemoveStorage, RemovingStorage]) -
     kept: dict[str, Any] = job.journal.storage
     storage = Storage(**kept) if kept else await services.store.get(Storage, job.args.name)
     await job.note("forgetting it", storage=asdict(storage))
+    # Forgotten first, and refused there while something is on it. Closing the pools on hosts undoes nothing that
+    # somebody needs.
     now = await services.store.find(Storage, storage.name)
     if now is not None and now.added_at == storage.added_at:  # else a predecessor forgot it, and this is another one
         await services.store.take_storage(storage.name)
@@ -235,6 +238,7 @@ async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
     image_file = await services.threads.run(imagefile.inspect, Path(job.args.file))
     format_, size = image_file.format, image_file.size_bytes
     token = services.ids.token()
+    # Before the first file is made: a successor must know where to look for what it has to take away.
     await job.note("uploading", storage=storage.name)
     made, paths = Made(job, storage), {}
     try:
@@ -284,6 +288,7 @@ async def _finish_image(services: Services, job: Uploading) -> dict[str, Any]:
     """A controller died in an upload: an image that is registered is done, anything else is undone."""
     storage = await services.store.get(Storage, job.journal.storage)
     image = await services.store.find(Image, job.args.name)
+    # An image of that name may be another one's, added meanwhile. Only one on our own files is ours.
     if image is not None and kind_of(storage).name(storage, image.path) in Made(job, storage).names:
         return _added(image)
     await services.wait_any_online(storage.hosts)
@@ -306,6 +311,7 @@ async def _upload(services: Services, storage: Storage, source: Path, volume: st
     """Put a file on the storage as it is, and read it back. Raises Refused where there is no room for it."""
     link = await host_with(services, storage)
     size = (await services.threads.run(source.stat)).st_size
+    # Holes are not written, so only the extents count as needed.
     need = await services.threads.run(lambda: sum(length for _, length in imagefile.extents(source)))
     try:
         async with made.making(f"uploading {source.name}", volume):
@@ -339,12 +345,14 @@ async def _read_back(services: Services, link: Link, storage: Storage, source: P
         one for name, one in sorted(services.links.items()) if one.online and name in storage.hosts and one is not link
     ]
     reader = others[0] if others else link
+    # Samples, not the whole file: a full read would take as long as the upload.
     samples = imagefile.samples(source)
     while (sample := await services.threads.run(next, samples, None)) is not None:
         at, data = sample
         if await on(reader, storage).read(volume, len(data), at) == data:
             continue
         free = (await link.ask(mounts.space(storage.path))).free
+        # A full disk may only be noticed when caches are written back: told as full, not as a broken storage.
         if free < len(data):
             raise _full(storage, source, at + len(data), free)
         raise CommandFailed(
@@ -362,6 +370,7 @@ async def image_remove(services: Services, job: Job[RemoveImage, RemovingImage])
     kept: dict[str, Any] = job.journal.image
     image = Image(**kept) if kept else await services.store.get(Image, job.args.name)
     await job.note("forgetting it", image=asdict(image))
+    # Compared whole: a successor finds it forgotten already, or another image that has taken its name since.
     if await services.store.find(Image, image.name) == image:
         await services.store.take_image(image.name)
     try:

@@ -113,6 +113,7 @@ async def unproven(services: Services, vm: VMRecord) -> tuple[str, ...]:
             force = " --force" if answer.sight is DomainPresence.PAUSED else ""  # a paused guest hears no power button
             hint = f"vmctl stop{force} {vm.name}"
             raise Refused(f"{vm.name} already runs on {answer.host} ({answer.sight})", hint=hint)
+        # By the machine, not by the host's name: it may have been added again under another one.
         name = known_as(vm, services.links[answer.host].record)
         if name is not None and answer.sight is DomainPresence.GONE:
             gone.add(name)
@@ -156,6 +157,7 @@ async def prove_off(services: Services, vm: VMRecord, verb: str, signed: str, wh
         )
     if vm.power is PowerState.STOPPED:
         return vm
+    # Every host is struck off by the word that was signed; a host that answered is struck off by its own.
     return await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=vm.may_run_on)
 
 
