@@ -21,6 +21,7 @@ from vmctl.model.identity import Gpid, parse_gpid, same_name
 from vmctl.model.policy import LedgerPolicy
 from vmctl.store import database
 from vmctl.store.tables import IncarnationRow, ListeningRow, MachineRunRow, ProgramSummaryRow
+from vmctl.store.uncut import each_uncut
 
 T = TypeVar("T")
 Insert = Callable[..., Any]
@@ -99,6 +100,7 @@ class _Many:
             await (await db.connection()).exec_driver_sql(self._text, rows)
 
 
+@each_uncut()
 class LedgerStore:
     """The part of the registry's database that remembers processes."""
 

@@ -44,6 +44,7 @@ from vmctl.store.tables import (
     TaskRow,
     VMRow,
 )
+from vmctl.store.uncut import each_uncut
 
 Record = TypeVar("Record")
 MEANS_AT_ONCE = 250  # made ready in one go: nobody else has a turn meanwhile
@@ -61,6 +62,7 @@ TABLES: dict[type[Any], type[SQLModel]] = {
 }
 
 
+@each_uncut("lease")  # it tries again for two minutes; each try is carried to its end
 class SqlStore(Patient):
     """Open with `SqlStore.open`, end with `close`. What its methods promise is in `vmctl.ports.store`."""
 
