@@ -10,12 +10,14 @@ from vmctl.act.needs import lacking_or_why, tpm_in_the_way
 from vmctl.act.whereabouts import Observation, ask
 from vmctl.decide import fit
 from vmctl.decide.outcome import DomainPresence
+from vmctl.decide.place import SPARE, place
 from vmctl.errors import VmctlError
 from vmctl.hosts import doctor, domainxml
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import Shown
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host
+from vmctl.model.policy import Policy
 from vmctl.model.records import VMRecord
 from vmctl.model.vms import VM, PowerState
 from vmctl.services import Services
@@ -62,7 +64,10 @@ async def check_migration(services: Services, vm: VMRecord) -> MigrationCheck:
     seen = next(v for v in cluster.vms if v.spec.uuid == vm.uuid)
     general += _in_general(seen, vm, shown)
     hosts = [host for host in cluster.hosts if host.name != vm.host]
-    found = await asyncio.gather(*(_blockers(services, seen, host, cluster, source, shown) for host in hosts))
+    crowded = _crowded(seen, cluster, services.policy)
+    found = await asyncio.gather(
+        *(_blockers(services, seen, host, cluster, source, shown, crowded.get(host.name, ())) for host in hosts)
+    )
     differs = [one["what"] for one in vm.drift]
     alone = [*vm.stuck_cold, *differs]
     rows = [
@@ -95,11 +100,24 @@ def _in_general(seen: VM, vm: VMRecord, shown: Shown) -> list[str]:
     return found
 
 
+def _crowded(vm: VM, cluster: Cluster, policy: Policy) -> dict[str, tuple[str, ...]]:
+    """Hosts that obey every rule and are refused for the sake of the whole cluster (N+1), and why."""
+    verdicts = place(vm, cluster, policy).verdicts
+    return {one.host: (one.why,) for one in verdicts if one.refusal is not None and one.refusal.rule == SPARE}
+
+
 async def _blockers(
-    services: Services, vm: VM, host: Host, cluster: Cluster, source: Link | None, shown: Shown
+    services: Services,
+    vm: VM,
+    host: Host,
+    cluster: Cluster,
+    source: Link | None,
+    shown: Shown,
+    crowded: tuple[str, ...],
 ) -> tuple[list[str], list[str]]:
     """What the host has against it however it comes, and what besides against a live migration."""
     found = [why for _, rule in fit.RULES if (why := rule(vm, host, cluster, services.policy)) is not None]
+    found += crowded
     link = services.links.get(host.name)
     if link is None or not link.online or link.about is None:
         return found, []

@@ -42,7 +42,10 @@ async def promise(services: Services, job: Job[Migrate, Any], vm: VMRecord) -> L
 
 
 async def check_again(services: Services, vm: VMRecord, target: str) -> None:
-    """Ask the rules once more, just before anything moves: since the promise the cluster may have changed."""
+    """Ask the rules once more, just before anything moves: since the promise the cluster may have changed.
+
+    Not N+1: that was asked at the promise, and whatever is placed after it counts the promise.
+    """
     cluster = await observe(services)
     seen = next(v for v in cluster.vms if v.spec.uuid == vm.uuid)
     host = cluster.host(target)

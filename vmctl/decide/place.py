@@ -21,6 +21,7 @@ from vmctl.model.plans import NoPlace, Placement, Refusal, Verdict
 from vmctl.model.policy import Policy
 from vmctl.model.vms import VM
 
+SPARE = "spare"  # the name of the rule that looks at all hosts at once
 TABLES = 5  # so many of the best hosts show their score term by term
 
 
@@ -92,7 +93,7 @@ def _spares(
     if dead < 0:
         return None
     vm, dying = named.vms[lost], named.hosts[dead].name
-    return Refusal("spare", f"then {vm.name} ({vm.spec.mem_mib} MiB) would have no place left if {dying} died")
+    return Refusal(SPARE, f"then {vm.name} ({vm.spec.mem_mib} MiB) would have no place left if {dying} died")
 
 
 def _explained(verdict: Verdict, vm: VM, cluster: Cluster, policy: Policy) -> Verdict:
