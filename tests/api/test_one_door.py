@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ from vmctl.cli import generic
 from vmctl.cli.main import cli
 from vmctl.cluster.controller import Controller, open_controller
 from vmctl.commands import catalogue, vms
-from vmctl.commands.fields import VM, Help
+from vmctl.commands.fields import VM, Help, Needs
 from vmctl.commands.permissions import LOCAL_USER, Permission, Principal
 from vmctl.commands.rows import Command, Query
 from vmctl.door import ControllerParts, handlers
@@ -43,12 +43,28 @@ class Tickle:
     times: Annotated[int, Ge(1), Le(9), Help("How often.")] = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Whose default is made anew each time."""
+
+    names: Annotated[list[str], Needs(Permission.SIGN)] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class TickleAll:
+    """Tickle every VM that is called so."""
+
+    name: Annotated[str, Needs(Permission.SIGN)]
+    with_what: str | None = None
+
+
 async def tickle(_parts: ControllerParts, asked: Tickle, who: Principal) -> HostName:
     """Who was tickled, how often, by whom."""
     return HostName(f"{asked.vm} {asked.times} {who.name}")
 
 
 ROW = Command(Tickle, "POST vms/{vm}/tickle", Permission.SET, "tickle")
+TWO_WORDS = Command(TickleAll, "POST tickle", Permission.SET, "tickle all")
 
 
 @pytest.fixture
@@ -56,8 +72,9 @@ async def tickled(
     tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> tuple[Controller, httpx.AsyncClient]:
     """A controller with one more row in its table."""
-    monkeypatch.setattr(catalogue, "ROWS", (*catalogue.ROWS, ROW))
+    monkeypatch.setattr(catalogue, "ROWS", (*catalogue.ROWS, ROW, TWO_WORDS))
     monkeypatch.setitem(AT_ONCE, Tickle, tickle)
+    monkeypatch.setitem(AT_ONCE, TickleAll, tickle)
     (tmp_path / "more").mkdir()
     shutil.copy(empty_registry, tmp_path / "more" / "registry.db")
     controller = open_controller(Settings(), tmp_path / "more", tmp_path / "run2")
@@ -111,6 +128,28 @@ async def test_a_new_row_is_a_command_with_its_help(
     await controller.close()
 
 
+async def test_a_kind_of_two_words_is_one_word_on_the_command_line(
+    tickled: tuple[Controller, httpx.AsyncClient],
+) -> None:
+    controller, http = tickled
+    run = CliRunner()
+    assert "tickle-all" in (await asyncio.to_thread(run.invoke, cli, ["--help"])).output
+    help_text = (await asyncio.to_thread(run.invoke, cli, ["tickle-all", "--help"])).output
+    assert "NAME" in help_text and "--with-what TEXT" in help_text
+    await http.aclose()
+    await controller.close()
+
+
+def test_an_argument_that_needs_more_needs_it_whenever_it_is_given() -> None:
+    setter = Principal("setter", frozenset({Permission.SET}))
+    with pytest.raises(NotAllowed, match=r"vm\.sign"):
+        TWO_WORDS.check_permission(setter, TickleAll("web"))
+    listed = Command(Listed, "POST tickle", Permission.SET, "tickle")
+    listed.check_permission(setter, Listed())
+    with pytest.raises(NotAllowed, match=r"vm\.sign"):
+        listed.check_permission(setter, Listed(["web1"]))
+
+
 # -- the table as it is
 
 
@@ -152,8 +191,8 @@ async def test_nobody_may_do_anything(server: Server) -> None:
     """Denied is what is not granted, and that is said before anything is looked up."""
     for row in catalogue.ROWS:
         asked = object.__new__(row.arguments)
-        for field in fields(row.arguments):
-            object.__setattr__(asked, field.name, "nosuch")
+        for one in fields(row.arguments):
+            object.__setattr__(asked, one.name, "nosuch")
         with pytest.raises(NotAllowed, match=rf"nobody has no permission {row.needs}"):
             await server.controller.door.ask(asked, NOBODY)
     assert await server.controller.services.store.all(Task) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import click
 from annotated_types import Ge, Le
@@ -21,12 +21,18 @@ COMPLETERS = {"VM": complete.vms, "host": complete.hosts, "storage": complete.st
 
 def rows(taken: frozenset[str]) -> dict[str, Command]:
     """Commands that clients can give and that no word of the command line stands for yet."""
-    return {row.kind: row for row in catalogue.commands() if row.way and row.kind.split()[0] not in taken}
+    own = (row for row in catalogue.commands() if row.way and row.kind.split()[0] not in taken)
+    return {word(row): row for row in own}
+
+
+def word(row: Command) -> str:
+    """The command's kind as one word of the command line."""
+    return row.kind.replace(" ", "-")
 
 
 def command(row: Command) -> click.Command:
     """The command of a row: what it must be told are arguments, the rest are options."""
-    front = click.command(row.kind, help=inspect.cleandoc(row.arguments.__doc__ or ""))(_run(row))
+    front = click.command(word(row), help=inspect.cleandoc(row.arguments.__doc__ or ""))(_run(row))
     front.params = [*_parameters(row), *front.params]
     return front
 
@@ -81,4 +87,6 @@ def _type(row: Command, field: Field[Any]) -> click.ParamType[Any]:
         return click.IntRange(low, high)  # type: ignore[arg-type]
     if inner is float:
         return click.FloatRange(low, high)  # type: ignore[arg-type]
-    return click.Choice([str(word) for word in get_args(inner)]) if get_origin(inner) is not None else click.STRING
+    if get_origin(inner) is Literal:
+        return click.Choice([str(one) for one in get_args(inner)])
+    return click.STRING

@@ -6,7 +6,7 @@ An argument is `Annotated[type, mark, ...]`; the bounds of numbers and lengths a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
@@ -51,6 +51,11 @@ class Needs:
     """Who gives the argument a value needs this permission besides the command's own."""
 
     permission: Permission
+
+
+def default_of(field: Field[Any]) -> Any:
+    """What an argument is that was not given; MISSING where it must be given."""
+    return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from vmctl.commands.fields import Needs, mark
+from vmctl.commands.fields import Needs, default_of, mark
 from vmctl.commands.permissions import Permission, Principal
 from vmctl.errors import NotAllowed
 
@@ -42,7 +42,7 @@ class Asked:
         """Raises NotAllowed where `who` may not ask for this, or not with these arguments."""
         wanted = [self.needs]
         for field in fields(self.arguments):
-            given = getattr(asked, field.name) != field.default
+            given = getattr(asked, field.name) != default_of(field)
             if given and (more := mark(self.arguments, field.name, Needs)) is not None:
                 wanted.append(more.permission)
         if missing := [permission for permission in wanted if permission not in who.may]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar, cast
 
+from vmctl.commands.fields import default_of
 from vmctl.commands.permissions import Principal
 from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Unreadable
@@ -168,11 +169,7 @@ def now(task: Task, job: Job[Any, Any] | None) -> TaskNow:
 
 def stored(journal: Journal) -> dict[str, Any]:
     """A journal as its row keeps it: what no step has written is left out."""
-    return {field.name: got for field in fields(journal) if (got := getattr(journal, field.name)) != _default(field)}
-
-
-def _default(field: Any) -> Any:
-    return field.default_factory() if field.default_factory is not MISSING else field.default
+    return {field.name: got for field in fields(journal) if (got := getattr(journal, field.name)) != default_of(field)}
 
 
 def _read(kind: type[Any], raw: dict[str, Any], task: Task) -> Any:
