@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import tomllib
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import pytest
 from vmctl.errors import Usage
 from vmctl.local.config import RANGES, Settings, _check, changed_policy, load
 from vmctl.model.policy import Policy
+
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "vmctl.toml"
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -147,6 +151,20 @@ def test_every_number_has_a_range_and_its_default_is_in_it(kind: type[Any]) -> N
     assert numbers(kind) == set(RANGES[kind])
     for key, limits in RANGES[kind].items():
         _check(getattr(kind(), key), limits, key)
+
+
+def test_the_file_to_copy_shows_every_setting_with_its_default(tmp_path: Path) -> None:
+    copied = re.sub(r"(?m)^# (?=\w+ = )", "", EXAMPLE.read_text())
+    assert load(written(tmp_path, copied)) == Settings()
+
+    def names(record: Any) -> dict[str, Any]:
+        values = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+        return {key: names(value) if dataclasses.is_dataclass(value) else None for key, value in values.items()}
+
+    def shown(table: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+        return {key: shown(value, wanted[key]) if wanted.get(key) else None for key, value in table.items()}
+
+    assert shown(tomllib.loads(copied), names(Settings())) == names(Settings())
 
 
 def test_no_group_of_settings_is_without_ranges() -> None:

@@ -28,7 +28,6 @@ class Timeouts:
     libvirt_s: float = 30.0
     libvirt_keepalive_s: int = 5
     shutdown_s: float = 120.0
-    no_progress_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,6 @@ RANGES: dict[type[Any], dict[str, Range]] = {
         "libvirt_s": PERIOD,
         "libvirt_keepalive_s": (1, 3600),
         "shutdown_s": PERIOD,
-        "no_progress_s": PERIOD,
     },
     Policy: {
         "cpu_overcommit": (0.01, 1000.0),
