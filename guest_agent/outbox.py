@@ -17,8 +17,8 @@ class Outbox:
         return not self._data
 
     def put(self, data: bytes) -> bool:
-        """Take a message to write; one of which nothing has gone out yet gives way. False if one is half out: then the
-        new one is dropped. Either way something is missing then, and `dropped` says so."""
+        """Take a message to write. It replaces one that is not started; returns False, and drops it, if one is half
+        written. Either way something is missing then, and `dropped` says so."""
         if self._data:
             self.dropped = True
             if self._done:

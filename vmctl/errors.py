@@ -4,6 +4,7 @@
     ├── Usage                        2    you: the command is malformed
     ├── Refused                      3    you: what you ask for is impossible or unsafe now
     │   ├── AlreadyRuns              3    you: another controller holds the registry
+    │   ├── NotMounted               3    you: a storage is not mounted on a host that needs it
     │   ├── Overtaken                3    you: somebody else has changed the VM meanwhile
     │   └── NoHostFits               3    you: no host can take it; one line per host says why
     ├── NotFound                     4    you: no such thing

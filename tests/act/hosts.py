@@ -260,7 +260,9 @@ class FakeHost:
             raise self.failing.pop("define")
         found = domainxml.read(xml)
         self.kept[found.uuid] = Shown(kept=xml)
-        self.domains.setdefault(found.uuid, DomainSeen(found.uuid, found.name, PowerState.STOPPED, persistent=True))
+        self.domains.setdefault(
+            found.uuid, DomainSeen(found.uuid, found.definition.name, PowerState.STOPPED, persistent=True)
+        )
 
     async def undefine(self, uuid: str) -> None:
         self.done.append("undefine")
@@ -287,10 +289,10 @@ class FakeHost:
         if "create" in self.failing:
             raise self.failing.pop("create")
         if found.uuid in self.domains:
-            raise LibvirtError(f"domain '{found.name}' already exists")
-        if found.name.startswith(PROBE):
+            raise LibvirtError(f"domain '{found.definition.name}' already exists")
+        if found.definition.name.startswith(PROBE):
             self._take_lease(found.uuid, xml)
-        self.domains[found.uuid] = DomainSeen(found.uuid, found.name, PowerState.RUNNING)
+        self.domains[found.uuid] = DomainSeen(found.uuid, found.definition.name, PowerState.RUNNING)
         if found.uuid != UUID:  # what web1 is, tests say
             self.kept[found.uuid] = Shown(live=xml)
 

@@ -26,7 +26,7 @@ from vmctl.model.plans import Move, Placement, Plan
 from vmctl.model.records import ClusterValue, HostRecord, Storage, Task, TaskState, VMRecord
 from vmctl.model.vms import PowerState, Spec
 from vmctl.ports import SYSTEM
-from vmctl.services import Services
+from vmctl.services import Services, observe
 from vmctl.tasks import AnyJob, Tasks
 
 RUNNING, PAUSED = PowerState.RUNNING, PowerState.PAUSED
@@ -399,7 +399,7 @@ async def test_in_a_plan(
 
     for planner in ("plan_drain", "plan_rebalance"):
         monkeypatch.setattr(asked, planner, all_of_kvm1)
-    monkeypatch.setattr(power, "FIRST_LOAD_S", 0.0)
+    monkeypatch.setattr(observe, "FIRST_LOAD_S", 0.0)
     await services.store.add_vm(VMRecord(Spec("u2", "db1", 1, 512), 1.0))
     left: dict[str, Any] = {"host": "kvm1", "power": RUNNING, "may_run_on": {"kvm1": "machine-kvm1"}}
     interrupted = 0

@@ -32,7 +32,7 @@ from vmctl.model.plans import Move, Placement, Plan
 from vmctl.model.records import HostRecord, Image, Storage, Task, TaskState, VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.ports.store import Store
-from vmctl.services import Services
+from vmctl.services import Services, observe
 from vmctl.services.claims import Claim, Deposed, handle
 from vmctl.store.memory import MemoryStore
 from vmctl.tasks import AnyJob, Tasks
@@ -189,7 +189,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch, hurry: None) -> None:
         monkeypatch.setattr(asked, planner, one_move)
     like_the_host(monkeypatch)
     monkeypatch.setattr(power, "choose", choose)
-    monkeypatch.setattr(power, "FIRST_LOAD_S", 0.0)
+    monkeypatch.setattr(observe, "FIRST_LOAD_S", 0.0)
     monkeypatch.setattr(halt, "LOOK_EVERY_S", 0.0)
     monkeypatch.setattr(leases, "missing", missing)
     monkeypatch.setattr(migrate, "check_again", fits)

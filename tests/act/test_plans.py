@@ -8,13 +8,12 @@ import pytest
 
 from tests.act.crash import new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
-from vmctl.act import power
 from vmctl.act.plans import Plans, leave_first
 from vmctl.decide import asked
 from vmctl.model.plans import Move, Plan
 from vmctl.model.records import Task, TaskState
 from vmctl.ports.store import Store
-from vmctl.services import Services
+from vmctl.services import Services, observe
 from vmctl.tasks import Tasks
 
 
@@ -48,7 +47,7 @@ async def test_a_drain_that_is_taken_over_waits_for_the_moves_of_its_predecessor
         return Plan((), "nothing to do")
 
     monkeypatch.setattr(asked, "plan_drain", nothing)
-    monkeypatch.setattr(power, "FIRST_LOAD_S", 0.0)
+    monkeypatch.setattr(observe, "FIRST_LOAD_S", 0.0)
     drain = await new_job(services, "drain", "kvm1", host="kvm1")
     move = {"vm": UUID, "to": "kvm2"}
     begun = await new_job(services, "migrate", "web1", **move, parent=drain.id)

@@ -273,7 +273,7 @@ def plain_xml(host: str) -> str:
     """The XML that vmctl starts the VM with."""
     found = domainxml.read(virsh(host, "dumpxml", VM))
     assert found.spec is not None
-    return domainxml.build(found.spec, domainxml.Site(found.accel, "/shared/lockspace"))
+    return domainxml.build(found.spec, domainxml.Site(found.definition.accel, "/shared/lockspace"))
 
 
 # -- seeing

@@ -98,15 +98,20 @@ def seen(spec: Spec, site: Site = SITE) -> domainxml.ParsedDomain:
     return domainxml.read(domainxml.build(spec, site))
 
 
+def paths(found: domainxml.ParsedDomain) -> tuple[str, ...]:
+    return tuple(disk.path for disk in found.definition.disks if disk.path)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_specification_comes_back_from_its_domain(name: str) -> None:
     spec, site = CASES[name]
     found = seen(spec, site)
     assert found.spec == spec
-    assert (found.uuid, found.name, found.cpus, found.accel) == (spec.uuid, spec.name, spec.cpus, site.accel)
-    assert found.disks == tuple(disk.path for disk in spec.disks)
+    made = found.definition
+    assert (found.uuid, made.name, made.cpus, made.accel) == (spec.uuid, spec.name, spec.cpus, site.accel)
+    assert paths(found) == tuple(disk.path for disk in spec.disks)
     assert found.lease is bool(site.lockspace)
-    assert found.machine == spec.machine
+    assert made.machine == spec.machine
 
 
 # What XML 1.0 allows in a document
@@ -129,7 +134,7 @@ def test_any_text_comes_back_as_it_went_in_and_breaks_out_of_nothing(
     text = domainxml.build(spec, Site("kvm", "/leases/" + "x"))
     found, node = domainxml.read(text), domainxml.parse(text)
     assert found.spec == spec
-    assert (found.name, found.disks) == (name, (path,))
+    assert (found.definition.name, paths(found)) == (name, (path,))
     assert [node.findtext(f"os/{tag}") for tag in ("kernel", "initrd", "cmdline")] == [path, path, cmdline]
     assert [child.tag for child in node.iter()] == [child.tag for child in domainxml.parse(BENIGN).iter()]
 
@@ -207,11 +212,12 @@ def live(spec_text: str, devices: str = "", cpu: str = "") -> str:
 def test_a_live_domain_is_read() -> None:
     found = domainxml.read(live(specjson.dump(PLAIN)))
     assert found.spec == PLAIN
-    assert (found.mem_mib, found.cpus, found.machine, found.accel) == (2048, 2, "pc-q35-7.2", "kvm")
-    assert found.disks == ("/shared/web1.qcow2", "/dev/sdx", "pool/web1")
-    assert (found.macs, found.bridge) == (("52:54:00:00:00:01",), "br0")
+    made = found.definition
+    assert (made.mem_mib, made.cpus, made.machine, made.accel) == (2048, 2, "pc-q35-7.2", "kvm")
+    assert paths(found) == ("/shared/web1.qcow2", "/dev/sdx", "pool/web1")
+    assert (found.macs, made.bridges) == (("52:54:00:00:00:01",), ("br0",))
     assert found.agent_socket == "/run/libvirt/qemu/channel/7-web1/org.vmctl.agent.0"
-    assert (found.lease, found.unmovable) == (False, ())
+    assert (found.lease, made.stuck, made.stuck_live) == (False, (), ())
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "[]", "5", '{"uuid": "x"}', '{"disks": 5}'])
@@ -220,7 +226,7 @@ def test_a_domain_whose_metadata_is_damaged_is_not_ours(damaged: str) -> None:
 
 
 def test_an_empty_domain_is_read_as_far_as_it_goes() -> None:
-    assert domainxml.read("<domain/>") == domainxml.ParsedDomain("", "", 1, 0)
+    assert domainxml.read("<domain/>") == domainxml.ParsedDomain("")
 
 
 def test_the_agents_serial_port_is_found() -> None:
@@ -241,7 +247,7 @@ def test_what_keeps_a_domain_from_moving_is_named() -> None:
     devices = "<hostdev mode='subsystem' type='pci'/><filesystem type='mount'/><lease/>"
     found = domainxml.read(live("", devices, "<cpu mode='host-passthrough'/>"))
     assert found.lease
-    assert found.unmovable == (
+    assert found.definition.stuck + found.definition.stuck_live == (
         "a host device is passed through",
         "a host directory is shared with the guest",
         "its CPU is host-passthrough",

@@ -38,7 +38,7 @@ async def a_transient_domain(host: Hypervisor, xml: str) -> None:
     assert [(one.uuid, one.power) for one in await host.domains() if one.uuid == UUID] == [(UUID, RUNNING)]
     shown = await host.shown(UUID)
     assert UUID in shown.live and shown.kept == ""
-    assert domainxml.read(await host.xml(UUID)).name == NAME
+    assert domainxml.read(await host.xml(UUID)).definition.name == NAME
     with pytest.raises(LibvirtError):
         await host.create(xml)
     await host.destroy(UUID)

@@ -484,7 +484,7 @@ def _ripe(host: str, late: bool) -> bool:
 def _plain_xml(host: str) -> str:
     seen = domainxml.read(virsh(host, "dumpxml", VM) or "")
     assert seen.spec is not None
-    return domainxml.build(seen.spec, domainxml.Site(seen.accel, "/shared/lockspace"))
+    return domainxml.build(seen.spec, domainxml.Site(seen.definition.accel, "/shared/lockspace"))
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:

@@ -90,7 +90,9 @@ async def both(
         # A silent host may only be slow: it gets its time before its silence decides.
         clear = act in FINAL and not busy and not (silent and waited < QUIET_S)
         halves = is_half(here) or is_half(there)  # neither can go on alone, and neither is a left-over
-        if not busy and not hasty and not halves and await _do(services, vm, act, source, target):
+        may_act = not (busy or hasty or halves)
+        acted = may_act and await _do(services, vm, act, source, target)
+        if acted:
             job.say(f"{act}: {here}, {there}")
         # Before this, whatever was changed on a host is read once more: only what both show afterwards is believed.
         elif clear or waited > SETTLE_FOR_S:

@@ -132,9 +132,9 @@ async def _adopted(
     spec = replace(
         spec,
         # The larger of what runs and what would start next: placement must have room for both.
-        cpus=max(kept.cpus, live.cpus),
-        mem_mib=max(kept.mem_mib, live.mem_mib),
-        name=await _name(services, vm, kept.name),
+        cpus=max(kept.definition.cpus, live.definition.cpus),
+        mem_mib=max(kept.definition.mem_mib, live.definition.mem_mib),
+        name=await _name(services, vm, kept.definition.name),
     )
     # An adopted VM may differ from its definition as its owner likes. Only what loses data at a start is told.
     lost = [one for one in differences(kept.definition, live.definition) if one.loses] if shown.kept else []
@@ -176,29 +176,30 @@ def storage_at(storages: list[Storage], path: str) -> str:
 
 def spec_of(link: Link, seen: domainxml.ParsedDomain, disks: list[tuple[str, str]], storages: list[Storage]) -> Spec:
     """The specification of a domain that somebody else made, as far as its XML tells."""
-    bridges = seen.definition.bridges
+    found = seen.definition
+    bridges = found.bridges
     return Spec(
         uuid=seen.uuid,
-        name=seen.name,
-        cpus=seen.cpus,
-        mem_mib=seen.mem_mib,
+        name=found.name,
+        cpus=found.cpus,
+        mem_mib=found.mem_mib,
         disks=tuple(
             Disk(storage_at(storages, path) or f"{link.name}'s own", path, "", target) for target, path in disks
         ),
         mac=seen.macs[0] if seen.macs and bridges else "",  # of other networks nothing is known
         bridge=bridges[0] if bridges else "",
         more_bridges=bridges[1:],
-        machine=seen.machine,
+        machine=found.machine,
         cpu="as found",
         agent_port="virtio" if seen.agent_socket else "",
-        pinned=bool(seen.unmovable),
+        pinned=bool(found.stuck or found.stuck_live),
     )
 
 
 def stays(host: str, shown: Shown, storages: list[Storage], *, cold: bool) -> list[str]:
     """What keeps a domain on its host, in words: for a live migration, or (`cold`) for a stop and a start elsewhere."""
-    seen = domainxml.read(shown.live or shown.kept)
-    found, name = seen.definition, seen.name
+    found = domainxml.read(shown.live or shown.kept).definition
+    name = found.name
     words = list(found.stuck) + ([] if cold else list(found.stuck_live))
     words += _media(host, found, storages)
     if shown.snapshots:

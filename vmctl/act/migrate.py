@@ -43,14 +43,13 @@ async def migrate(services: Services, job: Moving) -> dict[str, Any]:
         return await _take_over(services, job, vm)
     if vm.power is PowerState.STOPPED and vm.adopted and not vm.transient:
         return await coldmove.definition(services, job, vm)
-    source = await require_running(services, vm)
+    source, seen = await require_running(services, vm)
     # Read whole before it is judged: a snapshot of libvirt's own sends no event, and what was written down may be
     # minutes old.
     shown = await source.virt.shown(vm.uuid)
     vm = await definitions.keep(services, source, vm, shown)
-    seen = await source.virt.domain(vm.uuid)
-    if seen is None or seen.power is not PowerState.RUNNING:
-        power_now = f"{seen.power} ({seen.why})" if seen and seen.why else str(seen.power if seen else "not there")
+    if seen.power is not PowerState.RUNNING:
+        power_now = f"{seen.power} ({seen.why})" if seen.why else str(seen.power)
         raise Refused(f"{vm.name} is {power_now}: only a running VM migrates", hint=f"vmctl resume {vm.name}")
     if job.args.cold:
         return await coldmove.cold(services, job, vm, shown)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from typing import assert_never
 
 from vmctl.act.coldmove import Moving
 from vmctl.decide import converge
@@ -89,18 +90,22 @@ class MigrationMonitor:
             since_step_s=now - self.step_at,
             post_copy=self.tactic == "post-copy",
         )
-        step = converge.next_step(seen, self.services.policy)
-        if isinstance(step, converge.RaiseDowntime):
-            self.tactic = f"allowing a pause of {step.downtime_ms} ms"
-            self.job.say(f"{self.tactic}: {step.why}")
-            await self.allow(step.downtime_step)
-        elif isinstance(step, converge.PostCopy):
-            self.tactic = "post-copy"
-            self.job.say(f"switching to post-copy: {step.why}")
-            await self.source.virt.start_post_copy(self.vm.uuid)
-            self.step_at = now
-        elif isinstance(step, converge.Abort):
-            await self._abort(MigrationFailed(f"the migration was given up: {step.why}"))
+        match converge.next_step(seen, self.services.policy):
+            case converge.Wait():
+                pass
+            case converge.RaiseDowntime() as step:
+                self.tactic = f"allowing a pause of {step.downtime_ms} ms"
+                self.job.say(f"{self.tactic}: {step.why}")
+                await self.allow(step.downtime_step)
+            case converge.PostCopy() as step:
+                self.tactic = "post-copy"
+                self.job.say(f"switching to post-copy: {step.why}")
+                await self.source.virt.start_post_copy(self.vm.uuid)
+                self.step_at = now
+            case converge.Abort() as step:
+                await self._abort(MigrationFailed(f"the migration was given up: {step.why}"))
+            case other:
+                assert_never(other)
 
     async def _abort(self, why: VmctlError) -> None:
         self.aborted, self.aborted_at, self.tactic = why, self.services.clock.monotonic(), "cancelling"

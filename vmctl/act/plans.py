@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from vmctl.act import power, record
+from vmctl.act import record
 from vmctl.commands.cluster import Rebalance
 from vmctl.commands.hosts import DrainHost
 from vmctl.commands.vms import Migrate
@@ -18,6 +18,7 @@ from vmctl.model.plans import Plan
 from vmctl.model.policy import Policy
 from vmctl.model.records import HostRecord, Task, TaskState, VMRecord
 from vmctl.services import Services
+from vmctl.services.observe import measured
 from vmctl.tasks import Job, Tasks
 from vmctl.tasks.journals import CarryingOut
 
@@ -27,7 +28,7 @@ Carrying = Job[Rebalance | DrainHost, CarryingOut]
 
 async def plan(services: Services, kind: str, subject: str, who: str, decide: Decider, asked: Any) -> Plan:
     """Make a plan on the cluster as it is measured now; it is recorded with its moves."""
-    cluster = await power.measured(services)
+    cluster = await measured(services)
     # in a thread: a large cluster takes seconds, and nobody else may wait for them
     made = await services.threads.run(decide, cluster, services.policy, asked)
     await record.plan(services, kind, subject, made, cluster, who)

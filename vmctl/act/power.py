@@ -34,18 +34,15 @@ from vmctl.hosts import domainxml
 from vmctl.hosts.leaseprobe import refused_by_lock
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import DomainSeen
-from vmctl.model.cluster import Cluster
-from vmctl.model.hosts import HostState
 from vmctl.model.plans import NoPlace, Placement
 from vmctl.model.records import Storage, VMRecord
 from vmctl.model.vms import VM, PowerState
 from vmctl.services import Services
-from vmctl.services.observe import observe
+from vmctl.services.observe import measured
 from vmctl.storage import kind_of, on
 from vmctl.tasks import AnyJob, Job
 from vmctl.tasks.journals import Rebooting, Starting, Stopping
 
-FIRST_LOAD_S = 4.0
 LOOK_FOR_S = 60.0  # how long an unknown outcome is looked after
 MENDS = {
     "draining": "vmctl host undrain",
@@ -80,19 +77,6 @@ async def choose(services: Services, job: AnyJob, vm: VM, host: str, kind: str, 
     if isinstance(found, NoPlace):
         raise no_host(found)
     return found
-
-
-async def measured(services: Services) -> Cluster:
-    """The cluster; for hosts that have just answered for the first time, their first load is waited for a little."""
-    deadline = services.clock.monotonic() + FIRST_LOAD_S
-    while True:
-        cluster = await observe(services)
-        if (
-            all(host.load or host.state is not HostState.ONLINE for host in cluster.hosts)
-            or services.clock.monotonic() > deadline
-        ):
-            return cluster
-        await asyncio.sleep(0.1)
 
 
 def xml_for(vm: VMRecord, link: Link, storage: Storage | None) -> str:
@@ -218,7 +202,7 @@ async def start(services: Services, job: Job[Start, Starting]) -> dict[str, Any]
     vm = await prove_off(services, vm, "start", job.args.i_know_it_is_off, job.task.who)
     wanted = _only(vm, job.args.host)
     while True:
-        vm, found = await _seat(services, job, vm, wanted)
+        vm, found = await _place_and_lease(services, job, vm, wanted)
         try:
             vm = await launch(services, job, vm, found.host)
             break
@@ -236,7 +220,9 @@ async def start(services: Services, job: Job[Start, Starting]) -> dict[str, Any]
     return {"vm": vm.name, "host": vm.host, "why": found.why}
 
 
-async def _seat(services: Services, job: Job[Start, Starting], vm: VMRecord, wanted: str) -> tuple[VMRecord, Placement]:
+async def _place_and_lease(
+    services: Services, job: Job[Start, Starting], vm: VMRecord, wanted: str
+) -> tuple[VMRecord, Placement]:
     """Choose the host of a start, and take the lease for it."""
     # Choosing and taking the lease are one step: else two starts at once would both count on the same room.
     async with services.placing:
@@ -396,7 +382,7 @@ async def reboot(services: Services, job: Job[Reboot, Rebooting]) -> dict[str, A
     # What is refused is refused before the guest is stopped. A successor skips this: its predecessor may have stopped
     # it.
     if not job.journal.host:
-        found = await require_running(services, vm)
+        found, _ = await require_running(services, vm)
         vm = await learn(services, found, vm)
         refuse_drift(vm, "rebooted")
         refuse_losing_tpm(vm, "rebooted")

@@ -14,28 +14,27 @@ from vmctl.model.records import VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
 from vmctl.tasks import Job
-from vmctl.tasks.journals import Poking
+from vmctl.tasks.journals import Pressing
 
 # verb -> the states in which it makes sense, and the one that shows that it was done; None: it cannot be seen
-POKES: dict[str, tuple[tuple[PowerState, ...], PowerState | None]] = {
+ACTIONS: dict[str, tuple[tuple[PowerState, ...], PowerState | None]] = {
     "reset": ((PowerState.RUNNING, PowerState.PAUSED), None),
     "pause": ((PowerState.RUNNING,), PowerState.PAUSED),
     "resume": ((PowerState.PAUSED,), PowerState.RUNNING),
 }
 
 
-async def power_action(services: Services, job: Job[Reset | Pause | Resume, Poking]) -> dict[str, Any]:
+async def power_action(services: Services, job: Job[Reset | Pause | Resume, Pressing]) -> dict[str, Any]:
     """Task: reset, pause or resume a VM that runs."""
     verb = job.task.kind
     vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
-    link = await require_running(services, vm)
-    fitting, done = POKES[verb]
     # The host's word, not the registry's: somebody may have paused it a moment ago.
-    seen = await link.virt.domain(vm.uuid)
-    if seen is not None and seen.power is done:
+    link, seen = await require_running(services, vm)
+    fitting, done = ACTIONS[verb]
+    if seen.power is done:
         return {"vm": vm.name, "host": vm.host, "why": f"it is {done} already"}
-    if seen is None or seen.power not in fitting:
-        raise Refused(f"{vm.name} is {seen.power if seen else 'not there'}: it cannot {verb}", hint="vmctl list")
+    if seen.power not in fitting:
+        raise Refused(f"{vm.name} is {seen.power}: it cannot {verb}", hint="vmctl list")
     if seen.why == POST_COPY_FAILED:
         end = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
         raise Refused(f"{vm.name} cannot {verb}: its post-copy broke, and a part of its memory is lost", hint=end)
@@ -49,7 +48,7 @@ async def power_action(services: Services, job: Job[Reset | Pause | Resume, Poki
     try:
         await action(vm.uuid)
     except (NoAnswer, NotSent) as err:
-        await _was_poked(services, vm, verb, done, err)
+        await _seen_done(services, vm, verb, done, err)
     shown = (await link.refresh_domains()).get(vm.uuid)
     if shown is not None:
         await services.store.lease(vm, vm.host, shown.power, why=shown.why)
@@ -57,7 +56,7 @@ async def power_action(services: Services, job: Job[Reset | Pause | Resume, Poki
     return {"vm": vm.name, "host": vm.host}
 
 
-async def _was_poked(services: Services, vm: VMRecord, verb: str, done: PowerState | None, err: HostError) -> None:
+async def _seen_done(services: Services, vm: VMRecord, verb: str, done: PowerState | None, err: HostError) -> None:
     """See whether it was done although nobody said so. Raises Uncertain where that cannot be seen."""
     # Nothing left the controller, so there is nothing to be looked for.
     if isinstance(err, NotSent):

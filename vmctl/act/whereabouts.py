@@ -22,6 +22,17 @@ from vmctl.services import Services
 # How a VM's `why` begins while its guest may still obey somebody: its end, then, is not its own.
 ASKED = "asked to shut down"
 FAR_S = 5.0
+# Only one that is off is gone: a crashed one may keep its QEMU. What cannot be read runs no guest that could go on.
+PRESENCE = {
+    PowerState.STOPPED: DomainPresence.GONE,
+    PowerState.RUNNING: DomainPresence.RUNNING,
+    PowerState.STOPPING: DomainPresence.RUNNING,
+    PowerState.PAUSED: DomainPresence.PAUSED,
+    PowerState.CRASHED: DomainPresence.PAUSED,
+    PowerState.STARTING: DomainPresence.PAUSED,
+    PowerState.MIGRATING: DomainPresence.PAUSED,
+    PowerState.UNKNOWN: DomainPresence.PAUSED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +82,8 @@ async def ask_for_sure(services: Services, host: str, uuid: str) -> Observation:
 
 
 def sight_of(host: str, domain: DomainSeen | None) -> Observation:
-    """A domain as the outcome table sees it. Only one that is off is gone: a crashed one may keep its QEMU."""
-    if domain is None or domain.power is PowerState.STOPPED:
-        return Observation(host, DomainPresence.GONE, domain)
-    runs = domain.power in (PowerState.RUNNING, PowerState.STOPPING)
-    return Observation(host, DomainPresence.RUNNING if runs else DomainPresence.PAUSED, domain)
+    """A domain as the outcome table sees it."""
+    return Observation(host, DomainPresence.GONE if domain is None else PRESENCE[domain.power], domain)
 
 
 def alive(domain: DomainSeen | None) -> bool:
@@ -172,17 +180,18 @@ def check_signature(vm: VMRecord, signed: str) -> None:
         raise Usage(f"the name that was typed is {signed!r}, not {vm.name!r}: nothing was done")
 
 
-async def require_running(services: Services, vm: VMRecord) -> Link:
-    """The link to the host where the VM runs. Refused when it does not run."""
+async def require_running(services: Services, vm: VMRecord) -> tuple[Link, DomainSeen]:
+    """The link to the host where the VM runs, and what that shows of it now. Refused when it does not run."""
     if not vm.host or vm.power is PowerState.STOPPED:
         raise _does_not_run(vm, "")
     link = services.online(vm.host)
     try:
-        if await link.virt.domain(vm.uuid) is None:
-            raise NotFound(f"{vm.host} does not have {vm.name} any more")
+        seen = await link.virt.domain(vm.uuid)
     except NotFound as err:
         raise _does_not_run(vm, f": {err.message}") from err
-    return link
+    if seen is None:
+        raise _does_not_run(vm, f": {vm.host} does not have {vm.name} any more")
+    return link, seen
 
 
 def _does_not_run(vm: VMRecord, why: str) -> Refused:

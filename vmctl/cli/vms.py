@@ -155,7 +155,7 @@ def stop(
     each(names, form, call, lambda t: f"{t['subject']} is stopped", detach, timeout)
 
 
-def _poke(verb: str, asked: type[Any], text: str, past: str, *states: str) -> click.Command:
+def _verb(verb: str, asked: type[Any], text: str, past: str, *states: str) -> click.Command:
     @click.command(verb, help=f"{text}\n\nExample: vmctl {verb} web1")
     @_names(*states)
     @output.option
@@ -166,16 +166,16 @@ def _poke(verb: str, asked: type[Any], text: str, past: str, *states: str) -> cl
     return command
 
 
-reboot = _poke(
+reboot = _verb(
     "reboot",
     Reboot,
     "Shut VMs down through their guests and start them again, on the same host.",
     "was restarted",
     *RUNS,
 )
-reset = _poke("reset", Reset, "Press the reset button of VMs.", "was reset", *RUNS)
-pause = _poke("pause", Pause, "Stop the CPUs of VMs.", "is paused", "running")
-resume = _poke("resume", Resume, "Let paused VMs go on.", "runs again", "paused")
+reset = _verb("reset", Reset, "Press the reset button of VMs.", "was reset", *RUNS)
+pause = _verb("pause", Pause, "Stop the CPUs of VMs.", "is paused", "running")
+resume = _verb("resume", Resume, "Let paused VMs go on.", "runs again", "paused")
 
 
 def _confirm(names: tuple[str, ...]) -> None:

@@ -36,7 +36,7 @@ def request(asked: Any) -> Request:
     if row.method in ("POST", "PUT"):
         return Request(row.method, BASE + path, json.dumps(sent).encode())
     query = "&".join(f"{key}={quote(_word(one), safe='')}" for key, value in sent.items() for one in _many(value))
-    return Request(row.method, f"{BASE}{path}{'?' * bool(query)}{query}", None)
+    return Request(row.method, f"{BASE}{path}?{query}" if query else BASE + path, None)
 
 
 def _row(arguments: type[Any]) -> Asked:

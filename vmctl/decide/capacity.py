@@ -1,7 +1,7 @@
 """How much more fits, what would be lost if a host or a rack died, and what to buy so that any one host may.
 
 How many VMs of a size fit is counted exactly: a new VM asks for memory and cores only, so that hosts do not depend on
-each other. How many fit so that any one host may still die is found greedily, and is a bound: more may be possible.
+each other. The number that fits so that any one host may still die is found greedily: a lower bound.
 """
 
 from __future__ import annotations

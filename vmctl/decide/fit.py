@@ -1,6 +1,7 @@
 """May this VM run on that host? Each rule is a function that returns a reason with its numbers, or None.
 
-A new rule is one function and one row in RULES. `act` asks the same rules again just before it moves anything.
+A new rule is one function and one row: in FIXED, or in RULES where other VMs count. `act` asks the same rules again
+just before it moves anything.
 """
 
 from __future__ import annotations
@@ -67,9 +68,9 @@ def group_key(vm: VM, group: tuple[VM, ...]) -> str:
 
 def answers(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
     """The host is online."""
-    return (
-        None if host.state is HostState.ONLINE else f"the host is {host.state}{': ' * bool(host.why_not)}{host.why_not}"
-    )
+    if host.state is HostState.ONLINE:
+        return None
+    return f"the host is {host.state}: {host.why_not}" if host.why_not else f"the host is {host.state}"
 
 
 def accepts(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:

@@ -1,7 +1,7 @@
 """How is a VM, in one word and one sentence? From what its guest said, and when; and from what its host saw of it.
 
 Silence is not sickness: it has an age and, where known, a cause. While the VM is paused, being moved or restarted, the
-last answer stands. Nobody is well by a watch of which nothing is known yet. Only a guest that neither speaks nor reads
+last answer stands. A watch with no result yet never makes a guest well. Only a guest that neither speaks nor reads
 nor writes anything for two minutes is called hung.
 """
 

@@ -25,17 +25,18 @@ from vmctl.model.plans import Budget, Move, Plan
 from vmctl.model.policy import Policy
 from vmctl.model.vms import VM, PowerState
 
-PROPOSALS = 350  # of the annealing, per VM and host,
-FEWEST, MOST = 20_000, 15_000_000  # within these bounds: the last takes seconds
-FIRST_TEMPERATURE, LAST_TEMPERATURE = 0.003, 0.00005  # first and last temperature, as shares of what there is to gain,
-COOLER_ABOVE_VMS = (
-    200  # where there are no more VMs than this; among more it begins cooler, as each is less of the whole
-)
-BUDGET_PRICE = (
-    1.0  # what a whole budget is worth while annealing, as a share of what is left uneven and has been gained
-)
-HALVINGS = 10  # of the line below which the hottest host is to come
-PASSES = 4  # searches, each from the end of the one before
+# Proposals of the annealing per VM and host, within these bounds; the most take seconds.
+PROPOSALS = 350
+FEWEST, MOST = 20_000, 15_000_000
+# As shares of what there is to gain. Among more VMs it begins cooler, as each is less of the whole.
+FIRST_TEMPERATURE, LAST_TEMPERATURE = 0.003, 0.00005
+COOLER_ABOVE_VMS = 200
+# What a whole budget is worth while annealing, as a share of what is left uneven and has been gained.
+BUDGET_PRICE = 1.0
+# So often the line below which the hottest host is to come is halved.
+HALVINGS = 10
+# Searches, each from the end of the one before.
+PASSES = 4
 
 
 def held_back(vm: VM, cluster: Cluster, policy: Policy) -> str | None:

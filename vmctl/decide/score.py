@@ -50,8 +50,9 @@ def expected_mem(vm: VM, policy: Policy) -> float:
 def use(host: Host, cluster: Cluster, policy: Policy) -> Use:
     """A host's use, its measured load with VMs that are promised but not yet measured added."""
     load = host.load or HostLoad(0.0, 0)
-    cpus, mem_mib = max(1, host.cpus), max(1, host.mem_mib)  # of a host that never answered nothing is known: no VM
-    vms = cluster.on(host.name)  # fits there, and it counts nothing
+    # A host that never answered has size 0; no VM fits there and it is not counted, so any size will do to divide by.
+    cpus, mem_mib = max(1, host.cpus), max(1, host.mem_mib)
+    vms = cluster.on(host.name)
     new = [vm for vm in vms if vm.load is None]
     coming = fsum(expected_cpu(vm, policy) for vm in new)
     return Use(
@@ -126,7 +127,7 @@ def uses(cluster: Cluster, policy: Policy) -> list[Use]:
 
 
 def pairs(count: int) -> int:
-    """How many pairs there are among so many."""
+    """Number of pairs among `count` items."""
     return count * (count - 1) // 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from vmctl.act import checks, create, decided, power
+from vmctl.act import checks, create, decided
 from vmctl.commands.vms import (
     CheckMigration,
     Create,
@@ -26,7 +26,7 @@ from vmctl.errors import NotFound
 from vmctl.model.decisions import PlacedAgain, placed
 from vmctl.model.records import VMRecord
 from vmctl.model.vms import VM, PowerState
-from vmctl.services.observe import observed
+from vmctl.services.observe import measured, observed
 
 
 async def list_vms(parts: ControllerParts, _asked: ListVMs) -> list[answers.VM | answers.Broken]:
@@ -70,7 +70,7 @@ async def where_now(parts: ControllerParts, asked: WhereNow) -> PlacedAgain:
 async def _where(parts: ControllerParts, vm: VM, host: str) -> answers.Placed:
     if host:
         parts.services.link(host)
-    cluster = await power.measured(parts.services)
+    cluster = await measured(parts.services)
     return placed(place(vm, cluster, parts.services.policy, only=host), cluster)
 
 

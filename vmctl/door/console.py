@@ -109,7 +109,7 @@ class _Session:
             await self._close()
 
     async def _open(self, force: bool) -> str:
-        link = await require_running(self._services, await self._services.store.vm(self.uuid))
+        link, _ = await require_running(self._services, await self._services.store.vm(self.uuid))
         self._opened = link.virt, await link.virt.console(self.uuid, force=force)
         return link.name
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmctl.act import power
 from vmctl.commands import cluster, hosts
 from vmctl.decide.asked import DECIDED
 from vmctl.door import answers
 from vmctl.door.parts import ControllerParts
 from vmctl.formats import dump as files
+from vmctl.services.observe import measured
 
 
 async def decided(parts: ControllerParts, asked: Any) -> Any:
     """The answer to a query that only deciding answers, on the cluster as it is measured now."""
-    measured = await power.measured(parts.services)
+    now = await measured(parts.services)
     # in a thread: a large cluster takes seconds, and nobody else may wait for them
-    return await parts.services.threads.run(DECIDED[type(asked)], measured, parts.services.policy, asked)
+    return await parts.services.threads.run(DECIDED[type(asked)], now, parts.services.policy, asked)
 
 
 async def plan_rebalance(parts: ControllerParts, asked: cluster.PlanRebalance) -> answers.Plan:
@@ -51,4 +51,4 @@ async def plan_reboots(parts: ControllerParts, asked: cluster.PlanReboots) -> an
 
 async def dump(parts: ControllerParts, _asked: cluster.Dump) -> answers.Document:
     """The cluster as a file."""
-    return answers.Document(files.save(await power.measured(parts.services), parts.services.policy))
+    return answers.Document(files.save(await measured(parts.services), parts.services.policy))

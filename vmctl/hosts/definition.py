@@ -107,27 +107,27 @@ def define(domain: ET.Element) -> Definition:
     kinds = Counter(part.tag for part in parts)
     nvram = domain.find("os/nvram")
     return Definition(
-        domain.findtext("name", ""),
-        int(domain.findtext("vcpu", "1")),
-        _memory_mib(domain.find("memory")),
-        tuple(_disk(part) for part in parts if part.tag == "disk"),
-        tuple(_net(part) for part in parts if part.tag == "interface"),
-        tuple(
+        name=domain.findtext("name", ""),
+        cpus=int(domain.findtext("vcpu", "1")),
+        mem_mib=_memory_mib(domain.find("memory")),
+        disks=tuple(_disk(part) for part in parts if part.tag == "disk"),
+        nets=tuple(_net(part) for part in parts if part.tag == "interface"),
+        others=tuple(
             sorted(
                 (kind, n) for kind, n in kinds.items() if not DEVICES.get(kind) and kind not in ("disk", "interface")
             )
         ),
-        attribute(domain, "os/type", "machine"),
-        domain.get("type", ""),
-        tuple(
+        machine=attribute(domain, "os/type", "machine"),
+        accel=domain.get("type", ""),
+        files=tuple(
             text for tag in ("loader", "kernel", "initrd", "dtb") if (text := domain.findtext(f"os/{tag}", "").strip())
         ),
-        (nvram.text or attribute(nvram, "source", "file")).strip() if nvram is not None else "",
-        domain.find("devices/tpm/backend[@type='emulator']") is not None,
-        attribute(domain, "devices/tpm/backend", "persistent_state") == "yes",
-        _top_cpu(domain),
-        tuple(dict.fromkeys(_stuck(domain, parts))),
-        tuple(_stuck_live(domain)),
+        nvram=(nvram.text or attribute(nvram, "source", "file")).strip() if nvram is not None else "",
+        tpm=domain.find("devices/tpm/backend[@type='emulator']") is not None,
+        tpm_lasts=attribute(domain, "devices/tpm/backend", "persistent_state") == "yes",
+        top_cpu=_top_cpu(domain),
+        stuck=tuple(dict.fromkeys(_stuck(domain, parts))),
+        stuck_live=tuple(_stuck_live(domain)),
     )
 
 

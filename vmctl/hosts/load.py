@@ -126,15 +126,15 @@ class Smoothed:
             return None
         disk, link = self._first(busiest_disk), self._first(busiest_link)
         return HostLoad(
-            mean.cpu,
-            (newest.mem_total_kib - newest.mem_available_kib) >> 10,
-            newest.psi_cpu.some60 if newest.psi_cpu else 0.0,
-            newest.psi_mem.some60 if newest.psi_mem else 0.0,
-            newest.psi_io.some60 if newest.psi_io else 0.0,
-            mean.steal,
-            max(0.0, now - self._at),
-            disk.share if disk else 0.0,
-            link.share if link else 0.0,
+            cpu=mean.cpu,
+            mem_used_mib=(newest.mem_total_kib - newest.mem_available_kib) >> 10,
+            psi_cpu=newest.psi_cpu.some60 if newest.psi_cpu else 0.0,
+            psi_mem=newest.psi_mem.some60 if newest.psi_mem else 0.0,
+            psi_io=newest.psi_io.some60 if newest.psi_io else 0.0,
+            steal=mean.steal,
+            age_s=max(0.0, now - self._at),
+            disk=disk.share if disk else 0.0,
+            net=link.share if link else 0.0,
         )
 
     def _first(self, of: Callable[[RawSample, RawSample], T | None]) -> T | None:

@@ -1,7 +1,7 @@
 """The ledger at work: pictures of all machines in, rows to the store every few seconds, and answers from both.
 
-What is valid is answered from memory, what has ended from the store. Nothing here waits for a machine, and a store that
-cannot be written costs nothing but memory, up to a bound: what could not be written is tried again with what follows.
+What is valid is answered from memory, what has ended from the store. Nothing here waits for a machine. While the store
+takes nothing, changes are kept in memory, up to a bound, and written with the next ones.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ _EVERY = tuple(P)
 # and only where that cannot make a second copy: what may still run somewhere is not started, what is off does not move.
 # (The rest is not asked for here, as the registry's word may be some seconds older than what the task has just seen.)
 _UNSURE = (P.UNKNOWN, P.MIGRATING)
-_KNOWN = tuple(state for state in P if state not in _UNSURE)
-_ON = tuple(state for state in P if state is not P.STOPPED)
+_KNOWN = (P.STOPPED, P.STARTING, P.RUNNING, P.PAUSED, P.STOPPING, P.CRASHED)
+_ON = (P.STARTING, P.RUNNING, P.PAUSED, P.STOPPING, P.MIGRATING, P.CRASHED, P.UNKNOWN)
 POWER = Machine(
     "a VM",
     (

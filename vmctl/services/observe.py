@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,9 @@ from vmctl.model.hosts import Host, HostState
 from vmctl.model.records import HostRecord, Storage, VMRecord
 from vmctl.model.vms import VM, PowerState, VMLoad
 from vmctl.services import Services
+
+# For hosts that have just answered for the first time, their first load is waited for so long.
+FIRST_LOAD_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,17 @@ class Observed:
 async def observe(services: Services) -> Cluster:
     """The cluster now: the registry's promises, the hosts' loads, the domains last seen."""
     return (await observed(services)).cluster
+
+
+async def measured(services: Services) -> Cluster:
+    """The cluster, once every host that answers has a load, or has had the time for it."""
+    deadline = services.clock.monotonic() + FIRST_LOAD_S
+    while True:
+        cluster = await observe(services)
+        waiting = any(host.load is None and host.state is HostState.ONLINE for host in cluster.hosts)
+        if not waiting or services.clock.monotonic() > deadline:
+            return cluster
+        await asyncio.sleep(0.1)
 
 
 async def observed(services: Services) -> Observed:
@@ -112,6 +127,7 @@ def _power(record: VMRecord, link: Link | None) -> PowerState:
         return record.power
     if not link.online:
         return PowerState.UNKNOWN if record.power is not PowerState.STOPPED else record.power
+    # While a task starts, stops or migrates it, the registry's word stands; otherwise the host's does.
     seen = link.domains.get(record.uuid)
     settled = record.power in (PowerState.RUNNING, PowerState.PAUSED, PowerState.UNKNOWN)
     return seen.power if seen is not None and settled else record.power

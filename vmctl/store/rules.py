@@ -91,7 +91,10 @@ def leased(
     also: Iterable[str],
     more: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The fields of a VM with a new lease; `machines`: host -> its libvirt's host UUID, of registered ones."""
+    """The fields of a VM with a new lease; `machines`: host -> its libvirt's host UUID, of registered ones.
+
+    `more` has the last word: what is given there is written, also as `why` or `power`.
+    """
     gone = set(gone)
     POWER.check(vm.power, power, seen_gone=bool(gone))
     may = {name: machine for name, machine in vm.may_run_on.items() if name not in gone}

@@ -99,7 +99,7 @@ class CarryingOut(Journal):
 
 
 @dataclass(frozen=True, slots=True)
-class Poking(Journal):
+class Pressing(Journal):
     """A reset, pause or resume."""
 
     host: str = ""
@@ -125,9 +125,9 @@ JOURNALS: dict[str, type[Journal]] = {
     "start": Starting,
     "stop": Stopping,
     "reboot": Rebooting,
-    "reset": Poking,
-    "pause": Poking,
-    "resume": Poking,
+    "reset": Pressing,
+    "pause": Pressing,
+    "resume": Pressing,
     "delete": Deleting,
     "migrate": Migrating,
     "renew lease": Renewing,

@@ -118,7 +118,7 @@ def proposal(b: SearchState, vms: Ints, away: Ints, native: Ints, first: Ints, r
     """A VM, a host, and whom it is exchanged for there, if anybody.
 
     Most proposals begin with a VM that has left its host already: to another host, home, or, most often, in exchange
-    for another VM. One from its own old home costs no budget: it goes in its stead.
+    for another VM. Swapping with a VM still on that host costs no extra budget: that one moves instead.
     """
     choice = draw(random, 16)
     vm = away[draw(random, away.size)] if choice < 13 and away.size > 0 else vms[draw(random, vms.size)]

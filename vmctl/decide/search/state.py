@@ -111,8 +111,8 @@ def build(
     examples = (replace(vms[kind.index(number)], host="") for number in range(len(kinds)))
     fixed = [[fit.refusal(vm, host, cluster, policy, fit.FIXED) is None for host in hosts] for vm in examples]
     groups = _Groups.of(cluster, hosts, vms, policy)
-    on_board = np.zeros(len(hosts) + 1, HOST_DTYPE)
-    for row, host in zip(on_board, hosts, strict=False):
+    host_rows = np.zeros(len(hosts) + 1, HOST_DTYPE)
+    for row, host in zip(host_rows, hosts, strict=False):
         _fill_host(row, host, uses[host.name], cluster, policy)
     vm_rows = np.zeros(len(vms), VM_DTYPE)
     if vms:
@@ -126,7 +126,7 @@ def build(
     totals["above"], totals["weight_overload"] = policy.overload_above, policy.weight_overload
     totals["weight_stall"] = policy.weight_stall
     allowed = np.array(fixed, np.bool_).reshape(len(kinds), len(hosts))
-    state = SearchState(on_board, vm_rows, totals, allowed, groups.weight, groups.domain, groups.members)
+    state = SearchState(host_rows, vm_rows, totals, allowed, groups.weight, groups.domain, groups.members)
     return IndexedCluster(state, np.array([price(vm, policy) for vm in vms]), hosts, vms)
 
 

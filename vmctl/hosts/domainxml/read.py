@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from xml.etree import ElementTree as ET
 
 from vmctl.formats import specjson
-from vmctl.hosts.definition import Definition, attribute, define
+from vmctl.hosts.definition import Definition, define
 from vmctl.hosts.domainxml.build import AGENT_PORT, isa_socket
 from vmctl.hosts.domainxml.tree import NAMESPACE, parse
 from vmctl.model.vms import Spec
@@ -14,43 +15,30 @@ from vmctl.model.vms import Spec
 
 @dataclass(frozen=True, slots=True)
 class ParsedDomain:
-    """What a domain's live XML says."""
+    """A domain's XML: who it is, what of it is ours, and what it is made of (`definition`)."""
 
     uuid: str
-    name: str
-    cpus: int
-    mem_mib: int
     spec: Spec | None = None  # present when vmctl made the domain
-    accel: str = ""
-    machine: str = ""
-    disks: tuple[str, ...] = ()
     macs: tuple[str, ...] = ()
-    bridge: str = ""  # that its first network device is on
     agent_socket: str = ""
     lease: bool = False
-    unmovable: tuple[str, ...] = ()  # devices and settings that keep it from migrating live, in words
     definition: Definition = field(default_factory=Definition)
 
 
+@lru_cache(maxsize=32)
 def read(text: str) -> ParsedDomain:
-    """What a live domain's XML says, whoever made it."""
+    """What a live domain's XML says, whoever made it.
+
+    Kept for a moment: what was read of a host is looked at from several sides, each of which asks here.
+    """
     domain = parse(text)
-    found = define(domain)
     return ParsedDomain(
         uuid=domain.findtext("uuid", ""),
-        name=found.name,
-        cpus=found.cpus,
-        mem_mib=found.mem_mib,
         spec=_spec_or_none(domain.findtext(f"metadata/{{{NAMESPACE}}}spec")),
-        accel=found.accel,
-        machine=found.machine,
-        disks=tuple(disk.path for disk in found.disks if disk.path),
         macs=tuple(mac.get("address", "") for mac in domain.iterfind("devices/interface/mac")),
-        bridge=attribute(domain, "devices/interface/source", "bridge"),
         agent_socket=_agent_socket(domain),
         lease=domain.find("devices/lease") is not None,
-        unmovable=found.stuck + found.stuck_live,
-        definition=found,
+        definition=define(domain),
     )
 
 

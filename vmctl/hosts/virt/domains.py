@@ -98,7 +98,7 @@ class Domains(Connection):
             persistent = {d.UUIDString() for d in conn.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)}
             found = conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
             seen = [(domain, _listed(domain, stats, domain.UUIDString() in persistent)) for domain, stats in found]
-            self._learn_taps(conn, [domain for domain, its in seen if its.power is PowerState.RUNNING])
+            self._learn_net_devices(conn, [domain for domain, its in seen if its.power is PowerState.RUNNING])
             return tuple(
                 replace(its, net_devices=self._net_devices.get((its.uuid, domain.ID()), ()), shape=_shape(domain, its))
                 for domain, its in seen
@@ -106,7 +106,7 @@ class Domains(Connection):
 
         return await self._run(call)
 
-    def _learn_taps(self, conn: Any, running: list[Any]) -> None:
+    def _learn_net_devices(self, conn: Any, running: list[Any]) -> None:
         """Ask for the network devices of those not asked yet: for Open vSwitch's libvirt starts a process each time."""
         keys = {(domain.UUIDString(), domain.ID()): domain for domain in running}
         new = [domain for key, domain in keys.items() if key not in self._net_devices]
