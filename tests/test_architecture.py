@@ -170,8 +170,8 @@ PORTED = {
     *("ThreadPoolExecutor", "secrets.token_hex", "secrets.token_bytes", "random.random", "random.uniform"),
     *("random.SystemRandom", "os.urandom"),
 }
-# The ports themselves; programs of their own; and what stands behind a host's port, with libvirt's threads and SSH's
-# marks: a simulated host has neither
+# The ports themselves; programs of their own; and what stands behind a port, with threads of the database and of
+# libvirt and with SSH's marks: a simulated world has none of them
 OUTSIDE_THE_PORTS = (
     "vmctl.ports",
     "vmctl.cli",
@@ -179,6 +179,7 @@ OUTSIDE_THE_PORTS = (
     "vmctl.hosts.virt",
     "vmctl.hosts.ssh",
     "vmctl.hosts.collect",
+    "vmctl.store.database",
 )
 # Where a broad handler may end an error: the edges of a check, a task, the API and the program; a thread's, handed on.
 EDGES = (

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,14 @@ from alembic import op
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
 from vmctl.model.identity import Gpid
 from vmctl.model.policy import LedgerPolicy
 from vmctl.ports.store import Store
 from vmctl.store import database
+from vmctl.store.database import Database
 from vmctl.store.tables import Base
 
 MACHINE = "11111111-2222-3333-4444-555555555555"
@@ -198,20 +199,19 @@ async def test_what_is_forgotten_between_two_batches_harms_none(
     registry: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that was last seen long ago has no lives yet when it is looked at, and gets some a moment later."""
-    real, pruned = database.session, 0
+    real, pruned = Database.write, 0
 
-    @asynccontextmanager
-    async def session(*args: Any, **more: Any) -> AsyncIterator[Any]:
+    async def write(self: Database, work: Callable[[Session], Any]) -> Any:
         nonlocal pruned
-        async with real(*args, **more) as db:
-            yield db
-        monkeypatch.setattr(database, "session", real)
+        done = await real(self, work)
+        monkeypatch.setattr(Database, "write", real)
         pruned += await registry.ledger.prune(100 * 86400.0, LedgerPolicy())
-        monkeypatch.setattr(database, "session", session)
+        monkeypatch.setattr(Database, "write", write)
+        return done
 
-    monkeypatch.setattr(database, "session", session)
+    monkeypatch.setattr(Database, "write", write)
     await registry.ledger.write(changes(life(), life(813, boot_id="b0")))
-    monkeypatch.setattr(database, "session", real)
+    monkeypatch.setattr(Database, "write", real)
     assert sorted(await registry.ledger.processes()) == sorted([life(), life(813, boot_id="b0")])
     assert pruned == 0
 

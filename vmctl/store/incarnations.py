@@ -8,20 +8,19 @@ first; peaks only grow. So a batch may be written twice, and a life that was giv
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, case, delete, func, literal_column, tuple_
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy import ColumnElement, Engine, case, delete, func, literal_column, tuple_
+from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
 from vmctl.model.identity import Gpid, parse_gpid, same_name
 from vmctl.model.policy import LedgerPolicy
-from vmctl.store import database
+from vmctl.store.database import Database, insert_into, reading, writing
 from vmctl.store.tables import IncarnationRow, ListeningRow, MachineRunRow, ProgramSummaryRow
-from vmctl.store.uncut import each_uncut
 
 T = TypeVar("T")
 Insert = Callable[..., Any]
@@ -89,24 +88,23 @@ def _add_short_lived(insert: Insert) -> Any:
 class _Many:
     """One statement for many plain rows, compiled once: SQLAlchemy's way from row to row takes five times as long."""
 
-    def __init__(self, engine: AsyncEngine, statement: Any, *columns: str) -> None:
+    def __init__(self, engine: Engine, statement: Any, *columns: str) -> None:
         compiled = statement.compile(dialect=engine.dialect, column_keys=list(columns))
         assert tuple(compiled.positiontup or ()) == columns, "rows are in the order of the table's columns"
         self._text = str(compiled)
 
-    async def run(self, db: AsyncSession, rows: list[tuple[Any, ...]]) -> None:
+    def run(self, db: Session, rows: list[tuple[Any, ...]]) -> None:
         """Do it for every row."""
         if rows:
-            await (await db.connection()).exec_driver_sql(self._text, rows)
+            db.connection().exec_driver_sql(self._text, rows)
 
 
-@each_uncut()
 class LedgerStore:
     """The part of the registry's database that remembers processes."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        insert = database.insert_into(engine)
+    def __init__(self, kept: Database) -> None:
+        self.database = kept
+        engine, insert = kept.engine, insert_into(kept.engine)
         self._put_runs = _Many(engine, _upsert_run(insert), *Run._fields, "seen_at")
         self._put_lives = _Many(engine, _upsert_life(insert), "uuid", "run_id", *OWN)
         self._put_listening = _Many(engine, _upsert_listening(insert), "ip", "port", "since", "uuid", "until")
@@ -116,27 +114,38 @@ class LedgerStore:
 
     async def write(self, changes: Changes) -> None:
         """Keep changes. What must not be done twice, counting, is done last."""
-        async with database.session(self._engine) as db:
-            await self._put_runs.run(db, [(*run, at) for run, at in changes.seen_at.items()])
+        await self._write_runs(changes.seen_at)
         for batch in _batches(changes.lives.values(), AT_ONCE):
-            async with database.session(self._engine) as db:
-                runs = await self._runs_of(db, batch)
-                await self._put_lives.run(db, [(life.uuid.bytes, runs[life.of], *life[3:]) for life in batch])
+            await self._write_lives(batch)
         for listens in _batches(changes.listening.values(), AT_ONCE):
-            async with database.session(self._engine) as db:
-                rows = [(one.ip, one.port, one.since, one.uuid.bytes, one.until) for one in listens]
-                await self._put_listening.run(db, rows)
+            await self._write_listening(listens)
         if changes.short_lived:
-            async with database.session(self._engine) as db:
-                await self._add_short_lived.run(db, [tuple(one) for one in changes.short_lived])
+            await self._count(changes.short_lived)
 
-    async def _runs_of(self, db: AsyncSession, lives: list[Life]) -> dict[Run, int]:
+    @writing
+    def _write_runs(self, db: Session, seen_at: Mapping[Run, float]) -> None:
+        self._put_runs.run(db, [(*run, at) for run, at in seen_at.items()])
+
+    @writing
+    def _write_lives(self, db: Session, lives: list[Life]) -> None:
+        runs = self._runs_of(db, lives)
+        self._put_lives.run(db, [(life.uuid.bytes, runs[life.of], *life[3:]) for life in lives])
+
+    @writing
+    def _write_listening(self, db: Session, listens: list[Listening]) -> None:
+        self._put_listening.run(db, [(one.ip, one.port, one.since, one.uuid.bytes, one.until) for one in listens])
+
+    @writing
+    def _count(self, db: Session, short_lived: Iterable[ShortLived]) -> None:
+        self._add_short_lived.run(db, [tuple(one) for one in short_lived])
+
+    def _runs_of(self, db: Session, lives: list[Life]) -> dict[Run, int]:
         """The numbers of their runs; one that was forgotten since it was written, as it was old, is written again."""
         seen_at = {life.of: life.last_seen for life in lives}
-        known = await _run_numbers(db, seen_at)
+        known = _run_numbers(db, seen_at)
         if gone := seen_at.keys() - known.keys():
-            await self._put_runs.run(db, [(*run, seen_at[run]) for run in gone])
-            known |= await _run_numbers(db, gone)
+            self._put_runs.run(db, [(*run, seen_at[run]) for run in gone])
+            known |= _run_numbers(db, gone)
         return known
 
     async def prune(self, now: float, policy: LedgerPolicy) -> int:
@@ -145,50 +154,56 @@ class LedgerStore:
         gone = await self._forget(col(IncarnationRow.ended_at) < old)
         for machine, count in await self._too_many(policy.rows_per_machine):
             gone += await self._forget(_ended_of(machine), count - policy.rows_per_machine)
-        async with database.session(self._engine) as db:
-            await db.execute(delete(ListeningRow).where(col(ListeningRow.until) < old))
-            await db.execute(delete(ProgramSummaryRow).where(col(ProgramSummaryRow.day) < old // DAY_S))
-            used = select(IncarnationRow.run_id)
-            unused = (col(MachineRunRow.seen_at) < now - DAY_S) & col(MachineRunRow.id).not_in(used)
-            await db.execute(delete(MachineRunRow).where(unused))
+        await self._forget_beside(old, now)
         return gone
 
-    async def _too_many(self, most: int) -> Sequence[Any]:
+    @writing
+    def _forget_beside(self, db: Session, old: float, now: float) -> None:
+        """Forget ports that are closed, counts, and runs of machines that have no life left."""
+        db.execute(delete(ListeningRow).where(col(ListeningRow.until) < old))
+        db.execute(delete(ProgramSummaryRow).where(col(ProgramSummaryRow.day) < old // DAY_S))
+        used = select(IncarnationRow.run_id)
+        unused = (col(MachineRunRow.seen_at) < now - DAY_S) & col(MachineRunRow.id).not_in(used)
+        db.execute(delete(MachineRunRow).where(unused))
+
+    @reading
+    def _too_many(self, db: Session, most: int) -> Sequence[Any]:
         counted = func.count().label("count")
         query: Any = select(MachineRunRow.machine, counted).join(IncarnationRow, _of_run())
         query = query.where(col(IncarnationRow.ended_at).is_not(None)).group_by(MachineRunRow.machine)
-        async with database.session(self._engine, reading=True) as db:
-            return (await db.execute(query.having(counted > most))).all()
+        return (db.execute(query.having(counted > most))).all()
 
     async def _forget(self, which: ColumnElement[bool], most: int | None = None) -> int:
         """Delete ended lives and where they listened, the oldest first, a batch at a time."""
         gone = 0
         while most is None or gone < most:
             limit = AT_ONCE if most is None else min(AT_ONCE, most - gone)
-            query: Any = select(IncarnationRow.id, IncarnationRow.uuid).where(which)
-            async with database.session(self._engine) as db:
-                found = (await db.execute(query.order_by(IncarnationRow.ended_at).limit(limit))).all()
-                for some in _batches(found, 500):
-                    await db.execute(delete(ListeningRow).where(col(ListeningRow.uuid).in_([row[1] for row in some])))
-                    await db.execute(delete(IncarnationRow).where(col(IncarnationRow.id).in_([row[0] for row in some])))
-            gone += len(found)
-            if len(found) < limit:
+            found = await self._forget_some(which, limit)
+            gone += found
+            if found < limit:
                 break
         return gone
 
+    @writing
+    def _forget_some(self, db: Session, which: ColumnElement[bool], limit: int) -> int:
+        query: Any = select(IncarnationRow.id, IncarnationRow.uuid).where(which)
+        found = db.execute(query.order_by(IncarnationRow.ended_at).limit(limit)).all()
+        for some in _batches(found, 500):
+            db.execute(delete(ListeningRow).where(col(ListeningRow.uuid).in_([row[1] for row in some])))
+            db.execute(delete(IncarnationRow).where(col(IncarnationRow.id).in_([row[0] for row in some])))
+        return len(found)
+
     # -- reading
 
-    async def runs(self) -> dict[Run, float]:
+    @reading
+    def runs(self, db: Session) -> dict[Run, float]:
         """All boots of machines that are remembered, and when each was seen last."""
         query: Any = select(*(getattr(MachineRunRow, name) for name in (*Run._fields, "seen_at")))
-        async with database.session(self._engine, reading=True) as db:
-            return {Run(*row[:3]): row[3] for row in await db.execute(query)}
+        return {Run(*row[:3]): row[3] for row in db.execute(query)}
 
     async def valid(self) -> AsyncIterator[tuple[Run, list[Life]]]:
         """The lives that nobody saw end, boot by boot; a few boots at a time, for there may be very many."""
-        async with database.session(self._engine, reading=True) as db:
-            numbers = list((await db.execute(select(MachineRunRow.id).order_by(col(MachineRunRow.id)))).scalars())
-        for some in _batches(numbers, RUNS_AT_ONCE):
+        for some in _batches(await self._run_ids(), RUNS_AT_ONCE):
             which = col(IncarnationRow.run_id).in_(some) & col(IncarnationRow.ended_at).is_(None)
             found: dict[Run, list[Life]] = {}
             for life in await self._lives(_lives().where(which)):
@@ -196,14 +211,18 @@ class LedgerStore:
             for run, lives in found.items():
                 yield run, lives
 
-    async def open_ports(self) -> dict[uuid.UUID, tuple[Listening, ...]]:
+    @reading
+    def _run_ids(self, db: Session) -> list[int | None]:
+        return list(db.execute(select(MachineRunRow.id).order_by(col(MachineRunRow.id))).scalars())
+
+    @reading
+    def open_ports(self, db: Session) -> dict[uuid.UUID, tuple[Listening, ...]]:
         """Who listens where, as far as written."""
         query: Any = select(ListeningRow).where(col(ListeningRow.until).is_(None))
         found: dict[uuid.UUID, tuple[Listening, ...]] = {}
-        async with database.session(self._engine, reading=True) as db:
-            for row in (await db.execute(query)).scalars():
-                one = Listening(uuid.UUID(bytes=row.uuid), row.ip, row.port, row.since, None)
-                found[one.uuid] = (*found.get(one.uuid, ()), one)
+        for row in (db.execute(query)).scalars():
+            one = Listening(uuid.UUID(bytes=row.uuid), row.ip, row.port, row.since, None)
+            found[one.uuid] = (*found.get(one.uuid, ()), one)
         return found
 
     async def processes(
@@ -261,22 +280,22 @@ class LedgerStore:
         )  # fmt: skip
         return await self._lives(query.order_by(col(ListeningRow.since)).limit(most))
 
-    async def short_lived(self, machine: str | None, since_day: int, most: int = 200) -> list[ShortLived]:
+    @reading
+    def short_lived(self, db: Session, machine: str | None, since_day: int, most: int = 200) -> list[ShortLived]:
         """What was too short-lived for a row, since a day, the most CPU first."""
         query: Any = select(*(getattr(ProgramSummaryRow, name) for name in ShortLived._fields))
         query = query.where(col(ProgramSummaryRow.day) >= since_day)
         if machine is not None:
             query = query.where(col(ProgramSummaryRow.machine) == machine)
-        async with database.session(self._engine, reading=True) as db:
-            rows = await db.execute(query.order_by(col(ProgramSummaryRow.cpu_s).desc()).limit(most))
-            return [ShortLived(*row) for row in rows]
+        rows = db.execute(query.order_by(col(ProgramSummaryRow.cpu_s).desc()).limit(most))
+        return [ShortLived(*row) for row in rows]
 
     async def _newest(self, query: Any) -> list[Life]:
         return sorted(await self._lives(query), key=lambda life: (life.ended_at is not None, -life.first_seen))
 
-    async def _lives(self, query: Any) -> list[Life]:
-        async with database.session(self._engine, reading=True) as db:
-            return [Life(*row) for row in await db.execute(query)]
+    @reading
+    def _lives(self, db: Session, query: Any) -> list[Life]:
+        return [Life(*row) for row in db.execute(query)]
 
 
 def uuid_range(text: str) -> tuple[bytes, bytes]:
@@ -306,10 +325,10 @@ def _ended_of(machine: str) -> ColumnElement[bool]:
     return col(IncarnationRow.run_id).in_(runs) & col(IncarnationRow.ended_at).is_not(None)
 
 
-async def _run_numbers(db: AsyncSession, runs: Iterable[Run]) -> dict[Run, int]:
+def _run_numbers(db: Session, runs: Iterable[Run]) -> dict[Run, int]:
     three = tuple_(col(MachineRunRow.machine), col(MachineRunRow.run), col(MachineRunRow.boot_id))
     query: Any = select(*(getattr(MachineRunRow, name) for name in (*Run._fields, "id")))
     found: dict[Run, int] = {}
     for some in _batches(runs, 300):
-        found |= {Run(*row[:3]): row[3] for row in await db.execute(query.where(three.in_(some)))}
+        found |= {Run(*row[:3]): row[3] for row in db.execute(query.where(three.in_(some)))}
     return found

@@ -6,15 +6,17 @@ one after the other would give. Locks are taken in one order: hosts by name, ima
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, delete, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col, select
 
+from vmctl.errors import VmctlError
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
@@ -30,6 +32,7 @@ from vmctl.model.records import (
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import database, rules
+from vmctl.store.database import Database, reading, writing
 from vmctl.store.incarnations import LedgerStore
 from vmctl.store.patience import Patient
 from vmctl.store.tables import (
@@ -44,7 +47,6 @@ from vmctl.store.tables import (
     TaskRow,
     VMRow,
 )
-from vmctl.store.uncut import each_uncut
 
 Record = TypeVar("Record")
 MEANS_AT_ONCE = 250  # made ready in one go: nobody else has a turn meanwhile
@@ -62,14 +64,13 @@ TABLES: dict[type[Any], type[SQLModel]] = {
 }
 
 
-@each_uncut("lease")  # it tries again for two minutes; each try is carried to its end
 class SqlStore(Patient):
     """Open with `SqlStore.open`, end with `close`. What its methods promise is in `vmctl.ports.store`."""
 
     def __init__(self, path: Path, clock: Clock = SYSTEM.clock) -> None:
         super().__init__(clock)
-        self._engine = database.open_engine(path)
-        self.ledger = LedgerStore(self._engine)
+        self.database = Database(path)
+        self.ledger = LedgerStore(self.database)
 
     @classmethod
     def open(cls, path: Path, clock: Clock = SYSTEM.clock) -> SqlStore:
@@ -78,22 +79,22 @@ class SqlStore(Patient):
         return cls(path, clock)
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        await self.database.close()
 
     # -- any kind of record
 
-    async def all(self, kind: type[Record]) -> list[Record]:
-        async with database.session(self._engine, reading=True) as db:
-            return await _read_all(db, kind)
+    @reading
+    def all(self, db: Session, kind: type[Record]) -> list[Record]:
+        return _read_all(db, kind)
 
-    async def inventory(self) -> tuple[list[HostRecord], list[VMRecord], list[Storage]]:
-        async with database.session(self._engine, reading=True) as db:
-            return await _read_all(db, HostRecord), await _read_all(db, VMRecord), await _read_all(db, Storage)
+    @reading
+    def inventory(self, db: Session) -> tuple[list[HostRecord], list[VMRecord], list[Storage]]:
+        return _read_all(db, HostRecord), _read_all(db, VMRecord), _read_all(db, Storage)
 
-    async def find(self, kind: type[Record], key: Any) -> Record | None:
-        async with database.session(self._engine, reading=True) as db:
-            row = await db.get(TABLES[kind], key)
-            return database.to_record(kind, row) if row is not None else None
+    @reading
+    def find(self, db: Session, kind: type[Record], key: Any) -> Record | None:
+        row = db.get(TABLES[kind], key)
+        return database.to_record(kind, row) if row is not None else None
 
     async def get(self, kind: type[Record], key: Any) -> Record:
         found = await self.find(kind, key)
@@ -101,32 +102,30 @@ class SqlStore(Patient):
             raise rules.missing(rules.WORDS.get(kind, kind.__name__), str(key))
         return found
 
-    async def put(self, record: Any) -> None:
-        async with database.session(self._engine) as db:
-            row = database.to_row(TABLES[type(record)], record)
-            await db.execute(database.upsert(self._engine, type(row)), database.named(row))
+    @writing
+    def put(self, db: Session, record: Any) -> None:
+        row = database.to_row(TABLES[type(record)], record)
+        db.execute(database.upsert(self.database.engine, type(row)), database.named(row))
 
-    async def insert(self, record: Any) -> None:
+    @writing
+    def insert(self, db: Session, record: Any) -> None:
         kind = type(record)
-        row = database.to_row(TABLES[kind], record)
-        try:
-            async with database.session(self._engine) as db:
-                db.add(row)
-        except IntegrityError as err:
-            raise rules.there_is(kind, getattr(record, rules.KEYS[kind][0])) from err
+        db.add(database.to_row(TABLES[kind], record))
+        with _unique(lambda: rules.there_is(kind, getattr(record, rules.KEYS[kind][0]))):
+            db.flush()
 
-    async def add(self, record: Any) -> int:
+    @writing
+    def add(self, db: Session, record: Any) -> int:
         row = database.to_row(TABLES[type(record)], record)
         row.id = None
-        async with database.session(self._engine) as db:
-            db.add(row)
-            await db.flush()
-            return int(row.id)  # type: ignore[attr-defined]
+        db.add(row)
+        db.flush()
+        return int(row.id)  # type: ignore[attr-defined]
 
-    async def change(self, kind: type[Any], key: Any, *, told: Iterable[Event] = (), **values: Any) -> None:
-        async with database.session(self._engine) as db:
-            await db.execute(update(TABLES[kind]).where(_is(kind, key)).values(**database.columns(values)))
-            _tell(db, told)
+    @writing
+    def change(self, db: Session, /, kind: type[Any], key: Any, *, told: Iterable[Event] = (), **values: Any) -> None:
+        db.execute(update(TABLES[kind]).where(_is(kind, key)).values(**database.columns(values)))
+        _tell(db, told)
 
     async def revise(self, kind: type[Record], key: Any, change: Callable[[Record | None], Record]) -> Record:
         try:
@@ -134,29 +133,29 @@ class SqlStore(Patient):
         except IntegrityError:  # somebody was first to make it
             return await self._revise(kind, key, change)
 
-    async def _revise(self, kind: type[Record], key: Any, change: Callable[[Record | None], Record]) -> Record:
-        async with database.session(self._engine) as db:
-            row = (await db.execute(select(TABLES[kind]).where(_is(kind, key)).with_for_update())).scalar_one_or_none()
-            before = database.to_record(kind, row) if row is not None else None
-            after = change(before)
-            if before is None:
-                db.add(database.to_row(TABLES[kind], after))
-            elif after != before:
-                new = database.to_row(TABLES[kind], after).model_dump()
-                await db.execute(update(TABLES[kind]).where(_is(kind, key)).values(**new))
-            return after
+    @writing
+    def _revise(self, db: Session, kind: type[Record], key: Any, change: Callable[[Record | None], Record]) -> Record:
+        row = (db.execute(select(TABLES[kind]).where(_is(kind, key)).with_for_update())).scalar_one_or_none()
+        before = database.to_record(kind, row) if row is not None else None
+        after = change(before)
+        if before is None:
+            db.add(database.to_row(TABLES[kind], after))
+        elif after != before:
+            new = database.to_row(TABLES[kind], after).model_dump()
+            db.execute(update(TABLES[kind]).where(_is(kind, key)).values(**new))
+        return after
 
-    async def remove(self, kind: type[Any], key: Any, *, told: Iterable[Event] = ()) -> None:
-        async with database.session(self._engine) as db:
-            await db.execute(delete(TABLES[kind]).where(_is(kind, key)))
-            _tell(db, told)
+    @writing
+    def remove(self, db: Session, kind: type[Any], key: Any, *, told: Iterable[Event] = ()) -> None:
+        db.execute(delete(TABLES[kind]).where(_is(kind, key)))
+        _tell(db, told)
 
     # -- VMs
 
-    async def find_vm(self, name: str) -> VMRecord | None:
-        async with database.session(self._engine, reading=True) as db:
-            found = await _read_all(db, VMRecord, (col(VMRow.name) == name) | (col(VMRow.uuid) == name))
-            return found[0] if found else None
+    @reading
+    def find_vm(self, db: Session, name: str) -> VMRecord | None:
+        found = _read_all(db, VMRecord, (col(VMRow.name) == name) | (col(VMRow.uuid) == name))
+        return found[0] if found else None
 
     async def vm(self, name: str) -> VMRecord:
         found = await self.find_vm(name)
@@ -164,29 +163,28 @@ class SqlStore(Patient):
             raise rules.missing("VM", name)
         return found
 
-    async def add_vm(self, record: VMRecord, *, made: bool = False) -> None:
+    @writing
+    def add_vm(self, db: Session, record: VMRecord, *, made: bool = False) -> None:
         image = record.spec.image
-        try:
-            async with database.session(self._engine) as db:
-                # Held until the VM is there: nobody forgets the image in between.
-                if made and image and await _locked(db, Image, image) is None:
-                    raise rules.missing("image", image)
-                db.add(database.to_row(VMRow, record))
-        except IntegrityError as err:
-            raise rules.name_taken(record.name) from err
+        # Held until the VM is there: nobody forgets the image in between.
+        if made and image and _locked(db, Image, image) is None:
+            raise rules.missing("image", image)
+        db.add(database.to_row(VMRow, record))
+        with _unique(lambda: rules.name_taken(record.name)):
+            db.flush()
 
-    async def claim(self, vm: VMRecord, task: int) -> VMRecord:
-        async with database.session(self._engine) as db:
-            free = col(VMRow.task).is_(None) | (col(VMRow.task) == task)
-            await db.execute(update(VMRow).where(_is(VMRecord, vm.uuid), free).values(task=task))
-            row = await db.get(VMRow, vm.uuid)
-            if row is None:
-                raise rules.missing("VM", vm.name)
-            if row.task == task:
-                return database.to_record(VMRecord, row)
-            assert row.task is not None
-            holder = await db.get(TaskRow, row.task)
-            raise rules.held(vm, row.task, database.to_record(Task, holder) if holder else None)
+    @writing
+    def claim(self, db: Session, vm: VMRecord, task: int) -> VMRecord:
+        free = col(VMRow.task).is_(None) | (col(VMRow.task) == task)
+        db.execute(update(VMRow).where(_is(VMRecord, vm.uuid), free).values(task=task))
+        row = db.get(VMRow, vm.uuid)
+        if row is None:
+            raise rules.missing("VM", vm.name)
+        if row.task == task:
+            return database.to_record(VMRecord, row)
+        assert row.task is not None
+        holder = db.get(TaskRow, row.task)
+        raise rules.held(vm, row.task, database.to_record(Task, holder) if holder else None)
 
     async def lease(
         self,
@@ -201,8 +199,11 @@ class SqlStore(Patient):
     ) -> VMRecord:
         return await self.patiently(lambda: self._lease(vm, host, power, gone=gone, also=also, told=told, **more))
 
-    async def _lease(
+    @writing
+    def _lease(
         self,
+        db: Session,
+        /,
         vm: VMRecord,
         host: str,
         power: PowerState,
@@ -212,91 +213,88 @@ class SqlStore(Patient):
         told: Iterable[Event],
         **more: Any,
     ) -> VMRecord:
-        async with database.session(self._engine) as db:
-            hosts = await _read_all(db, HostRecord, col(HostRow.name).in_({*also, host}), locked=True)
-            machines = {one.name: one.machine for one in hosts}
-            values = rules.leased(vm, host, power, machines, gone=gone, also=also, more=more)
-            same = _is(VMRecord, vm.uuid) & (col(VMRow.epoch) == vm.epoch)
-            done = await db.execute(update(VMRow).where(same).values(**database.columns(values)))
-            if done.rowcount != 1:  # type: ignore[attr-defined]
-                raise rules.overtaken(vm)
-            _tell(db, told)
-            row = await db.get(VMRow, vm.uuid, populate_existing=True)
-            assert row is not None
-            return database.to_record(VMRecord, row)
+        hosts = _read_all(db, HostRecord, col(HostRow.name).in_({*also, host}), locked=True)
+        machines = {one.name: one.machine for one in hosts}
+        values = rules.leased(vm, host, power, machines, gone=gone, also=also, more=more)
+        same = _is(VMRecord, vm.uuid) & (col(VMRow.epoch) == vm.epoch)
+        done = db.execute(update(VMRow).where(same).values(**database.columns(values)))
+        if done.rowcount != 1:  # type: ignore[attr-defined]
+            raise rules.overtaken(vm)
+        _tell(db, told)
+        row = db.get(VMRow, vm.uuid, populate_existing=True)
+        assert row is not None
+        return database.to_record(VMRecord, row)
 
-    async def forget_vm(self, vm: VMRecord, *, told: Iterable[Event] = ()) -> None:
-        async with database.session(self._engine) as db:
-            same = _is(VMRecord, vm.uuid) & (col(VMRow.epoch) == vm.epoch) & col(VMRow.task).is_(None)
-            done = await db.execute(delete(VMRow).where(same))
-            if done.rowcount != 1:  # type: ignore[attr-defined]
-                raise rules.overtaken(vm)
-            _tell(db, told)
+    @writing
+    def forget_vm(self, db: Session, vm: VMRecord, *, told: Iterable[Event] = ()) -> None:
+        same = _is(VMRecord, vm.uuid) & (col(VMRow.epoch) == vm.epoch) & col(VMRow.task).is_(None)
+        done = db.execute(delete(VMRow).where(same))
+        if done.rowcount != 1:  # type: ignore[attr-defined]
+            raise rules.overtaken(vm)
+        _tell(db, told)
 
-    async def take_slot(self, vm: VMRecord, target: str, most_out: int, most_in: int) -> str | None:
-        async with database.session(self._engine) as db:
-            # The hosts' rows are what two VMs that want the last slot have in common.
-            await _read_all(db, HostRecord, col(HostRow.name).in_({vm.host, target}), locked=True)
-            copying = await _read_all(db, VMRecord, col(VMRow.copying).is_(True))
-            if (why := rules.must_wait(copying, vm, target, most_out, most_in)) is None:
-                await db.execute(update(VMRow).where(_is(VMRecord, vm.uuid)).values(copying=True))
-            return why
+    @writing
+    def take_slot(self, db: Session, vm: VMRecord, target: str, most_out: int, most_in: int) -> str | None:
+        # The hosts' rows are what two VMs that want the last slot have in common.
+        _read_all(db, HostRecord, col(HostRow.name).in_({vm.host, target}), locked=True)
+        copying = _read_all(db, VMRecord, col(VMRow.copying).is_(True))
+        if (why := rules.must_wait(copying, vm, target, most_out, most_in)) is None:
+            db.execute(update(VMRow).where(_is(VMRecord, vm.uuid)).values(copying=True))
+        return why
 
-    async def add_image(self, image: Image) -> None:
-        try:
-            async with database.session(self._engine) as db:
-                if await _locked(db, Storage, image.storage) is None:
-                    raise rules.missing("storage", image.storage)
-                db.add(database.to_row(ImageRow, image))
-        except IntegrityError as err:
-            raise rules.there_is(Image, image.name) from err
+    @writing
+    def add_image(self, db: Session, image: Image) -> None:
+        if _locked(db, Storage, image.storage) is None:
+            raise rules.missing("storage", image.storage)
+        db.add(database.to_row(ImageRow, image))
+        with _unique(lambda: rules.there_is(Image, image.name)):
+            db.flush()
 
-    async def take_storage(self, name: str) -> None:
-        async with database.session(self._engine) as db:
-            await _locked(db, Storage, name)
-            rules.check_empty(name, await _read_all(db, VMRecord), await _read_all(db, Image))
-            await db.execute(delete(StorageRow).where(_is(Storage, name)))
-            await db.execute(delete(SettingRow).where(_is(ClusterValue, rules.proof_of(name))))
+    @writing
+    def take_storage(self, db: Session, name: str) -> None:
+        _locked(db, Storage, name)
+        rules.check_empty(name, _read_all(db, VMRecord), _read_all(db, Image))
+        db.execute(delete(StorageRow).where(_is(Storage, name)))
+        db.execute(delete(SettingRow).where(_is(ClusterValue, rules.proof_of(name))))
 
-    async def take_image(self, name: str) -> None:
-        async with database.session(self._engine) as db:
-            image = await _locked(db, Image, name)
-            rules.check_unused(image, name, await _read_all(db, VMRecord))
-            await db.execute(delete(ImageRow).where(_is(Image, name)))
+    @writing
+    def take_image(self, db: Session, name: str) -> None:
+        image = _locked(db, Image, name)
+        rules.check_unused(image, name, _read_all(db, VMRecord))
+        db.execute(delete(ImageRow).where(_is(Image, name)))
 
-    async def add_host(self, host: HostRecord) -> None:
-        try:
-            async with database.session(self._engine) as db:
-                db.add(database.to_row(HostRow, host))
-                await db.execute(delete(SettingRow).where(_is(ClusterValue, rules.BASELINE)))
-        except IntegrityError as err:
-            raise rules.there_is(HostRecord, host.name) from err
+    @writing
+    def add_host(self, db: Session, host: HostRecord) -> None:
+        db.add(database.to_row(HostRow, host))
+        with _unique(lambda: rules.there_is(HostRecord, host.name)):
+            db.flush()
+        db.execute(delete(SettingRow).where(_is(ClusterValue, rules.BASELINE)))
 
-    async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
-        async with database.session(self._engine) as db:
-            host = await _locked(db, HostRecord, name)
-            here = (col(VMRow.host) == name) | (col(VMRow.moving_to) == name)
-            forgotten, kept = rules.left_behind(host, name, await _read_all(db, VMRecord, here, locked=True))
-            await db.execute(delete(VMRow).where(col(VMRow.uuid).in_([vm.uuid for vm in forgotten])))
-            for vm in kept:
-                values = database.to_row(VMRow, vm).model_dump()
-                await db.execute(update(VMRow).where(_is(VMRecord, vm.uuid)).values(**values))
-            for storage in await _read_all(db, Storage, locked=True):
-                hosts = [host for host in storage.hosts if host != name]
-                await db.execute(update(StorageRow).where(_is(Storage, storage.name)).values(hosts=hosts))
-            await db.execute(delete(HostRow).where(_is(HostRecord, name)))
-            return [vm.name for vm in forgotten], [vm.name for vm in kept]
+    @writing
+    def remove_host(self, db: Session, name: str) -> tuple[list[str], list[str]]:
+        host = _locked(db, HostRecord, name)
+        here = (col(VMRow.host) == name) | (col(VMRow.moving_to) == name)
+        forgotten, kept = rules.left_behind(host, name, _read_all(db, VMRecord, here, locked=True))
+        db.execute(delete(VMRow).where(col(VMRow.uuid).in_([vm.uuid for vm in forgotten])))
+        for vm in kept:
+            values = database.to_row(VMRow, vm).model_dump()
+            db.execute(update(VMRow).where(_is(VMRecord, vm.uuid)).values(**values))
+        for storage in _read_all(db, Storage, locked=True):
+            hosts = [host for host in storage.hosts if host != name]
+            db.execute(update(StorageRow).where(_is(Storage, storage.name)).values(hosts=hosts))
+        db.execute(delete(HostRow).where(_is(HostRecord, name)))
+        return [vm.name for vm in forgotten], [vm.name for vm in kept]
 
     # -- tasks, decisions, events, measurements
 
-    async def open_tasks(self) -> list[Task]:
-        async with database.session(self._engine, reading=True) as db:
-            return await _read_all(db, Task, col(TaskRow.state).not_in([str(state) for state in rules.ENDED]))
+    @reading
+    def open_tasks(self, db: Session) -> list[Task]:
+        return _read_all(db, Task, col(TaskRow.state).not_in([str(state) for state in rules.ENDED]))
 
-    async def end_task(self, task: int, **values: Any) -> None:
-        async with database.session(self._engine) as db:
-            await db.execute(update(VMRow).where(col(VMRow.task) == task).values(**rules.FREED))
-            await db.execute(update(TaskRow).where(_is(Task, task)).values(**database.columns(values)))
+    @writing
+    def end_task(self, db: Session, /, task: int, **values: Any) -> None:
+        db.execute(update(VMRow).where(col(VMRow.task) == task).values(**rules.FREED))
+        db.execute(update(TaskRow).where(_is(Task, task)).values(**database.columns(values)))
 
     async def tasks(self, most: int = 50) -> list[Task]:
         return await self._newest(Task, most)
@@ -310,27 +308,28 @@ class SqlStore(Patient):
     async def events(self, after: int = 0, most: int = 100) -> list[Event]:
         return await self._newest(Event, most, col(EventRow.id) > after)
 
-    async def _newest(self, kind: type[Record], most: int, *where: ColumnElement[bool]) -> list[Record]:
+    @reading
+    def _newest(self, db: Session, kind: type[Record], most: int, *where: ColumnElement[bool]) -> list[Record]:
         """The newest records of a numbered kind, oldest first."""
         table: Any = TABLES[kind]
-        async with database.session(self._engine, reading=True) as db:
-            query = select(table).where(*where).order_by(table.id.desc()).limit(most)
-            rows = (await db.execute(query)).scalars()
-            return [database.to_record(kind, row) for row in rows][::-1]
+        query = select(table).where(*where).order_by(table.id.desc()).limit(most)
+        rows = (db.execute(query)).scalars()
+        return [database.to_record(kind, row) for row in rows][::-1]
 
-    async def add_means(self, means: list[LoadMean]) -> None:
-        async with database.session(self._engine) as db:
-            for first in range(0, len(means), MEANS_AT_ONCE):
-                some = means[first : first + MEANS_AT_ONCE]
-                rows = [database.named(database.to_row(MeanRow, mean)) for mean in some]
-                await db.execute(database.upsert(self._engine, MeanRow), rows)
+    @writing
+    def add_means(self, db: Session, means: list[LoadMean]) -> None:
+        for first in range(0, len(means), MEANS_AT_ONCE):
+            some = means[first : first + MEANS_AT_ONCE]
+            rows = [database.named(database.to_row(MeanRow, mean)) for mean in some]
+            db.execute(database.upsert(self.database.engine, MeanRow), rows)
 
-    async def means(self, subject: str, period_s: int, since: float) -> list[LoadMean]:
+    @reading
+    def means(self, db: Session, subject: str, period_s: int, since: float) -> list[LoadMean]:
         limits = (col(MeanRow.subject) == subject, col(MeanRow.period_s) == period_s, col(MeanRow.at) >= since)
-        async with database.session(self._engine, reading=True) as db:
-            return await _read_all(db, LoadMean, *limits)
+        return _read_all(db, LoadMean, *limits)
 
-    async def prune(self, now: float) -> int:
+    @writing
+    def prune(self, db: Session, now: float) -> int:
         told = now - rules.TOLD_KEPT_S
         old = [
             delete(MeanRow).where(col(MeanRow.period_s) < 600, col(MeanRow.at) < now - rules.MINUTES_KEPT_S),
@@ -340,10 +339,18 @@ class SqlStore(Patient):
             delete(TaskRow).where(col(TaskRow.ended_at).is_not(None), col(TaskRow.created_at) < told),
         ]
         gone = 0
-        async with database.session(self._engine) as db:
-            for statement in old:
-                gone += (await db.execute(statement)).rowcount  # type: ignore[attr-defined]
+        for statement in old:
+            gone += (db.execute(statement)).rowcount  # type: ignore[attr-defined]
         return gone
+
+
+@contextmanager
+def _unique(taken: Callable[[], VmctlError]) -> Iterator[None]:
+    """The error to raise where a row of that key, or name, is there already."""
+    try:
+        yield
+    except IntegrityError as err:
+        raise taken() from err
 
 
 def _is(kind: type[Any], key: Any) -> ColumnElement[bool]:
@@ -352,21 +359,19 @@ def _is(kind: type[Any], key: Any) -> ColumnElement[bool]:
     return column
 
 
-def _tell(db: AsyncSession, events: Iterable[Event]) -> None:
+def _tell(db: Session, events: Iterable[Event]) -> None:
     """Events stand in the transaction of what they tell: none is lost, and none is told of what was not done."""
     db.add_all([database.to_row(EventRow, event) for event in events])
 
 
-async def _locked(db: AsyncSession, kind: type[Record], key: Any) -> Record | None:
+def _locked(db: Session, kind: type[Record], key: Any) -> Record | None:
     """A record that nobody changes before this transaction ends."""
-    found = await _read_all(db, kind, _is(kind, key), locked=True)
+    found = _read_all(db, kind, _is(kind, key), locked=True)
     return found[0] if found else None
 
 
-async def _read_all(
-    db: AsyncSession, kind: type[Record], *where: ColumnElement[bool], locked: bool = False
-) -> list[Record]:
+def _read_all(db: Session, kind: type[Record], *where: ColumnElement[bool], locked: bool = False) -> list[Record]:
     table = TABLES[kind]
     query = select(table).where(*where).order_by(*table.__table__.primary_key)  # type: ignore[attr-defined]
-    rows = (await db.execute(query.with_for_update() if locked else query)).scalars()
+    rows = (db.execute(query.with_for_update() if locked else query)).scalars()
     return [database.to_record(kind, row) for row in rows]

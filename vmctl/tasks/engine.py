@@ -128,7 +128,7 @@ class Tasks:
         def later() -> None:
             job.show(text=f"it has ended ({ending['state']}); that is not written yet: the registry takes nothing")
 
-        await self._write_end(job.id, later, **ending, log=job.log, step=job.step, ended_at=self._clock.now())
+        await self._write_end(job.id, later, **ending, log=list(job.log), step=job.step, ended_at=self._clock.now())
         job.enter(ending["state"])
         self._let_go(job)
 
