@@ -212,6 +212,19 @@ async def test_a_migration_by_hand_is_left_alone(services: Services, kvm1: FakeH
     assert await told(services) == []
 
 
+async def test_a_job_keeps_a_vm_where_it_is_only_as_long_as_it_runs(services: Services, kvm1: FakeHost) -> None:
+    """libvirt does not say when a job ends, and a migration that has just ended still looks like one for a moment."""
+    kvm1.shows(RUNNING)
+    await look(services, kvm1)
+    still = await kvm1.shown(UUID)
+    for has_job in (True, True, False):
+        kvm1.kept[UUID] = replace(still, has_job=has_job)
+        kvm1.changed |= {UUID} if has_job else set()
+        await look(services, kvm1)
+        assert bool((await services.store.vm("web1")).stuck) == has_job
+    assert UUID not in kvm1.changed, "and is not read again and again"
+
+
 async def test_a_vm_that_a_task_holds_is_left_alone(services: Services, kvm1: FakeHost, kvm2: FakeHost) -> None:
     await known(services, "kvm1", RUNNING, task=7)
     kvm1.shows(PAUSED)

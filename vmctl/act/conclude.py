@@ -33,8 +33,12 @@ async def conclude(
     if act is Resolution.ON_TARGET:
         seen = answers[1].domain
         power, why = (seen.power, seen.why) if seen is not None else (PowerState.RUNNING, "")
-        await services.store.lease(vm, target, power, gone=gone, why=why, moved_at=services.clock.now())
-        return await _moved(services, job, vm, source, target, took_s, lines)
+        arrived = services.store.lease(vm, target, power, gone=gone, why=why, moved_at=services.clock.now())
+        # Read beside the writing: nothing follows from it.
+        _, stats, _, _ = await asyncio.gather(
+            arrived, _completed(services, vm, target), _look(services, source), _look(services, target)
+        )
+        return await _moved(services, job, vm, source, target, took_s, lines, stats)
     # A cancel that came too late is no cancel: only what both hosts show decides, and then what was asked.
     if act is Resolution.ON_SOURCE and isinstance(problem, Cancelled):
         told = services.event("migration cancelled", vm, f"{vm.name} stays on {source}: {problem.message}", who)
@@ -124,12 +128,16 @@ async def _do(services: Services, vm: VMRecord, act: Resolution, source: str, ta
 
 
 async def _moved(
-    services: Services, job: AnyJob, vm: VMRecord, source: str, target: str, took_s: float, lines: tuple[str, ...]
+    services: Services,
+    job: AnyJob,
+    vm: VMRecord,
+    source: str,
+    target: str,
+    took_s: float,
+    lines: tuple[str, ...],
+    stats: JobProgress,
 ) -> dict[str, Any]:
     """The happy end: the pause as libvirt measured it, checked on both hosts."""
-    stats, _, _ = await asyncio.gather(
-        _completed(services, vm, target), _look(services, source), _look(services, target)
-    )
     paused = f"paused {stats.downtime_ms} ms" if stats.downtime_ms else "its pause was not measured"
     text = f"{vm.name} moved {source} -> {target}, {paused}"
     await services.record_event("migrated", vm, text, job.task.who)

@@ -51,6 +51,9 @@ async def keep(services: Services, link: Link, vm: VMRecord, shown: Shown) -> VM
     link.changed.discard(vm.uuid)
     link.read_at[vm.uuid] = services.clock.monotonic()
     now = await as_shown(services, link, vm, shown)
+    if shown.has_job:
+        # A job ends without a word, and what it keeps from moving would be told for minutes: it is read again soon.
+        link.changed.add(vm.uuid)
     values = {key: value for key in FOLLOWED if (value := getattr(now, key)) != getattr(vm, key)}
     if values:
         await services.store.change(VMRecord, vm.uuid, **values, told=_news(services, link, vm, now))

@@ -8,6 +8,7 @@ on its storage that was changed since, and is built on its disk.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -66,8 +67,11 @@ async def built_on(services: Services, link: Link, vm: VMRecord) -> tuple[str, s
     if vm.ended and (ended := services.links.get(str(vm.ended[0]))) is not None and ended.online:
         places.append((ended, LOCAL, "-"))
     since, own = f"@{max(0.0, vm.read_at - CLOCKS_S):.0f}", set(_paths(vm))
-    for where, top, but in places:
-        *files, code = await where.ask(Fact(("sh", "-c", CHANGED, "sh", top, but, since), str.splitlines)) or [""]
+    looks = (
+        where.ask(Fact(("sh", "-c", CHANGED, "sh", top, but, since), str.splitlines)) for where, top, but in places
+    )
+    for (where, top, _), found in zip(places, await asyncio.gather(*looks), strict=True):
+        *files, code = found or [""]
         if code == TIMED_OUT:
             raise Refused(
                 f"{vm.name} was not started: whether a file in {top} is a newer layer of its disk is not known, "

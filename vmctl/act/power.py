@@ -130,14 +130,21 @@ async def launch(services: Services, job: AnyJob, vm: VMRecord, host: str) -> VM
 async def _prepare(services: Services, vm: VMRecord, link: Link) -> str:
     """What a start needs on the host; the XML to start with."""
     storage = await storage_of(services, vm)
-    if storage is not None and not vm.adopted:
-        # First: without the mount, what comes next would find or make files in an empty directory of the host's own.
-        await refuse_unmounted(services, link, storage)
-        await on(link, storage).open()
-        await disks.look_for_key(link, storage, vm.uuid)
     xml = xml_for(vm, link, storage)
-    await refuse_lacking(services, link, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not started")
+    needs, what = domainxml.read(xml).definition, f"{vm.name} was not started"
+    if storage is None or vm.adopted:
+        await refuse_lacking(services, link, needs, vm.uuid, what)
+        return xml
+    # First: without the mount, what comes next would find or make files in an empty directory of the host's own.
+    await refuse_unmounted(services, link, storage)
+    await asyncio.gather(refuse_lacking(services, link, needs, vm.uuid, what), _open(link, storage, vm))
     return xml
+
+
+async def _open(link: Link, storage: Storage, vm: VMRecord) -> None:
+    """The lockspace where the VM takes its lease, with its key."""
+    await on(link, storage).open()
+    await disks.look_for_key(link, storage, vm.uuid)
 
 
 def explain_start(vm: VMRecord, host: str, err: HostError) -> HostError | Refused:
