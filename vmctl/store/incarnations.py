@@ -19,7 +19,8 @@ from sqlmodel import col, select
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
 from vmctl.model.identity import Gpid, parse_gpid, same_name
 from vmctl.model.policy import LedgerPolicy
-from vmctl.store.database import Database, insert_into, reading, writing
+from vmctl.store.database import Database, reading, writing
+from vmctl.store.rows import insert_into
 from vmctl.store.tables import IncarnationRow, ListeningRow, MachineRunRow, ProgramSummaryRow
 
 T = TypeVar("T")

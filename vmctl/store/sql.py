@@ -31,7 +31,7 @@ from vmctl.model.records import (
 )
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
-from vmctl.store import database, rules
+from vmctl.store import database, rows, rules
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.incarnations import LedgerStore
 from vmctl.store.patience import Patient
@@ -94,7 +94,7 @@ class SqlStore(Patient):
     @reading
     def find(self, db: Session, kind: type[Record], key: Any) -> Record | None:
         row = db.get(TABLES[kind], key)
-        return database.to_record(kind, row) if row is not None else None
+        return rows.to_record(kind, row) if row is not None else None
 
     async def get(self, kind: type[Record], key: Any) -> Record:
         found = await self.find(kind, key)
@@ -104,19 +104,19 @@ class SqlStore(Patient):
 
     @writing
     def put(self, db: Session, record: Any) -> None:
-        row = database.to_row(TABLES[type(record)], record)
-        db.execute(database.upsert(self.database.engine, type(row)), database.named(row))
+        row = rows.to_row(TABLES[type(record)], record)
+        db.execute(rows.upsert(self.database.engine, type(row)), rows.named(row))
 
     @writing
     def insert(self, db: Session, record: Any) -> None:
         kind = type(record)
-        db.add(database.to_row(TABLES[kind], record))
+        db.add(rows.to_row(TABLES[kind], record))
         with _unique(lambda: rules.there_is(kind, getattr(record, rules.KEYS[kind][0]))):
             db.flush()
 
     @writing
     def add(self, db: Session, record: Any) -> int:
-        row = database.to_row(TABLES[type(record)], record)
+        row = rows.to_row(TABLES[type(record)], record)
         row.id = None
         db.add(row)
         db.flush()
@@ -124,7 +124,7 @@ class SqlStore(Patient):
 
     @writing
     def change(self, db: Session, /, kind: type[Any], key: Any, *, told: Iterable[Event] = (), **values: Any) -> None:
-        db.execute(update(TABLES[kind]).where(_is(kind, key)).values(**database.columns(values)))
+        db.execute(update(TABLES[kind]).where(_is(kind, key)).values(**rows.columns(values)))
         _tell(db, told)
 
     async def revise(self, kind: type[Record], key: Any, change: Callable[[Record | None], Record]) -> Record:
@@ -136,12 +136,12 @@ class SqlStore(Patient):
     @writing
     def _revise(self, db: Session, kind: type[Record], key: Any, change: Callable[[Record | None], Record]) -> Record:
         row = (db.execute(select(TABLES[kind]).where(_is(kind, key)).with_for_update())).scalar_one_or_none()
-        before = database.to_record(kind, row) if row is not None else None
+        before = rows.to_record(kind, row) if row is not None else None
         after = change(before)
         if before is None:
-            db.add(database.to_row(TABLES[kind], after))
+            db.add(rows.to_row(TABLES[kind], after))
         elif after != before:
-            new = database.to_row(TABLES[kind], after).model_dump()
+            new = rows.to_row(TABLES[kind], after).model_dump()
             db.execute(update(TABLES[kind]).where(_is(kind, key)).values(**new))
         return after
 
@@ -169,7 +169,7 @@ class SqlStore(Patient):
         # Held until the VM is there: nobody forgets the image in between.
         if made and image and _locked(db, Image, image) is None:
             raise rules.missing("image", image)
-        db.add(database.to_row(VMRow, record))
+        db.add(rows.to_row(VMRow, record))
         with _unique(lambda: rules.name_taken(record.name)):
             db.flush()
 
@@ -181,10 +181,10 @@ class SqlStore(Patient):
         if row is None:
             raise rules.missing("VM", vm.name)
         if row.task == task:
-            return database.to_record(VMRecord, row)
+            return rows.to_record(VMRecord, row)
         assert row.task is not None
         holder = db.get(TaskRow, row.task)
-        raise rules.held(vm, row.task, database.to_record(Task, holder) if holder else None)
+        raise rules.held(vm, row.task, rows.to_record(Task, holder) if holder else None)
 
     async def lease(
         self,
@@ -217,13 +217,13 @@ class SqlStore(Patient):
         machines = {one.name: one.machine for one in hosts}
         values = rules.leased(vm, host, power, machines, gone=gone, also=also, more=more)
         same = _is(VMRecord, vm.uuid) & (col(VMRow.epoch) == vm.epoch)
-        done = db.execute(update(VMRow).where(same).values(**database.columns(values)))
+        done = db.execute(update(VMRow).where(same).values(**rows.columns(values)))
         if done.rowcount != 1:  # type: ignore[attr-defined]
             raise rules.overtaken(vm)
         _tell(db, told)
         row = db.get(VMRow, vm.uuid, populate_existing=True)
         assert row is not None
-        return database.to_record(VMRecord, row)
+        return rows.to_record(VMRecord, row)
 
     @writing
     def forget_vm(self, db: Session, vm: VMRecord, *, told: Iterable[Event] = ()) -> None:
@@ -246,7 +246,7 @@ class SqlStore(Patient):
     def add_image(self, db: Session, image: Image) -> None:
         if _locked(db, Storage, image.storage) is None:
             raise rules.missing("storage", image.storage)
-        db.add(database.to_row(ImageRow, image))
+        db.add(rows.to_row(ImageRow, image))
         with _unique(lambda: rules.there_is(Image, image.name)):
             db.flush()
 
@@ -265,7 +265,7 @@ class SqlStore(Patient):
 
     @writing
     def add_host(self, db: Session, host: HostRecord) -> None:
-        db.add(database.to_row(HostRow, host))
+        db.add(rows.to_row(HostRow, host))
         with _unique(lambda: rules.there_is(HostRecord, host.name)):
             db.flush()
         db.execute(delete(SettingRow).where(_is(ClusterValue, rules.BASELINE)))
@@ -277,7 +277,7 @@ class SqlStore(Patient):
         forgotten, kept = rules.left_behind(host, name, _read_all(db, VMRecord, here, locked=True))
         db.execute(delete(VMRow).where(col(VMRow.uuid).in_([vm.uuid for vm in forgotten])))
         for vm in kept:
-            values = database.to_row(VMRow, vm).model_dump()
+            values = rows.to_row(VMRow, vm).model_dump()
             db.execute(update(VMRow).where(_is(VMRecord, vm.uuid)).values(**values))
         for storage in _read_all(db, Storage, locked=True):
             hosts = [host for host in storage.hosts if host != name]
@@ -294,7 +294,7 @@ class SqlStore(Patient):
     @writing
     def end_task(self, db: Session, /, task: int, **values: Any) -> None:
         db.execute(update(VMRow).where(col(VMRow.task) == task).values(**rules.FREED))
-        db.execute(update(TaskRow).where(_is(Task, task)).values(**database.columns(values)))
+        db.execute(update(TaskRow).where(_is(Task, task)).values(**rows.columns(values)))
 
     async def tasks(self, most: int = 50) -> list[Task]:
         return await self._newest(Task, most)
@@ -313,15 +313,14 @@ class SqlStore(Patient):
         """The newest records of a numbered kind, oldest first."""
         table: Any = TABLES[kind]
         query = select(table).where(*where).order_by(table.id.desc()).limit(most)
-        rows = (db.execute(query)).scalars()
-        return [database.to_record(kind, row) for row in rows][::-1]
+        return [rows.to_record(kind, row) for row in db.execute(query).scalars()][::-1]
 
     @writing
     def add_means(self, db: Session, means: list[LoadMean]) -> None:
         for first in range(0, len(means), MEANS_AT_ONCE):
             some = means[first : first + MEANS_AT_ONCE]
-            rows = [database.named(database.to_row(MeanRow, mean)) for mean in some]
-            db.execute(database.upsert(self.database.engine, MeanRow), rows)
+            values = [rows.named(rows.to_row(MeanRow, mean)) for mean in some]
+            db.execute(rows.upsert(self.database.engine, MeanRow), values)
 
     @reading
     def means(self, db: Session, subject: str, period_s: int, since: float) -> list[LoadMean]:
@@ -361,7 +360,7 @@ def _is(kind: type[Any], key: Any) -> ColumnElement[bool]:
 
 def _tell(db: Session, events: Iterable[Event]) -> None:
     """Events stand in the transaction of what they tell: none is lost, and none is told of what was not done."""
-    db.add_all([database.to_row(EventRow, event) for event in events])
+    db.add_all([rows.to_row(EventRow, event) for event in events])
 
 
 def _locked(db: Session, kind: type[Record], key: Any) -> Record | None:
@@ -373,5 +372,5 @@ def _locked(db: Session, kind: type[Record], key: Any) -> Record | None:
 def _read_all(db: Session, kind: type[Record], *where: ColumnElement[bool], locked: bool = False) -> list[Record]:
     table = TABLES[kind]
     query = select(table).where(*where).order_by(*table.__table__.primary_key)  # type: ignore[attr-defined]
-    rows = (db.execute(query.with_for_update() if locked else query)).scalars()
-    return [database.to_record(kind, row) for row in rows]
+    found = db.execute(query.with_for_update() if locked else query).scalars()
+    return [rows.to_record(kind, row) for row in found]
