@@ -24,7 +24,7 @@ import libvirt
 from tests.lab.pool import Pool, wait_for
 from vmctl import lab
 from vmctl.cli.client import Client
-from vmctl.commands.cluster import FollowTask, ListTasks
+from vmctl.commands.tasks import FollowTask, ListTasks
 from vmctl.commands.vms import ShowVM, Start
 from vmctl.hosts import domainxml
 from vmctl.lab import host as lab_host

@@ -30,8 +30,8 @@ from tests.lab.pool import Pool, wait_for
 from vmctl import lab
 from vmctl.cli.client import Client
 from vmctl.cli.serve import running as controller_pid
-from vmctl.commands.cluster import ShowTask
 from vmctl.commands.hosts import ListHosts
+from vmctl.commands.tasks import ShowTask
 from vmctl.commands.vms import Migrate, ShowVM
 from vmctl.errors import VmctlError
 from vmctl.hosts import domainxml

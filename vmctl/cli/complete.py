@@ -44,6 +44,6 @@ def in_state(*states: str) -> Completer:
 vms, hosts = names("vms.ListVMs"), names("hosts.ListHosts")
 images, storages = names("storages.ListImages"), names("storages.ListStorages")
 schedules = names("cluster.ListSchedules")
-tasks = names("cluster.ListTasks", key="id")
-open_tasks = names("cluster.ListTasks", key="id", when=lambda task: task["state"] in ("queued", "running"))
+tasks = names("tasks.ListTasks", key="id")
+open_tasks = names("tasks.ListTasks", key="id", when=lambda task: task["state"] in ("queued", "running"))
 draining = names("hosts.ListHosts", when=lambda host: host["draining"])

@@ -20,7 +20,7 @@ from vmctl import errors
 from vmctl.cli import output
 from vmctl.cli.client import Client
 from vmctl.cli.sizes import Amount
-from vmctl.commands.cluster import CancelTask, FollowTask
+from vmctl.commands.tasks import CancelTask, FollowTask
 
 BAR = 20
 ENDS = ("done", "failed", "cancelled")

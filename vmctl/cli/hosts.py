@@ -11,7 +11,6 @@ from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
 from vmctl.cli.output import mib, share
 from vmctl.cli.sizes import Label
-from vmctl.commands.cluster import ShowTask
 from vmctl.commands.hosts import (
     AddHosts,
     CheckHosts,
@@ -23,6 +22,7 @@ from vmctl.commands.hosts import (
     ShowHost,
     UndrainHost,
 )
+from vmctl.commands.tasks import ShowTask
 
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 

@@ -13,7 +13,7 @@ import click
 
 from vmctl import errors
 from vmctl.cli.client import Client, log_path, socket_path
-from vmctl.commands.cluster import ListTasks
+from vmctl.commands.tasks import ListTasks
 from vmctl.local import config, lock, paths
 
 STOP_LIMIT_S = 30.0

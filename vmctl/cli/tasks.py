@@ -11,7 +11,7 @@ import click
 from vmctl.cli import complete, follow, output, times
 from vmctl.cli.client import Client
 from vmctl.cli.outcomes import outcome
-from vmctl.commands.cluster import CancelTask, ListEvents, ListTasks, ShowTask
+from vmctl.commands.tasks import CancelTask, ListEvents, ListTasks, ShowTask
 
 NUMBER = click.IntRange(1, 2**63 - 1)
 

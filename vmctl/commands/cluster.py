@@ -1,4 +1,4 @@
-"""Arguments: the cluster as a whole: plans, tasks, events, schedules."""
+"""Arguments: the cluster as a whole: plans, schedules, what fits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import MaxLen
 
-from vmctl.commands.fields import Amount, Most, Moves, Number, Part, Seconds
+from vmctl.commands.fields import Amount, Moves, Part, Seconds
 from vmctl.commands.permissions import Permission as May
 from vmctl.commands.rows import Asked, Command, Query, task
 
@@ -44,13 +44,6 @@ class RemoveSchedule:
     """Take a schedule away."""
 
     name: Part
-
-
-@dataclass(frozen=True, slots=True)
-class CancelTask:
-    """Ask a task to stop; it does so between two steps, or aborts a migration."""
-
-    number: Number
 
 
 # -- queries
@@ -106,35 +99,6 @@ class PlanReboots:
 
 
 @dataclass(frozen=True, slots=True)
-class ListTasks:
-    """The newest tasks, oldest first."""
-
-    most: Most = 50
-
-
-@dataclass(frozen=True, slots=True)
-class ShowTask:
-    """One task; one about hosts with the doctor's report."""
-
-    number: Number
-
-
-@dataclass(frozen=True, slots=True)
-class FollowTask:
-    """A task as JSON lines, until it has ended."""
-
-    number: Number
-
-
-@dataclass(frozen=True, slots=True)
-class ListEvents:
-    """Events with a number above `after`."""
-
-    after: Number = 0
-    most: Most = 100
-
-
-@dataclass(frozen=True, slots=True)
 class ListSchedules:
     """What runs by the clock."""
 
@@ -144,7 +108,6 @@ ROWS: tuple[Asked, ...] = (
     task("rebalance", Rebalance, "POST rebalance", May.PLAN),
     Command(SetSchedule, "PUT schedules/{name}", May.SCHEDULES, "schedule set"),
     Command(RemoveSchedule, "DELETE schedules/{name}", May.SCHEDULES, "schedule remove"),
-    Command(CancelTask, "POST tasks/{number}/cancel", May.CANCEL, "task cancel"),
     Query(About, "GET about", May.LOOK),
     Query(Top, "GET top", May.LOOK),
     Query(History, "GET history/{kind}/{name}", May.LOOK),
@@ -153,10 +116,6 @@ ROWS: tuple[Asked, ...] = (
     Query(PlanCurve, "GET rebalance/curve", May.LOOK),
     Query(Capacity, "GET capacity", May.LOOK),
     Query(PlanReboots, "GET reboot-plan", May.LOOK),
-    Query(ListTasks, "GET tasks", May.LOOK),
-    Query(ShowTask, "GET tasks/{number}", May.LOOK),
-    Query(FollowTask, "GET tasks/{number}/follow", May.LOOK),
-    Query(ListEvents, "GET events", May.LOOK),
     Query(ListSchedules, "GET schedules", May.LOOK),
 )
 # fmt: on

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from vmctl import __version__
 from vmctl.cluster.schedules import next_run
-from vmctl.commands import cluster
+from vmctl.commands import cluster, tasks
 from vmctl.decide import score
 from vmctl.door import answers, views
 from vmctl.door.parts import ControllerParts
@@ -49,7 +49,7 @@ async def history(parts: ControllerParts, asked: cluster.History) -> answers.His
     )
 
 
-async def list_tasks(parts: ControllerParts, asked: cluster.ListTasks) -> list[answers.ListedTask | answers.Broken]:
+async def list_tasks(parts: ControllerParts, asked: tasks.ListTasks) -> list[answers.ListedTask | answers.Broken]:
     """The newest tasks."""
     commands = parts.tasks.commands
 
@@ -61,20 +61,20 @@ async def list_tasks(parts: ControllerParts, asked: cluster.ListTasks) -> list[a
     return views.each(await parts.services.store.tasks(asked.most), view)
 
 
-async def show_task(parts: ControllerParts, asked: cluster.ShowTask) -> answers.ShownTask:
+async def show_task(parts: ControllerParts, asked: tasks.ShowTask) -> answers.ShownTask:
     """One task."""
     task = await parts.services.store.get(Task, asked.number)
     live = now(task, parts.tasks.live(asked.number))
     return views.wider(answers.ShownTask, live, report=task.journal.get("report"))
 
 
-async def follow_task(parts: ControllerParts, asked: cluster.FollowTask) -> AsyncIterator[answers.TaskNow]:
+async def follow_task(parts: ControllerParts, asked: tasks.FollowTask) -> AsyncIterator[answers.TaskNow]:
     """The task until it has ended."""
     await parts.services.store.get(Task, asked.number)
     return parts.tasks.follow(asked.number)
 
 
-async def list_events(parts: ControllerParts, asked: cluster.ListEvents) -> list[answers.Event]:
+async def list_events(parts: ControllerParts, asked: tasks.ListEvents) -> list[answers.Event]:
     """Events, oldest first."""
     return await parts.services.store.events(asked.after, asked.most)
 

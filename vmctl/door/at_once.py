@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vmctl.commands import cluster, hosts, vms
+from vmctl.commands import cluster, hosts, tasks, vms
 from vmctl.commands.permissions import Principal
 from vmctl.decide.heal import LEVELS
 from vmctl.door import about_cluster, answers
@@ -66,7 +66,7 @@ async def remove_schedule(
     return answers.ScheduleName(asked.name)
 
 
-async def cancel_task(parts: ControllerParts, asked: cluster.CancelTask, _who: Principal) -> answers.TaskNow:
+async def cancel_task(parts: ControllerParts, asked: tasks.CancelTask, _who: Principal) -> answers.TaskNow:
     """Ask a task to stop."""
     task = await parts.tasks.cancel(asked.number)
     return now(task, parts.tasks.live(task.id))

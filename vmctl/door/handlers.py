@@ -14,7 +14,7 @@ from vmctl.act.hosts import Hosts
 from vmctl.act.overtake import overtake_stop
 from vmctl.act.plans import Plans
 from vmctl.act.whereabouts import check_signature
-from vmctl.commands import cluster, hosts, processes, storages, vms
+from vmctl.commands import cluster, hosts, processes, storages, tasks, vms
 from vmctl.commands.permissions import Principal
 from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, plans
 from vmctl.door.parts import ControllerParts
@@ -37,10 +37,10 @@ QUERIES: Mapping[type[Any], Observation] = {
     cluster.PlanCurve: plans.plan_curve,
     cluster.Capacity: plans.capacity,
     cluster.PlanReboots: plans.plan_reboots,
-    cluster.ListTasks: about_cluster.list_tasks,
-    cluster.ShowTask: about_cluster.show_task,
-    cluster.FollowTask: about_cluster.follow_task,
-    cluster.ListEvents: about_cluster.list_events,
+    tasks.ListTasks: about_cluster.list_tasks,
+    tasks.ShowTask: about_cluster.show_task,
+    tasks.FollowTask: about_cluster.follow_task,
+    tasks.ListEvents: about_cluster.list_events,
     cluster.ListSchedules: about_cluster.list_schedules,
     processes.ListProcesses: about_processes.list_processes,
     processes.ListShortLived: about_processes.list_short_lived,
@@ -70,7 +70,7 @@ AT_ONCE: Mapping[type[Any], AtOnce] = {
     vms.SetHeal: at_once.set_heal,
     cluster.SetSchedule: at_once.set_schedule,
     cluster.RemoveSchedule: at_once.remove_schedule,
-    cluster.CancelTask: at_once.cancel_task,
+    tasks.CancelTask: at_once.cancel_task,
 }
 
 

@@ -1,0 +1,59 @@
+"""Arguments: tasks and events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmctl.commands.fields import Most, Number
+from vmctl.commands.permissions import Permission as May
+from vmctl.commands.rows import Asked, Command, Query
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    """Ask a task to stop; it does so between two steps, or aborts a migration."""
+
+    number: Number
+
+
+# -- queries
+
+
+@dataclass(frozen=True, slots=True)
+class ListTasks:
+    """The newest tasks, oldest first."""
+
+    most: Most = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ShowTask:
+    """One task; one about hosts with the doctor's report."""
+
+    number: Number
+
+
+@dataclass(frozen=True, slots=True)
+class FollowTask:
+    """A task as JSON lines, until it has ended."""
+
+    number: Number
+
+
+@dataclass(frozen=True, slots=True)
+class ListEvents:
+    """Events with a number above `after`."""
+
+    after: Number = 0
+    most: Most = 100
+
+
+# fmt: off
+ROWS: tuple[Asked, ...] = (
+    Command(CancelTask, "POST tasks/{number}/cancel", May.CANCEL, "task cancel"),
+    Query(ListTasks, "GET tasks", May.LOOK),
+    Query(ShowTask, "GET tasks/{number}", May.LOOK),
+    Query(FollowTask, "GET tasks/{number}/follow", May.LOOK),
+    Query(ListEvents, "GET events", May.LOOK),
+)
+# fmt: on
