@@ -33,7 +33,7 @@ async def test_only_a_stop_gives_way(services: Services, kind: str, state: TaskS
     task = await tasks.submit(asked, Principal("me"), "web1")
     async with asyncio.timeout(10):
         await holds.wait()
-        await overtake_stop(services.store, tasks, await services.store.vm(UUID))
+        await overtake_stop(services.store, tasks, await services.store.vm(UUID), Principal("me"))
         job = tasks.live(task.id)
         assert (job.state if job else (await tasks.wait(task.id)).state) is state
     await tasks.close()

@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import pytest
 
-from tests.act.crash import new_job, to_its_end
+from tests.act.crash import job_again, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
 from vmctl.act.plans import Plans, leave_first
 from vmctl.decide import asked
 from vmctl.model.plans import Move, Plan
-from vmctl.model.records import Task, TaskState
+from vmctl.model.records import HostRecord, Task, TaskState, VMRecord
 from vmctl.ports.store import Store
 from vmctl.services import Services, observe
 from vmctl.tasks import Tasks
@@ -57,3 +57,20 @@ async def test_a_drain_that_is_taken_over_waits_for_the_moves_of_its_predecessor
     plans = Plans(services, cast(Tasks, tasks))
     assert await to_its_end(services, lambda _, job: plans.drain(job), drain) == "done"
     assert sorted(waited_when_planned) == [begun.id, holds.id]
+
+
+async def test_a_drain_that_is_taken_over_counts_what_has_left_and_heeds_an_undrain(
+    services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "plan_drain", lambda *_: Plan((), "nothing to do"))
+    monkeypatch.setattr(observe, "FIRST_LOAD_S", 0.0)
+    await services.store.change(VMRecord, UUID, host="kvm2")  # the predecessor's first move
+    plans = Plans(services, cast(Tasks, Waiting(services.store)))
+    for undrained, said in ((False, "done"), (True, "was cancelled")):
+        drain = await new_job(services, "drain", "kvm1", host="kvm1")
+        moves = [[UUID, "web1", "kvm1", "kvm2"], ["gone", "gone1", "kvm1", "kvm2"]]
+        await services.store.change(Task, drain.id, journal={"begun": True, "moves": moves}, cancel_asked=undrained)
+        outcome = await to_its_end(services, lambda _, job: plans.drain(job), await job_again(services, drain.id))
+        assert outcome.endswith(said)
+        assert not (await services.store.get(HostRecord, "kvm1")).draining, "the mark is not set a second time"
+    assert [event.text for event in await services.store.events()] == ["kvm1 is drained: 1 VMs left it"]

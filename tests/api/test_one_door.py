@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from vmctl.api.app import make_app
 from vmctl.cli import generic
 from vmctl.cli.main import cli
 from vmctl.cluster.controller import Controller, open_controller
-from vmctl.commands import catalogue, vms
+from vmctl.commands import catalogue, cluster, hosts, vms
 from vmctl.commands.fields import VM, Help, Needs
 from vmctl.commands.permissions import LOCAL_USER, Permission, Principal
 from vmctl.commands.rows import Command, Query
@@ -28,7 +28,7 @@ from vmctl.door.answers import HostName
 from vmctl.door.handlers import AT_ONCE, CHECKS, QUERIES, task_handlers
 from vmctl.errors import NotAllowed, NotFound
 from vmctl.local.config import Settings
-from vmctl.model.records import ClusterValue, DecisionRecord, Image, Storage, Task, VMRecord
+from vmctl.model.records import ClusterValue, DecisionRecord, HostRecord, Image, Storage, Task, TaskState, VMRecord
 from vmctl.model.vms import Spec
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -196,6 +196,69 @@ async def test_nobody_may_do_anything(server: Server) -> None:
         with pytest.raises(NotAllowed, match=rf"nobody has no permission {row.needs}"):
             await server.controller.door.ask(asked, NOBODY)
     assert await server.controller.services.store.all(Task) == []
+
+
+async def test_who_changed_something_at_once_is_told(server: Server) -> None:
+    store, door = server.controller.services.store, server.controller.door
+    alice = Principal("alice", LOCAL_USER.may)
+    await store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
+    await store.add_host(replace(HostRecord("kvm1", "kvm1", "key", "SHA256:x", 1.0), draining=True))
+    for asked in (
+        hosts.LabelHost("kvm1", {"rack": "r1"}),
+        hosts.UndrainHost("kvm1"),
+        vms.SetAutostart("web1", False),
+        vms.SetHeal("web1", "reboot"),
+        cluster.SetSchedule("rebalance", "0 3 * * *", "advise"),
+        cluster.RemoveSchedule("rebalance"),
+    ):
+        before = len(await store.events())
+        await door.ask(asked, alice)
+        new = (await store.events())[before:]
+        assert [event.who for event in new] == ["alice"], asked
+
+
+async def test_an_undrain_ends_the_drain(server: Server) -> None:
+    """Else it would empty the host, and say that it is drained, while the host takes VMs."""
+    store, tasks = server.controller.services.store, server.controller.tasks
+    await store.add_host(HostRecord("kvm1", "kvm1", "key", "SHA256:x", 1.0))
+
+    async def drain(job: Any) -> dict[str, Any]:
+        await store.change(HostRecord, "kvm1", draining=True)
+        await job.cancel_asked.wait()
+        job.check_cancelled()
+        return {}
+
+    tasks.handlers["drain"] = drain
+    task = await server.controller.door.ask(hosts.DrainHost("kvm1"), LOCAL_USER)
+    async with asyncio.timeout(10):
+        while not (await store.get(HostRecord, "kvm1")).draining:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await server.controller.door.ask(hosts.UndrainHost("kvm1"), LOCAL_USER)
+        assert (await tasks.wait(task.id)).state is TaskState.CANCELLED
+    assert not (await store.get(HostRecord, "kvm1")).draining
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "rebalance?moves=1", "{}"),
+        ("POST", "vms/web1/pause?dry_run=true", ""),
+        ("POST", "vms/web1/pause", '{"force": true}'),
+        ("GET", "hosts?x=1", ""),
+        ("GET", "hosts", '{"x": 1}'),
+        ("DELETE", "schedules/rebalance", '{"forse": true}'),
+    ],
+)
+async def test_what_nobody_would_read_is_refused(server: Server, method: str, path: str, body: str) -> None:
+    await server.controller.services.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
+    answer = await server.ask(method, path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    assert await server.controller.services.store.all(Task) == []
+
+
+async def test_a_task_is_accepted_and_not_done(server: Server) -> None:
+    await server.controller.services.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
+    assert (await server.ask("POST", "vms/web1/pause")).status_code == 202
 
 
 async def test_signing_is_a_permission_of_its_own(server: Server) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,12 @@ from hypothesis import strategies as st
 from vmctl.cluster import schedules
 from vmctl.cluster.schedules import trigger
 from vmctl.errors import Usage
+from vmctl.local.config import Settings
+from vmctl.model.records import Schedule
+from vmctl.ports import SYSTEM
+from vmctl.ports.store import Store
+from vmctl.services import Services
+from vmctl.tasks import Tasks
 
 # 2026-02-01 was a Sunday
 SUNDAY = datetime(2026, 2, 1, tzinfo=UTC)
@@ -126,6 +134,38 @@ def test_any_text_is_a_schedule_or_a_usage_error(text: str) -> None:
 def test_what_the_controller_does_by_itself_is_well_formed() -> None:
     assert [f"{at:%H:%M}" for at in fires(schedules.PRUNE_CRON, 2)] == ["00:17", "01:17"]
     assert [f"{at:%d %H:%M}" for at in fires(schedules.DOCTOR_CRON, 2)] == ["01 04:23", "02 04:23"]
+
+
+class Moved:
+    """A clock that somebody sets."""
+
+    def __init__(self) -> None:
+        self.by_s = 0.0
+
+    def now(self) -> float:
+        return SYSTEM.clock.now() + self.by_s
+
+    def monotonic(self) -> float:
+        return SYSTEM.clock.monotonic()
+
+
+async def test_a_clock_that_was_set_back_stops_no_schedule(registry: Store, tmp_path: Path) -> None:
+    clock = Moved()
+    services = Services(registry, Settings(), tmp_path, (), parts=replace(SYSTEM, clock=clock))
+    await registry.put(Schedule("rebalance", "*/10 * * * *", "advise"))
+    scheduler = schedules.Scheduler(services, Tasks(registry))
+    await scheduler.start()
+    before = {job.id: job.next_run_time for job in scheduler._clock.get_jobs()}
+    await scheduler.look()
+    assert {job.id: job.next_run_time for job in scheduler._clock.get_jobs()} == before
+    assert all(job.misfire_grace_time is None for job in scheduler._clock.get_jobs()), "late is not never"
+    clock.by_s = -7200.0
+    await scheduler.look()
+    now = datetime.fromtimestamp(clock.now(), UTC)
+    after = {job.id: job.next_run_time - now for job in scheduler._clock.get_jobs()}
+    assert timedelta() < after["schedule rebalance"] <= timedelta(minutes=10)
+    assert after["prune"] <= timedelta(hours=1)
+    scheduler.close()
 
 
 def test_the_next_run_is_in_the_future_and_text_that_is_none_has_none() -> None:

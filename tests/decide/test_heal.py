@@ -49,6 +49,11 @@ def test_steps_get_further_apart_and_end() -> None:
     assert step("reboot", SICK, 200, 2000, 3000, 10001) == "reboot"
 
 
+def test_a_step_in_the_future_says_nothing() -> None:
+    """The clock was set back since: it would rest for hours."""
+    assert step("reboot", SICK, 200, -7200.0) == step("reboot", SICK, 200) == "reboot"
+
+
 def test_every_wait_says_why() -> None:
     found = next_step("reboot", SICK, 200.0, (1.0, 2.0, 3.0), LIMITS)
     assert found == Wait("3 steps in 3 h did not help: a human must look")

@@ -206,6 +206,27 @@ async def test_a_host_that_joins_may_lack_the_common_cpu(registry: Store) -> Non
     assert len(await registry.all(ClusterValue)) == 2, "nobody joined"
 
 
+async def test_a_host_joins_with_its_storages_or_not_at_all(registry: Store) -> None:
+    kvm1, kvm2 = (HostRecord(f"kvm{n}", f"kvm{n}", "key", "SHA256:x", 1.0) for n in (1, 2))
+    await registry.put(Storage("main", "/s", 1.0, hosts=["kvm0"]))
+    told = Event("host", "kvm1", "kvm1 joined", 2.0)
+    await registry.add_host(kvm1, ["main", "forgotten"], told=[told])
+    with pytest.raises(Refused):
+        await registry.add_host(kvm1, ["main"], told=[told])
+    await registry.add_host(kvm2)
+    assert (await registry.get(Storage, "main")).hosts == ["kvm0", "kvm1"]
+    assert [event.text for event in await registry.events()] == ["kvm1 joined"]
+
+
+async def test_another_machine_does_not_inherit_the_load_of_a_name(registry: Store) -> None:
+    for name in ("kvm1", "kvm2"):
+        await registry.add_host(HostRecord(name, name, "key", "SHA256:x", 1.0))
+    await registry.add_means([LoadMean(f"host/{name}", 60, 1.0, {"cpu": 1.0}) for name in ("kvm1", "kvm2")])
+    await registry.remove_host("kvm1")
+    assert await registry.means("host/kvm1", 60, 0.0) == []
+    assert len(await registry.means("host/kvm2", 60, 0.0)) == 1
+
+
 async def test_what_a_storage_was_proven_to_do_goes_with_it(registry: Store) -> None:
     for name in ("main", "spare"):
         await registry.put(Storage(name, f"/{name}", 1.0))
@@ -225,6 +246,7 @@ async def test_an_event_goes_with_what_it_tells_of(registry: Store) -> None:
     assert [event.text for event in await registry.events()] == ["drains"] * 3
     assert [event.id for event in await registry.events(after=1)] == [2, 3]
     assert [event.id for event in await registry.events(most=2)] == [2, 3], "the newest"
+    assert [event.id for event in await registry.events(after=1, most=1)] == [2], "the next: none is left out"
 
 
 async def test_a_large_number_comes_back(registry: Store) -> None:

@@ -142,12 +142,12 @@ async def test_a_task_stops_between_two_steps_when_asked_to(registry: Store) -> 
     tasks = running(registry, work)
     number = (await tasks.submit(Asked(), ME, "web1")).id
     await work.started.wait()
-    await tasks.cancel(number)
+    await tasks.cancel(number, ME)
     work.go_on.set()
     ended = await tasks.wait(number)
     assert (ended.state, ended.step) == (TaskState.CANCELLED, "first step")
     assert (ended.error["exit_code"], ended.error["message"]) == (130, f"task {number} was cancelled")
-    assert [line for _, line in ended.log][-1] == "cancelling was asked for"
+    assert [line for _, line in ended.log][-1] == "me asked to cancel it"
 
 
 async def test_what_has_ended_or_never_was_cannot_be_cancelled(registry: Store) -> None:
@@ -157,9 +157,9 @@ async def test_what_has_ended_or_never_was_cannot_be_cancelled(registry: Store) 
     number = (await tasks.submit(Asked(), ME, "web1")).id
     await tasks.wait(number)
     with pytest.raises(Refused, match=f"task {number} has ended: done"):
-        await tasks.cancel(number)
+        await tasks.cancel(number, ME)
     with pytest.raises(NotFound):
-        await tasks.cancel(99)
+        await tasks.cancel(99, ME)
 
 
 async def test_a_follower_sees_it_go_and_end(registry: Store) -> None:
@@ -334,7 +334,7 @@ async def test_a_successor_knows_that_cancelling_was_asked_for(registry: Store) 
     tasks = running(registry, work)
     task = await tasks.submit(Asked(), ME, "web1")
     await work.started.wait()
-    await tasks.cancel(task.id)
+    await tasks.cancel(task.id, ME)
     await tasks.close()  # it dies before the task has looked
     row = await registry.get(Task, task.id)
     assert row.cancel_asked and not row.state.ended

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from vmctl.act import proof
-from vmctl.act.storage import forget_on, shared_by
+from vmctl.act.storage import forget_on
 from vmctl.commands.hosts import AddHosts, CheckHosts, RemoveHost
 from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable, VmctlError, by_code, made
 from vmctl.hosts import address, doctor
 from vmctl.hosts.doctor import Check
-from vmctl.hosts.leaseprobe import PROBE
+from vmctl.hosts.leaseprobe import PROBE, end_probes
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import HostKey, explain, read_host_key
 from vmctl.model.records import HostRecord, Storage, VMRecord
@@ -190,16 +188,14 @@ class Hosts:
         if twin:
             problem = f"it is the same machine as {twin} (libvirt's host UUID is equal)"
             return {"added": False, "checks": checks, "problem": problem, "fix": "set host_uuid in libvirtd.conf"}
+        shared = {c.name.removeprefix("storage ") for c in candidate.checks if c.verdict == doctor.OK}
+        told = self._services.event("host", name, f"{name} joined the pool", job.task.who)
         try:
-            await self._services.store.add_host(candidate.record)
+            # With its storages: a controller that dies here leaves no host that looks well and gets no VMs.
+            await self._services.store.add_host(candidate.record, shared, told=[told])
         except Refused:  # somebody else added it meanwhile
             problem = f"{name} is registered already"
             return {"added": False, "checks": checks, "problem": problem, "fix": f"vmctl host check {name}"}
-        shared = {c.name.removeprefix("storage ") for c in candidate.checks if c.verdict == doctor.OK}
-        for kept in await self._services.store.all(Storage):
-            if kept.name in shared:
-                with contextlib.suppress(NotFound):  # it was forgotten just now
-                    await self._services.store.revise(Storage, kept.name, partial(_also, name=kept.name, host=name))
         return {"added": True, "checks": checks, "fingerprint": candidate.record.fingerprint}
 
     async def _same_machine(self, candidate: Candidate) -> str:
@@ -219,7 +215,6 @@ class Hosts:
             await _first_look(link)
             await self._until_adopted(link)
             report[name]["domains"] = sorted(domain.name for domain in link.domains.values())
-            await self._services.record_event("host", name, f"{name} joined the pool", job.task.who)
         job.keep(report=report)
         failed = {name: row for name, row in report.items() if not row["added"]}
         if failed:
@@ -295,6 +290,7 @@ class Hosts:
         if ours and not job.args.force:
             raise Refused(f"{name} runs {', '.join(ours[:5])}", hint=f"vmctl host drain {name}")
         if link.online:
+            await end_probes(link)
             for kept in await services.store.all(Storage):
                 # The host is left as it was found, so without our pools.
                 await forget_on(link, kept, job)
@@ -316,11 +312,6 @@ def _storage_check(kept: Storage, host: str, finding: proof.Finding) -> Check:
         return Check(name, doctor.OK, f"{kept.path} shared, proven")
     bad = finding.state is proof.State.WRONG or (finding.state is proof.State.ABSENT and ours)
     return Check(name, doctor.FAIL if bad else doctor.WARN, finding.text, finding.hint)
-
-
-def _also(kept: Storage | None, *, name: str, host: str) -> Storage:
-    """The storage with one more host that shares it."""
-    return shared_by(kept, name, [host])
 
 
 def _size(size: tuple[int, int] | None) -> dict[str, Any]:

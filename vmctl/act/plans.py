@@ -54,21 +54,31 @@ class Plans:
     async def drain(self, job: Job[DrainHost, CarryingOut]) -> dict[str, Any]:
         """Task: take no more VMs on a host, and move those there away. The mark stays until undrain."""
         services, host = self._services, job.args.host
-        # Before the plan, so that nothing is placed there while it is made.
-        await services.store.change(HostRecord, host, draining=True)
-        if not job.journal.begun:
-            await services.record_event("drain", host, f"{host} is being drained", job.task.who)
-        await job.note("waiting for what moves there already", begun=True)
+        job.check_cancelled()
+        if not job.journal.begun:  # else the mark stands, or somebody has taken it away since
+            # Before the plan, so that nothing is placed there while it is made.
+            told = services.event("drain", host, f"{host} is being drained", job.task.who)
+            await services.store.change(HostRecord, host, draining=True, told=[told])
+        # What a predecessor's moves took away counts, too.
+        left = job.journal.left + await self._gone(host, job.journal.moves)
+        await job.note("waiting for what moves there already", begun=True, left=left, moves=[])
         # A VM that a task holds cannot be planned for. Planned now, the drain would report it as staying.
         await self._wait_for_holders(job, host)
         made = await plan(services, "drain", host, job.task.who, deciding.plan_drain, job.args)
         result = await self._carry_out(job, made)
+        result["moved"] += left
+        job.check_cancelled()  # it takes VMs again: nothing is drained
         if made.stays:
             moved = f"{result['moved']} VMs left {host}" if result["moved"] else f"no VM could leave {host}"
             await services.record_event("drain", host, f"{moved}, {len(made.stays)} stay", job.task.who)
             raise PartlyFailed(f"{moved}, {len(made.stays)} stay", lines=made.stays, hint=f"vmctl host undrain {host}")
         await services.record_event("drained", host, f"{host} is drained: {result['moved']} VMs left it", job.task.who)
         return result
+
+    async def _gone(self, host: str, moves: list[list[str]]) -> int:
+        """How many of the VMs that an earlier controller's plan moved have left the host."""
+        moved = {uuid for uuid, *_ in moves}
+        return sum(vm.uuid in moved and vm.host != host for vm in await self._services.store.all(VMRecord))
 
     async def _wait_for_holders(self, job: Carrying, host: str) -> None:
         """Tasks that hold VMs of the host end first, and moves that an earlier controller's drain has begun."""
@@ -136,7 +146,7 @@ class Plans:
         await job.cancel_asked.wait()
         for child in children:
             with contextlib.suppress(Refused):  # it has ended
-                await self._tasks.cancel(child.id)
+                await self._tasks.cancel(child.id, job.who)
 
 
 def leave_first(plan: Plan, number: int) -> list[int]:

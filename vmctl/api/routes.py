@@ -10,6 +10,7 @@ from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from vmctl.api import requests
@@ -75,12 +76,17 @@ def _endpoint(
 ) -> Callable[..., Awaitable[Response]]:
     """The function of a route; its signature is what the framework reads."""
 
-    async def endpoint(door: Door, who: Principal, asked: requests.Request | None = None, **named: Any) -> Response:
+    async def endpoint(
+        http: Request, door: Door, who: Principal, asked: requests.Request | None = None, **named: Any
+    ) -> Response:
+        await _refuse_unread(http, row, sent)
         given = {name: getattr(asked, name) for name in type(asked).model_fields} if asked is not None else {}
-        return _response(await door.ask(row.arguments(**named, **given), who))
+        answer = await door.ask(row.arguments(**named, **given), who)
+        return _response(answer, 202 if isinstance(row, Command) and row.task else 200)
 
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [
+        inspect.Parameter("http", kind, annotation=Request),
         inspect.Parameter("door", kind, annotation=Annotated[Door, Depends(_door)]),
         inspect.Parameter("who", kind, annotation=Annotated[Principal, Depends(principal)]),
     ]
@@ -94,11 +100,24 @@ def _endpoint(
     return endpoint
 
 
-def _response(answer: Any) -> Response:
+async def _refuse_unread(http: Request, row: Asked, sent: type[requests.Request] | None) -> None:
+    """Refuse what nobody would read: it was meant to say something."""
+    in_body = row.method in ("POST", "PUT")
+    if http.query_params and (in_body or sent is None):
+        raise _extra("query", next(iter(http.query_params)))
+    if not (in_body and sent) and (await http.body()).strip() not in (b"", b"{}"):
+        raise _extra("body")
+
+
+def _extra(*where: str) -> RequestValidationError:
+    return RequestValidationError([{"type": "extra_forbidden", "loc": where, "msg": "nothing is read from there"}])
+
+
+def _response(answer: Any, status: int) -> Response:
     """An answer for the wire: one place, for all of them."""
     if isinstance(answer, AsyncIterator):
         lines = (json.dumps(plain(each)) + "\n" async for each in answer)
         return StreamingResponse(lines, media_type="application/x-ndjson")
     if isinstance(answer, Document):
         return Response(answer.text, media_type="application/json")
-    return Plain(plain(answer))
+    return Plain(plain(answer), status)

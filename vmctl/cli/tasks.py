@@ -105,6 +105,9 @@ def cancel(numbers: tuple[int, ...], form: str) -> None:
             output.say(f"task {task['id']} ({task['kind']} {task['subject']}) was asked to stop")
 
 
+AT_ONCE = 500  # events that one question brings
+
+
 @click.command()
 @click.option("--follow", "go_on", is_flag=True, help="Wait for new ones.")
 @click.option("--most", type=click.IntRange(1, 500), default=30, show_default=True)
@@ -123,11 +126,13 @@ def events(go_on: bool, most: int, form: str) -> None:
             _print(found, form)
         return
     newest = 0
+    client = Client(autostart=False)  # who only watches starts no controller where somebody has stopped it
     while True:
         _print(found, form)
         newest = max((event["id"] for event in found), default=newest)
-        time.sleep(1.0)
-        found = client.ask(ListEvents(newest, 500))
+        if len(found) < AT_ONCE:
+            time.sleep(1.0)
+        found = client.ask(ListEvents(newest, AT_ONCE))
 
 
 def _print(found: list[dict[str, Any]], form: str) -> None:

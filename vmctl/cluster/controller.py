@@ -42,6 +42,7 @@ KEEP_LEDGER_EVERY_S = 3.0
 GUESTS_EVERY_S = 1.0
 KEEP_LOGS_EVERY_S = 1.0
 RESTARTS_EVERY_S = 5.0
+CLOCK_EVERY_S = 30.0
 
 
 class Controller:
@@ -84,6 +85,7 @@ class Controller:
             (GUESTS_EVERY_S, self.health_monitor.look, "look after guests"),
             (KEEP_LOGS_EVERY_S, self.tasks.flush, "write the tasks' logs"),
             (RESTARTS_EVERY_S, self.restarts.look, "start again what its host's reboot ended"),
+            (CLOCK_EVERY_S, self.scheduler.look, "look at the clock"),
         )
         for seconds, work, name in regularly:
             self._spawn(self._every(seconds, work, name), name)

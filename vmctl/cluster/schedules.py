@@ -33,6 +33,9 @@ log = logging.getLogger("vmctl.cluster.schedules")
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MODES = ("advise", "act")
 JOBS = ("rebalance",)
+# However late it is, it is done once: a controller that was held up for seconds must not lose a day.
+JOBS_DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+SET_BACK_S = 60.0  # a clock that was set back by less harms nothing
 PRUNE_CRON, DOCTOR_CRON = "17 * * * *", "23 4 * * *"
 
 
@@ -100,7 +103,7 @@ class Scheduler:
     def __init__(self, services: Services, tasks: Tasks) -> None:
         self._services = services
         self._tasks = tasks
-        self._clock = AsyncIOScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
+        self._clock = AsyncIOScheduler(timezone=UTC, job_defaults=JOBS_DEFAULTS)
 
     async def start(self) -> None:
         """Begin."""
@@ -110,6 +113,17 @@ class Scheduler:
             with wall(log, f"the schedule of {schedule.name}"):  # an earlier version took dates that never come
                 self._arm(schedule)
         self._clock.start()
+
+    async def look(self) -> None:
+        """Where the clock was set back, what is to come comes by the new time: the library waits for the old one."""
+        now = datetime.fromtimestamp(self._services.clock.now(), UTC)
+        for job in self._clock.get_jobs():
+            due = job.trigger.get_next_fire_time(None, now)
+            if due is not None and job.next_run_time is not None:
+                late_s = (job.next_run_time - due).total_seconds()
+                if late_s > SET_BACK_S:
+                    log.warning("%s comes at %s and not at %s: the clock was set back", job.id, due, job.next_run_time)
+                    job.modify(next_run_time=due)
 
     def close(self) -> None:
         """Stop."""

@@ -42,7 +42,7 @@ class FollowTask:
 
 @dataclass(frozen=True, slots=True)
 class ListEvents:
-    """Events with a number above `after`."""
+    """The next events after a number, oldest first; after 0 the newest ones."""
 
     after: Number = 0
     most: Most = 100

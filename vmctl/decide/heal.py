@@ -43,7 +43,7 @@ def next_step(
         return Wait(f"it is {health.status}")
     if sick_s < policy.heal_after_s:
         return Wait(f"{health.status} for {age(sick_s)}: its own repair has {age(policy.heal_after_s)}")
-    recent = [ago for ago in taken_s_ago if ago < policy.heal_window_s]
+    recent = [ago for ago in taken_s_ago if 0 <= ago < policy.heal_window_s]  # the clock may be set back
     if len(recent) >= policy.heal_budget:
         return Wait(f"{len(recent)} steps in {age(policy.heal_window_s)} did not help: a human must look")
     rest = policy.heal_between_s * 2 ** max(0, len(recent) - 1)

@@ -42,7 +42,7 @@ class Door:
         if not isinstance(row, Command):
             return await handlers.QUERIES[row.arguments](self._parts, asked)
         if (check := handlers.CHECKS.get(row.arguments)) is not None:
-            await check(self._parts, asked)
+            await check(self._parts, asked, who)
         if not row.task:
             return await handlers.AT_ONCE[row.arguments](self._parts, asked, who)
         task = await self._parts.tasks.submit(asked, who, subject)

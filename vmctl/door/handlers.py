@@ -26,7 +26,7 @@ from vmctl.tasks import AnyJob, Handler
 Action = Callable[[Services, Any], Awaitable[dict[str, Any]]]
 Observation = Callable[[ControllerParts, Any], Awaitable[Any]]
 AtOnce = Callable[[ControllerParts, Any, Principal], Awaitable[Any]]
-Check = Callable[[ControllerParts, Any], Awaitable[None]]
+Check = Callable[[ControllerParts, Any, Principal], Awaitable[None]]
 
 QUERIES: Mapping[type[Any], Observation] = {
     cluster.About: about_cluster.about,
@@ -111,34 +111,38 @@ async def _held(services: Services, action: Action, job: AnyJob) -> dict[str, An
 # -- what is refused before there is a task
 
 
-async def _addresses(parts: ControllerParts, asked: hosts.AddHosts) -> None:
+async def _addresses(parts: ControllerParts, asked: hosts.AddHosts, _who: Principal) -> None:
     for text in asked.hosts:
         address.wanted(text)
 
 
-async def _known_hosts(parts: ControllerParts, asked: hosts.CheckHosts) -> None:
+async def _known_hosts(parts: ControllerParts, asked: hosts.CheckHosts, _who: Principal) -> None:
     for name in asked.hosts:
         parts.services.link(name)
 
 
-async def _signature(parts: ControllerParts, asked: vms.Start | vms.Delete) -> None:
+async def _new(parts: ControllerParts, asked: vms.Create, _who: Principal) -> None:
+    await about_vms.check_new(parts, asked)
+
+
+async def _signature(parts: ControllerParts, asked: vms.Start | vms.Delete, _who: Principal) -> None:
     check_signature(await parts.services.store.vm(asked.vm), asked.i_know_it_is_off)
 
 
-async def _stop(parts: ControllerParts, asked: vms.Stop) -> None:
+async def _stop(parts: ControllerParts, asked: vms.Stop, who: Principal) -> None:
     vm = await parts.services.store.vm(asked.vm)
     check_signature(vm, asked.i_know_it_is_off)
     if asked.force:
-        await overtake_stop(parts.services.store, parts.tasks, vm)
+        await overtake_stop(parts.services.store, parts.tasks, vm, who)
 
 
-async def _target(parts: ControllerParts, asked: vms.Migrate) -> None:
+async def _target(parts: ControllerParts, asked: vms.Migrate, _who: Principal) -> None:
     if asked.to:
         parts.services.link(asked.to)
 
 
 CHECKS: Mapping[type[Any], Check] = {
-    vms.Create: about_vms.check_new,
+    vms.Create: _new,
     vms.Start: _signature,
     vms.Stop: _stop,
     vms.Delete: _signature,

@@ -30,6 +30,16 @@ def is_stale(name: str, now: float) -> bool:
     return began is not None and now - int(began[1]) > STALE_S
 
 
+async def end_probes(link: Link) -> None:
+    """End every probe's VM on a host that leaves, whoever began it: nothing of ours stays there."""
+    for domain in list(link.domains.values()):
+        if re.match(rf"{PROBE}\d{{9,}}-", domain.name):
+            try:
+                await link.virt.destroy(domain.uuid)
+            except VmctlError as err:
+                log.warning("%s: probe %s: %s", link.name, domain.name, err.message)
+
+
 class LeaseProbe:
     """One key in a lockspace, and the VMs that hold it or tried to."""
 

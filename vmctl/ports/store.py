@@ -105,8 +105,11 @@ class VMs(Protocol):
     async def take_storage(self, name: str) -> None:
         """Forget a storage and what it was proven to do. Refused names VMs and images that are on it."""
 
-    async def add_host(self, host: HostRecord) -> None:
-        """Register a host, which may lack the CPU that was common to all. Raises Refused when its name is taken."""
+    async def add_host(self, host: HostRecord, storages: Iterable[str] = (), *, told: Iterable[Event] = ()) -> None:
+        """Register a host with the storages that it was proven to share; one that was forgotten is left out.
+
+        It may lack the CPU that was common to all, which is forgotten. Raises Refused when its name is taken.
+        """
 
     async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
         """Forget a host, in one step with what is known of its VMs: (adopted VMs forgotten, VMs that may still run).
@@ -131,7 +134,7 @@ class History(Protocol):
         """The newest decisions about a VM (its UUID) or a host, those made until `before`; oldest first."""
 
     async def events(self, after: int = 0, most: int = 100) -> list[Event]:
-        """Events with a number above `after`, oldest first; of too many the newest."""
+        """The next events after that number, oldest first; after 0 the newest ones."""
 
     async def add_means(self, means: list[LoadMean]) -> None:
         """Keep means of load; one that is there already is replaced."""

@@ -100,7 +100,8 @@ def _vm(services: Services, record: VMRecord, loads: Mapping[str, VMLoad], now: 
         moving_to=record.moving_to,
         power=power,
         load=_load(services, record, loads),
-        moved_s_ago=now - record.moved_at if record.moved_at is not None else None,
+        # One that lies in the future says nothing: the clock was set back since.
+        moved_s_ago=now - record.moved_at if record.moved_at is not None and record.moved_at <= now else None,
         busy=record.task is not None,
         adopted=record.adopted,
         stuck=tuple(record.stuck_cold if power is PowerState.STOPPED else record.stuck),

@@ -171,9 +171,13 @@ class MemoryStore(Patient):
         rules.check_unused(self._find(Image, name), name, self._all(VMRecord))
         self._kept[Image].pop(name, None)
 
-    async def add_host(self, host: HostRecord) -> None:
+    async def add_host(self, host: HostRecord, storages: Iterable[str] = (), *, told: Iterable[Event] = ()) -> None:
         await self.insert(host)
         self._kept[ClusterValue].pop(rules.BASELINE, None)
+        for name in storages:
+            if (storage := self._find(Storage, name)) is not None:
+                self._put(replace(storage, hosts=sorted({*storage.hosts, host.name})))
+        self._tell(told)
 
     async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
         forgotten, kept = rules.left_behind(self._find(HostRecord, name), name, self._all(VMRecord))
@@ -184,6 +188,8 @@ class MemoryStore(Patient):
         for storage in self._all(Storage):
             self._put(replace(storage, hosts=[host for host in storage.hosts if host != name]))
         self._kept[HostRecord].pop(name, None)
+        means = self._kept[LoadMean]
+        self._kept[LoadMean] = {key: mean for key, mean in means.items() if mean.subject != rules.load_of(name)}
         return [vm.name for vm in forgotten], [vm.name for vm in kept]
 
     # -- tasks, decisions, events, measurements
@@ -205,7 +211,8 @@ class MemoryStore(Patient):
         return [one for one in found if before is None or one.made_at <= before][-most:]
 
     async def events(self, after: int = 0, most: int = 100) -> list[Event]:
-        return [event for event in self._all(Event) if (event.id or 0) > after][-most:]
+        found = [event for event in self._all(Event) if (event.id or 0) > after]
+        return found[:most] if after else found[-most:]
 
     async def add_means(self, means: list[LoadMean]) -> None:
         for mean in means:

@@ -118,6 +118,11 @@ def must_wait(copying: Iterable[VMRecord], vm: VMRecord, target: str, most_out: 
     return None
 
 
+def load_of(host: str) -> str:
+    """The subject of a host's means of load."""
+    return f"host/{host}"
+
+
 def proof_of(storage: str) -> str:
     """The setting that holds what a storage was proven to do; it goes with the storage."""
     return f"proof/{storage}"

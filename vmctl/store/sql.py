@@ -264,11 +264,17 @@ class SqlStore(Patient):
         db.execute(delete(ImageRow).where(_is(Image, name)))
 
     @writing
-    def add_host(self, db: Session, host: HostRecord) -> None:
+    def add_host(
+        self, db: Session, host: HostRecord, storages: Iterable[str] = (), *, told: Iterable[Event] = ()
+    ) -> None:
         db.add(rows.to_row(HostRow, host))
         with _unique(lambda: rules.there_is(HostRecord, host.name)):
             db.flush()
         db.execute(delete(SettingRow).where(_is(ClusterValue, rules.BASELINE)))
+        for storage in _read_all(db, Storage, col(StorageRow.name).in_(list(storages)), locked=True):
+            hosts = sorted({*storage.hosts, host.name})
+            db.execute(update(StorageRow).where(_is(Storage, storage.name)).values(hosts=hosts))
+        _tell(db, told)
 
     @writing
     def remove_host(self, db: Session, name: str) -> tuple[list[str], list[str]]:
@@ -283,6 +289,8 @@ class SqlStore(Patient):
             hosts = [host for host in storage.hosts if host != name]
             db.execute(update(StorageRow).where(_is(Storage, storage.name)).values(hosts=hosts))
         db.execute(delete(HostRow).where(_is(HostRecord, name)))
+        # Another machine may have the name one day.
+        db.execute(delete(MeanRow).where(col(MeanRow.subject) == rules.load_of(name)))
         return [vm.name for vm in forgotten], [vm.name for vm in kept]
 
     # -- tasks, decisions, events, measurements
@@ -306,7 +314,12 @@ class SqlStore(Patient):
         return await self._newest(DecisionRecord, most, *limits)
 
     async def events(self, after: int = 0, most: int = 100) -> list[Event]:
-        return await self._newest(Event, most, col(EventRow.id) > after)
+        return await self._events_after(after, most) if after else await self._newest(Event, most)
+
+    @reading
+    def _events_after(self, db: Session, after: int, most: int) -> list[Event]:
+        query = select(EventRow).where(col(EventRow.id) > after).order_by(col(EventRow.id)).limit(most)
+        return [rows.to_record(Event, row) for row in db.execute(query).scalars()]
 
     @reading
     def _newest(self, db: Session, kind: type[Record], most: int, *where: ColumnElement[bool]) -> list[Record]:

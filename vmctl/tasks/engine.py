@@ -161,7 +161,7 @@ class Tasks:
                 with wall(log, f"the log of task {job.id}"):
                     await job.write()
 
-    async def cancel(self, number: int) -> Task:
+    async def cancel(self, number: int, who: Principal) -> Task:
         """Ask a task to stop; it does so between two steps, or aborts a migration."""
         task = await self._store.get(Task, number)
         job = self._jobs.get(number)
@@ -169,7 +169,7 @@ class Tasks:
             raise Refused(f"task {number} has ended: {task.state}", hint=f"vmctl task show {number}")
         await self._store.change(Task, number, cancel_asked=True)  # who takes over must know
         job.cancel_asked.set()
-        job.say("cancelling was asked for")
+        job.say(f"{who.name} asked to cancel it")
         return task
 
     def live(self, number: int) -> AnyJob | None:

@@ -96,6 +96,7 @@ class CarryingOut(Journal):
 
     begun: bool = False
     moves: list[list[str]] = field(default_factory=list)  # [VM's UUID, its name, source, target]
+    left: int = 0  # VMs that an earlier controller's moves took away
 
 
 @dataclass(frozen=True, slots=True)
