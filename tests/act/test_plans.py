@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.act.crash import job_again, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
 from vmctl.act.plans import Plans, leave_first
+from vmctl.commands.permissions import Principal
 from vmctl.decide import asked
 from vmctl.model.plans import Move, Plan
 from vmctl.model.records import HostRecord, Task, TaskState, VMRecord
@@ -29,6 +31,11 @@ class Waiting:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.waited: list[int] = []
+        self.cancelled: list[int] = []
+
+    async def cancel(self, number: int, _who: Principal) -> Task:
+        self.cancelled.append(number)
+        return await self._store.get(Task, number)
 
     async def wait(self, number: int) -> Task:
         self.waited.append(number)
@@ -57,6 +64,23 @@ async def test_a_drain_that_is_taken_over_waits_for_the_moves_of_its_predecessor
     plans = Plans(services, cast(Tasks, tasks))
     assert await to_its_end(services, lambda _, job: plans.drain(job), drain) == "done"
     assert sorted(waited_when_planned) == [begun.id, holds.id]
+
+
+async def test_a_drain_that_is_taken_over_and_cancelled_cancels_the_moves_of_its_predecessor(
+    services: Services, kvm1: FakeHost
+) -> None:
+    tasks = Waiting(services.store)
+    drain = await new_job(services, "drain", "kvm1", host="kvm1")
+    begun = await new_job(services, "migrate", "web1", vm=UUID, to="kvm2", parent=drain.id)
+
+    async def until_cancelled(number: int) -> Task:
+        drain.cancel_asked.set()
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    tasks.wait = until_cancelled  # type: ignore[method-assign]
+    plans = Plans(services, cast(Tasks, tasks))
+    assert (await to_its_end(services, lambda _, job: plans.drain(job), drain)).endswith("was cancelled")
+    assert tasks.cancelled == [begun.id]
 
 
 async def test_a_drain_that_is_taken_over_counts_what_has_left_and_heeds_an_undrain(

@@ -37,6 +37,7 @@ from vmctl.store.memory import MemoryStore
 Method = Callable[[Store], Awaitable[Any]]
 WEB1 = VMRecord(Spec("u1", "web1", 1, 128, (Disk("main", "/s/web1"),), image="tiny"), 1.0, host="kvm1", copying=False)
 KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, LoadMean, Schedule, ClusterValue)
+KVM4 = HostRecord("kvm5", "kvm4", "k", "f", 2.0, about={"host_uuid": "m4"})
 NOW = 100 * 86400.0  # when what is old is forgotten
 
 
@@ -104,6 +105,10 @@ METHODS: dict[str, Method] = {
     "same name": lambda store: store.add_vm(VMRecord(Spec("u4", "new", 1, 128), 2.0)),
     "forget image": lambda store: store.take_image("idle"),
     "add host": lambda store: store.add_host(HostRecord("kvm3", "kvm3", "k", "f", 2.0)),
+    "add storage": lambda store: store.add_storage(Storage("new", "/new", 2.0)),
+    "same path": lambda store: store.add_storage(Storage("other", "/new", 2.0)),
+    "same machine": lambda store: store.add_host(replace(KVM4, name="kvm4")),
+    "other name": lambda store: store.add_host(KVM4),
     "keep CPU": lambda store: store.put(ClusterValue("cpu-baseline", "<cpu/>")),
     "remove host": lambda store: store.remove_host("kvm1"),
     "label a": _labelled("a"),

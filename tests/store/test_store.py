@@ -208,14 +208,60 @@ async def test_a_host_that_joins_may_lack_the_common_cpu(registry: Store) -> Non
 
 async def test_a_host_joins_with_its_storages_or_not_at_all(registry: Store) -> None:
     kvm1, kvm2 = (HostRecord(f"kvm{n}", f"kvm{n}", "key", "SHA256:x", 1.0) for n in (1, 2))
-    await registry.put(Storage("main", "/s", 1.0, hosts=["kvm0"]))
+    main, forgotten = Storage("main", "/s", 1.0, hosts=["kvm0"]), Storage("old", "/old", 1.0)
+    other = Storage("spare", "/spare", 2.0)
+    for kept in (main, other):
+        await registry.put(kept)
     told = Event("host", "kvm1", "kvm1 joined", 2.0)
-    await registry.add_host(kvm1, ["main", "forgotten"], told=[told])
+    await registry.add_host(kvm1, [main, forgotten], told=[told])
     with pytest.raises(Refused):
-        await registry.add_host(kvm1, ["main"], told=[told])
-    await registry.add_host(kvm2)
+        await registry.add_host(kvm1, [main], told=[told])
+    await registry.add_host(kvm2, [replace(other, added_at=1.0)])
+    assert await registry.get(Storage, "spare") == other, "another one of that name was proven"
     assert (await registry.get(Storage, "main")).hosts == ["kvm0", "kvm1"]
     assert [event.text for event in await registry.events()] == ["kvm1 joined"]
+
+
+async def test_one_machine_is_one_host(registry: Store) -> None:
+    first = HostRecord("kvm1", "kvm1", "key", "SHA256:x", 1.0, about={"host_uuid": "m1"})
+    await registry.add_host(first)
+    with pytest.raises(Refused, match="the same machine as kvm1"):
+        await registry.add_host(replace(first, name="twin1"))
+    for number in (2, 3):  # of which that is not known
+        await registry.add_host(HostRecord(f"kvm{number}", "x", "key", "SHA256:x", 1.0))
+    assert len(await registry.all(HostRecord)) == 3
+
+
+async def test_one_directory_is_one_storage(registry: Store) -> None:
+    await registry.put(ClusterValue("proof/spare", "{}"))
+    await registry.add_storage(Storage("main", "/s", 1.0))
+    with pytest.raises(Refused, match="/s is storage main already"):
+        await registry.add_storage(Storage("spare", "/s", 1.0))
+    with pytest.raises(Refused, match="already a storage"):
+        await registry.add_storage(Storage("main", "/other", 1.0))
+    assert len(await registry.all(ClusterValue)) == 1
+    await registry.add_storage(Storage("spare", "/spare", 1.0))
+    assert await registry.all(ClusterValue) == [], "what an earlier one could do"
+
+
+async def test_a_host_that_runs_a_vm_is_not_let_go_by_surprise(registry: Store) -> None:
+    """One that was started since somebody looked."""
+    await registry.add_host(HostRecord("kvm1", "kvm1", "key", "SHA256:x", 1.0))
+    await registry.add_vm(VMRecord(Spec("u1", "web1", 1, 64), 1.0, host="kvm1", power=PowerState.RUNNING))
+    with pytest.raises(Refused, match="kvm1 runs web1"):
+        await registry.remove_host("kvm1", force=False)
+    assert await registry.find(HostRecord, "kvm1") is not None
+    assert await registry.remove_host("kvm1", force=True) == ([], ["web1"])
+
+
+async def test_a_machines_word_counts_for_each_of_its_names(registry: Store) -> None:
+    """A host that was removed, and added again under another name."""
+    about = {"host_uuid": "m2"}
+    await registry.add_host(HostRecord("k2", "kvm2", "key", "SHA256:x", 1.0, about=about))
+    may = {"kvm2": "m2", "k2": "m2", "kvm3": "m3"}
+    await registry.add_vm(VMRecord(Spec("u1", "web1", 1, 64), 1.0, power=PowerState.UNKNOWN, may_run_on=may))
+    vm = await registry.lease(await registry.vm("web1"), "", PowerState.STOPPED, gone=["k2"])
+    assert (vm.power, vm.may_run_on) == (PowerState.UNKNOWN, {"kvm3": "m3"})
 
 
 async def test_another_machine_does_not_inherit_the_load_of_a_name(registry: Store) -> None:

@@ -33,6 +33,7 @@ class Candidate:
         self.record = record
         self.link = link
         self.checks: list[Check] = []
+        self.storages: list[Storage] = []  # that it was proven to share
 
     @property
     def failures(self) -> list[Check]:
@@ -162,6 +163,8 @@ class Hosts:
             found = await proof.prove(kept, links)
             for candidate in sound:
                 finding = found.findings[candidate.record.name]
+                if finding.state is proof.State.GOOD:
+                    candidate.storages.append(kept)
                 # A host without a storage may join; it only gets no VMs of that storage.
                 verdict = doctor.OK if finding.state is proof.State.GOOD else doctor.WARN
                 text = finding.text or "shared, proven"
@@ -180,30 +183,17 @@ class Hosts:
     async def _register(self, job: Adding, candidate: Candidate) -> dict[str, Any]:
         name = candidate.record.name
         checks = doctor.as_json(candidate.checks)
-        # One machine under two names would look like two hosts, and a VM there like two copies.
-        twin = await self._same_machine(candidate)
         if candidate.failures and not job.args.force:
             first = candidate.failures[0]
             return {"added": False, "checks": checks, "problem": f"{first.name}: {first.text}", "fix": first.fix}
-        if twin:
-            problem = f"it is the same machine as {twin} (libvirt's host UUID is equal)"
-            return {"added": False, "checks": checks, "problem": problem, "fix": "set host_uuid in libvirtd.conf"}
-        shared = {c.name.removeprefix("storage ") for c in candidate.checks if c.verdict == doctor.OK}
         told = self._services.event("host", name, f"{name} joined the pool", job.task.who)
         try:
             # With its storages: a controller that dies here leaves no host that looks well and gets no VMs.
-            await self._services.store.add_host(candidate.record, shared, told=[told])
-        except Refused:  # somebody else added it meanwhile
-            problem = f"{name} is registered already"
-            return {"added": False, "checks": checks, "problem": problem, "fix": f"vmctl host check {name}"}
+            await self._services.store.add_host(candidate.record, candidate.storages, told=[told])
+        except Refused as err:  # it is the machine of another host, or somebody else added it meanwhile
+            problem = err.message if err.hint else f"{name} is registered already"
+            return {"added": False, "checks": checks, "problem": problem, "fix": err.hint or f"vmctl host check {name}"}
         return {"added": True, "checks": checks, "fingerprint": candidate.record.fingerprint}
-
-    async def _same_machine(self, candidate: Candidate) -> str:
-        number = candidate.record.about.get("host_uuid")
-        for record in await self._services.store.all(HostRecord):
-            if number and record.about.get("host_uuid") == number and record.name != candidate.record.name:
-                return record.name
-        return ""
 
     async def _welcome(self, job: Adding, report: dict[str, Any]) -> dict[str, Any]:
         """Begin the lasting links, wait for the first look at their domains, and sum up."""
@@ -294,7 +284,7 @@ class Hosts:
             for kept in await services.store.all(Storage):
                 # The host is left as it was found, so without our pools.
                 await forget_on(link, kept, job)
-        forgotten, kept_on = await services.store.remove_host(name)
+        forgotten, kept_on = await services.store.remove_host(name, force=job.args.force)
         await services.links.pop(name).close()
         services.loads.forget(name)
         services.incarnations.host_removed(link)

@@ -26,7 +26,7 @@ AT_ONCE = 50  # files that one command looks into
 LOCAL = "/var/lib/libvirt/images"  # where libvirt and people put files that only their host has
 # No qcow2 file is smaller. The last line is find's own word: a folder that is too large is searched in part only.
 CHANGED = (
-    """timeout 20 find "$1" -xdev -path "$2" -prune -o -type f -size +99k -newermt "$3" -print 2>/dev/null; echo $?"""
+    """timeout 10 find "$1" -xdev -path "$2" -prune -o -type f -size +99k -newermt "$3" -print 2>/dev/null; echo $?"""
 )
 TIMED_OUT = "124"
 # In a folder of the VM's own every file counts; elsewhere those that have the disk's name with another ending.

@@ -83,7 +83,8 @@ class Plans:
     async def _wait_for_holders(self, job: Carrying, host: str) -> None:
         """Tasks that hold VMs of the host end first, and moves that an earlier controller's drain has begun."""
         store = self._services.store
-        first = {task.id: task.subject for task in await store.open_tasks() if task.args.get("parent") == job.id}
+        begun = [task for task in await store.open_tasks() if task.args.get("parent") == job.id]
+        first = {task.id: task.subject for task in begun}
         for vm in await store.all(VMRecord):
             if vm.task not in (None, job.id) and host in (vm.host, vm.moving_to):
                 first[vm.task] = vm.name
@@ -95,6 +96,8 @@ class Plans:
             # Left alone, the loser of the two would wait for ever.
             for waiting in (ended, cancelled):
                 waiting.cancel()
+            if job.cancel_asked.is_set():
+                await self._cancel(begun, job)
             job.check_cancelled()
 
     async def _carry_out(self, job: Carrying, plan: Plan) -> dict[str, Any]:
@@ -144,6 +147,9 @@ class Plans:
     async def _pass_on(self, job: Carrying, children: list[Task]) -> None:
         """Cancelling the plan cancels the moves under way."""
         await job.cancel_asked.wait()
+        await self._cancel(children, job)
+
+    async def _cancel(self, children: list[Task], job: Carrying) -> None:
         for child in children:
             with contextlib.suppress(Refused):  # it has ended
                 await self._tasks.cancel(child.id, job.who)

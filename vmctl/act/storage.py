@@ -23,7 +23,7 @@ from vmctl.hosts.port import Link
 from vmctl.model.records import ClusterValue, HostRecord, Image, Storage
 from vmctl.services import Services
 from vmctl.storage import kind_of, on
-from vmctl.store.rules import missing, proof_of
+from vmctl.store.rules import is_same, missing, proof_of
 from vmctl.tasks import AnyJob, Job
 from vmctl.tasks.journals import Journal, Making, RemovingImage, RemovingStorage
 from vmctl.text import bad_name
@@ -85,14 +85,10 @@ async def _prove_and_keep(services: Services, storage: Storage, *, new: bool) ->
     lost = {*wrong, *proof.of(State.ABSENT)}
     if new:
         storage = replace(storage, hosts=sorted(good))
-        # What an earlier storage of this name was proven to do, by a check that ended after it was forgotten.
-        await services.store.remove(ClusterValue, proof_of(storage.name))
-        await services.store.insert(storage)
+        await services.store.add_storage(storage)
     else:
         # In one step with reading it: a `host add` at the same time adds a host to the same list.
-        storage = await services.store.revise(
-            Storage, storage.name, lambda kept: shared_by(kept, storage.name, good, lost)
-        )
+        storage = await services.store.revise(Storage, storage.name, lambda kept: shared_by(kept, storage, good, lost))
     if good:
         await _remember(services, storage, proof)
     return {
@@ -105,13 +101,13 @@ async def _prove_and_keep(services: Services, storage: Storage, *, new: bool) ->
     }
 
 
-def shared_by(kept: Storage | None, name: str, good: Iterable[str], lost: Iterable[str] = ()) -> Storage:
+def shared_by(kept: Storage | None, proven: Storage, good: Iterable[str], lost: Iterable[str] = ()) -> Storage:
     """The storage with hosts more that were proven to share it, and without those that were seen not to.
 
-    Raises NotFound where somebody forgot it meanwhile.
+    Raises NotFound where somebody forgot it meanwhile, also where another one has its name now.
     """
-    if kept is None:
-        raise missing("storage", name)
+    if kept is None or not is_same(kept, proven):
+        raise missing("storage", proven.name)
     return replace(kept, hosts=sorted({*good, *(host for host in kept.hosts if host not in set(lost))}))
 
 

@@ -102,19 +102,26 @@ class VMs(Protocol):
     async def take_image(self, name: str) -> None:
         """Forget an image that no VM is made from. Refused names those that are."""
 
+    async def add_storage(self, storage: Storage) -> None:
+        """Register a storage; what an earlier one of its name was proven to do is forgotten.
+
+        Raises Refused when its name is taken, and for a path that is a storage already.
+        """
+
     async def take_storage(self, name: str) -> None:
         """Forget a storage and what it was proven to do. Refused names VMs and images that are on it."""
 
-    async def add_host(self, host: HostRecord, storages: Iterable[str] = (), *, told: Iterable[Event] = ()) -> None:
+    async def add_host(self, host: HostRecord, storages: Iterable[Storage] = (), *, told: Iterable[Event] = ()) -> None:
         """Register a host with the storages that it was proven to share; one that was forgotten is left out.
 
-        It may lack the CPU that was common to all, which is forgotten. Raises Refused when its name is taken.
+        It may lack the CPU that was common to all, which is forgotten. Raises Refused when its name is taken, and for a
+        machine that is there under another name.
         """
 
-    async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
+    async def remove_host(self, name: str, *, force: bool = True) -> tuple[list[str], list[str]]:
         """Forget a host, in one step with what is known of its VMs: (adopted VMs forgotten, VMs that may still run).
 
-        Raises Refused while a task holds one of them.
+        Raises Refused while a task holds one of them, and, unless `force`, while one of ours may run there.
         """
 
 

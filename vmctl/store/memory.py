@@ -162,6 +162,11 @@ class MemoryStore(Patient):
             raise rules.missing("storage", image.storage)
         await self.insert(image)
 
+    async def add_storage(self, storage: Storage) -> None:
+        rules.check_new_storage(storage, self._all(Storage))
+        await self.insert(storage)
+        self._kept[ClusterValue].pop(rules.proof_of(storage.name), None)
+
     async def take_storage(self, name: str) -> None:
         rules.check_empty(name, self._all(VMRecord), self._all(Image))
         self._kept[Storage].pop(name, None)
@@ -171,16 +176,18 @@ class MemoryStore(Patient):
         rules.check_unused(self._find(Image, name), name, self._all(VMRecord))
         self._kept[Image].pop(name, None)
 
-    async def add_host(self, host: HostRecord, storages: Iterable[str] = (), *, told: Iterable[Event] = ()) -> None:
+    async def add_host(self, host: HostRecord, storages: Iterable[Storage] = (), *, told: Iterable[Event] = ()) -> None:
+        rules.check_new_host(host, self._all(HostRecord))
         await self.insert(host)
         self._kept[ClusterValue].pop(rules.BASELINE, None)
-        for name in storages:
-            if (storage := self._find(Storage, name)) is not None:
+        for proven in storages:
+            storage = self._find(Storage, proven.name)
+            if storage is not None and rules.is_same(storage, proven):
                 self._put(replace(storage, hosts=sorted({*storage.hosts, host.name})))
         self._tell(told)
 
-    async def remove_host(self, name: str) -> tuple[list[str], list[str]]:
-        forgotten, kept = rules.left_behind(self._find(HostRecord, name), name, self._all(VMRecord))
+    async def remove_host(self, name: str, *, force: bool = True) -> tuple[list[str], list[str]]:
+        forgotten, kept = rules.left_behind(self._find(HostRecord, name), name, self._all(VMRecord), force=force)
         for vm in forgotten:
             del self._kept[VMRecord][vm.uuid]
         for vm in kept:

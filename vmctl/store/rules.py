@@ -97,7 +97,9 @@ def leased(
     """
     gone = set(gone)
     POWER.check(vm.power, power, seen_gone=bool(gone))
-    may = {name: machine for name, machine in vm.may_run_on.items() if name not in gone}
+    # A machine may have been there under another name: its word counts for both.
+    same = {machine for name in gone if (machine := machines.get(name))}
+    may = {name: machine for name, machine in vm.may_run_on.items() if name not in gone and machine not in same}
     for name in sorted({*also, host} - {""}) if power is not PowerState.STOPPED else ():
         may[name] = machines.get(name, "")
     values: dict[str, Any] = {"power": power, "why": ""}
@@ -116,6 +118,26 @@ def must_wait(copying: Iterable[VMRecord], vm: VMRecord, target: str, most_out: 
     if len(into) >= most_in:
         return f"{target} already receives {len(into)} (task {into[0]})"
     return None
+
+
+def check_new_host(host: HostRecord, others: Iterable[HostRecord]) -> None:
+    """Raises Refused for a machine that is there under another name: a VM there would look like two copies."""
+    twin = next((one.name for one in others if host.machine and one.machine == host.machine), None)
+    if twin is not None and twin != host.name:
+        what = f"it is the same machine as {twin} (libvirt's host UUID is equal)"
+        raise Refused(what, hint="set host_uuid in libvirtd.conf")
+
+
+def check_new_storage(storage: Storage, others: Iterable[Storage]) -> None:
+    """Raises Refused for a path that is a storage already: one file would count as two."""
+    for kept in others:
+        if kept.path == storage.path and kept.name != storage.name:
+            raise Refused(f"{storage.path} is storage {kept.name} already", hint=f"vmctl storage check {kept.name}")
+
+
+def is_same(kept: Storage, proven: Storage) -> bool:
+    """Whether a storage is the one that was proven, and not another of its name."""
+    return (kept.path, kept.added_at) == (proven.path, proven.added_at)
 
 
 def load_of(host: str) -> str:
@@ -145,14 +167,19 @@ def check_empty(name: str, vms: Iterable[VMRecord], images: Iterable[Image]) -> 
         raise Refused(f"storage {name} is in use by {', '.join(users[:5])}")
 
 
-def left_behind(host: HostRecord | None, name: str, vms: Sequence[VMRecord]) -> tuple[list[VMRecord], list[VMRecord]]:
+def left_behind(
+    host: HostRecord | None, name: str, vms: Sequence[VMRecord], *, force: bool
+) -> tuple[list[VMRecord], list[VMRecord]]:
     """VMs of a host that goes: those that are forgotten, and those that may still run there, as they are from now on.
 
-    Raises Refused while a task holds one of them.
+    Raises Refused while a task holds one of them, and, unless `force`, while one of ours may run there.
     """
     here = [vm for vm in vms if name in (vm.host, vm.moving_to)]
     if any(vm.task is not None for vm in here):
         raise Refused(f"tasks hold VMs of {name}", hint="vmctl task list")
+    stay = [vm.name for vm in here if not vm.adopted and vm.power is not PowerState.STOPPED]
+    if stay and not force:
+        raise Refused(f"{name} runs {', '.join(stay[:5])}", hint=f"vmctl host drain {name}")
     machine = host.machine if host is not None else ""
     kept = [
         replace(

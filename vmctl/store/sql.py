@@ -213,7 +213,8 @@ class SqlStore(Patient):
         told: Iterable[Event],
         **more: Any,
     ) -> VMRecord:
-        hosts = _read_all(db, HostRecord, col(HostRow.name).in_({*also, host}), locked=True)
+        gone = set(gone)
+        hosts = _read_all(db, HostRecord, col(HostRow.name).in_({*also, host, *gone}), locked=True)
         machines = {one.name: one.machine for one in hosts}
         values = rules.leased(vm, host, power, machines, gone=gone, also=also, more=more)
         same = _is(VMRecord, vm.uuid) & (col(VMRow.epoch) == vm.epoch)
@@ -251,6 +252,14 @@ class SqlStore(Patient):
             db.flush()
 
     @writing
+    def add_storage(self, db: Session, storage: Storage) -> None:
+        rules.check_new_storage(storage, _read_all(db, Storage, locked=True))
+        db.add(rows.to_row(StorageRow, storage))
+        with _unique(lambda: rules.there_is(Storage, storage.name)):
+            db.flush()
+        db.execute(delete(SettingRow).where(_is(ClusterValue, rules.proof_of(storage.name))))
+
+    @writing
     def take_storage(self, db: Session, name: str) -> None:
         _locked(db, Storage, name)
         rules.check_empty(name, _read_all(db, VMRecord), _read_all(db, Image))
@@ -265,22 +274,25 @@ class SqlStore(Patient):
 
     @writing
     def add_host(
-        self, db: Session, host: HostRecord, storages: Iterable[str] = (), *, told: Iterable[Event] = ()
+        self, db: Session, host: HostRecord, storages: Iterable[Storage] = (), *, told: Iterable[Event] = ()
     ) -> None:
+        rules.check_new_host(host, _read_all(db, HostRecord, locked=True))
         db.add(rows.to_row(HostRow, host))
         with _unique(lambda: rules.there_is(HostRecord, host.name)):
             db.flush()
         db.execute(delete(SettingRow).where(_is(ClusterValue, rules.BASELINE)))
-        for storage in _read_all(db, Storage, col(StorageRow.name).in_(list(storages)), locked=True):
-            hosts = sorted({*storage.hosts, host.name})
-            db.execute(update(StorageRow).where(_is(Storage, storage.name)).values(hosts=hosts))
+        for proven in storages:
+            storage = _locked(db, Storage, proven.name)
+            if storage is not None and rules.is_same(storage, proven):
+                hosts = sorted({*storage.hosts, host.name})
+                db.execute(update(StorageRow).where(_is(Storage, storage.name)).values(hosts=hosts))
         _tell(db, told)
 
     @writing
-    def remove_host(self, db: Session, name: str) -> tuple[list[str], list[str]]:
+    def remove_host(self, db: Session, name: str, *, force: bool = True) -> tuple[list[str], list[str]]:
         host = _locked(db, HostRecord, name)
         here = (col(VMRow.host) == name) | (col(VMRow.moving_to) == name)
-        forgotten, kept = rules.left_behind(host, name, _read_all(db, VMRecord, here, locked=True))
+        forgotten, kept = rules.left_behind(host, name, _read_all(db, VMRecord, here, locked=True), force=force)
         db.execute(delete(VMRow).where(col(VMRow.uuid).in_([vm.uuid for vm in forgotten])))
         for vm in kept:
             values = rows.to_row(VMRow, vm).model_dump()
