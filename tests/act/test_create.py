@@ -268,6 +268,23 @@ async def test_an_image_whose_file_cannot_be_deleted_stays_registered(services: 
     await agree(services, shared)
 
 
+async def test_the_cause_is_told_though_an_image_cannot_be_registered_again(
+    services: Services, shared: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its storage was forgotten while the host that was to delete its file did not answer."""
+    shared.failing["delete_volume"] = NoAnswer("kvm1 does not answer")
+
+    async def forgotten(_image: Image) -> None:
+        raise NotFound("there is no storage 'main'")
+
+    job = await new_job(services, "image remove", "tiny", name="tiny")
+    monkeypatch.setattr(services.store, "add_image", forgotten)
+    with pytest.raises(NoAnswer, match="kvm1 does not answer") as raised:
+        await storage.image_remove(services, job)
+    (line,) = raised.value.lines
+    assert line.startswith("image tiny is registered no more: there is no storage 'main'; its files stay: /")
+
+
 async def test_no_vm_is_made_from_an_image_that_goes(services: Services, shared: FakeHost) -> None:
     spec, _, _ = await create.make_spec(services, Create("late", "tiny", 128))
     await services.store.take_image("tiny")

@@ -29,6 +29,7 @@ class Host:
         self.got: list[Message] = []
         self.damage: list[Damage] = []
         self._decoder = wire.Decoder()
+        self._rest: list[Message] = []  # that came and no `wait` has looked at
         self._sent = 0
         self._slave = -1
         file = link.with_suffix(".toml")
@@ -44,6 +45,7 @@ class Host:
         self.link.unlink(missing_ok=True)
         self.link.symlink_to(os.ttyname(self._slave))
         self._decoder = wire.Decoder()
+        self._rest = []
 
     def pull_out(self) -> None:
         """Make it vanish."""
@@ -76,7 +78,9 @@ class Host:
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             assert self.process.poll() is None, "the agent has ended"
-            for one in self.read():
+            self._rest += self.read()
+            while self._rest:  # what came with the one that was waited for is what the next one waits for
+                one = self._rest.pop(0)
                 if pleases(one):
                     return one
         raise AssertionError(f"not within {limit_s:g} s: {wanted}; got {[one.type for one in self.got]}")

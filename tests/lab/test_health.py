@@ -83,7 +83,8 @@ def test_a_service_that_was_restarted_is_another_one(pool: Pool) -> None:
         shown = pool.do("process", "show", old, "-o", "json").json
         assert not shown["valid"] and shown["why"] and shown["samples"]
         assert [p["uuid"] for p in pool.do("process", "show", new, "-o", "json").json["previous"]] == [old]
-        assert any("again: ssh.service exited" in line for line in pool.do("events").out.splitlines())
+        # What agents tell is looked at once a second; its processes come with each report.
+        wait_for(lambda: "again: ssh.service exited" in pool.do("events").out, 5, "its end is told")
 
 
 def test_silence_has_an_age_and_an_end(pool: Pool) -> None:

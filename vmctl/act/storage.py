@@ -25,18 +25,21 @@ from vmctl.services import Services
 from vmctl.storage import kind_of, on
 from vmctl.store.rules import is_same, missing, proof_of
 from vmctl.tasks import AnyJob, Job
-from vmctl.tasks.journals import Journal, Making, RemovingImage, RemovingStorage
+from vmctl.tasks.journals import AddingStorage, Journal, Making, RemovingImage, RemovingStorage
 from vmctl.text import bad_name
 
 Uploading = Job[AddImage, Making]
 ROOM_S = 2.0  # how long a host is waited for that is asked how much room there is
 
 
-async def add(services: Services, job: Job[AddStorage, Journal]) -> dict[str, Any]:
+async def add(services: Services, job: Job[AddStorage, AddingStorage]) -> dict[str, Any]:
     """Task: register a shared directory, proven from every host that answers."""
     name, path = job.args.name, clean_path(job.args.path)
     if (problem := bad_name(name)) is not None:
         raise Usage(problem)
+    known = await services.store.find(Storage, name)
+    if known is not None and known.added_at == job.journal.added_at:  # by a predecessor that could not write its end
+        return await _prove_and_keep(services, known, new=False)
     for kept in await services.store.all(Storage):
         if name == kept.name:
             raise Refused(f"there is already a storage {name!r}", hint="vmctl storage list")
@@ -44,7 +47,7 @@ async def add(services: Services, job: Job[AddStorage, Journal]) -> dict[str, An
             raise Refused(f"{path} is storage {kept.name} already", hint=f"vmctl storage check {kept.name}")
     lockspace = job.args.lockspace or await _lockspace(services)
     storage = Storage(name, path, services.clock.now(), lockspace)
-    job.show(text="writing and reading back from every host")
+    await job.note("writing and reading back from every host", added_at=storage.added_at)
     return await _prove_and_keep(services, storage, new=True)
 
 
@@ -378,8 +381,17 @@ async def image_remove(services: Services, job: Job[RemoveImage, RemovingImage])
         await on(link, storage).open()
         for path in paths:
             await on(link, storage).delete(kind_of(storage).name(storage, path))
-    except (HostError, Refused):
-        await services.store.add_image(image)
+    except (HostError, Refused) as err:
+        await _keep_image(services, image, err)
         raise
     await services.record_event("image", image.name, f"image {image.name} was deleted", job.task.who)
     return {"image": image.name}
+
+
+async def _keep_image(services: Services, image: Image, err: VmctlError) -> None:
+    """Register it again, as its files are there; where that cannot be, the error that kept them says so, too."""
+    try:
+        await services.store.add_image(image)
+    except (NotFound, Refused) as gone:  # its storage was forgotten, or another image has its name
+        files = ", ".join(path for path in (image.path, image.kernel, image.initrd) if path)
+        err.lines = (*err.lines, f"image {image.name} is registered no more: {gone.message}; its files stay: {files}")

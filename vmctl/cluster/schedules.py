@@ -117,7 +117,7 @@ class Scheduler:
     async def look(self) -> None:
         """Where the clock was set back, what is to come comes by the new time: the library waits for the old one."""
         now = datetime.fromtimestamp(self._services.clock.now(), UTC)
-        for job in self._clock.get_jobs():
+        for job in self._clock.get_jobs() if self._clock.running else ():
             due = job.trigger.get_next_fire_time(None, now)
             if due is not None and job.next_run_time is not None:
                 late_s = (job.next_run_time - due).total_seconds()

@@ -87,7 +87,7 @@ class ListImages:
 
 # fmt: off
 ROWS: tuple[Asked, ...] = (
-    task("storage add", AddStorage, "POST storages", May.STORAGES),
+    task("storage add", AddStorage, "POST storages", May.STORAGES, resumes=True),
     task("storage check", CheckStorage, "POST storages/{name}/check", May.STORAGES, resumes=True),
     task("storage measure", MeasureStorage, "POST storages/{name}/measure", May.STORAGES),
     task("storage remove", RemoveStorage, "DELETE storages/{name}", May.STORAGES, resumes=True),

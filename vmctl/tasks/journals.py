@@ -62,6 +62,13 @@ class RemovingImage(Journal):
 
 
 @dataclass(frozen=True, slots=True)
+class AddingStorage(Journal):
+    """A storage that is proven and registered."""
+
+    added_at: float = 0.0  # by which it is told from another one of its name
+
+
+@dataclass(frozen=True, slots=True)
 class RemovingStorage(Journal):
     """The removal of a storage."""
 
@@ -135,6 +142,7 @@ JOURNALS: dict[str, type[Journal]] = {
     "host add": Reporting,
     "drain": CarryingOut,
     "rebalance": CarryingOut,
+    "storage add": AddingStorage,
     "storage remove": RemovingStorage,
     "image add": Making,
     "image remove": RemovingImage,
