@@ -176,10 +176,11 @@ def _ensure_services(lab: Lab, subnet: str) -> str:
     """One dnsmasq and one lxcfs for all hosts."""
     running = {_command(pid) for pid in marked(lab)}
     lxcfs = lab.directory / "lxcfs"
-    lxcfs.mkdir(exist_ok=True)
     note = ""
     if "lxcfs" not in running:
+        # What one that was killed has left cannot even be looked at before it is unmounted.
         run("umount", "--lazy", lxcfs, check=False)
+        lxcfs.mkdir(exist_ok=True)
         host.detach(["lxcfs", "-f", "-l", "-p", f"{lxcfs}.pid", str(lxcfs)], lab.environment, Path(f"{lxcfs}.log"))
         if not wait((lxcfs / "proc" / "stat").exists, 10):
             raise VmctlError("lxcfs did not start", hint=f"read {lxcfs}.log")
