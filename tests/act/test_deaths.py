@@ -14,6 +14,7 @@ import pytest
 from tests.act.crash import INTERRUPTED, Life, deaths, job_again, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost, joining, like_the_host
 from tests.act.test_coldmove import SPEC
+from tests.clock import SetClock
 from vmctl.act import conclude, hosts, leases, migrate, power, power_action, storage
 from vmctl.act.plans import Plans
 from vmctl.act.reconcile import reconcile
@@ -158,23 +159,10 @@ async def test_in_taking_a_lease_again(
 # -- storages and hosts
 
 
-class Later:
-    """The time, some hours on."""
-
-    def __init__(self) -> None:
-        self.by_s = 0.0
-
-    def now(self) -> float:
-        return SYSTEM.clock.now() + self.by_s
-
-    def monotonic(self) -> float:
-        return SYSTEM.clock.monotonic()
-
-
 @pytest.fixture
-def clock(services: Services, pool: tuple[FakeHost, FakeHost]) -> Later:
+def clock(services: Services, pool: tuple[FakeHost, FakeHost]) -> SetClock:
     """For the controller and every host."""
-    later = Later()
+    later = SetClock()
     services.parts = replace(SYSTEM, clock=later)
     for host in pool:
         host.clock = later
@@ -187,7 +175,7 @@ def probes(*pool: FakeHost) -> list[str]:
     return running + [path for path in pool[0].files if "vmctl-probe" in path]
 
 
-async def two_hours_later(services: Services, clock: Later, name: str) -> None:
+async def two_hours_later(services: Services, clock: SetClock, name: str) -> None:
     """Every host was looked at, and a storage checked."""
     clock.by_s += 7200.0
     await looked(services)
@@ -201,7 +189,7 @@ async def proof_of(services: Services, name: str) -> set[str]:
 
 
 async def test_in_adding_a_storage(
-    services: Services, pool: tuple[FakeHost, FakeHost], life: Life, clock: Later
+    services: Services, pool: tuple[FakeHost, FakeHost], life: Life, clock: SetClock
 ) -> None:
     wanted = {"name": "extra", "path": "/extra", "lockspace": "/s/lockspace"}
 
@@ -287,7 +275,7 @@ async def test_a_new_storage_has_no_proof_of_an_earlier_one(
 
 @pytest.fixture
 def kvm3(
-    services: Services, pool: tuple[FakeHost, FakeHost], clock: Later, monkeypatch: pytest.MonkeyPatch
+    services: Services, pool: tuple[FakeHost, FakeHost], clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> FakeHost:
     """A host that may join: the doctor likes it, and it shares the storage."""
     like_the_host(monkeypatch)
@@ -306,7 +294,7 @@ def at(services: Services) -> hosts.Hosts:
 
 
 async def test_in_adding_a_host(
-    services: Services, pool: tuple[FakeHost, FakeHost], life: Life, clock: Later, kvm3: FakeHost
+    services: Services, pool: tuple[FakeHost, FakeHost], life: Life, clock: SetClock, kvm3: FakeHost
 ) -> None:
     """It is in the pool or it is not; in it, no VM is given a CPU that it may lack."""
 

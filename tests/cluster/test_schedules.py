@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.clock import SetClock
 from vmctl.cluster import schedules
 from vmctl.cluster.schedules import trigger
 from vmctl.errors import Usage
@@ -136,21 +137,8 @@ def test_what_the_controller_does_by_itself_is_well_formed() -> None:
     assert [f"{at:%d %H:%M}" for at in fires(schedules.DOCTOR_CRON, 2)] == ["01 04:23", "02 04:23"]
 
 
-class Moved:
-    """A clock that somebody sets."""
-
-    def __init__(self) -> None:
-        self.by_s = 0.0
-
-    def now(self) -> float:
-        return SYSTEM.clock.now() + self.by_s
-
-    def monotonic(self) -> float:
-        return SYSTEM.clock.monotonic()
-
-
 async def test_a_clock_that_was_set_back_stops_no_schedule(registry: Store, tmp_path: Path) -> None:
-    clock = Moved()
+    clock = SetClock()
     services = Services(registry, Settings(), tmp_path, (), parts=replace(SYSTEM, clock=clock))
     await registry.put(Schedule("rebalance", "*/10 * * * *", "advise"))
     scheduler = schedules.Scheduler(services, Tasks(registry))

@@ -102,7 +102,7 @@ def _in_general(seen: VM, vm: VMRecord, shown: Shown) -> list[str]:
 
 def _crowded(vm: VM, cluster: Cluster, policy: Policy) -> dict[str, tuple[str, ...]]:
     """Hosts that obey every rule and are refused for the sake of the whole cluster (N+1), and why."""
-    verdicts = place(vm, cluster, policy).verdicts
+    verdicts = place(vm, cluster, policy).verdicts if policy.spare_host else ()
     return {one.host: (one.why,) for one in verdicts if one.refusal is not None and one.refusal.rule == SPARE}
 
 

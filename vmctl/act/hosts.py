@@ -17,8 +17,8 @@ from vmctl.hosts.leaseprobe import PROBE, end_probes
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import HostKey, explain, read_host_key
 from vmctl.model.records import HostRecord, Storage, VMRecord
-from vmctl.model.vms import PowerState
 from vmctl.services import Services
+from vmctl.store.rules import left_behind
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Journal, Reporting
 
@@ -276,9 +276,7 @@ class Hosts:
         held = [f"{vm.name} (task {vm.task})" for vm in here if vm.task is not None]
         if held:
             raise Refused(f"tasks hold VMs of {name}: {', '.join(held[:5])}", hint="vmctl task list")
-        ours = [vm.name for vm in here if not vm.adopted and vm.power is not PowerState.STOPPED]
-        if ours and not job.args.force:
-            raise Refused(f"{name} runs {', '.join(ours[:5])}", hint=f"vmctl host drain {name}")
+        left_behind(link.record, name, here, force=job.args.force)  # asked again when it is forgotten
         if link.online:
             await end_probes(link)
             for kept in await services.store.all(Storage):

@@ -23,7 +23,7 @@ from vmctl.hosts.port import Link
 from vmctl.model.records import ClusterValue, HostRecord, Image, Storage
 from vmctl.services import Services
 from vmctl.storage import kind_of, on
-from vmctl.store.rules import is_same, missing, proof_of
+from vmctl.store.rules import check_new_storage, is_same, missing, proof_of
 from vmctl.tasks import AnyJob, Job
 from vmctl.tasks.journals import AddingStorage, Journal, Making, RemovingImage, RemovingStorage
 from vmctl.text import bad_name
@@ -40,13 +40,11 @@ async def add(services: Services, job: Job[AddStorage, AddingStorage]) -> dict[s
     known = await services.store.find(Storage, name)
     if known is not None and known.added_at == job.journal.added_at:  # by a predecessor that could not write its end
         return await _prove_and_keep(services, known, new=False)
-    for kept in await services.store.all(Storage):
-        if name == kept.name:
-            raise Refused(f"there is already a storage {name!r}", hint="vmctl storage list")
-        if path == kept.path:
-            raise Refused(f"{path} is storage {kept.name} already", hint=f"vmctl storage check {kept.name}")
-    lockspace = job.args.lockspace or await _lockspace(services)
-    storage = Storage(name, path, services.clock.now(), lockspace)
+    if known is not None:
+        raise Refused(f"there is already a storage {name!r}", hint="vmctl storage list")
+    storage = Storage(name, path, services.clock.now())
+    check_new_storage(storage, await services.store.all(Storage))  # asked again when it is registered
+    storage = replace(storage, lockspace=job.args.lockspace or await _lockspace(services))
     await job.note("writing and reading back from every host", added_at=storage.added_at)
     return await _prove_and_keep(services, storage, new=True)
 
@@ -192,7 +190,7 @@ async def remove(services: Services, job: Job[RemoveStorage, RemovingStorage]) -
     # Forgotten first, and refused there while something is on it. Closing the pools on hosts undoes nothing that
     # somebody needs.
     now = await services.store.find(Storage, storage.name)
-    if now is not None and now.added_at == storage.added_at:  # else a predecessor forgot it, and this is another one
+    if now is not None and is_same(now, storage):  # else a predecessor forgot it, and this is another one
         await services.store.take_storage(storage.name)
     for link in list(services.links.values()):
         if link.online:

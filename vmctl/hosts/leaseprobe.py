@@ -14,6 +14,7 @@ from vmctl.hosts.port import Link
 
 log = logging.getLogger("vmctl.leaseprobe")
 PROBE = "vmctl-probe-"  # what its domains and keys are called; then when it began, UTC seconds
+NAME = re.compile(rf"{PROBE}(\d{{9,}})-")
 STALE_S = 3600.0  # no measurement takes so long
 LOCKED = ("busy", "held", "acquire", "in use", "is locked", "another process")
 
@@ -26,14 +27,14 @@ def refused_by_lock(message: str) -> bool:
 
 def is_stale(name: str, now: float) -> bool:
     """Whether a probe's VM or key of that name is a dead controller's. Earlier versions wrote no time: nobody knows."""
-    began = re.match(rf"{PROBE}(\d{{9,}})-", name)
+    began = NAME.match(name)
     return began is not None and now - int(began[1]) > STALE_S
 
 
 async def end_probes(link: Link) -> None:
     """End every probe's VM on a host that leaves, whoever began it: nothing of ours stays there."""
     for domain in list(link.domains.values()):
-        if re.match(rf"{PROBE}\d{{9,}}-", domain.name):
+        if NAME.match(domain.name):
             try:
                 await link.virt.destroy(domain.uuid)
             except VmctlError as err:

@@ -11,7 +11,7 @@ from vmctl.hosts.history import History
 from vmctl.hosts.load import Rates, Smoothed
 from vmctl.hosts.port import Link
 from vmctl.model.hosts import HostLoad
-from vmctl.model.records import LoadMean
+from vmctl.model.records import LoadMean, load_of
 from vmctl.model.vms import VMLoad
 from vmctl.ports import Clock
 
@@ -37,7 +37,7 @@ class Loads:
         self._rates[name] = step
         now = self._clock.now()
         used = (sample.mem_total_kib - sample.mem_available_kib) / 1024
-        self._history(f"host/{name}").add(now, {"cpu": step.cpu, "mem_mib": used, "steal": step.steal})
+        self._history(load_of(name)).add(now, {"cpu": step.cpu, "mem_mib": used, "steal": step.steal})
         for uuid, vm in step.vms.items():
             self._history(f"vm/{uuid}").add(now, {"cpu": vm.cpu, "mem_mib": float(vm.mem_mib)})
 
@@ -48,7 +48,7 @@ class Loads:
         """The host has left the pool."""
         for kept in (self._smoothed, self._newest, self._rates):
             kept.pop(host, None)
-        self._histories.pop(f"host/{host}", None)
+        self._histories.pop(load_of(host), None)
 
     def host(self, name: str) -> HostLoad | None:
         """A host's smoothed load; None until there are two samples that can be compared."""

@@ -193,6 +193,11 @@ class Schedule:
     last_result: str = ""
 
 
+def load_of(host: str) -> str:
+    """The subject of a host's means of load."""
+    return f"host/{host}"
+
+
 @dataclass(frozen=True, slots=True)
 class LoadMean:
     """A mean of load over `period_s` seconds that began at `at`."""

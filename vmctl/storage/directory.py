@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from vmctl.errors import LibvirtError
 from vmctl.hosts import domainxml
-from vmctl.hosts.domainxml import Source
+from vmctl.hosts.domainxml import Source, in_file
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import DAMAGED
 from vmctl.model.records import Storage
@@ -116,4 +116,4 @@ class Directory:
 
     def source(self, disk: Disk) -> Source:
         """A file."""
-        return Source("file", {"file": disk.path})
+        return in_file(disk)

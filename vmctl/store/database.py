@@ -25,9 +25,9 @@ from vmctl.store import trouble
 Done = TypeVar("Done")
 P = ParamSpec("P")
 READERS = 4
-# FULL: what was committed survives a power cut.
-PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000")
 HELD_S = 10.0  # another program may hold the file for so long before a write fails
+# FULL: what was committed survives a power cut.
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={HELD_S * 1000:.0f}")
 
 
 def upgrade(path: Path, to: str = "head") -> None:

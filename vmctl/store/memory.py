@@ -20,6 +20,7 @@ from vmctl.model.records import (
     Storage,
     Task,
     VMRecord,
+    load_of,
 )
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
@@ -196,7 +197,7 @@ class MemoryStore(Patient):
             self._put(replace(storage, hosts=[host for host in storage.hosts if host != name]))
         self._kept[HostRecord].pop(name, None)
         means = self._kept[LoadMean]
-        self._kept[LoadMean] = {key: mean for key, mean in means.items() if mean.subject != rules.load_of(name)}
+        self._kept[LoadMean] = {key: mean for key, mean in means.items() if mean.subject != load_of(name)}
         return [vm.name for vm in forgotten], [vm.name for vm in kept]
 
     # -- tasks, decisions, events, measurements

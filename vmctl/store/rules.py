@@ -140,11 +140,6 @@ def is_same(kept: Storage, proven: Storage) -> bool:
     return (kept.path, kept.added_at) == (proven.path, proven.added_at)
 
 
-def load_of(host: str) -> str:
-    """The subject of a host's means of load."""
-    return f"host/{host}"
-
-
 def proof_of(storage: str) -> str:
     """The setting that holds what a storage was proven to do; it goes with the storage."""
     return f"proof/{storage}"

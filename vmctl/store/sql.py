@@ -28,6 +28,7 @@ from vmctl.model.records import (
     Storage,
     Task,
     VMRecord,
+    load_of,
 )
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
@@ -302,7 +303,7 @@ class SqlStore(Patient):
             db.execute(update(StorageRow).where(_is(Storage, storage.name)).values(hosts=hosts))
         db.execute(delete(HostRow).where(_is(HostRecord, name)))
         # Another machine may have the name one day.
-        db.execute(delete(MeanRow).where(col(MeanRow.subject) == rules.load_of(name)))
+        db.execute(delete(MeanRow).where(col(MeanRow.subject) == load_of(name)))
         return [vm.name for vm in forgotten], [vm.name for vm in kept]
 
     # -- tasks, decisions, events, measurements

@@ -8,6 +8,7 @@ from vmctl.hosts.domainxml.build import AGENT_PORT as AGENT_PORT
 from vmctl.hosts.domainxml.build import Site as Site
 from vmctl.hosts.domainxml.build import Source as Source
 from vmctl.hosts.domainxml.build import build as build
+from vmctl.hosts.domainxml.build import in_file as in_file
 from vmctl.hosts.domainxml.build import isa_socket as isa_socket
 from vmctl.hosts.domainxml.cpus import Capabilities as Capabilities
 from vmctl.hosts.domainxml.cpus import cpu_models as cpu_models

@@ -21,7 +21,8 @@ class Source(NamedTuple):
     where: Mapping[str, str]
 
 
-def _in_file(disk: Disk) -> Source:
+def in_file(disk: Disk) -> Source:
+    """A disk that is a file, as on a directory."""
     return Source("file", {"file": disk.path})
 
 
@@ -31,7 +32,7 @@ class Site:
 
     accel: str  # "kvm" or "qemu" (emulated)
     lockspace: str = ""  # the lock manager's directory on shared storage; empty: no per-VM lease
-    source: Callable[[Disk], Source] = _in_file  # by the kind of the storage
+    source: Callable[[Disk], Source] = in_file  # by the kind of the storage
 
 
 def build(spec: Spec, site: Site) -> str:
