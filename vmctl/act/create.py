@@ -116,7 +116,8 @@ async def create(services: Services, job: Job[Create, Creating]) -> dict[str, An
         await services.store.change(VMRecord, spec.uuid, spec=spec)
         await disks.write_files(link, storage, spec, made)
         if starts:
-            await power.launch(services, job, await services.store.vm(spec.uuid), host)
+            vm, told = await services.store.vm(spec.uuid), f"{spec.name} was created; runs on {why}"
+            await power.launch(services, job, vm, host, ("created", told))
     except Uncertain:  # it may run, or does
         raise
     except VmctlError as err:
@@ -125,9 +126,8 @@ async def create(services: Services, job: Job[Create, Creating]) -> dict[str, An
             what, hint = f"storage {storage.name} is full", f"make room in {storage.path}"
             raise Refused(f"{what}: {spec.name} was not made", lines=(err.message,), hint=hint) from err
         raise
-    await services.record_event(
-        "created", spec, f"{spec.name} was created; " + (f"runs on {why}" if host else why), job.task.who
-    )
+    if not starts:
+        await services.record_event("created", spec, f"{spec.name} was created; {why}", job.task.who)
     return {"vm": spec.name, "uuid": spec.uuid, "host": host, "why": why}
 
 

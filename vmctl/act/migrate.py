@@ -85,7 +85,7 @@ async def _live(
         try:
             storage = await storage_of(services, vm)
             offered = await source.ssh.offer(socket, target.socket)
-            stack.push_async_callback(_withdraw, offered)  # when all is read: nobody waits for it
+            stack.push_async_callback(_withdraw, offered)
             job.stage("copying")
             await _copy(services, job, vm, source, socket, tcp_uri(address), unsafe=storage is not None)
         # No error ends the task here: what libvirt says is only what it saw, and both hosts are read in any case.
@@ -93,7 +93,12 @@ async def _live(
             problem = err
             job.say(f"libvirt ended it: {err.message}")
         job.stage("reading both hosts")
-        return await _end(services, job, vm, problem, services.clock.monotonic() - began)
+        # Beside the reading: nobody needs the socket any more, and nobody waits for its end.
+        withdrawing = asyncio.create_task(stack.aclose())
+        try:
+            return await _end(services, job, vm, problem, services.clock.monotonic() - began)
+        finally:
+            await withdrawing
 
 
 async def _end(

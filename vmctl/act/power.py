@@ -90,8 +90,12 @@ def xml_for(vm: VMRecord, link: Link, storage: Storage | None) -> str:
     return domainxml.build(vm.spec, site)
 
 
-async def launch(services: Services, job: AnyJob, vm: VMRecord, host: str) -> VMRecord:
+async def launch(
+    services: Services, job: AnyJob, vm: VMRecord, host: str, event: tuple[str, str] | None = None, **more: Any
+) -> VMRecord:
     """Start a VM on the host its lease names, and read back that it runs. Returns the VM with its new lease.
+
+    `event` (its kind and text) and `more` fields of the VM are written with that lease: in one transaction.
 
     An error is no proof that it was not started (the connection may have broken in between), so the host is read.
     """
@@ -117,10 +121,11 @@ async def launch(services: Services, job: AnyJob, vm: VMRecord, host: str) -> VM
             await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
             said = explain_start(vm, host, err)
             raise (await explained(services, vm, host, said) if isinstance(said, Refused) else said) from err
+    told = [services.event(event[0], vm, event[1], job.task.who)] if event else []
     # drift, read_at, ended: what was learnt of the QEMU before says nothing of this one.
     try:
         return await services.store.lease(
-            vm, host, PowerState.RUNNING, wanted="running", drift=[], read_at=0.0, ended=[]
+            vm, host, PowerState.RUNNING, told=told, wanted="running", drift=[], read_at=0.0, ended=[], **more
         )
     except RegistryUnusable as err:  # it runs: nothing may be undone, nothing started elsewhere
         text = f"{vm.name} runs on {host}, and that could not be written: {err.message}"
@@ -208,10 +213,12 @@ async def start(services: Services, job: Job[Start, Starting]) -> dict[str, Any]
         refuse_drift(vm, "started")
     vm = await prove_off(services, vm, "start", job.args.i_know_it_is_off, job.task.who)
     wanted = _only(vm, job.args.host)
+    # Somebody who starts it has looked: the budget of restarts begins anew.
+    more: dict[str, Any] = {} if job.task.who == AUTOSTART.name else {"restarts": []}
     while True:
         vm, found = await _place_and_lease(services, job, vm, wanted)
         try:
-            vm = await launch(services, job, vm, found.host)
+            vm = await launch(services, job, vm, found.host, ("started", f"{vm.name} runs on {found.why}"), **more)
             break
         except NotMounted as err:  # placement knows that now, and takes another host
             # Only this host will do: it was asked for, or the VM's definition is only there.
@@ -221,9 +228,6 @@ async def start(services: Services, job: Job[Start, Starting]) -> dict[str, Any]
             # The failed launch has written a new epoch of the lease; with the old record the next step would be
             # refused.
             vm = await services.store.vm(vm.uuid)
-    if job.task.who != AUTOSTART.name:
-        await services.store.change(VMRecord, vm.uuid, restarts=[])  # somebody looked: the budget begins anew
-    await services.record_event("started", vm, f"{vm.name} runs on {found.why}", job.task.who)
     return {"vm": vm.name, "host": vm.host, "why": found.why}
 
 
@@ -280,12 +284,12 @@ async def _finish_start(
     answer = await outcome(services, vm, host)
     if answer.sight is DomainPresence.GONE:
         vm = await services.store.lease(await seen_off(services, vm, (host,)), host, PowerState.STARTING)
-        await launch(services, job, vm, host)
         why = "started after the controller's restart"
+        await launch(services, job, vm, host, (kind, f"{vm.name} runs on {host}: {why}"))
     else:
-        await services.store.lease(vm, host, PowerState.RUNNING, wanted="running")
         why = "found running after the controller's restart"
-    await services.record_event(kind, vm, f"{vm.name} runs on {host}: {why}", job.task.who)
+        told = [services.event(kind, vm, f"{vm.name} runs on {host}: {why}", job.task.who)]
+        await services.store.lease(vm, host, PowerState.RUNNING, told=told, wanted="running")
     return {"vm": vm.name, "host": host, "why": why}
 
 
@@ -400,6 +404,5 @@ async def reboot(services: Services, job: Job[Reboot, Rebooting]) -> dict[str, A
     limit = patience(job, job.args.timeout_s or services.settings.timeouts.shutdown_s, services.clock.now())
     await halt(link, vm, job, force=False, limit_s=limit)
     vm = await services.store.lease(vm, link.name, PowerState.STARTING, gone=(link.name,))
-    vm = await launch(services, job, vm, link.name)
-    await services.record_event("reboot", vm, f"{vm.name} was restarted on {link.name}", job.task.who)
+    vm = await launch(services, job, vm, link.name, ("reboot", f"{vm.name} was restarted on {link.name}"))
     return {"vm": vm.name, "host": link.name}

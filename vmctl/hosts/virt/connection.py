@@ -18,6 +18,7 @@ from vmctl.hosts.shown import DomainEvent
 
 T = TypeVar("T")
 THREADS = 4
+MOST_LONG = 100  # as many as a policy may let migrate out of one host at once
 # How libvirt's client says that its connection broke while it waited for a reply, which then is not known. Only the
 # words tell: errors of virtlockd come with the same number and domain.
 LOST = re.compile("client socket is closed|[Ee]nd of file while reading|[Cc]annot (write|recv) data|keepalive timeout")
@@ -78,6 +79,8 @@ class Connection:
         self._timeout_s = timeout_s
         self._keepalive_s = keepalive_s
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=f"libvirt-{host}")
+        # Calls that last as long as a migration get threads of their own: the others would wait behind them.
+        self._long = ThreadPoolExecutor(MOST_LONG, thread_name_prefix=f"migrate-{host}")
         self._uri = ""
         self._own: dict[int, Any] = {}  # thread -> its connection
         self._opened: list[Any] = []  # or garbage collection would close one on the event loop's thread
@@ -137,7 +140,8 @@ class Connection:
 
     def _reap(self, events: Any) -> None:
         """Close what was opened when no thread waits any more (keepalive ends every wait), off the event loop."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for threads in (self._pool, self._long):
+            threads.shutdown(wait=True, cancel_futures=True)
         if events is not None:
             with contextlib.suppress(libvirt.libvirtError):  # each registration would keep the connection open
                 events.unregisterCloseCallback()

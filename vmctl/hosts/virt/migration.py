@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import libvirt
@@ -34,7 +33,6 @@ class Migrations(Connection):
         flags |= libvirt.VIR_MIGRATE_AUTO_CONVERGE
         params = {libvirt.VIR_MIGRATE_PARAM_URI: migrate_uri}
         uri = f"qemu+unix:///system?socket={target_socket}"
-        executor = ThreadPoolExecutor(1, thread_name_prefix=f"migrate-{self.host}")
 
         def call() -> None:
             try:
@@ -44,13 +42,12 @@ class Migrations(Connection):
                 if not is_lost(err) or not self._connected_now():
                     raise
                 raise LibvirtError(f"libvirt on {self.host} lost the target's: {err.get_error_message()}") from None
-            finally:
-                self._let_go()
 
         try:
-            await asyncio.get_running_loop().run_in_executor(executor, translate, self.host, call, ())
-        finally:
-            executor.shutdown(wait=False)
+            running = asyncio.get_running_loop().run_in_executor(self._long, translate, self.host, call, ())
+        except RuntimeError:  # the threads have ended with the link
+            raise self._no_connection() from None
+        await running
 
     async def job(self, uuid: str, *, completed: bool = False) -> JobProgress:
         """How the running migration goes, or how the last completed one went (read it on the target)."""
