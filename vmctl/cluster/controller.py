@@ -43,6 +43,7 @@ GUESTS_EVERY_S = 1.0
 KEEP_LOGS_EVERY_S = 1.0
 RESTARTS_EVERY_S = 5.0
 CLOCK_EVERY_S = 30.0
+COMPILE_AFTER_S = 1.0
 
 
 class Controller:
@@ -89,7 +90,7 @@ class Controller:
         )
         for seconds, work, name in regularly:
             self._spawn(self._every(seconds, work, name), name)
-        self._spawn(self.services.threads.run(warm), "compile the search")
+        self._spawn(self._compile_search(), "compile the search")
         await self.scheduler.start()
 
     def attach(self, record: HostRecord) -> Link:
@@ -144,6 +145,11 @@ class Controller:
         away = not link.online and not link.told_lost and self.services.links.get(link.name) is link
         if away and not self._closing:
             self._domains_changed(link)
+
+    async def _compile_search(self) -> None:
+        """So that the first plan does not wait for it; a little later, as it would delay the first answer."""
+        await asyncio.sleep(COMPILE_AFTER_S)
+        await self.services.threads.run(warm)
 
     async def _keep_means(self) -> None:
         await self.services.store.add_means(self.services.loads.finished_means(self.services.clock.now()))
