@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -137,23 +138,65 @@ def test_what_the_controller_does_by_itself_is_well_formed() -> None:
     assert [f"{at:%d %H:%M}" for at in fires(schedules.DOCTOR_CRON, 2)] == ["01 04:23", "02 04:23"]
 
 
-async def test_a_clock_that_was_set_back_stops_no_schedule(registry: Store, tmp_path: Path) -> None:
-    clock = SetClock()
+async def by_the_clock(
+    registry: Store, tmp_path: Path, cron: str = "*/10 * * * *"
+) -> tuple[SetClock, schedules.Scheduler, list[str]]:
+    """A scheduler with one schedule, and what it has begun so far; each run takes until the test lets it end."""
+    clock, begun = SetClock(), list[str]()
     services = Services(registry, Settings(), tmp_path, (), parts=replace(SYSTEM, clock=clock))
-    await registry.put(Schedule("rebalance", "*/10 * * * *", "advise"))
+    await registry.put(Schedule("rebalance", cron, "advise"))
     scheduler = schedules.Scheduler(services, Tasks(registry))
+
+    async def run(name: str) -> None:
+        begun.append(name)
+        await asyncio.sleep(3600.0 if name == "long" else 0.0)
+
+    scheduler._run = run  # type: ignore[method-assign]
     await scheduler.start()
-    before = {job.id: job.next_run_time for job in scheduler._clock.get_jobs()}
+    return clock, scheduler, begun
+
+
+async def test_a_clock_that_was_set_back_stops_no_schedule(registry: Store, tmp_path: Path) -> None:
+    clock, scheduler, begun = await by_the_clock(registry, tmp_path)
+    before = scheduler.comes()
     await scheduler.look()
-    assert {job.id: job.next_run_time for job in scheduler._clock.get_jobs()} == before
-    assert all(job.misfire_grace_time is None for job in scheduler._clock.get_jobs()), "late is not never"
+    assert scheduler.comes() == before
     clock.by_s = -7200.0
     await scheduler.look()
     now = datetime.fromtimestamp(clock.now(), UTC)
-    after = {job.id: job.next_run_time - now for job in scheduler._clock.get_jobs()}
+    after = {name: at - now for name, at in scheduler.comes().items() if at is not None}
     assert timedelta() < after["schedule rebalance"] <= timedelta(minutes=10)
     assert after["prune"] <= timedelta(hours=1)
+    assert not begun
     scheduler.close()
+
+
+async def test_what_is_late_is_done_once_and_then_when_it_is_due(registry: Store, tmp_path: Path) -> None:
+    clock, scheduler, begun = await by_the_clock(registry, tmp_path)
+    clock.by_s = 7230.0  # it was held up for two hours: twelve runs of ten minutes
+    await scheduler.look()
+    await asyncio.sleep(0)
+    await scheduler.look()
+    await asyncio.sleep(0)
+    assert begun == ["rebalance"]
+    clock.by_s += 600.0
+    await scheduler.look()
+    await asyncio.sleep(0)
+    assert begun == ["rebalance"] * 2
+    scheduler.close()
+
+
+async def test_a_run_that_has_not_ended_is_not_begun_again(registry: Store, tmp_path: Path) -> None:
+    clock, scheduler, begun = await by_the_clock(registry, tmp_path)
+    scheduler._arm(Schedule("long", "*/10 * * * *", "act"))
+    for _ in range(3):
+        clock.by_s += 600.0
+        await scheduler.look()
+        await asyncio.sleep(0.01)  # one that takes no time has ended
+    assert begun == ["rebalance", "long", "rebalance", "rebalance"]
+    scheduler.close()
+    await scheduler.look()
+    assert scheduler.comes() == {}
 
 
 def test_the_next_run_is_in_the_future_and_text_that_is_none_has_none() -> None:

@@ -64,7 +64,7 @@ def _log_to(verbose: bool, *, background: bool) -> None:
     to = Rotating(log_path(), outputs=(1, 2)) if background else logging.StreamHandler(sys.stderr)
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[to])
-    for noisy in ("asyncssh", "alembic", "apscheduler", "uvicorn.access"):
+    for noisy in ("asyncssh", "alembic", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

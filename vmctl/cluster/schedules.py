@@ -6,14 +6,15 @@ are turned into names first. Times are UTC: a job at 02:30 then runs once a day 
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import functools
 import logging
 import re
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from apscheduler.jobstores.base import JobLookupError
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
@@ -33,8 +34,7 @@ log = logging.getLogger("vmctl.cluster.schedules")
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MODES = ("advise", "act")
 JOBS = ("rebalance",)
-# However late it is, it is done once: a controller that was held up for seconds must not lose a day.
-JOBS_DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+MOMENT = timedelta(microseconds=1)
 SET_BACK_S = 60.0  # a clock that was set back by less harms nothing
 PRUNE_CRON, DOCTOR_CRON = "17 * * * *", "23 4 * * *"
 
@@ -97,38 +97,72 @@ def _day(text: str) -> int:
     raise ValueError(f"{text!r} is no day of the week")
 
 
+@dataclass(slots=True)
+class Due:
+    """Something that is done by the clock: when it comes next, and whether it still runs."""
+
+    trigger: BaseTrigger
+    work: Callable[[], Coroutine[Any, Any, None]]
+    at: datetime | None
+    running: asyncio.Task[None] | None = None
+
+
 class Scheduler:
-    """Runs while its controller does; schedules live in the registry."""
+    """Runs while its controller does; schedules live in the registry.
+
+    The library says when something comes next; whether that is now says our own clock, which may be set, or simulated.
+    However late it is, it is done once: a controller that was held up must not lose a day.
+    """
 
     def __init__(self, services: Services, tasks: Tasks) -> None:
         self._services = services
         self._tasks = tasks
-        self._clock = AsyncIOScheduler(timezone=UTC, job_defaults=JOBS_DEFAULTS)
+        self._dues: dict[str, Due] = {}
+        self._looked = self._now()
 
     async def start(self) -> None:
         """Begin."""
-        self._clock.add_job(self._prune, trigger(PRUNE_CRON), id="prune")
-        self._clock.add_job(self._doctor, trigger(DOCTOR_CRON), id="doctor")
+        self._plan("prune", PRUNE_CRON, self._prune)
+        self._plan("doctor", DOCTOR_CRON, self._doctor)
         for schedule in await self._services.store.all(Schedule):
             with wall(log, f"the schedule of {schedule.name}"):  # an earlier version took dates that never come
                 self._arm(schedule)
-        self._clock.start()
 
     async def look(self) -> None:
-        """Where the clock was set back, what is to come comes by the new time: the library waits for the old one."""
-        now = datetime.fromtimestamp(self._services.clock.now(), UTC)
-        for job in self._clock.get_jobs() if self._clock.running else ():
-            due = job.trigger.get_next_fire_time(None, now)
-            if due is not None and job.next_run_time is not None:
-                late_s = (job.next_run_time - due).total_seconds()
-                if late_s > SET_BACK_S:
-                    log.warning("%s comes at %s and not at %s: the clock was set back", job.id, due, job.next_run_time)
-                    job.modify(next_run_time=due)
+        """Begin what is due. Where the clock was set back, what is to come comes by the new time."""
+        now, before = self._now(), self._looked
+        self._looked = now
+        for name, due in self._dues.items():
+            if (before - now).total_seconds() > SET_BACK_S:
+                log.warning("%s comes by a clock that was set back", name)
+                due.at = due.trigger.get_next_fire_time(None, now)
+            if due.at is None or now < due.at:
+                continue
+            due.at = due.trigger.get_next_fire_time(None, now + MOMENT)
+            if due.running is None or due.running.done():  # else this run is left out
+                due.running = asyncio.create_task(self._begin(name, due), name=f"by the clock: {name}")
+
+    async def _begin(self, name: str, due: Due) -> None:
+        with wall(log, name):
+            await due.work()
 
     def close(self) -> None:
         """Stop."""
-        if self._clock.running:
-            self._clock.shutdown(wait=False)
+        for due in self._dues.values():
+            if due.running is not None:
+                due.running.cancel()
+        self._dues.clear()
+
+    def comes(self) -> dict[str, datetime | None]:
+        """What comes by the clock, and when."""
+        return {name: due.at for name, due in self._dues.items()}
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._services.clock.now(), UTC)
+
+    def _plan(self, name: str, cron: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        made = trigger(cron, self._services.clock)
+        self._dues[name] = Due(made, work, made.get_next_fire_time(None, self._now()))
 
     async def set(self, name: str, cron: str, mode: str) -> Schedule:
         """Schedule a job, or change its schedule. Raises Usage."""
@@ -136,7 +170,7 @@ class Scheduler:
             raise Usage(f"nothing called {name!r} can be scheduled", hint=f"known: {', '.join(JOBS)}")
         if mode not in MODES:
             raise Usage(f"{mode!r} is not a mode", hint=f"--mode {'|'.join(MODES)}")
-        trigger(cron)
+        trigger(cron, self._services.clock)
         schedule = Schedule(name, cron, mode)
         await self._services.store.put(schedule)
         self._arm(schedule)
@@ -146,13 +180,10 @@ class Scheduler:
         """Take a schedule away. Raises NotFound."""
         await self._services.store.get(Schedule, name)
         await self._services.store.remove(Schedule, name)
-        with contextlib.suppress(JobLookupError):  # it was never armed
-            self._clock.remove_job(f"schedule {name}")
+        self._dues.pop(f"schedule {name}", None)
 
     def _arm(self, schedule: Schedule) -> None:
-        self._clock.add_job(
-            self._run, trigger(schedule.cron), [schedule.name], id=f"schedule {schedule.name}", replace_existing=True
-        )
+        self._plan(f"schedule {schedule.name}", schedule.cron, functools.partial(self._run, schedule.name))
 
     async def _run(self, name: str) -> None:
         schedule = await self._services.store.get(Schedule, name)
