@@ -74,13 +74,21 @@ class HostLink:
         target = Target(record.name, record.address, record.port, record.ssh_user, record.host_key)
         self._settings = settings
         self._gate = gate
-        self.ssh = HostSSH(target, keys, settings.timeouts)
+        self.ssh = self._new_ssh(target, keys)
         self.virt = self._new_virt()
         self.socket = runtime / f"{record.name}.libvirt"
         self._refresh = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._wanted = asyncio.Event()
+
+    # What reaches the host. A simulated one has others, and everything else of a link is the same.
+
+    def _new_ssh(self, target: Target, keys: tuple[Path, ...]) -> HostSSH:
+        return HostSSH(target, keys, self._settings.timeouts)
+
+    def _new_collector(self) -> Collector:
+        return Collector(self.ssh)
 
     def _new_virt(self) -> Virt:
         return Virt(self.name, self._settings.timeouts.libvirt_s, self._settings.timeouts.libvirt_keepalive_s)
@@ -147,7 +155,7 @@ class HostLink:
 
     async def measure(self, timeout_s: float) -> RawSample:
         """One sample through a channel of its own, as the load loop takes them. Raises HostError."""
-        collector = Collector(self.ssh)
+        collector = self._new_collector()
         try:
             return await collector.sample(timeout_s)
         finally:
@@ -235,7 +243,7 @@ class HostLink:
 
     async def _collect(self) -> None:
         """One sample a period. A sample that does not come costs only itself: the channel is opened anew."""
-        collector = Collector(self.ssh)
+        collector = self._new_collector()
         period = FIRST_PERIOD_S  # a load needs two samples: the second one is not waited for long
         try:
             while True:
