@@ -12,8 +12,8 @@ from vmctl.act.proof import is_full
 from vmctl.commands.vms import Create
 from vmctl.decide.asked import spec_of
 from vmctl.decide.outcome import DomainPresence
-from vmctl.errors import Refused, Uncertain, Usage, VmctlError
-from vmctl.model.records import ClusterValue, HostRecord, Image, Storage, VMRecord
+from vmctl.errors import NoAnswer, Refused, Uncertain, Usage, VmctlError
+from vmctl.model.records import HALF_MADE, ClusterValue, HostRecord, Image, Storage, VMRecord
 from vmctl.model.vms import VM, Boot, PowerState, Spec
 from vmctl.services import Services
 from vmctl.storage import on
@@ -138,8 +138,9 @@ async def _undo(
     # A VM that may run keeps its disk.
     if vm.power is PowerState.UNKNOWN:
         return
+    made = Made(job, storage).names
     try:
-        if made := Made(job, storage).names:
+        if made:
             link = await host_with(services, storage)
             await on(link, storage).open()
             await Made(job, storage).undo(link)
@@ -148,8 +149,13 @@ async def _undo(
                 await on(link, storage).remove_key(vm.uuid)
     except VmctlError as left:
         # It stays registered, so that `vmctl delete` can take its files away later.
-        await services.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=f"half made: {err.message}")
+        await services.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=f"{HALF_MADE}: {err.message}")
         job.say(f"its files on {storage.name} could not be removed: {left.message}; later: vmctl delete {vm.name}")
+        return
+    if made and isinstance(err, NoAnswer) and not job.journal.starting:
+        # What was asked for may still be done: who forgot the VM now would leave its disk to nobody.
+        await services.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=f"{HALF_MADE}: {err.message}")
+        job.say(f"undone; what {storage.name} may still get of it goes with: vmctl delete {vm.name}")
         return
     await services.store.remove(VMRecord, vm.uuid)
     job.say(f"undone: {err.message}")

@@ -12,7 +12,7 @@ from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.whereabouts import prove_off
 from vmctl.commands.vms import Delete
 from vmctl.errors import Refused
-from vmctl.model.records import VMRecord
+from vmctl.model.records import HALF_DELETED, VMRecord
 from vmctl.services import Services
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Deleting
@@ -40,6 +40,7 @@ async def delete(services: Services, job: Job[Delete, Deleting]) -> dict[str, An
             await refuse_links(link, storage, disks.names(storage, vm.spec))
             # Read before the disks go: files beside them are left, and told of.
             strangers = [one.path for one in await beside(link, vm.spec)]
+            await services.store.change(VMRecord, vm.uuid, why=f"{HALF_DELETED}: it is to be deleted")
             left = [*await disks.remove(link, storage, vm.spec), *strangers]
     # Last: while files are left, the registry must know whose they are.
     await services.store.remove(VMRecord, vm.uuid)

@@ -9,7 +9,6 @@ both hosts are read and `decide.outcome` says what follows.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
 from vmctl.act import coldmove, definitions
@@ -20,7 +19,7 @@ from vmctl.act.monitor import MigrationMonitor
 from vmctl.act.needs import refuse_lacking, tpm_in_the_way
 from vmctl.act.promise import check_again, promise, refuse_stuck
 from vmctl.act.whereabouts import require_running
-from vmctl.errors import Cancelled, HostError, MigrationFailed, Refused, VmctlError
+from vmctl.errors import Cancelled, HostError, MigrationFailed, NoAnswer, Refused, Unreachable, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.address import tcp_uri
 from vmctl.hosts.port import Link
@@ -80,25 +79,25 @@ async def _live(
     await job.note("preparing", source=source.name, target=target.name, socket=socket, autostart=autostart)
     vm = await services.store.lease(vm, source.name, PowerState.MIGRATING, also=(target.name,))
     problem: VmctlError | None = None
+    offered: Listener | None = None
     began = services.clock.monotonic()
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            storage = await storage_of(services, vm)
-            offered = await source.ssh.offer(socket, target.socket)
-            stack.push_async_callback(_withdraw, offered)
-            job.stage("copying")
-            await _copy(services, job, vm, source, socket, tcp_uri(address), unsafe=storage is not None)
-        # No error ends the task here: what libvirt says is only what it saw, and both hosts are read in any case.
-        except (VmctlError, Cancelled) as err:
-            problem = err
-            job.say(f"libvirt ended it: {err.message}")
-        job.stage("reading both hosts")
-        # Beside the reading: nobody needs the socket any more, and nobody waits for its end.
-        withdrawing = asyncio.create_task(stack.aclose())
-        try:
-            return await _end(services, job, vm, problem, services.clock.monotonic() - began)
-        finally:
-            await withdrawing
+    try:
+        storage = await storage_of(services, vm)
+        offered = await source.ssh.offer(socket, target.socket)
+        job.stage("copying")
+        await _copy(services, job, vm, source, socket, tcp_uri(address), unsafe=storage is not None)
+    # No error ends the task here: what libvirt says is only what it saw, and both hosts are read in any case.
+    except (VmctlError, Cancelled) as err:
+        problem = err
+        job.say(f"libvirt ended it: {err.message}")
+    job.stage("reading both hosts")
+    # Beside the reading: nobody needs the socket any more, and nobody waits for its end.
+    withdrawing = asyncio.create_task(_withdrawn(offered))
+    try:
+        return await _end(services, job, vm, problem, services.clock.monotonic() - began)
+    finally:
+        if not await withdrawing:
+            await _remove_socket(services, job, source.name, socket)
 
 
 async def _end(
@@ -112,15 +111,21 @@ async def _end(
     return result
 
 
-async def _withdraw(offered: Listener) -> None:
-    with contextlib.suppress(HostError):
+async def _withdrawn(offered: Listener | None) -> bool:
+    """Take the socket away; whether it is surely gone. Of an offer without an answer nobody knows."""
+    if offered is None:
+        return False
+    try:
         await offered.close()
+        return True
+    except HostError:
+        return False
 
 
 async def _copy(
     services: Services, job: Moving, vm: VMRecord, source: Link, socket: str, uri: str, *, unsafe: bool
 ) -> None:
-    """Run the migration and watch it until libvirt says how it ended. Raises LibvirtError, Cancelled, HostError."""
+    """Run the migration and watch it until libvirt says how it ended. Raises Cancelled, HostError."""
     may = services.policy.allow_post_copy
     watch = MigrationMonitor(services, job, vm, source, job.journal.target)
     await watch.allow(0)  # once it copies, this would wait in line for its monitor
@@ -133,7 +138,8 @@ async def _copy(
             await asyncio.wait({running}, timeout=WATCH_S)
             if not running.done():
                 await watch.look()
-    except asyncio.CancelledError:
+                watch.check_it_goes_on()
+    except (asyncio.CancelledError, NoAnswer):
         # This controller is going: the forward ends with it, the source gives up, the next controller reads both.
         # Its result is fetched and dropped: asyncio would log an exception that nobody retrieved.
         running.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -168,12 +174,15 @@ async def _take_over(services: Services, job: Moving, vm: VMRecord) -> dict[str,
     try:
         return await _end(services, job, vm, interrupted, services.clock.now() - job.task.created_at)
     finally:
-        await _remove_socket(services, source, job.journal.socket)
+        await _remove_socket(services, job, source, job.journal.socket)
 
 
-async def _remove_socket(services: Services, host: str, path: str) -> None:
-    """Take away the socket that sshd made for the dead controller; its name was drawn at random for this task."""
+async def _remove_socket(services: Services, job: Moving, host: str, path: str) -> None:
+    """Take away the socket that sshd made, and leaves when its connection ends; its name was drawn for this task."""
     link = services.links.get(host)
-    if link is not None and link.online:
-        with contextlib.suppress(VmctlError):
-            await link.ssh.run(("rm", "-f", "--", path))
+    try:
+        if link is None or not link.online:
+            raise Unreachable(f"{host} does not answer")
+        await link.ssh.run(("rm", "-f", "--", path))
+    except HostError as err:
+        job.say(f"a dead socket may be left on {host}: {path} ({err.message})")

@@ -12,13 +12,14 @@ from typing import assert_never
 
 from vmctl.act.coldmove import Moving
 from vmctl.decide import converge
-from vmctl.errors import Cancelled, HostError, LibvirtError, MigrationFailed, NotFound, VmctlError
+from vmctl.errors import Cancelled, HostError, LibvirtError, MigrationFailed, NoAnswer, NotFound, VmctlError
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import LEFT_OVER, JobProgress
 from vmctl.model.records import VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
 
+NO_JOB_S = 120.0  # libvirt may take its time for the connection to the target
 ABORT_S = 5.0  # an abort that takes longer waits for a target that hangs
 MIB = 1 << 20
 
@@ -41,6 +42,7 @@ class MigrationMonitor:
     bytes_at: float = 0.0
     tactic: str = "copying"
     dirty_mib_s: float = 0.0
+    no_job_since: float = 0.0  # libvirt shows that nothing is under way; 0: something is
     aborted: VmctlError | None = None
     aborted_at: float = 0.0
     aborting: asyncio.Task[None] | None = None
@@ -52,13 +54,17 @@ class MigrationMonitor:
         # libvirt's abort waits for the target's QEMU, for minutes where that one hangs.
         if self.aborted and self.services.clock.monotonic() - self.aborted_at > ABORT_S:
             await self._drop_target()
+        now = self.services.clock.monotonic()
         try:
             progress = await self.source.virt.job(self.vm.uuid)
+        except NotFound:
+            progress = JobProgress(False)  # it ends just now: `running` will tell
         except VmctlError:
-            return  # it ends just now, or the host is silent: `running` will tell
+            return  # the host is silent
         if not progress.active:
+            self.no_job_since = self.no_job_since or now
             return
-        now = self.services.clock.monotonic()
+        self.no_job_since = 0.0
         if not progress.total:  # the target prepares: what is left, and for how long, counts from its first byte
             self.low_at = self.step_at = now
         elif progress.remaining < self.low:
@@ -67,6 +73,11 @@ class MigrationMonitor:
             self.bytes_seen, self.bytes_at = progress.processed, now
         self._show(progress)
         await self._step(progress, now)
+
+    def check_it_goes_on(self) -> None:
+        """Raises NoAnswer where libvirt has shown no job for long, and does not say how the migration ended."""
+        if self.no_job_since and self.services.clock.monotonic() - self.no_job_since > NO_JOB_S:
+            raise NoAnswer(f"libvirt on {self.source.name} does not say how the migration ended")
 
     async def allow(self, downtime_step: int) -> None:
         """Allow the guest so long a pause."""

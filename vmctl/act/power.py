@@ -211,6 +211,7 @@ async def start(services: Services, job: Job[Start, Starting]) -> dict[str, Any]
         return await _finish_start(services, vm, job, "started")
     if not job.args.as_registered:
         refuse_drift(vm, "started")
+        _refuse_half(vm)
     vm = await prove_off(services, vm, "start", job.args.i_know_it_is_off, job.task.who)
     wanted = _only(vm, job.args.host)
     # Somebody who starts it has looked: the budget of restarts begins anew.
@@ -229,6 +230,12 @@ async def start(services: Services, job: Job[Start, Starting]) -> dict[str, Any]
             # refused.
             vm = await services.store.vm(vm.uuid)
     return {"vm": vm.name, "host": vm.host, "why": found.why}
+
+
+def _refuse_half(vm: VMRecord) -> None:
+    """Refuse to start what is not whole: its guest would come up without its data, or not at all."""
+    if vm.half:
+        raise Refused(f"{vm.name} was not started: it is {vm.why}", hint=f"vmctl delete {vm.name}")
 
 
 async def _place_and_lease(

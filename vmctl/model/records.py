@@ -59,6 +59,9 @@ class Image:
     cmdline: str = ""
 
 
+HALF_MADE, HALF_DELETED = HALF = "half made", "half deleted"  # how `why` begins
+
+
 @dataclass(frozen=True, slots=True)
 class VMRecord:
     """A VM as the registry knows it."""
@@ -93,6 +96,11 @@ class VMRecord:
     files: list[str] = field(default_factory=list)  # that its start opens, each disk's backing chain among them
     stuck: list[str] = field(default_factory=list)  # what keeps it from leaving its host live, in words
     stuck_cold: list[str] = field(default_factory=list)  # and stopped
+
+    @property
+    def half(self) -> bool:
+        """Whether only a part of its files may be there; `why` has the rest."""
+        return self.why.startswith(HALF)
 
     @property
     def uuid(self) -> str:
