@@ -1,0 +1,1 @@
+"""A simulated world: the real controller against hosts that fail, in virtual time; see tests/README.md."""

@@ -1,0 +1,331 @@
+"""A simulated cluster: machines, a registry that outlives its controllers, and the real controller on them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.sim.fates import Fates
+from tests.sim.life import WHOSE, Life, Mortal
+from tests.sim.loop import VirtualLoop
+from tests.sim.shell import SimCollector, SimShell
+from tests.sim.virt import SimVirt
+from tests.sim.world import EPOCH, Machine, World
+from vmctl.cluster.controller import Controller
+from vmctl.commands.permissions import LOCAL_USER, Principal
+from vmctl.errors import VmctlError
+from vmctl.hosts.link import HostLink
+from vmctl.local.config import Settings
+from vmctl.model.records import Event, HostRecord, Image, Storage, Task, VMRecord
+from vmctl.model.vms import PowerState
+from vmctl.ports import Parts
+from vmctl.services import Services
+from vmctl.store.memory import MemoryStore
+
+LOCKSPACE = "/shared/lockspace"
+STORE_S = 0.001
+# Errors that no command ends in where nothing is wrong with any host
+UNHEARD_OF = ("NoAnswer", "NotSent", "Unreachable", "Uncertain", "LibvirtError", "MigrationFailed", "CommandFailed")
+
+
+class SimClock:
+    """The world's time, as a controller's machine shows it."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self.by_s = world, 0.0
+
+    def now(self) -> float:
+        return EPOCH + self._world.now + self.by_s
+
+    def monotonic(self) -> float:
+        return self._world.now
+
+
+class SimIds:
+    """Names drawn by the seed."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def uuid(self) -> str:
+        return self._world.new_uuid()
+
+    def token(self) -> str:
+        return f"{self._world.random.getrandbits(64):016x}"
+
+    def noise(self, size: int) -> bytes:
+        return self._world.random.randbytes(size)
+
+    def mac(self) -> str:
+        return "52:54:00:" + ":".join(f"{self._world.random.randrange(256):02x}" for _ in range(3))
+
+
+class InLine:
+    """No threads: the work is done at once."""
+
+    async def run(self, work: Callable[..., Any], *args: object) -> Any:
+        return work(*args) if work.__name__ != "warm" else None  # whoever needs the search compiles it
+
+
+class SimLink(HostLink):
+    """The real link over a simulated connection."""
+
+    def __init__(self, cluster: Cluster, life: Life, record: HostRecord, *given: Any) -> None:
+        self._cluster, self._life = cluster, life
+        self.machine = cluster.world.machines[record.address]
+        super().__init__(record, *given)
+
+    def _new_ssh(self, _target: Any, _keys: Any) -> Any:
+        shell = SimShell(self.machine, self._cluster.fates, self._settings.timeouts)
+        self._life.at_end.append(lambda: shell._end("its process was killed"))
+        self._shell = shell
+        return Mortal(shell, self._life, f"{self.name}.ssh")
+
+    def _new_collector(self) -> Any:
+        return SimCollector(self._shell)
+
+    def _new_virt(self) -> Any:
+        virt = SimVirt(self.machine, self._cluster.fates, self._settings.timeouts.libvirt_s)
+        self._life.at_end.append(virt.drop)
+        return Mortal(virt, self._life, f"{self.name}.virt")
+
+    async def _forward_libvirt(self) -> None:
+        """The simulated connection leads there without a socket."""
+
+
+class ToldStore(MemoryStore):
+    """The registry; what is recorded there is told as it comes."""
+
+    def __init__(self, world: World, clock: SimClock) -> None:
+        super().__init__(clock)
+        self._world = world
+
+    def _add(self, record: Any) -> int:
+        if isinstance(record, Event):
+            self._world.log(f"  {record.kind}: {record.text}")
+        return super()._add(record)
+
+    async def end_task(self, task: int, **values: Any) -> None:
+        found, error = await self.get(Task, task), values.get("error") or {}
+        self._world.log(
+            f"  task {task} ({found.kind} {found.subject}) {values['state']} {error.get('message', '')}".rstrip()
+        )
+        self._world.broken += self._lies(found, values)
+        await super().end_task(task, **values)
+
+    def _lies(self, task: Task, ending: dict[str, Any]) -> list[str]:
+        """In what a task's end is not what happened."""
+        uuid, state = task.args.get("vm") or (ending.get("result") or {}).get("uuid", ""), ending["state"]
+        on = [machine.name for machine, domain in self._world.where(uuid)]
+        at, said = f"{self._world.now:.3f}: {task.kind} {task.subject} is {state}", str(ending.get("error") or {})
+        host = (ending.get("result") or {}).get("host", "")
+        if state == "done" and task.kind in ("start", "reboot", "migrate") and host and on != [host]:
+            # It may have ended by itself, but it may not be elsewhere, or twice.
+            return [f"{at} on {host}, and it runs on {on}"] if on else []
+        if state == "done" and task.kind in ("stop", "delete") and on:
+            return [f"{at}, and it runs on {on}"]
+        code = str((ending.get("error") or {}).get("code", ""))
+        if code == "VmctlError" or (self._world.peaceful and code in UNHEARD_OF):
+            return [f"{at}: {said}"]
+        since = [one for _, one in self._world.where(uuid) if EPOCH + one.started_at >= task.created_at]
+        if state == "failed" and task.kind == "start" and since and "Uncertain" not in said:
+            return [f"{at}, and has started on {on}: {said}"]
+        return []
+
+    def _change(self, kind: type[Any], key: Any, values: dict[str, Any]) -> None:
+        super()._change(kind, key, values)
+        if kind is VMRecord and values.get("power") is PowerState.STOPPED:
+            on = [machine.name for machine, _ in self._world.where(key)]
+            if on:
+                self._world.broken.append(f"{self._world.now:.3f}: {key} is called stopped, and runs on {on}")
+
+
+class Cluster:
+    """Everything of one run. `told` of its world says what happened."""
+
+    def __init__(self, seed: int, hosts: int = 3) -> None:
+        self.loop = VirtualLoop()
+        self.world, self.fates, self.seed = World(self.loop, seed), Fates(), seed
+        self.clock = SimClock(self.world)
+        self.parts = Parts(self.clock, SimIds(self.world), InLine())
+        self.store = ToldStore(self.world, self.clock)
+        self.life: Life | None = None
+        self.controller: Controller | None = None
+        for number in range(1, hosts + 1):
+            machine = Machine(self.world, f"kvm{number}")
+            self.world.machines[machine.name] = machine
+        self.settings = Settings()
+
+    def run(self, story: Callable[[Cluster], Awaitable[Any]]) -> Any:
+        """Run a story to its end."""
+        random.seed(self.seed)  # the pauses between attempts to connect
+        asyncio.set_event_loop(self.loop)
+        try:
+            return self.loop.run_until_complete(self._told(story))
+        finally:
+            asyncio.set_event_loop(None)
+            self.loop.close()
+
+    async def _told(self, story: Callable[[Cluster], Awaitable[Any]]) -> Any:
+        await self._register()
+        try:
+            return await story(self)
+        finally:
+            await self.kill()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(0)
+
+    async def _register(self) -> None:
+        """Three hosts that share a storage, with an image on it."""
+        for name, machine in self.world.machines.items():
+            about = {
+                "host_uuid": machine.uuid,
+                "lockspace": LOCKSPACE,
+                "cpus": machine.cpus,
+                "mem_mib": machine.mem_mib,
+            }
+            await self.store.put(HostRecord(name, name, "key", "fingerprint", EPOCH, about=about))
+        names = sorted(self.world.machines)
+        await self.store.put(Storage("shared", "/shared", EPOCH, LOCKSPACE, names))
+        path = "/shared/image-tiny-0000/disk.qcow2"
+        self.world.files[path] = b"tiny"
+        await self.store.put(Image("tiny", "shared", path, EPOCH, size_bytes=1 << 20))
+        self.world.files[f"{LOCKSPACE}/.there"] = b""
+        self.world.files[LOCKSPACE] = b""  # as a path that is there
+
+    # -- controllers
+
+    async def start(self, end_at: int | None = None) -> None:
+        """A controller comes up; `end_at`: the step at which it is killed."""
+        life = Life(end_at)
+        self.life = life
+        token = WHOSE.set(life)
+        try:
+            await asyncio.create_task(self._begin(life))
+        except asyncio.CancelledError:
+            if life.alive:
+                raise
+            self.world.log("the controller was killed while it started")
+        finally:
+            WHOSE.reset(token)
+
+    async def _begin(self, life: Life) -> None:
+        services = Services(
+            Mortal(self.store, life, "store", STORE_S),
+            self.settings,
+            Path("/nonexistent"),
+            (),
+            parts=self.parts,
+            make_link=lambda record, *given: SimLink(self, life, record, *given),
+        )
+        self.controller = Controller(services)
+        await self.controller.start()
+
+    async def kill(self) -> None:
+        """kill -9 of the controller."""
+        if self.life is not None:
+            self.life.end()
+        self.controller = None
+        for _ in range(10):  # what it had begun unwinds
+            await asyncio.sleep(0)
+
+    @property
+    def running(self) -> bool:
+        """Whether a controller lives."""
+        return self.life is not None and self.life.alive
+
+    async def ask(self, asked: Any, who: Principal = LOCAL_USER) -> Any:
+        """What a client hears at the door. Raises what it is told; CancelledError where the controller died."""
+        assert self.controller is not None and self.life is not None
+        life, token = self.life, WHOSE.set(self.life)
+        try:
+            work = asyncio.create_task(self.controller.door.ask(asked, who))
+        finally:
+            WHOSE.reset(token)
+        await asyncio.wait({work})
+        if work.cancelled() and not life.alive:
+            raise Killed
+        return work.result()
+
+    async def ended(self, task: int, limit_s: float = 600.0) -> Task:
+        """A task once it has ended, however many controllers that takes. Raises TimeoutError."""
+        deadline = self.world.now + limit_s
+        while True:
+            found = await self.store.get(Task, task)
+            if found.state.ended:
+                return found
+            if self.world.now > deadline:
+                raise TimeoutError(f"task {task} ({found.kind} {found.subject}) is still in step {found.step!r}")
+            await asyncio.sleep(0.25)
+
+    async def do(self, asked: Any) -> Task | None:
+        """Give a command, and wait for its end; what it came to is told. None: it was not accepted."""
+        try:
+            accepted = await self.ask(asked)
+        except VmctlError as err:
+            self.world.log(f"not accepted: {err.message}")
+            return None
+        except Killed:
+            self.world.log("the controller was killed before it said yes or no")
+            return None
+        return await self.ended(accepted.id)
+
+    # -- the truth
+
+    async def untrue(self) -> list[str]:
+        """In what the registry differs from what is, once nothing is wrong any more and nothing happens."""
+        found = list(self.world.broken)
+        known = {vm.uuid: vm for vm in await self.store.all(VMRecord)}
+        for vm in known.values():
+            found += self._untrue_of(vm)
+        for machine in self.world.machines.values():
+            for domain in machine.domains.values():
+                if domain.uuid not in known:
+                    found.append(f"{machine.name} has {domain.name}, of which the registry knows nothing")
+        for task in await self.store.open_tasks():
+            found.append(f"task {task.id} ({task.kind} {task.subject}) is open, in step {task.step!r}")
+        tasks = await self.store.all(Task)
+        mine = {name.split("/")[2] for name in self.world.files if name.startswith("/shared/vm-")}
+        for folder in sorted(mine):
+            if not any(vm.uuid in folder for vm in known.values()):
+                found.append(f"/shared/{folder} belongs to no VM")
+        for machine in self.world.machines.values():
+            left = [path for path in machine.sockets if not any(path in str(task.log) for task in tasks)]
+            found += [f"{path} is left on {machine.name}, and nobody says so" for path in left]
+        return found
+
+    def _untrue_of(self, vm: VMRecord) -> list[str]:
+        there = self.world.where(vm.uuid)
+        shown = ", ".join(f"{domain.power} on {machine.name}" for machine, domain in there) or "nowhere"
+        found = []
+        if vm.task is not None or vm.moving_to or vm.copying:
+            found.append(f"{vm.name} is held by task {vm.task}, promised to {vm.moving_to!r}, copying {vm.copying}")
+        right = (
+            not there
+            if vm.power is PowerState.STOPPED
+            else len(there) == 1 and there[0][0].name == vm.host and there[0][1].power is vm.power
+        )
+        if not right:
+            found.append(f"{vm.name} is {vm.power} on {vm.host or 'no host'} in the registry, and {shown} in truth")
+        for machine, domain in there:
+            holder = self.world.locks.get(domain.key)
+            if domain.power is PowerState.RUNNING and domain.key and holder != (machine.name, domain.uuid):
+                found.append(f"{vm.name} runs on {machine.name}, and its lease is {holder}")
+        for disk in vm.spec.disks if not vm.half else ():
+            if disk.path not in self.world.files:
+                found.append(f"{vm.name}'s disk {disk.path} is not there")
+        return found
+
+
+class Killed(Exception):
+    """The controller died before it answered."""
+
+
+def settings_with(cluster: Cluster, **policy: Any) -> None:
+    """Another policy."""
+    cluster.settings = replace(cluster.settings, policy=replace(cluster.settings.policy, **policy))

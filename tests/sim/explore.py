@@ -1,0 +1,160 @@
+"""Stories composed by a seed; one that ends in an untruth is made as short as it can be."""
+
+from __future__ import annotations
+
+import logging
+import random
+
+from tests.sim.story import tell
+
+HOSTS = ("kvm1", "kvm2", "kvm3")
+NAMES = ("web1", "web2", "web3")
+# What is done, and how often; {vm} and {host} are drawn.
+DEEDS: tuple[tuple[str, int], ...] = (
+    ("create {vm}", 6),
+    ("start {vm}", 4),
+    ("start {vm} {host}", 2),
+    ("stop {vm}", 3),
+    ("stop {vm} force", 2),
+    ("migrate {vm}", 6),
+    ("migrate {vm} {host}", 3),
+    ("migrate {vm} cold", 3),
+    ("delete {vm}", 2),
+    ("reboot {vm}", 2),
+    ("pause {vm}", 1),
+    ("resume {vm}", 1),
+    ("drain {host}", 2),
+    ("undrain {host}", 2),
+    ("rebalance", 1),
+    ("cancel", 2),
+    ("wait {short}", 10),
+    ("wait {long}", 4),
+    ("then", 3),
+)
+FAULTS: tuple[tuple[str, int], ...] = (
+    ("kill", 3),
+    ("killed at {number}", 6),
+    ("controller", 5),
+    ("cut {host}", 2),
+    ("heal {host}", 4),
+    ("freeze {host}", 2),
+    ("thaw {host}", 4),
+    ("off {host}", 1),
+    ("on {host}", 3),
+    ("unmount {host}", 1),
+    ("mount {host}", 2),
+    ("fate {any} {call} {kind}", 6),
+    ("guest {vm} ends", 1),
+    ("guest {vm} deaf", 1),
+    ("guest {vm} obeys", 1),
+    ("virsh {host} destroy {vm}", 1),
+    ("virsh {host} suspend {vm}", 1),
+)
+CALLS = (
+    *("create", "destroy", "shutdown", "migrate", "finish", "domain", "domains", "shown", "resume", "job", "offer"),
+    *("create_volume", "delete_volume", "has_volume", "upload", "abort_job", "suspend", "run", "sample", "*"),
+)
+KINDS = ("unsent", "unanswered", "late", "refused")
+
+
+# What is tried at one place of one deed, again and again: {deed} is under way, and then ...
+PLOTS: tuple[tuple[str, ...], ...] = (
+    ("{deed}", "killed at {number}", "wait 5", "controller", "then", "{deed}", "then"),
+    ("{deed}", "killed at {number}", "wait 5", "killed at {number}", "wait 5", "controller", "then"),
+    ("fate {any} {call} {kind}", "{deed}", "then", "{deed}", "then"),
+    ("fate {any} {call} {kind}", "{deed}", "killed at {number}", "wait 5", "controller", "then", "{deed}"),
+    ("{deed}", "wait {moment}", "cut {host}", "wait {long}", "{deed}", "wait {long}", "heal {host}", "then", "{deed}"),
+    ("cut {host}", "wait {long}", "{deed}", "wait {long}", "{deed}", "heal {host}", "then"),
+    ("{deed}", "wait {moment}", "freeze {host}", "wait {long}", "{deed}", "wait {long}", "thaw {host}", "then"),
+    ("freeze {host}", "{deed}", "wait {long}", "kill", "controller", "{deed}", "wait {long}", "thaw {host}"),
+    ("{deed}", "wait {moment}", "off {host}", "wait {long}", "{deed}", "on {host}", "wait {long}", "{deed}", "then"),
+    ("off {host}", "wait {moment}", "on {host}", "wait 60", "{deed}", "then"),
+    ("{deed}", "wait {moment}", "{deed}", "wait {moment}", "{deed}", "then"),
+    ("guest {vm} deaf", "{deed}", "wait {long}", "cancel", "{deed}", "guest {vm} obeys", "then"),
+    ("unmount {host}", "{deed}", "then", "{deed}", "mount {host}", "then"),
+    ("kill", "wait {moment}", "virsh {host} destroy {vm}", "controller", "wait {long}", "{deed}", "then"),
+    ("stop {vm}", "then", "cut {host}", "wait {long}", "start {vm}", "wait {long}", "start {vm}", "then"),
+    ("migrate {vm}", "wait {moment}", "fate {any} finish unanswered", "then", "{deed}", "then"),
+    ("stop {vm}", "wait {moment}", "virsh {host} destroy {vm}", "start {vm}", "wait {moment}", "delete {vm}", "then"),
+    ("create web2", "then", "{deed}", "wait {moment}", "{deed}", "drain {host}", "wait {moment}", "{deed}", "then"),
+    ("create web2", "create web3", "then", "migrate web1", "migrate web2", "migrate web3", "then", "rebalance", "then"),
+    (
+        "create web2 1200",
+        "wait {moment}",
+        "create web3 1200",
+        "start web1",
+        "migrate web1",
+        "then",
+        "drain kvm2",
+        "then",
+    ),
+    ("{deed}", "killed at {number}", "virsh {host} destroy {vm}", "wait 5", "controller", "then", "{deed}", "then"),
+    ("stranger {host} old1", "wait {long}", "migrate old1 cold", "then", "stop old1", "then", "start old1", "then"),
+)
+
+
+def compose(seed: int) -> list[str]:
+    """The story of a seed: a VM, then plots, or deeds and faults as they come."""
+    draw = random.Random(seed)
+    lines = ["lawless"] if draw.random() < 0.5 else []
+    lines += ["create web1", "then"] if draw.random() < 0.85 else []
+    if draw.random() < 0.6:
+        for _ in range(draw.randint(1, 2)):
+            lines += [_drawn(draw, line) for line in draw.choice(PLOTS)]
+        return lines
+    faulty = draw.choice((0.0, 0.3, 0.5))
+    for _ in range(draw.randint(3, 14)):
+        table = FAULTS if draw.random() < faulty else DEEDS
+        lines.append(_drawn(draw, _weighed(draw, table)))
+        if draw.random() < 0.5:
+            lines.append(f"wait {_moment(draw)}")
+    return lines
+
+
+def _weighed(draw: random.Random, table: tuple[tuple[str, int], ...]) -> str:
+    return draw.choices([text for text, _ in table], [weight for _, weight in table])[0]
+
+
+def _moment(draw: random.Random) -> str:
+    return f"{draw.choice((0.002, 0.01, 0.05, 0.2, 1.0)) * draw.uniform(0.5, 1.5):.3f}"
+
+
+def _drawn(draw: random.Random, line: str) -> str:
+    """A line with what it leaves open."""
+    if line == "{deed}":
+        line = _weighed(draw, DEEDS[:16])
+    return line.format(
+        vm=draw.choices(NAMES, (16, 3, 1))[0],
+        host=draw.choices(HOSTS, (4, 2, 1))[0],  # the first VM is made on kvm1
+        any=draw.choice((*HOSTS, "*", "*")),
+        short=round(draw.uniform(0.01, 2.0), 2),
+        long=draw.choice((5, 20, 60)),
+        moment=_moment(draw),
+        number=draw.randint(1, 150),
+        call=draw.choice(CALLS),
+        kind=draw.choice(KINDS),
+    )
+
+
+def untrue(lines: list[str], seed: int) -> list[str]:
+    """What is untrue at the end of a story; also what broke in it."""
+    logging.disable(logging.CRITICAL)
+    try:
+        return tell(lines, seed)[0]
+    except Exception as err:
+        return [f"{type(err).__name__}: {err}"]
+
+
+def shorten(lines: list[str], seed: int) -> list[str]:
+    """The same story without the lines that it does not need to end in an untruth."""
+    size = max(1, len(lines) // 2)
+    while True:
+        for first in range(0, len(lines), size):
+            less = lines[:first] + lines[first + size :]
+            if untrue(less, seed):
+                lines = less
+                break
+        else:
+            if size == 1:
+                return lines
+            size = max(1, size // 2)

@@ -1,0 +1,76 @@
+"""A controller's life: it may end between any two things that it does, and nothing of it acts after that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+WHOSE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("whose", default=None)
+
+
+class Life:
+    """What belongs to one controller's process: its tasks, its connections, and how many steps it has taken.
+
+    A step is a call of a port, counted before it and after it. `end_at` ends the life at one of them.
+    """
+
+    def __init__(self, end_at: int | None = None) -> None:
+        self.alive, self.end_at, self.steps = True, end_at, 0
+        self.names: list[str] = []  # of the steps, in their order
+        self.tasks: dict[asyncio.Task[Any], None] = {}
+        self.at_end: list[Callable[[], None]] = []  # what the kernel does for a process that is gone
+
+    def step(self, name: str) -> None:
+        """Count a step. Raises CancelledError where the life is over, which no handler takes for an error."""
+        if self.alive:
+            self.steps += 1
+            self.names.append(name)
+            if self.steps == self.end_at:
+                self.end()
+        if not self.alive:
+            raise asyncio.CancelledError("its process was killed")
+
+    def forget(self, task: asyncio.Task[Any]) -> None:
+        """One of its tasks has ended."""
+        self.tasks.pop(task, None)
+
+    def end(self) -> None:
+        """kill -9."""
+        if self.alive:
+            self.alive = False
+            for close in self.at_end:
+                close()
+            for task in list(self.tasks):
+                task.cancel()
+
+
+class Mortal:
+    """A port of a controller: each of its coroutines is two steps, and all of them end with its life."""
+
+    def __init__(self, target: Any, life: Life, name: str, latency_s: float = 0.0) -> None:
+        self.__dict__.update(_target=target, _life=life, _name=name, _latency_s=latency_s)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+        life, latency_s, label = self._life, self._latency_s, f"{self._name}.{name}"
+
+        async def call(*args: Any, **more: Any) -> Any:
+            life.step(label)
+            if latency_s:
+                await asyncio.sleep(latency_s)
+            life.step(label) if not life.alive else None
+            try:
+                return await found(*args, **more)
+            finally:
+                life.step(f"{label} done")
+
+        call.__name__ = name
+        return call
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._target, name, value)

@@ -1,0 +1,251 @@
+"""A story: commands and faults, a line each; what comes of them is told, line by line, and held against the truth.
+
+    create web1               wait 5                    kill                      cut kvm1 / heal kvm1
+    start web1 [kvm2]         stop web1 [force]         killed at 40              freeze kvm1 / thaw kvm1
+    migrate web1 [kvm2|cold]  delete web1               controller                off kvm1 / on kvm1
+    reboot web1               pause web1 / resume web1  fate kvm1 create unsent   unmount kvm1 / mount kvm1
+    drain kvm1 / undrain kvm1 rebalance                 guest web1 ends|deaf|obeys
+    virsh kvm1 destroy web1   call 7 late (the 7th one) cancel                    lawless / stranger kvm1 old1
+
+A command is given and not waited for; `then` waits until every task has ended, or the controller has. `killed at N`
+begins a controller that dies at its Nth step, or ends the one that lives after so many. In a `lawless` world no lock
+guards a disk, so that all rests on what the controller asks first. At the end everything is mended, and what the
+registry says must be true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any
+
+from tests.sim.cluster import Cluster, Killed
+from vmctl.commands import cluster as about_cluster
+from vmctl.commands import hosts, tasks, vms
+from vmctl.errors import VmctlError
+from vmctl.hosts import domainxml
+from vmctl.model.vms import Disk, PowerState, Spec
+
+# Once all is mended and every task has ended, what is untrue may still be found out by itself: it is looked at again.
+SOON_S, LATE_S = 15.0, 240.0
+LONGEST_S = 3600.0
+
+
+class Teller:
+    """Tells one story in one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster, self.world = cluster, cluster.world
+        self.accepted: list[int] = []
+        self.asking: list[asyncio.Task[None]] = []
+
+    async def tell(self, lines: list[str]) -> list[str]:
+        """Every line, then the mending; what is untrue after that."""
+        peaceful = {*COMMANDS, "wait", "then", "cancel", "lawless"}
+        self.world.peaceful = all(line.split()[0] in peaceful for line in lines)
+        await self.cluster.start()
+        for line in lines:
+            self.world.log(f"> {line}")
+            await self.line(line)
+        return await self.mend()
+
+    async def line(self, text: str) -> None:
+        """One line."""
+        verb, *words = text.split()
+        if verb in COMMANDS:
+            self.give(COMMANDS[verb](*words))
+            await asyncio.sleep(0)
+            return
+        done = getattr(self, f"do_{verb}")(*words)
+        if asyncio.iscoroutine(done):
+            await done
+
+    # -- commands
+
+    def give(self, asked: Any) -> None:
+        """Give a command; who gives it does not wait."""
+        self.asking.append(asyncio.create_task(self._give(asked)))
+
+    async def _give(self, asked: Any) -> None:
+        if not self.cluster.running or self.cluster.controller is None:
+            self.world.log("  no controller answers")
+            return
+        try:
+            accepted = await self.cluster.ask(asked)
+            if isinstance(getattr(accepted, "id", None), int):
+                self.accepted.append(accepted.id)
+        except VmctlError as err:
+            self.world.log(f"  not accepted: {err.message}")
+        except Killed:
+            self.world.log("  the controller died before it said yes or no")
+
+    async def do_cancel(self) -> None:
+        """Cancel what was accepted last."""
+        if self.accepted and self.cluster.running:
+            self.give(tasks.CancelTask(self.accepted[-1]))
+
+    async def do_then(self) -> None:
+        """Wait until all that was accepted has ended, or the controller has."""
+        await asyncio.gather(*self.asking)
+        while True:
+            if not self.cluster.running or not await self.cluster.store.open_tasks():
+                return
+            await asyncio.sleep(0.25)
+
+    async def do_wait(self, seconds: str) -> None:
+        """Let time pass."""
+        await asyncio.sleep(float(seconds))
+
+    # -- controllers
+
+    async def do_kill(self) -> None:
+        """kill -9."""
+        await self.cluster.kill()
+
+    async def do_controller(self) -> None:
+        """One comes up, where none lives."""
+        if not self.cluster.running:
+            await self.cluster.start()
+
+    async def do_killed(self, _at: str, number: str) -> None:
+        """One comes up that dies at a step of its own; where one lives, it dies so many steps from now."""
+        if self.cluster.running and self.cluster.life is not None:
+            self.cluster.life.end_at = self.cluster.life.steps + int(number)
+        else:
+            await self.cluster.start(int(number))
+
+    # -- hosts
+
+    def do_cut(self, host: str) -> None:
+        self.world.machines[host].set_cut(True)
+
+    def do_heal(self, host: str) -> None:
+        self.world.machines[host].set_cut(False)
+
+    def do_freeze(self, host: str) -> None:
+        self.world.machines[host].set_frozen(True)
+
+    def do_thaw(self, host: str) -> None:
+        self.world.machines[host].set_frozen(False)
+
+    def do_off(self, host: str) -> None:
+        if self.world.machines[host].up:
+            self.world.machines[host].power_off()
+
+    def do_on(self, host: str) -> None:
+        if not self.world.machines[host].up:
+            self.world.machines[host].boot()
+
+    def do_unmount(self, host: str) -> None:
+        self.world.machines[host].mounted = False
+
+    def do_mount(self, host: str) -> None:
+        self.world.machines[host].mounted = True
+
+    def do_fate(self, host: str, call: str, kind: str) -> None:
+        self.cluster.fates.add(host, call, kind)
+
+    def do_call(self, number: str, kind: str) -> None:
+        self.cluster.fates.add_nth(int(number), kind)
+
+    # -- past us
+
+    async def do_guest(self, name: str, what: str) -> None:
+        """Its guest powers itself off, or obeys no button any more, or does again."""
+        vm = await self.cluster.store.find_vm(name)
+        for machine, domain in self.world.where(vm.uuid) if vm else ():
+            if what == "ends" and domain.power is PowerState.RUNNING:
+                machine.destroy(domain.uuid)
+            elif what != "ends":
+                domain.obeys_after_s = None if what == "deaf" else 1.0
+
+    async def do_virsh(self, host: str, verb: str, name: str) -> None:
+        """Somebody on a host."""
+        vm = await self.cluster.store.find_vm(name)
+        machine = self.world.machines[host]
+        domain = machine.domains.get(vm.uuid) if vm else None
+        if domain is not None and machine.up:
+            try:
+                {"destroy": machine.destroy, "suspend": machine.suspend, "resume": machine.resume}[verb](domain.uuid)
+            except VmctlError as err:
+                self.world.log(f"  virsh: {err.message}")
+
+    def do_lawless(self) -> None:
+        """Locks are taken and refuse nobody."""
+        self.world.locks_hold = False
+
+    def do_stranger(self, host: str, name: str) -> None:
+        """Somebody starts a VM of his own."""
+        machine = self.world.machines[host]
+        if machine.up:
+            disk = Disk("its own", f"/own/{name}.qcow2", "qcow2", "vda")
+            self.world.files[disk.path] = b""
+            xml = domainxml.build(Spec(self.world.new_uuid(), name, 1, 256, disks=(disk,)), domainxml.Site("kvm"))
+            try:
+                machine.define(re.sub("<metadata>.*</metadata>", "", xml, flags=re.DOTALL))
+                machine.start(domainxml.read(xml).uuid)
+            except VmctlError as err:
+                self.world.log(f"  virsh: {err.message}")
+
+    # -- the end
+
+    async def mend(self) -> list[str]:
+        """Nothing is wrong any more; all comes to its end; what is untrue then."""
+        self.cluster.fates.clear()
+        self.world.log("> all is mended")
+        for machine in self.world.machines.values():
+            machine.mounted = True
+            if not machine.up:
+                machine.boot()
+            machine.set_frozen(False)
+            machine.set_cut(False)
+            for domain in machine.domains.values():
+                domain.obeys_after_s = 1.0
+        if self.cluster.life is not None:
+            self.cluster.life.end_at = None
+        await self.do_controller()
+        await asyncio.gather(*self.asking, return_exceptions=True)
+        try:
+            await self._all_ended()
+        except TimeoutError as err:
+            return [str(err)]
+        await asyncio.sleep(SOON_S)
+        if found := await self.cluster.untrue():
+            await asyncio.sleep(LATE_S)
+            found = await self.cluster.untrue()
+        return found
+
+    async def _all_ended(self) -> None:
+        deadline = self.world.now + LONGEST_S
+        while open_ := await self.cluster.store.open_tasks():
+            if self.world.now > deadline:
+                raise TimeoutError(f"still open: {', '.join(f'{t.kind} {t.subject} in {t.step!r}' for t in open_)}")
+            await asyncio.sleep(2.0)
+
+
+def _migrate(name: str, to: str = "") -> vms.Migrate:
+    return vms.Migrate(name, cold=True) if to == "cold" else vms.Migrate(name, to)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "create": lambda name, mem="1024": vms.Create(name, "tiny", int(mem)),
+    "start": lambda name, host="": vms.Start(name, host),
+    "stop": lambda name, force="": vms.Stop(name, force=bool(force)),
+    "migrate": _migrate,
+    "delete": lambda name: vms.Delete(name),
+    "reboot": lambda name: vms.Reboot(name),
+    "reset": lambda name: vms.Reset(name),
+    "pause": lambda name: vms.Pause(name),
+    "resume": lambda name: vms.Resume(name),
+    "drain": lambda host: hosts.DrainHost(host),
+    "undrain": lambda host: hosts.UndrainHost(host),
+    "rebalance": lambda: about_cluster.Rebalance(),
+}
+
+
+def tell(lines: list[str], seed: int = 0, told: bool = False) -> tuple[list[str], list[str]]:
+    """(What is untrue at the end, what was told)."""
+    cluster = Cluster(seed)
+    untrue = cluster.run(lambda made: Teller(made).tell(lines))
+    return untrue, cluster.world.told

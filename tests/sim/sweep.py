@@ -1,0 +1,78 @@
+"""Every place of every deed: killed at each step, each call met by each fault, all in a lawless world.
+
+Where a seed tries what it comes upon, a sweep leaves no place out; `deeds` says what is done, and after what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.sim.cluster import Cluster
+from tests.sim.fates import KINDS
+from tests.sim.story import Teller
+
+MADE = ("lawless", "create web1", "then")
+# What is tried -> what comes before it, and what is done after it: a start must never make a second copy.
+DEEDS: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
+    (("lawless",), "create web1", ("start web1", "then")),
+    ((*MADE, "stop web1", "then"), "start web1", ("start web1", "then")),
+    (MADE, "stop web1", ("start web1 kvm2", "then")),
+    (MADE, "stop web1 force", ("start web1 kvm2", "then")),
+    (MADE, "migrate web1 kvm2", ("start web1 kvm3", "then")),
+    (MADE, "migrate web1 cold", ("start web1 kvm3", "then")),
+    (MADE, "reboot web1", ("start web1 kvm2", "then")),
+    (MADE, "pause web1", ("resume web1", "then")),
+    ((*MADE, "stop web1", "then"), "delete web1", ("create web1", "then")),
+    ((*MADE, "create web2", "then"), "drain kvm1", ("undrain kvm1", "then")),
+)
+
+
+def counted(before: tuple[str, ...], deed: str) -> tuple[int, int]:
+    """(steps that a controller takes for a deed, calls to hosts among them)."""
+
+    async def story(cluster: Cluster) -> tuple[int, int]:
+        teller = Teller(cluster)
+        await cluster.start()
+        for line in before:
+            await teller.line(line)
+        assert cluster.life is not None
+        steps, calls = cluster.life.steps, cluster.fates.drawn
+        await teller.line(deed)
+        await teller.line("then")
+        return cluster.life.steps - steps, cluster.fates.drawn - calls
+
+    found: tuple[int, int] = Cluster(0).run(story)
+    return found
+
+
+def deaths() -> Iterator[list[str]]:
+    """Each deed, by a controller that dies at each of its steps."""
+    for before, deed, after in DEEDS:
+        for number in range(1, counted(before, deed)[0] + 1):
+            yield [*before, f"killed at {number}", deed, "wait 5", "controller", "then", *after]
+
+
+def faults() -> Iterator[list[str]]:
+    """Each deed, and each of its calls meets with each fault."""
+    for before, deed, after in DEEDS:
+        for number in range(1, counted(before, deed)[1] + 1):
+            for kind in KINDS:
+                yield [*before, f"call {number} {kind}", deed, "then", *after]
+
+
+MOMENTS_S = (0.01, 0.1, 0.5, 1.5, 2.0, 2.05, 2.1, 2.15, 2.2, 2.3, 2.4)  # of a migration that takes 2.2 s
+TROUBLES = (
+    *(("cut {host}", "heal {host}"), ("freeze {host}", "thaw {host}"), ("off {host}", "on {host}")),
+    ("kill", "controller"),
+    ("cancel", "wait 0"),
+)
+
+
+def moments() -> Iterator[list[str]]:
+    """A migration, and at each moment of it some trouble with each of its hosts; also where its last reply is lost."""
+    for lost in ((), ("fate kvm1 finish unanswered",)):
+        for moment in MOMENTS_S:
+            for trouble, mended in TROUBLES:
+                for host in ("kvm1", "kvm2") if "{host}" in trouble else ("",):
+                    lines = [*MADE, *lost, "migrate web1 kvm2", f"wait {moment}", trouble.format(host=host)]
+                    yield [*lines, "wait 40", "start web1 kvm3", "wait 20", mended.format(host=host), "wait 30", "then"]

@@ -1,0 +1,72 @@
+"""The controller in a simulated world: stories, seeds, and every place of every deed. See tests/README.md."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import chain, islice
+from pathlib import Path
+
+import pytest
+
+from tests.sim import sweep
+from tests.sim.explore import compose, shorten, untrue
+from tests.sim.told import parse, told_by
+
+STORIES = sorted((Path(__file__).parents[1] / "stories").glob("*.story"))
+SEEDS, BLOCK = 400, 40
+EVERY = 5  # one place of so many is tried here, all of them by `python -m tests.explore --sweep`
+BLOCKS = 4
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_a_story_ends_as_it_did(path: Path) -> None:
+    story = parse(path.read_text())
+    assert story.head, "why is it told?"
+    assert told_by(story.lines, story.seed) == story.told
+    assert not any(line.startswith("UNTRUE") for line in story.told)
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
+def test_seeds_end_in_the_truth(first: int) -> None:
+    for seed in range(first, first + BLOCK):
+        lines = compose(seed)
+        wrong = untrue(lines, seed)
+        assert not wrong, f"seed {seed}, in short {shorten(lines, seed)}"
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_a_death_or_a_fault_at_any_place_ends_in_the_truth(block: int) -> None:
+    places = islice(chain(sweep.deaths(), sweep.faults(), sweep.moments()), block, None, EVERY * BLOCKS)
+    assert [(lines, wrong) for lines in places if (wrong := untrue(lines, 0))] == []
+
+
+def test_the_same_seed_is_the_same_run_whatever_pythons_hashes_are() -> None:
+    code = (
+        "from tests.sim.explore import compose; from tests.sim.story import tell; import hashlib, logging;"
+        "logging.disable(50);"
+        "print(hashlib.sha256('\\n'.join(line for seed in range(40) for line in tell(compose(seed), seed)[1])"
+        ".encode()).hexdigest())"
+    )
+    ends = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": str(number)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for number in (1, 2)
+    }
+    assert len(ends) == 1
+
+
+def test_what_is_untrue_is_seen_and_its_story_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def forgets(*_: object, **__: object) -> None:
+        return None
+
+    monkeypatch.setattr("vmctl.act.reconcile._gone", forgets)
+    lines = ["create web1", "wait 1", "then", "pause web1", "then", "resume web1", "then", "guest web1 ends", "wait 3"]
+    assert untrue(lines, 0)
+    assert shorten(lines, 0) == ["create web1", "then", "guest web1 ends"]

@@ -1,0 +1,381 @@
+"""What is true in a simulated cluster: machines, the domains on them, files that they share, and who has locked what.
+
+Nothing here knows of vmctl's registry. What breaks what may never happen is noted in `broken` at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from vmctl.errors import LibvirtError, NotFound
+from vmctl.hosts import domainxml
+from vmctl.hosts.shown import NO_VOLUME, JobProgress
+from vmctl.model.vms import PowerState
+
+EPOCH = 1_800_000_000.0  # UTC seconds at the beginning
+MIB = 1 << 20
+RESERVE_MIB = 256  # that the policy keeps free on each host
+MOST_OUT, MOST_IN = 1, 2  # live migrations at once that the policy allows a host
+COPY_MIB_S = 512.0
+NO_DOMAIN, EXISTS, INVALID, LOCKED = 42, 9, 55, 38  # libvirt's numbers of errors
+
+
+@dataclass
+class Domain:
+    """One domain on one machine: a QEMU where it is on, a definition where it is kept."""
+
+    uuid: str
+    name: str
+    power: PowerState = PowerState.STOPPED
+    why: str = ""
+    live: str = ""
+    kept: str = ""
+    disks: tuple[str, ...] = ()
+    key: str = ""  # the file of its lease
+    mem_mib: int = 0
+    pid: int = 0
+    started_at: float = 0.0
+    job: str = ""  # "out" or "in": a migration
+    failed_out: bool = False  # its last job was a migration away that failed
+    completed: JobProgress | None = None
+    obeys_after_s: float | None = 1.0  # its guest's answer to the power button; None: it does not
+    autostart: bool = False
+    abort: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def on(self) -> bool:
+        """Whether there is a QEMU."""
+        return self.power is not PowerState.STOPPED
+
+
+class Machine:
+    """One host: what it runs, whether it is reached, how its libvirtd feels."""
+
+    def __init__(self, world: World, name: str, *, cpus: int = 16, mem_mib: int = 2560) -> None:
+        self.world, self.name, self.cpus, self.mem_mib = world, name, cpus, mem_mib
+        self.uuid = world.new_uuid()
+        self.up, self.cut, self.frozen = True, False, False
+        self.mounted = True
+        self.boot_id, self.booted_at = world.new_uuid(), world.now
+        self.domains: dict[str, Domain] = {}
+        self.calls: list[tuple[Callable[[], None], bool]] = []  # that wait for the network, or (True) for libvirtd
+        self.listeners: list[Any] = []  # connections that hear of events
+        self.changed: list[Callable[[], None]] = []  # called when it may be reached otherwise than before
+        self.sockets: dict[str, Any] = {}  # path -> where it leads
+        self.pools: dict[str, str] = {}
+
+    @property
+    def reached(self) -> bool:
+        """Whether packets go to and fro."""
+        return self.up and not self.cut
+
+    # -- what befalls it
+
+    def set_cut(self, cut: bool) -> None:
+        """Take its network away, or give it back: what waited in between arrives then."""
+        self.cut = cut
+        self._turn()
+
+    def set_frozen(self, frozen: bool) -> None:
+        """Stop its libvirtd, or let it go on: it then does what it was asked meanwhile."""
+        self.frozen = frozen
+        self._turn()
+
+    def power_off(self) -> None:
+        """The plug is pulled."""
+        self.up = False
+        for domain in list(self.domains.values()):
+            self.world.unlock(self, domain)
+            self._end(domain, "")
+        self.calls.clear()
+        self.sockets.clear()
+        self.pools.clear()
+        self._turn()
+
+    def boot(self) -> None:
+        """It is there again, in another boot; what libvirt starts by itself runs."""
+        self.up, self.boot_id, self.booted_at, self.frozen = True, self.world.new_uuid(), self.world.now, False
+        for domain in self.domains.values():
+            if domain.autostart and domain.kept:
+                self.run(domain, domain.kept)
+        self._turn()
+
+    def _turn(self) -> None:
+        for tell in list(self.changed):
+            tell()
+        calls, self.calls = self.calls, []
+        for call, libvirt in calls:
+            self.world.loop.call_later(0.001, self.when_able, call, libvirt)
+
+    def when_able(self, call: Callable[[], None], libvirt: bool = True) -> None:
+        """Do something now, or as soon as the network is there, and libvirtd goes on. Where the host is off: never."""
+        if not self.up:
+            return
+        if self.cut or (libvirt and self.frozen):
+            self.calls.append((call, libvirt))
+            return
+        call()
+
+    # -- domains
+
+    def find(self, uuid: str) -> Domain:
+        if uuid not in self.domains:
+            raise NotFound(f"{self.name} has no such domain: no domain with matching uuid '{uuid}'")
+        return self.domains[uuid]
+
+    def tell(self, domain: Domain, what: str) -> None:
+        """libvirtd says something of a domain to everybody who listens."""
+        for listener in list(self.listeners):
+            listener.hear(domain.uuid, domain.name, what)
+
+    def create(self, xml: str) -> None:
+        """Start a transient domain."""
+        found = domainxml.read(xml)
+        name = found.definition.name
+        twin = next((one for one in self.domains.values() if found.uuid == one.uuid or name == one.name), None)
+        if twin is not None and (twin.on or twin.uuid != found.uuid):
+            raise LibvirtError(
+                f"libvirt on {self.name}: operation failed: domain '{name}' already exists with uuid {twin.uuid}",
+                code_number=EXISTS,
+            )
+        domain = twin or Domain(found.uuid, name)
+        self.run(domain, xml)
+        self.domains[found.uuid] = domain
+
+    def run(self, domain: Domain, xml: str, *, incoming: bool = False) -> None:
+        """A QEMU comes up; raises LibvirtError where it cannot."""
+        found = domainxml.read(xml).definition
+        disks = tuple(disk.path for disk in found.disks if disk.device == "disk")
+        for path in disks if not incoming else ():
+            self._must_be_there(path)
+        used_mib = found.mem_mib + sum(one.mem_mib for one in self.domains.values() if one.on)
+        if used_mib > self.mem_mib - RESERVE_MIB and not incoming:
+            self.world.broken.append(f"{self.world.now:.3f}: {self.name} is given {used_mib} MiB of {self.mem_mib}")
+        if used_mib > self.mem_mib:
+            raise LibvirtError(f"libvirt on {self.name}: cannot set up guest memory: Cannot allocate memory")
+        domain.disks, domain.key, domain.mem_mib = disks, lease_of(xml), found.mem_mib
+        if not incoming:
+            self.world.lock(self, domain)
+        domain.live, domain.pid, domain.started_at = xml, self.world.new_pid(), self.world.now
+        domain.job, domain.failed_out, domain.completed, domain.abort = "", False, None, asyncio.Event()
+        if incoming:
+            domain.power, domain.why, domain.job = PowerState.PAUSED, "migrating", "in"
+        else:
+            self.go(domain)
+        self.tell(domain, "started")
+
+    def go(self, domain: Domain) -> None:
+        """Its CPUs run, from here on it writes."""
+        domain.power, domain.why = PowerState.RUNNING, ""
+        self.world.check_writers(domain)
+
+    def _must_be_there(self, path: str) -> None:
+        if not self.has(path):
+            raise LibvirtError(
+                f"libvirt on {self.name}: Cannot access storage file '{path}': No such file or directory"
+            )
+
+    def has(self, path: str) -> bool:
+        """Whether it sees that file."""
+        return self.mounted and path in self.world.files
+
+    def start(self, uuid: str) -> None:
+        """Start from its definition."""
+        domain = self.find(uuid)
+        if domain.on:
+            raise LibvirtError(
+                f"libvirt on {self.name}: Requested operation is not valid: domain is already running",
+                code_number=INVALID,
+            )
+        self.run(domain, domain.kept)
+
+    def destroy(self, uuid: str) -> None:
+        """Pull the plug; one that is off, or gone, is done."""
+        domain = self.domains.get(uuid)
+        if domain is not None and domain.on:
+            self.world.unlock(self, domain)
+            self._end(domain, "put out")
+
+    def _end(self, domain: Domain, what: str) -> None:
+        domain.power, domain.why, domain.live, domain.job = PowerState.STOPPED, "", "", ""
+        domain.abort.set()
+        if not domain.kept:
+            del self.domains[domain.uuid]
+        if what:
+            self.tell(domain, what)
+
+    def press(self, uuid: str) -> None:
+        """The power button: its guest obeys after its time, if it does."""
+        domain = self.find(uuid)
+        if domain.power is PowerState.RUNNING and domain.obeys_after_s is not None:
+            pid = domain.pid
+            self.world.loop.call_later(domain.obeys_after_s, self._obey, uuid, pid)
+
+    def _obey(self, uuid: str, pid: int) -> None:
+        domain = self.domains.get(uuid)
+        if domain is not None and domain.pid == pid and domain.power is PowerState.RUNNING:
+            self.destroy(uuid)
+
+    def suspend(self, uuid: str) -> None:
+        """Stop its CPUs; libvirt gives its locks back."""
+        domain = self.find(uuid)
+        if not domain.on:
+            raise LibvirtError(f"libvirt on {self.name}: domain is not running", code_number=INVALID)
+        if domain.power is PowerState.RUNNING:
+            domain.power, domain.why = PowerState.PAUSED, "by request"
+            self.world.unlock(self, domain)
+            self.tell(domain, "suspended")
+
+    def resume(self, uuid: str) -> None:
+        """Let its CPUs go on; its locks are taken again first."""
+        domain = self.find(uuid)
+        if domain.power is PowerState.RUNNING:
+            return
+        if not domain.on or domain.job == "in":
+            raise LibvirtError(f"libvirt on {self.name}: domain is not running", code_number=INVALID)
+        self.world.lock(self, domain)
+        self.go(domain)
+        self.tell(domain, "resumed")
+
+    def define(self, xml: str) -> None:
+        """Keep a definition."""
+        found = domainxml.read(xml)
+        domain = self.domains.setdefault(found.uuid, Domain(found.uuid, found.definition.name))
+        domain.kept = xml
+
+    def undefine(self, uuid: str) -> None:
+        """Forget a definition."""
+        domain = self.domains.get(uuid)
+        if domain is not None:
+            domain.kept = ""
+            if not domain.on:
+                del self.domains[uuid]
+
+
+def lease_of(xml: str) -> str:
+    """The path of a domain's lease; empty where it has none."""
+    lease = domainxml.parse(xml).find("devices/lease")
+    if lease is None:
+        return ""
+    target = lease.find("target")
+    assert target is not None
+    return f"{target.get('path')}/{lease.findtext('lockspace')}/{lease.findtext('key')}"
+
+
+class World:
+    """All machines, and what they share: files below /shared, and the locks in /shared/lockspace."""
+
+    def __init__(self, loop: Any, seed: int) -> None:
+        self.loop = loop
+        self.random = random.Random(seed)
+        self.machines: dict[str, Machine] = {}
+        self.files: dict[str, bytes] = {}
+        self.locks: dict[str, tuple[str, str]] = {}  # path -> (machine, domain's UUID)
+        self.broken: list[str] = []  # what may never happen, and did
+        self.told: list[str] = []  # what happened, line by line
+        self.peaceful = False  # nothing is done to it but what it is asked for: then nothing fails
+        self.locks_hold = True  # False: as on storage where no lock guards anything
+        self._pid = 1000
+
+    @property
+    def now(self) -> float:
+        """Seconds since the beginning."""
+        return float(self.loop.time())
+
+    def log(self, text: str) -> None:
+        """A line of what happened."""
+        self.told.append(f"{self.now:9.3f} {text}")
+
+    def new_uuid(self) -> str:
+        """A UUID by the seed."""
+        digits = f"{self.random.getrandbits(128):032x}"
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+    def new_pid(self) -> int:
+        """A number that no process has had."""
+        self._pid += 1
+        return self._pid
+
+    # -- locks, as virtlockd keeps them in its lockspace, and QEMU on the disks' own files
+
+    def lock(self, machine: Machine, domain: Domain) -> None:
+        """Take the lease and the locks of the disks: all, or none. Raises LibvirtError."""
+        me = machine.name, domain.uuid
+        if domain.key and not machine.has(domain.key):
+            raise LibvirtError(f"libvirt on {machine.name}: Failed to acquire lock: No such file or directory")
+        wanted = [domain.key] if domain.key else []
+        wanted += [disk_lock(path) for path in domain.disks]
+        for path in wanted if self.locks_hold else ():
+            if self.locks.get(path, me) != me:
+                resource = path.rpartition("/")[2]
+                raise LibvirtError(
+                    f"libvirt on {machine.name}: resource busy: Lockspace resource '{resource}' is locked",
+                    code_number=LOCKED,
+                )
+        self._ask_qemu(machine, domain)
+        self.locks |= dict.fromkeys(wanted, me)
+
+    def _ask_qemu(self, machine: Machine, domain: Domain) -> None:
+        """QEMU's own lock on an image: any other QEMU that has it open, even paused, keeps it."""
+        if not self.locks_hold:
+            return
+        for other in self.machines.values():
+            for one in other.domains.values():
+                same = one.on and set(one.disks) & set(domain.disks)
+                if same and one is not domain and not (one.uuid == domain.uuid and one.why == "migrating"):
+                    raise LibvirtError(
+                        f"libvirt on {machine.name}: internal error: process exited while connecting to monitor: "
+                        f'Failed to get "write" lock. Is another process using the image [{min(same)}]?'
+                    )
+
+    def unlock(self, machine: Machine, domain: Domain) -> None:
+        """Give back what it holds."""
+        me = machine.name, domain.uuid
+        self.locks = {path: holder for path, holder in self.locks.items() if holder != me}
+
+    def check_writers(self, domain: Domain) -> None:
+        """No disk is written by two QEMUs whose CPUs run."""
+        for path in domain.disks:
+            writers = [
+                f"{one.name} on {machine.name}"
+                for machine in self.machines.values()
+                for one in machine.domains.values()
+                if one.power is PowerState.RUNNING and path in one.disks
+            ]
+            if len(writers) > 1:
+                self.broken.append(f"{self.now:.3f}: {path} is written by {' and by '.join(writers)}")
+
+    # -- files
+
+    def remove(self, path: str) -> None:
+        """Delete a file; one that a QEMU has open may not go."""
+        for machine in self.machines.values():
+            for one in machine.domains.values():
+                if one.on and path in one.disks:
+                    self.broken.append(f"{self.now:.3f}: {path} is deleted while {one.name} runs on {machine.name}")
+        self.files.pop(path, None)
+
+    def where(self, uuid: str) -> list[tuple[Machine, Domain]]:
+        """Every QEMU of a VM."""
+        return [
+            (machine, machine.domains[uuid])
+            for machine in self.machines.values()
+            if uuid in machine.domains and machine.domains[uuid].on
+        ]
+
+
+def disk_lock(path: str) -> str:
+    """Where virtlockd locks a disk: by the hash of its path."""
+    return f"/shared/lockspace/{hashlib.sha256(path.encode()).hexdigest()}"
+
+
+def no_volume(host: str, name: str) -> LibvirtError:
+    """There is no such file."""
+    return LibvirtError(
+        f"libvirt on {host}: Storage volume not found: no storage vol with matching path {name}", code_number=NO_VOLUME
+    )

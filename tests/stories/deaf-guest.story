@@ -1,0 +1,29 @@
+# A guest that obeys no power button: the stop ends as not done; by force it goes.
+create web1
+then
+guest web1 deaf
+stop web1
+wait 30
+cancel
+then
+stop web1 force
+then
+== told
+> create web1
+> then
+kvm1: made /shared/vm-web1-UUID/disk.qcow2
+kvm1: made /shared/vm-web1-UUID/disk.json
+kvm1: made /shared/lockspace/UUID
+  created: web1 was created; runs on kvm1
+  task 1 (create web1) done
+> guest web1 deaf
+> stop web1
+> wait 30
+> cancel
+> then
+  task 2 (stop web1) cancelled task 2 was cancelled
+> stop web1 force
+> then
+  stopped: web1 was stopped on kvm1
+  task 3 (stop web1) done
+> all is mended

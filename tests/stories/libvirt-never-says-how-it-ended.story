@@ -1,0 +1,20 @@
+# libvirt never says how a migration ended: the hosts are read all the same.
+create web1
+then
+fate * migrate unanswered
+migrate web1
+then
+== told
+> create web1
+> then
+kvm1: made /shared/vm-web1-UUID/disk.qcow2
+kvm1: made /shared/vm-web1-UUID/disk.json
+kvm1: made /shared/lockspace/UUID
+  created: web1 was created; runs on kvm1
+  task 1 (create web1) done
+> fate * migrate unanswered
+> migrate web1
+> then
+  migrated: web1 moved kvm1 -> kvm2, paused 40 ms
+  task 2 (migrate web1) done
+> all is mended

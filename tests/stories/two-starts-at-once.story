@@ -1,0 +1,29 @@
+# Two starts of one VM: one starts it, the other is told.
+lawless
+create web1
+then
+stop web1
+then
+start web1 kvm1
+start web1 kvm2
+then
+== told
+> lawless
+> create web1
+> then
+kvm1: made /shared/vm-web1-UUID/disk.qcow2
+kvm1: made /shared/vm-web1-UUID/disk.json
+kvm1: made /shared/lockspace/UUID
+  created: web1 was created; runs on kvm1
+  task 1 (create web1) done
+> stop web1
+> then
+  stopped: web1 was stopped on kvm1
+  task 2 (stop web1) done
+> start web1 kvm1
+> start web1 kvm2
+> then
+  task 4 (start web1) failed web1 is busy: start (task 3) holds it
+  started: web1 runs on kvm1
+  task 3 (start web1) done
+> all is mended
