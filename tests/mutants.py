@@ -177,7 +177,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a silent host is taken for one without it", "vmctl.act.whereabouts:ask_for_sure", silent_is_gone),
     Mutant("a start without an answer is believed failed", "vmctl.act.power:look_after", timeout_is_failure),
     Mutant("nothing is journalled", "vmctl.tasks.job:Job.note", never_journalled),
-    Mutant("a mount that is missing is not noticed", "vmctl.act.power:refuse_unmounted", later_nothing),
+    Mutant("a mount that is missing is not noticed", "vmctl.act.mounted:refuse_unmounted", later_nothing),
     Mutant("a key that was taken is not made again", "vmctl.act.disks:look_for_key", later_nothing),
     Mutant("an unknown VM counts as seen off", "vmctl.act.power:seen_off", vm_as_it_is),
     # -- stopping and deleting
@@ -192,10 +192,6 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("libvirt is believed that it is on the target", "vmctl.act.conclude:resolve", answers(Resolution.ON_TARGET)),
     Mutant("libvirt is believed that it stayed", "vmctl.act.conclude:resolve", answers(Resolution.ON_SOURCE)),
     Mutant("a silent target is no target", "vmctl.decide.outcome:OUTCOMES", outcome((P, S, Resolution.RESUME_SOURCE))),
-    Mutant("a silent source is no source", "vmctl.decide.outcome:OUTCOMES", outcome((S, G, Resolution.NOWHERE))),
-    Mutant(
-        "of two paused copies the source goes", "vmctl.decide.outcome:OUTCOMES", outcome((P, P, Resolution.DROP_SOURCE))
-    ),
     Mutant("a copy that runs is dropped", "vmctl.decide.outcome:OUTCOMES", outcome((P, R, Resolution.DROP_TARGET))),
     Mutant("nothing half made is dropped", "vmctl.act.conclude:_do", later_answers(False)),
     Mutant("the rules are not asked again before a move", "vmctl.act.migrate:check_again", later_nothing),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from tests.sim.virt import SimVirt
 from tests.sim.world import EPOCH, Machine, World
 from vmctl.cluster.controller import Controller
 from vmctl.commands.permissions import LOCAL_USER, Principal
-from vmctl.errors import VmctlError
+from vmctl.errors import RegistryUnusable, VmctlError
 from vmctl.hosts.link import HostLink
+from vmctl.hosts.shown import LEFT_OVER
 from vmctl.local.config import Settings
 from vmctl.model.records import Event, HostRecord, Image, Storage, Task, VMRecord
 from vmctl.model.vms import PowerState
@@ -28,6 +30,15 @@ from vmctl.store.memory import MemoryStore
 
 LOCKSPACE = "/shared/lockspace"
 STORE_S = 0.001
+# Methods of the registry that write; a lease is among them, and waits for itself
+WRITES = frozenset(
+    (
+        *("put", "insert", "add", "change", "revise", "remove", "add_vm", "claim", "forget_vm", "take_slot"),
+        *("add_image", "add_storage", "take_storage", "take_image", "add_host", "remove_host", "end_task"),
+        *("add_means", "prune"),
+    )
+)
+BROKEN = re.compile(r"\w+(Error|Exception): ")  # how a task ends that met with a bug
 # Errors that no command ends in where nothing is wrong with any host
 UNHEARD_OF = ("NoAnswer", "NotSent", "Unreachable", "Uncertain", "LibvirtError", "MigrationFailed", "CommandFailed")
 
@@ -103,6 +114,16 @@ class ToldStore(MemoryStore):
     def __init__(self, world: World, clock: SimClock) -> None:
         super().__init__(clock)
         self._world = world
+        self.full = False  # its disk is, and it takes nothing
+
+    def check(self, name: str) -> None:
+        """Raises RegistryUnusable for a write that finds the disk full."""
+        if self.full and name in WRITES:
+            raise RegistryUnusable("the registry's disk is full")
+
+    async def _lease(self, *args: Any, **more: Any) -> VMRecord:
+        self.check("change")  # a lease waits for the registry by itself
+        return await super()._lease(*args, **more)
 
     def _add(self, record: Any) -> int:
         if isinstance(record, Event):
@@ -120,7 +141,7 @@ class ToldStore(MemoryStore):
     def _lies(self, task: Task, ending: dict[str, Any]) -> list[str]:
         """In what a task's end is not what happened."""
         uuid, state = task.args.get("vm") or (ending.get("result") or {}).get("uuid", ""), ending["state"]
-        on = [machine.name for machine, domain in self._world.where(uuid)]
+        on = [machine.name for machine, domain in self._world.where(uuid) if domain.why not in LEFT_OVER]
         at, said = f"{self._world.now:.3f}: {task.kind} {task.subject} is {state}", str(ending.get("error") or {})
         host = (ending.get("result") or {}).get("host", "")
         if state == "done" and task.kind in ("start", "reboot", "migrate") and host and on != [host]:
@@ -129,7 +150,7 @@ class ToldStore(MemoryStore):
         if state == "done" and task.kind in ("stop", "delete") and on:
             return [f"{at}, and it runs on {on}"]
         code = str((ending.get("error") or {}).get("code", ""))
-        if code == "VmctlError" or (self._world.peaceful and code in UNHEARD_OF):
+        if BROKEN.match(said_of(ending)) or (self._world.peaceful and code in UNHEARD_OF):
             return [f"{at}: {said}"]
         since = [one for _, one in self._world.where(uuid) if EPOCH + one.started_at >= task.created_at]
         if state == "failed" and task.kind == "start" and since and "Uncertain" not in said:
@@ -142,6 +163,11 @@ class ToldStore(MemoryStore):
             on = [machine.name for machine, _ in self._world.where(key)]
             if on:
                 self._world.broken.append(f"{self._world.now:.3f}: {key} is called stopped, and runs on {on}")
+
+
+def said_of(ending: dict[str, Any]) -> str:
+    """The sentence of a task's error."""
+    return str((ending.get("error") or {}).get("message", ""))
 
 
 class Cluster:
@@ -216,7 +242,7 @@ class Cluster:
 
     async def _begin(self, life: Life) -> None:
         services = Services(
-            Mortal(self.store, life, "store", STORE_S),
+            Mortal(self.store, life, "store", STORE_S, self.store.check),
             self.settings,
             Path("/nonexistent"),
             (),

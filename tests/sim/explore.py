@@ -89,6 +89,14 @@ PLOTS: tuple[tuple[str, ...], ...] = (
         "then",
     ),
     ("{deed}", "killed at {number}", "virsh {host} destroy {vm}", "wait 5", "controller", "then", "{deed}", "then"),
+    ("create web2 1024 kvm1", "then", "migrate web1", "migrate web2", "then"),
+    ("create web2 1024 kvm1", "then", "drain kvm1", "wait {moment}", "{deed}", "then", "{deed}", "then"),
+    ("move {vm} kvm2", "wait {moment}", "{deed}", "then", "wait 20", "{deed}", "then"),
+    ("kill", "move {vm} kvm2", "wait 5", "controller", "wait {moment}", "{deed}", "then"),
+    ("stop {vm}", "then", "lose key {vm}", "start {vm}", "then"),
+    ("lose key {vm}", "migrate {vm} cold", "then", "{deed}", "then"),
+    ("{deed}", "wait {moment}", "full", "wait {long}", "free", "then", "{deed}", "then"),
+    ("full", "{deed}", "wait {moment}", "kill", "controller", "wait {long}", "free", "{deed}", "then"),
     ("stranger {host} old1", "wait {long}", "migrate old1 cold", "then", "stop old1", "then", "start old1", "then"),
 )
 

@@ -50,20 +50,29 @@ class Life:
 class Mortal:
     """A port of a controller: each of its coroutines is two steps, and all of them end with its life."""
 
-    def __init__(self, target: Any, life: Life, name: str, latency_s: float = 0.0) -> None:
-        self.__dict__.update(_target=target, _life=life, _name=name, _latency_s=latency_s)
+    def __init__(
+        self,
+        target: Any,
+        life: Life,
+        name: str,
+        latency_s: float = 0.0,
+        check: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        """`check` hears the name of each call, and may raise what befalls it."""
+        self.__dict__.update(_target=target, _life=life, _name=name, _latency_s=latency_s, _check=check)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._target, name)
         if not inspect.iscoroutinefunction(found):
             return found
-        life, latency_s, label = self._life, self._latency_s, f"{self._name}.{name}"
+        life, latency_s, label, check = self._life, self._latency_s, f"{self._name}.{name}", self._check
 
         async def call(*args: Any, **more: Any) -> Any:
             life.step(label)
             if latency_s:
                 await asyncio.sleep(latency_s)
             life.step(label) if not life.alive else None
+            check(name)
             try:
                 return await found(*args, **more)
             finally:

@@ -12,6 +12,7 @@ from vmctl.model.vms import PowerState
 
 KEEPALIVE_S = 15.0  # a peer that says nothing for so long is lost
 STEP_S = 0.1
+LOST_S = 5.0  # until a reply that was lost is missed
 KILL_S = 0.2  # libvirt's sleep while the source's QEMU goes
 
 
@@ -20,7 +21,14 @@ class PeerLost(Exception):
 
 
 async def migrate(
-    source: Machine, target: Machine, uuid: str, standing: Callable[[], bool], lose: str, *, persistent: bool
+    source: Machine,
+    target: Machine,
+    uuid: str,
+    standing: Callable[[], bool],
+    lose: str,
+    *,
+    persistent: bool,
+    by_hand: bool = False,
 ) -> None:
     """As the source's libvirtd does it.
 
@@ -34,7 +42,8 @@ async def migrate(
         await _peer(source, target, standing)
         copy = _prepare(source, target, domain)
         domain.job = "out"
-        _count(source, target)
+        if not by_hand:
+            _count(source, target)
     except PeerLost as err:
         raise LibvirtError(f"libvirt on {source.name}: the connection to the target was lost") from err
     began = source.world.now
@@ -127,6 +136,9 @@ async def _switch_over(
     target.go(copy)
     target.tell(copy, "resumed")
     if lose == "finish":
+        await asyncio.sleep(LOST_S)
+        if source.domains.get(domain.uuid) is not domain or not domain.on:
+            raise LibvirtError(f"libvirt on {source.name}: operation failed: domain is not running any more")
         # It runs there, and nobody here knows: with a lock manager the source stays paused.
         domain.job, domain.failed_out = "", True
         raise LibvirtError(f"libvirt on {source.name}: operation failed: no reply from the target")

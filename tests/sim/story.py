@@ -6,6 +6,7 @@
     reboot web1               pause web1 / resume web1  fate kvm1 create unsent   unmount kvm1 / mount kvm1
     drain kvm1 / undrain kvm1 rebalance                 guest web1 ends|deaf|obeys
     virsh kvm1 destroy web1   call 7 late (the 7th one) cancel                    lawless / stranger kvm1 old1
+    move web1 kvm2 (by hand)  lose key web1             full / free (the registry's disk)
 
 A command is given and not waited for; `then` waits until every task has ended, or the controller has. `killed at N`
 begins a controller that dies at its Nth step, or ends the one that lives after so many. In a `lawless` world no lock
@@ -17,14 +18,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tests.sim.cluster import Cluster, Killed
+from tests.sim.migration import migrate
 from vmctl.commands import cluster as about_cluster
 from vmctl.commands import hosts, tasks, vms
 from vmctl.errors import VmctlError
 from vmctl.hosts import domainxml
+from vmctl.model.records import VMRecord
 from vmctl.model.vms import Disk, PowerState, Spec
 
 # Once all is mended and every task has ended, what is untrue may still be found out by itself: it is looked at again.
@@ -149,6 +152,12 @@ class Teller:
     def do_call(self, number: str, kind: str) -> None:
         self.cluster.fates.add_nth(int(number), kind)
 
+    def do_full(self) -> None:
+        self.cluster.store.full = True
+
+    def do_free(self) -> None:
+        self.cluster.store.full = False
+
     # -- past us
 
     async def do_guest(self, name: str, what: str) -> None:
@@ -188,11 +197,33 @@ class Teller:
             except VmctlError as err:
                 self.world.log(f"  virsh: {err.message}")
 
+    async def do_lose(self, _key: str, name: str) -> None:
+        """Somebody tidies the lockspace up, and takes a VM's key."""
+        vm = await self.cluster.store.find_vm(name)
+        if vm is not None:
+            self.world.files.pop(f"/shared/lockspace/{vm.uuid}", None)
+
+    async def do_move(self, name: str, target: str) -> None:
+        """Somebody migrates it with virsh."""
+        vm = await self.cluster.store.find_vm(name)
+        for source, domain in self.world.where(vm.uuid) if vm else ():
+            to = self.world.machines[target]
+            if source is not to and domain.power is PowerState.RUNNING and source.reached and to.reached:
+                work = migrate(source, to, domain.uuid, lambda: True, "", persistent=bool(domain.kept), by_hand=True)
+                self.asking.append(asyncio.create_task(self._by_hand(work)))
+
+    async def _by_hand(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except VmctlError as err:
+            self.world.log(f"  virsh: {err.message}")
+
     # -- the end
 
     async def mend(self) -> list[str]:
         """Nothing is wrong any more; all comes to its end; what is untrue then."""
         self.cluster.fates.clear()
+        self.do_free()
         self.world.log("> all is mended")
         for machine in self.world.machines.values():
             machine.mounted = True
@@ -211,10 +242,21 @@ class Teller:
         except TimeoutError as err:
             return [str(err)]
         await asyncio.sleep(SOON_S)
+        await self._start_all()
         if found := await self.cluster.untrue():
             await asyncio.sleep(LATE_S)
             found = await self.cluster.untrue()
         return found
+
+    async def _start_all(self) -> None:
+        """Whatever is off can be started, where there is room for it: nothing was left in the way."""
+        for vm in await self.cluster.store.all(VMRecord):
+            if vm.power is PowerState.STOPPED and not vm.half and not vm.drift and vm.task is None:
+                self.world.log(f"> start {vm.name}, to see that it can be")
+                ended = await self.cluster.do(vms.Start(vm.uuid))
+                if ended is not None and ended.error.get("code") not in (None, "NoHostFits"):
+                    said = f"{vm.name} cannot be started once all is well: {ended.error['message']}"
+                    self.world.broken.append(said)
 
     async def _all_ended(self) -> None:
         deadline = self.world.now + LONGEST_S
@@ -229,7 +271,7 @@ def _migrate(name: str, to: str = "") -> vms.Migrate:
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
-    "create": lambda name, mem="1024": vms.Create(name, "tiny", int(mem)),
+    "create": lambda name, mem="1024", host="": vms.Create(name, "tiny", int(mem), host=host),
     "start": lambda name, host="": vms.Start(name, host),
     "stop": lambda name, force="": vms.Stop(name, force=bool(force)),
     "migrate": _migrate,

@@ -60,10 +60,13 @@ def faults() -> Iterator[list[str]]:
                 yield [*before, f"call {number} {kind}", deed, "then", *after]
 
 
-MOMENTS_S = (0.01, 0.1, 0.5, 1.5, 2.0, 2.05, 2.1, 2.15, 2.2, 2.3, 2.4)  # of a migration that takes 2.2 s
+MOMENTS_S = (0.01, 0.1, 1.0, 2.0, 2.2, 2.28, 2.34, 2.4, 2.5, 3.5)  # of a migration that takes 2.5 s
 TROUBLES = (
     *(("cut {host}", "heal {host}"), ("freeze {host}", "thaw {host}"), ("off {host}", "on {host}")),
     ("kill", "controller"),
+    ("kill|cut kvm2|controller", "heal kvm2"),
+    ("kill|cut kvm1|controller", "heal kvm1"),
+    ("kill|freeze kvm2|controller", "thaw kvm2"),
     ("cancel", "wait 0"),
 )
 
@@ -74,5 +77,6 @@ def moments() -> Iterator[list[str]]:
         for moment in MOMENTS_S:
             for trouble, mended in TROUBLES:
                 for host in ("kvm1", "kvm2") if "{host}" in trouble else ("",):
-                    lines = [*MADE, *lost, "migrate web1 kvm2", f"wait {moment}", trouble.format(host=host)]
+                    troubles = trouble.format(host=host).split("|")
+                    lines = [*MADE, *lost, "migrate web1 kvm2", f"wait {moment}", *troubles]
                     yield [*lines, "wait 40", "start web1 kvm3", "wait 20", mended.format(host=host), "wait 30", "then"]
