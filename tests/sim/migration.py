@@ -11,7 +11,8 @@ from vmctl.hosts.shown import JobProgress
 from vmctl.model.vms import PowerState
 
 KEEPALIVE_S = 15.0  # a peer that says nothing for so long is lost
-STEP_S = 0.1
+STEP_S = 0.05
+START_S = 0.25  # until the target's QEMU is ready
 LOST_S = 5.0  # until a reply that was lost is missed
 KILL_S = 0.2  # libvirt's sleep while the source's QEMU goes
 
@@ -36,15 +37,16 @@ async def migrate(
     LibvirtError where libvirt says that it failed, whatever the truth is.
     """
     domain = source.find(uuid)
-    if domain.power is not PowerState.RUNNING or domain.job:
+    if not domain.on or domain.job:
         raise LibvirtError(f"libvirt on {source.name}: domain is not running, or has a job already", code_number=55)
+    domain.job = "out"
     try:
         await _peer(source, target, standing)
         copy = _prepare(source, target, domain)
-        domain.job = "out"
         if not by_hand:
             _count(source, target)
     except PeerLost as err:
+        domain.job = ""
         raise LibvirtError(f"libvirt on {source.name}: the connection to the target was lost") from err
     began = source.world.now
     try:
@@ -73,13 +75,15 @@ def _count(source: Machine, target: Machine) -> None:
 def _prepare(source: Machine, target: Machine, domain: Domain) -> Domain:
     there = target.domains.get(domain.uuid)
     if there is not None and there.on:
+        domain.job = ""
         raise LibvirtError(f"libvirt on {target.name}: domain '{domain.name}' is already active", code_number=55)
     copy = there or Domain(domain.uuid, domain.name, autostart=domain.autostart, obeys_after_s=domain.obeys_after_s)
     copy.obeys_after_s = domain.obeys_after_s
     try:
+        target.refuse_twin(domain.uuid, domain.name)
         target.run(copy, domain.live, incoming=True)
     except LibvirtError:
-        domain.failed_out = True
+        domain.job, domain.failed_out = "", True
         raise
     target.domains[domain.uuid] = copy
     return copy
@@ -102,6 +106,9 @@ async def _peer(source: Machine, target: Machine, standing: Callable[[], bool]) 
 
 async def _copied(source: Machine, target: Machine, domain: Domain, copy: Domain, standing: Callable[[], bool]) -> None:
     """The memory goes over."""
+    await asyncio.sleep(START_S)
+    await _peer(source, target, standing)
+    copy.why = "migrating"
     left_s = domain.mem_mib / COPY_MIB_S
     while left_s > 0:
         await asyncio.sleep(min(left_s, STEP_S))
@@ -123,18 +130,21 @@ async def _copied(source: Machine, target: Machine, domain: Domain, copy: Domain
 async def _switch_over(
     source: Machine, target: Machine, domain: Domain, copy: Domain, standing: Callable[[], bool], lose: str
 ) -> None:
-    """The guest stops here, its locks are given back, and it goes on there."""
+    """The guest stops here, its locks are given back, and it goes on there; a paused one stays paused."""
+    runs, why = domain.power is PowerState.RUNNING, domain.why
     domain.power, domain.why = PowerState.PAUSED, "migrating"
     source.world.unlock(source, domain)
     await _peer(source, target, standing)
+    copy.job, copy.why = "", why
     try:
-        target.world.lock(target, copy)
+        if runs:
+            target.world.lock(target, copy)
+            target.go(copy)
+            target.tell(copy, "resumed")
     except LibvirtError:
+        copy.job = "in"
         _give_up(source, target, domain, copy)
         raise
-    copy.job = ""
-    target.go(copy)
-    target.tell(copy, "resumed")
     if lose == "finish":
         await asyncio.sleep(LOST_S)
         if source.domains.get(domain.uuid) is not domain or not domain.on:
@@ -168,7 +178,7 @@ def _drop(target: Machine, copy: Domain) -> None:
 async def _confirm(source: Machine, domain: Domain) -> None:
     await asyncio.sleep(KILL_S)
     if source.domains.get(domain.uuid) is domain and domain.on:
-        domain.power, domain.live, domain.job = PowerState.STOPPED, "", ""
+        domain.power, domain.why, domain.live, domain.job = PowerState.STOPPED, "", "", ""
         if not domain.kept:
             del source.domains[domain.uuid]
         source.tell(domain, "migrated")

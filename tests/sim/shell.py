@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ LATENCY_S = 0.004
 DEVICE, MOUNT = "254:0", 9
 
 
+@dataclass
+class Offer:
+    """A socket on a host, and what it leads to as long as the connection that offered it stands."""
+
+    leads_to: Machine
+    dead: bool = False
+
+
 class SimShell:
     """One SSH connection."""
 
@@ -32,7 +41,7 @@ class SimShell:
         self._lost = asyncio.Event()
         self._lost.set()
         self._boot, self._why = "", "not yet"
-        self._offered: list[str] = []
+        self._offered: dict[str, Offer] = {}
         machine.changed.append(self._turned)
 
     # -- the connection
@@ -58,7 +67,8 @@ class SimShell:
     def _end(self, why: str) -> None:
         self._why = why
         self._lost.set()
-        for path in self._offered:  # sshd does not take the file away: it leads nowhere from now on
+        for path, offer in self._offered.items():  # sshd does not take the file away: it leads nowhere from now on
+            offer.dead = True
             if path in self.machine.sockets:
                 self.machine.sockets[path] = None
         self._offered.clear()
@@ -128,8 +138,7 @@ class SimShell:
         def act() -> None:
             if self.world.now - asked > self._timeouts.command_s:
                 return  # a request that comes so late makes a socket that nobody will ever name: no harm, and no help
-            self.machine.sockets[remote_path] = there
-            self._offered.append(remote_path)
+            self.machine.sockets[remote_path] = self._offered[remote_path] = Offer(there)
 
         asked = self.world.now
         await self._over("offer", act)

@@ -60,7 +60,7 @@ def faults() -> Iterator[list[str]]:
                 yield [*before, f"call {number} {kind}", deed, "then", *after]
 
 
-MOMENTS_S = (0.01, 0.1, 1.0, 2.0, 2.2, 2.28, 2.34, 2.4, 2.5, 3.5)  # of a migration that takes 2.5 s
+MOMENTS_S = (0.01, 0.1, 0.3, 1.0, 2.0, 2.3, 2.5, 2.6, 2.7, 2.8, 3.5)  # of a migration that takes 2.8 s
 TROUBLES = (
     *(("cut {host}", "heal {host}"), ("freeze {host}", "thaw {host}"), ("off {host}", "on {host}")),
     ("kill", "controller"),

@@ -204,7 +204,7 @@ class SimVirt:
         await self._call("destroy", lambda: self.machine.destroy(uuid))
 
     async def reset(self, uuid: str) -> None:
-        await self._call("reset", lambda: self.machine.find(uuid))
+        await self._call("reset", lambda: self.machine.reset(uuid))
 
     async def suspend(self, uuid: str) -> None:
         await self._call("suspend", lambda: self.machine.suspend(uuid))
@@ -237,8 +237,11 @@ class SimVirt:
             offered = self.machine.sockets.get(target_socket)
             if offered is None:
                 raise LibvirtError(f"libvirt on {self.host}: Failed to connect socket to '{target_socket}'")
-            standing = lambda: self.machine.sockets.get(target_socket) is offered  # noqa: E731
-            return migrate(self.machine, offered, uuid, standing, lose, persistent=bool(more.get("persistent")))
+            # A connection that is made outlives the socket, and ends with the SSH connection that carries it.
+            standing = lambda: not offered.dead  # noqa: E731
+            return migrate(
+                self.machine, offered.leads_to, uuid, standing, lose, persistent=bool(more.get("persistent"))
+            )
 
         await self._call("migrate", begin, timeout_s=86400.0)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from vmctl.errors import LibvirtError, NotFound
 from vmctl.hosts import domainxml
-from vmctl.hosts.shown import NO_VOLUME, JobProgress
+from vmctl.hosts.shown import LEFT_OVER, NO_VOLUME, JobProgress
 from vmctl.model.vms import PowerState
 
 EPOCH = 1_800_000_000.0  # UTC seconds at the beginning
@@ -137,13 +137,10 @@ class Machine:
         """Start a transient domain."""
         found = domainxml.read(xml)
         name = found.definition.name
-        twin = next((one for one in self.domains.values() if found.uuid == one.uuid or name == one.name), None)
-        if twin is not None and (twin.on or twin.uuid != found.uuid):
-            raise LibvirtError(
-                f"libvirt on {self.name}: operation failed: domain '{name}' already exists with uuid {twin.uuid}",
-                code_number=EXISTS,
-            )
-        domain = twin or Domain(found.uuid, name)
+        self.refuse_twin(found.uuid, name)
+        domain = self.domains.get(found.uuid) or Domain(found.uuid, name)
+        if domain.on:
+            raise LibvirtError(f"libvirt on {self.name}: domain '{name}' is already active", code_number=INVALID)
         self.run(domain, xml)
         self.domains[found.uuid] = domain
 
@@ -164,7 +161,7 @@ class Machine:
         domain.live, domain.pid, domain.started_at = xml, self.world.new_pid(), self.world.now
         domain.job, domain.failed_out, domain.completed, domain.abort = "", False, None, asyncio.Event()
         if incoming:
-            domain.power, domain.why, domain.job = PowerState.PAUSED, "migrating", "in"
+            domain.power, domain.why, domain.job = PowerState.PAUSED, "starting up", "in"
         else:
             self.go(domain)
         self.tell(domain, "started")
@@ -235,22 +232,39 @@ class Machine:
         """Let its CPUs go on; its locks are taken again first."""
         domain = self.find(uuid)
         if domain.power is PowerState.RUNNING:
-            return
+            raise LibvirtError(f"libvirt on {self.name}: domain is already running", code_number=INVALID)
         if not domain.on or domain.job == "in":
             raise LibvirtError(f"libvirt on {self.name}: domain is not running", code_number=INVALID)
         self.world.lock(self, domain)
         self.go(domain)
         self.tell(domain, "resumed")
 
+    def reset(self, uuid: str) -> None:
+        """The reset button."""
+        if not self.find(uuid).on:
+            raise LibvirtError(f"libvirt on {self.name}: domain is not running", code_number=INVALID)
+
+    def refuse_twin(self, uuid: str, name: str) -> None:
+        """No two domains of one name. Raises LibvirtError."""
+        twin = next((one for one in self.domains.values() if one.name == name and one.uuid != uuid), None)
+        if twin is not None:
+            raise LibvirtError(
+                f"libvirt on {self.name}: operation failed: domain '{name}' already exists with uuid {twin.uuid}",
+                code_number=EXISTS,
+            )
+
     def define(self, xml: str) -> None:
         """Keep a definition."""
         found = domainxml.read(xml)
+        self.refuse_twin(found.uuid, found.definition.name)
         domain = self.domains.setdefault(found.uuid, Domain(found.uuid, found.definition.name))
         domain.kept = xml
 
     def undefine(self, uuid: str) -> None:
-        """Forget a definition."""
+        """Forget a definition; one that is gone is done."""
         domain = self.domains.get(uuid)
+        if domain is not None and not domain.kept:
+            raise LibvirtError(f"libvirt on {self.name}: cannot undefine transient domain", code_number=INVALID)
         if domain is not None:
             domain.kept = ""
             if not domain.on:
@@ -307,7 +321,7 @@ class World:
         """Take the lease and the locks of the disks: all, or none. Raises LibvirtError."""
         me = machine.name, domain.uuid
         if domain.key and not machine.has(domain.key):
-            raise LibvirtError(f"libvirt on {machine.name}: Failed to acquire lock: No such file or directory")
+            raise LibvirtError(f"libvirt on {machine.name}: unable to open {domain.key}: No such file or directory")
         wanted = [domain.key] if domain.key else []
         wanted += [disk_lock(path) for path in domain.disks]
         for path in wanted if self.locks_hold else ():
@@ -327,7 +341,7 @@ class World:
         for other in self.machines.values():
             for one in other.domains.values():
                 same = one.on and set(one.disks) & set(domain.disks)
-                if same and one is not domain and not (one.uuid == domain.uuid and one.why == "migrating"):
+                if same and one is not domain and not (one.uuid == domain.uuid and one.why in LEFT_OVER):
                     raise LibvirtError(
                         f"libvirt on {machine.name}: internal error: process exited while connecting to monitor: "
                         f'Failed to get "write" lock. Is another process using the image [{min(same)}]?'

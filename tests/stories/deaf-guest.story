@@ -27,3 +27,6 @@ kvm1: made /shared/lockspace/UUID
   stopped: web1 was stopped on kvm1
   task 3 (stop web1) done
 > all is mended
+> start web1, to see that it can be
+  started: web1 runs on kvm1
+  task 4 (start web1) done

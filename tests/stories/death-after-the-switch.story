@@ -2,7 +2,7 @@
 create web1
 then
 migrate web1 kvm2
-wait 2.3
+wait 2.72
 kill
 wait 5
 controller
@@ -16,11 +16,11 @@ kvm1: made /shared/lockspace/UUID
   created: web1 was created; runs on kvm1
   task 1 (create web1) done
 > migrate web1 kvm2
-> wait 2.3
+> wait 2.72
 > kill
 > wait 5
 > controller
 > then
-  migrated: web1 moved kvm1 -> kvm2, paused 40 ms
-  task 2 (migrate web1) done
+  migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: the controller ended while it ran
+  task 2 (migrate web1) failed web1 was not migrated and runs on kvm1: the controller ended while it ran
 > all is mended

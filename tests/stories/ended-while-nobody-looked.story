@@ -21,3 +21,6 @@ kvm1: made /shared/lockspace/UUID
 > wait 20
   ended: web1 is no longer on kvm1: stopped; it ended by itself, or somebody ended it
 > all is mended
+> start web1, to see that it can be
+  started: web1 runs on kvm1
+  task 2 (start web1) done

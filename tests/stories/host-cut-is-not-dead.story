@@ -39,3 +39,6 @@ kvm1: made /shared/lockspace/UUID
   stopped: web1 was stopped on kvm1
   task 5 (stop web1) done
 > all is mended
+> start web1, to see that it can be
+  started: web1 runs on kvm1
+  task 6 (start web1) done

@@ -12,3 +12,5 @@ then
   stopped: old1 was stopped on kvm2
   task 1 (stop old1) done
 > all is mended
+> start old1, to see that it can be
+  task 2 (start old1) failed none of 1 hosts can take old1

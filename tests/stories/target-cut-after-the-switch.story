@@ -4,7 +4,7 @@ create web1
 then
 fate kvm1 finish unanswered
 migrate web1 kvm2
-wait 2.31
+wait 2.72
 cut kvm2
 wait 60
 start web1 kvm3
@@ -23,19 +23,17 @@ kvm1: made /shared/lockspace/UUID
   task 1 (create web1) done
 > fate kvm1 finish unanswered
 > migrate web1 kvm2
-> wait 2.31
+> wait 2.72
 > cut kvm2
 > wait 60
   host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; may run on there: web1
-  alarm: where web1 runs is not certain; kvm1: not there; kvm2: does not answer (kvm2: no route to host)
-  task 2 (migrate web1) failed where web1 runs is not certain
-  ended: web1 is no longer on kvm1: may still run on kvm2; it ended by itself, or somebody ended it
+  migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: libvirt on kvm1: operation failed: the connection to the target was lost
+  task 2 (migrate web1) failed web1 was not migrated and runs on kvm1: libvirt on kvm1: operation failed: the connection to the target was lost
 > start web1 kvm3
 > wait 5
-  task 3 (start web1) failed web1 may still run on kvm2, which does not answer: kvm2: no route to host
+  task 3 (start web1) failed web1 already runs on kvm1 (running)
 > heal kvm2
 > wait 30
   host back: kvm2 answers again, after 
-  found: web1 runs on kvm2, which is back
 > then
 > all is mended

@@ -16,13 +16,14 @@ from typing import Any
 from vmctl.commands import catalogue
 from vmctl.commands.permissions import Principal
 from vmctl.commands.rows import Command
-from vmctl.errors import Cancelled, Refused, Uncertain, VmctlError, error_to_json
+from vmctl.errors import Cancelled, Refused, RegistryUnusable, Uncertain, VmctlError, error_to_json
 from vmctl.model.records import Task, TaskState
 from vmctl.ports import SYSTEM, Clock
 from vmctl.ports.store import Store
 from vmctl.services.claims import Deposed
 from vmctl.services.walls import wall
-from vmctl.tasks.job import AnyJob, Job, TaskNow, now
+from vmctl.store.patience import PATIENCE_S, TRY_AGAIN_S
+from vmctl.tasks.job import AnyJob, Job, TaskNow, now, stored
 
 log = logging.getLogger("vmctl.tasks")
 FOLLOW_S = 0.2  # how often a follower hears of progress
@@ -85,8 +86,8 @@ class Tasks:
     async def _run(self, job: AnyJob, handler: Handler) -> None:
         ending: dict[str, Any]
         try:
-            state = job.enter(TaskState.RUNNING)
-            await self._store.change(Task, job.id, state=state, started_at=job.task.started_at or self._clock.now())
+            begun: dict[str, Any] = {"state": job.enter(TaskState.RUNNING), "started_at": job.task.started_at or self._clock.now()}
+            await self._store.patiently(lambda: self._store.change(Task, job.id, **begun))
             result = await self._handled(job, handler)
             job.claim.check()
             ending = {"state": TaskState.DONE, "result": result}
@@ -108,11 +109,22 @@ class Tasks:
         await self._end(job, ending)
 
     async def _handled(self, job: AnyJob, handler: Handler) -> dict[str, Any]:
-        """Run the handler. One that a lost link cancelled is run again, as by a successor: it looks at the hosts."""
-        for _ in range(TRIES):
+        """Run the handler. One that was interrupted is run again, as by a successor: it looks at the hosts.
+
+        A lost link interrupts it, and so does a registry that takes nothing once something has been begun.
+        """
+        interrupted, give_up_at = 0, self._clock.monotonic() + PATIENCE_S
+        while interrupted < TRIES:
             try:
                 return await handler(job)
+            except RegistryUnusable as err:
+                begun = job.command.resumes and stored(job.journal)
+                if not begun or self._clock.monotonic() > give_up_at:
+                    raise
+                log.warning("task %s waits for the registry in step %r: %s", job.id, job.step, err.message)
+                await asyncio.sleep(TRY_AGAIN_S)
             except asyncio.CancelledError:
+                interrupted += 1
                 task = asyncio.current_task()
                 if self._closing or (task is not None and task.cancelling()):
                     raise

@@ -1,0 +1,31 @@
+# Two controllers die in one migration.
+create web1
+then
+migrate web1 kvm2
+wait 1
+killed at 1
+wait 1
+killed at 40
+wait 5
+controller
+then
+== told
+> create web1
+> then
+kvm1: made /shared/vm-web1-UUID/disk.qcow2
+kvm1: made /shared/vm-web1-UUID/disk.json
+kvm1: made /shared/lockspace/UUID
+  created: web1 was created; runs on kvm1
+  task 1 (create web1) done
+> migrate web1 kvm2
+> wait 1
+> killed at 1
+> wait 1
+> killed at 40
+the controller was killed while it started
+> wait 5
+> controller
+> then
+  migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: the controller ended while it ran
+  task 2 (migrate web1) failed web1 was not migrated and runs on kvm1: the controller ended while it ran
+> all is mended
