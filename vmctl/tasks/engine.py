@@ -86,8 +86,8 @@ class Tasks:
     async def _run(self, job: AnyJob, handler: Handler) -> None:
         ending: dict[str, Any]
         try:
-            begun: dict[str, Any] = {"state": job.enter(TaskState.RUNNING), "started_at": job.task.started_at or self._clock.now()}
-            await self._store.patiently(lambda: self._store.change(Task, job.id, **begun))
+            state, at = job.enter(TaskState.RUNNING), job.task.started_at or self._clock.now()
+            await self._store.patiently(lambda: self._store.change(Task, job.id, state=state, started_at=at))
             result = await self._handled(job, handler)
             job.claim.check()
             ending = {"state": TaskState.DONE, "result": result}
