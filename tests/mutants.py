@@ -9,6 +9,7 @@ killed by the first story, or seed, that ends in an untruth. One that survives s
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import importlib
 import sys
@@ -21,6 +22,7 @@ from tests.sim import sweep
 from tests.sim.explore import compose, untrue
 from vmctl.act.whereabouts import Observation
 from vmctl.decide.outcome import DomainPresence, Resolution
+from vmctl.errors import Refused
 from vmctl.model.vms import PowerState
 
 
@@ -170,6 +172,53 @@ def silent_is_gone(was: Any) -> Any:
     return ask
 
 
+def says_it_runs(_was: Any) -> Any:
+    """A start is written down, and not done (CloudStack 12922: work that is marked done, and no VM was started)."""
+
+    async def launch(services: Any, _job: Any, vm: Any, host: str, *_args: Any, **_more: Any) -> Any:
+        return await services.store.lease(vm, host, PowerState.RUNNING, wanted="running")
+
+    return launch
+
+
+def nobody_holds(was: Any) -> Any:
+    """What a task is at is followed all the same (Ganeti 790, 791: a watcher acts in the middle of a failover)."""
+
+    async def reconcile(services: Any, link: Any) -> None:
+        class Unheld:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(services.store, name)
+
+            async def all(self, kind: Any) -> Any:
+                found = await services.store.all(kind)
+                held = [one for one in found if getattr(one, "task", None) is not None and hasattr(one, "spec")]
+                return [dataclasses.replace(one, task=None) if one in held else one for one in found]
+
+        seen = copy.copy(services)
+        seen.store = Unheld()
+        await was(seen, link)
+
+    return reconcile
+
+
+def undone_whatever(was: Any) -> Any:
+    """Also a create of which it is not known whether the VM runs is undone, and its disk deleted."""
+
+    async def undo(services: Any, job: Any, vm: Any, *more: Any) -> None:
+        await was(services, job, dataclasses.replace(vm, power=PowerState.STOPPED), *more)
+
+    return undo
+
+
+def uncertain_is_refused(_was: Any) -> Any:
+    """What is not known is called a failure."""
+
+    async def not_known(_services: Any, vm: Any, host: str, _answer: Any) -> None:
+        raise Refused(f"{vm.name} was not started on {host}")
+
+    return not_known
+
+
 R, P, G, S = DomainPresence.RUNNING, DomainPresence.PAUSED, DomainPresence.GONE, DomainPresence.SILENT
 MUTANTS: tuple[Mutant, ...] = (
     # -- starting
@@ -185,7 +234,10 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a delete leaves the disks", "vmctl.act.disks:remove", later_answers([])),
     Mutant("an end is believed before it is seen", "vmctl.act.power:halt", later_nothing),
     Mutant("a cold move believes an end that it has not seen", "vmctl.act.coldmove:halt", later_nothing),
+    Mutant("a start is only written down", "vmctl.act.power:launch", says_it_runs),
+    Mutant("what is not known is called a failure", "vmctl.act.power:_not_known", uncertain_is_refused),
     # -- creating
+    Mutant("a create that may run is undone", "vmctl.act.create:_undo", undone_whatever),
     Mutant("a create that failed is not undone", "vmctl.act.create:_undo", later_nothing),
     Mutant("a create that failed leaves its files", "vmctl.act.made:Made.undo", later_nothing),
     # -- moving
@@ -208,6 +260,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a migration's lease names one host", "vmctl.store.rules:leased", without_also),
     Mutant("who may run is called stopped", "vmctl.store.rules:leased", always_stopped),
     # -- following what hosts show
+    Mutant("a VM that a task is at is followed", "vmctl.cluster.controller:reconcile", nobody_holds),
     Mutant("nothing is followed", "vmctl.cluster.controller:reconcile", later_nothing),
     Mutant("an end is not followed", "vmctl.act.reconcile:_gone", later_nothing),
     Mutant("what is absent is ended without another look", "vmctl.act.reconcile:_surely_gone", later_answers(True)),

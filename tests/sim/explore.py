@@ -151,6 +151,8 @@ def untrue(lines: list[str], seed: int) -> list[str]:
         return tell(lines, seed)[0]
     except Exception as err:
         return [f"{type(err).__name__}: {err}"]
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def shorten(lines: list[str], seed: int) -> list[str]:
