@@ -28,7 +28,7 @@ kvm1: made /shared/lockspace/UUID
   task 3 (delete web1) failed libvirt on kvm1 did not answer within 
 > start web1
 > then
-  task 4 (start web1) failed web1 was not started: it is half deleted: it is to be deleted
+  task 4 (start web1) failed web1 was not started: it is half deleted: a delete of it has not ended
 > delete web1
 > then
 kvm1: deleted /shared/vm-web1-UUID/disk.qcow2

@@ -40,7 +40,7 @@ async def delete(services: Services, job: Job[Delete, Deleting]) -> dict[str, An
             await refuse_links(link, storage, disks.names(storage, vm.spec))
             # Read before the disks go: files beside them are left, and told of.
             strangers = [one.path for one in await beside(link, vm.spec)]
-            await services.store.change(VMRecord, vm.uuid, why=f"{HALF_DELETED}: it is to be deleted")
+            await services.store.change(VMRecord, vm.uuid, why=f"{HALF_DELETED}: a delete of it has not ended")
             left = [*await disks.remove(link, storage, vm.spec), *strangers]
     # Last: while files are left, the registry must know whose they are.
     await services.store.remove(VMRecord, vm.uuid)

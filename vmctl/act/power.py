@@ -235,7 +235,8 @@ async def start(services: Services, job: Job[Start, Starting]) -> dict[str, Any]
 def _refuse_half(vm: VMRecord) -> None:
     """Refuse to start what is not whole: its guest would come up without its data, or not at all."""
     if vm.half:
-        raise Refused(f"{vm.name} was not started: it is {vm.why}", hint=f"vmctl delete {vm.name}")
+        anyway = f"if its disk is whole all the same: vmctl start {vm.name} --as-registered"
+        raise Refused(f"{vm.name} was not started: it is {vm.why}", lines=(anyway,), hint=f"vmctl delete {vm.name}")
 
 
 async def _place_and_lease(
