@@ -12,7 +12,7 @@ from vmctl.commands import catalogue
 from vmctl.commands.permissions import Permission, Principal
 from vmctl.commands.rows import Command
 from vmctl.commands.vms import Create
-from vmctl.errors import NoHostFits, NotFound, Refused
+from vmctl.errors import NoHostFits, NotFound, Refused, RegistryUnusable
 from vmctl.model.records import Task, TaskState, VMRecord
 from vmctl.model.vms import Spec
 from vmctl.ports.store import Store
@@ -372,6 +372,46 @@ async def test_a_lost_link_is_no_interruption(registry: Store, resumable: bool, 
     ended = await tasks.wait((await tasks.submit(Asked(), ME, "web1")).id)
     assert ended.state is state
     assert ended.result == {"tries": 2} if resumable else "whether it was done is not known" in ended.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("journalled", "resumable", "state"),
+    [(True, True, TaskState.DONE), (True, False, TaskState.FAILED), (False, True, TaskState.FAILED)],
+)
+async def test_a_registry_that_takes_nothing_ends_no_task_that_has_begun(
+    registry: Store, monkeypatch: pytest.MonkeyPatch, journalled: bool, resumable: bool, state: TaskState
+) -> None:
+    """What has begun is looked after again, as by a successor; what has not is told as not done."""
+    monkeypatch.setattr(engine, "TRY_AGAIN_S", 0.01)
+    tries: list[int] = []
+
+    async def handler(job: AnyJob) -> Result:
+        tries.append(job.id)
+        if journalled:
+            await job.note("copying", target="kvm2")
+        if len(tries) < 3:
+            raise RegistryUnusable("the registry's disk is full")
+        return {"tries": len(tries)}
+
+    tasks = running(registry, handler, replace(COMMAND, resumes=resumable))
+    ended = await tasks.wait((await tasks.submit(Asked(), ME, "web1")).id)
+    assert ended.state is state
+    assert len(tries) == (3 if state is TaskState.DONE else 1)
+
+
+async def test_a_registry_that_takes_nothing_for_long_ends_it_at_last(
+    registry: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "TRY_AGAIN_S", 0.01)
+    monkeypatch.setattr(engine, "PATIENCE_S", 0.1)
+
+    async def handler(job: AnyJob) -> Result:
+        await job.note("copying", target="kvm2")
+        raise RegistryUnusable("the registry's disk is full")
+
+    tasks = running(registry, handler)
+    ended = await tasks.wait((await tasks.submit(Asked(), ME, "web1")).id)
+    assert ended.state is TaskState.FAILED and "full" in ended.error["message"]
 
 
 async def test_an_end_lets_go_of_promises_and_slots(registry: Store) -> None:

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from vmctl.act.coldmove import Moving
 from vmctl.decide import converge
-from vmctl.errors import Cancelled, HostError, LibvirtError, MigrationFailed, NoAnswer, NotFound, VmctlError
+from vmctl.errors import Cancelled, HostError, MigrationFailed, NoAnswer, NotFound, VmctlError
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import LEFT_OVER, JobProgress
 from vmctl.model.records import VMRecord
@@ -82,7 +82,7 @@ class MigrationMonitor:
     async def allow(self, downtime_step: int) -> None:
         """Allow the guest so long a pause."""
         self.downtime_step, self.step_at = downtime_step, self.services.clock.monotonic()
-        with contextlib.suppress(LibvirtError):  # it may have ended meanwhile
+        with contextlib.suppress(HostError):  # it may have ended meanwhile; a host that is silent is watched on
             await self.source.virt.set_max_downtime(self.vm.uuid, self.services.policy.downtime_ms[downtime_step])
 
     async def _step(self, progress: JobProgress, now: float) -> None:

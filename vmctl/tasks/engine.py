@@ -113,13 +113,17 @@ class Tasks:
 
         A lost link interrupts it, and so does a registry that takes nothing once something has been begun.
         """
-        interrupted, give_up_at = 0, self._clock.monotonic() + PATIENCE_S
+        interrupted, trouble_since, trouble_at = 0, 0.0, -PATIENCE_S
         while interrupted < TRIES:
             try:
                 return await handler(job)
             except RegistryUnusable as err:
+                now_s = self._clock.monotonic()
+                if now_s - trouble_at >= PATIENCE_S:
+                    trouble_since = now_s  # not the same trouble as last time
+                trouble_at = now_s
                 begun = job.command.resumes and stored(job.journal)
-                if not begun or self._clock.monotonic() > give_up_at:
+                if not begun or now_s - trouble_since > PATIENCE_S:
                     raise
                 log.warning("task %s waits for the registry in step %r: %s", job.id, job.step, err.message)
                 await asyncio.sleep(TRY_AGAIN_S)
