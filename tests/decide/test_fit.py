@@ -10,7 +10,7 @@ import pytest
 from tests.decide.clusters import cluster, host, vm
 from vmctl.decide import fit
 from vmctl.model.cluster import Cluster
-from vmctl.model.hosts import Host, HostState
+from vmctl.model.hosts import Host, HostState, own_storage
 from vmctl.model.policy import Policy
 from vmctl.model.vms import VM, Disk
 
@@ -49,6 +49,12 @@ def test_a_host_that_lost_a_storage_is_told_from_one_that_never_had_it() -> None
     assert no(web, host("kvm1", storages=frozenset())).endswith("storage main is not proven there")
     lost = host("kvm1", storages=frozenset(), lost_storages=frozenset({"main"}))
     assert no(web, lost).endswith("storage main is not mounted there now")
+
+
+def test_a_disk_that_only_one_host_has_keeps_its_vm_there() -> None:
+    old = vm("old1", "", disks=(Disk("main", "/s/disk"), Disk(own_storage("kvm1"), "/var/lib/old1")))
+    assert no(old, host("kvm1", storages=frozenset({"main"}))) == ""
+    assert no(old, host("kvm2", storages=frozenset({"main"}))) == "storage: storage kvm1's own is not proven there"
 
 
 def test_a_host_takes_none_before_it_is_measured() -> None:

@@ -79,6 +79,7 @@ class Mortal:
                 life.step(f"{label} done")
 
         call.__name__ = name
+        self.__dict__[name] = call  # the next one finds it without coming here
         return call
 
     def __setattr__(self, name: str, value: Any) -> None:

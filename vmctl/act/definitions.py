@@ -18,6 +18,7 @@ from vmctl.hosts.chains import chains
 from vmctl.hosts.definition import Definition, Difference, differences
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import Shown
+from vmctl.model.hosts import own_storage
 from vmctl.model.records import Event, Storage, VMRecord
 from vmctl.model.vms import Disk, Spec
 from vmctl.services import Services
@@ -187,7 +188,7 @@ def spec_of(link: Link, seen: domainxml.ParsedDomain, disks: list[tuple[str, str
         cpus=found.cpus,
         mem_mib=found.mem_mib,
         disks=tuple(
-            Disk(storage_at(storages, path) or f"{link.name}'s own", path, "", target) for target, path in disks
+            Disk(storage_at(storages, path) or own_storage(link.name), path, "", target) for target, path in disks
         ),
         mac=seen.macs[0] if seen.macs and bridges else "",  # of other networks nothing is known
         bridge=bridges[0] if bridges else "",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import fsum
 
 from vmctl.model.cluster import Cluster
-from vmctl.model.hosts import Host, HostState
+from vmctl.model.hosts import Host, HostState, own_storage
 from vmctl.model.plans import Refusal
 from vmctl.model.policy import Policy
 from vmctl.model.vms import VM
@@ -93,8 +93,8 @@ def measured(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None
 
 
 def reaches_storage(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
-    """Every storage of the VM's disks was proven to be shared with this host, and is mounted there."""
-    missing = sorted({disk.storage for disk in vm.spec.disks} - host.storages)
+    """Every storage of the VM's disks was proven to be shared with this host and is mounted there, or is its own."""
+    missing = sorted({disk.storage for disk in vm.spec.disks} - host.storages - {own_storage(host.name)})
     if lost := [name for name in missing if name in host.lost_storages]:
         return f"storage {', '.join(lost)} is not mounted there now"
     return f"storage {', '.join(missing)} is not proven there" if missing else None

@@ -31,6 +31,11 @@ class HostLoad:
     stall_cpu: float | None = None  # in a forecast: the CPU use at which pressure and steal were measured
 
 
+def own_storage(host: str) -> str:
+    """What the storage is called that only this host has: its own disks, of which the registry knows nothing else."""
+    return f"{host}'s own"
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """A hypervisor host at one moment."""

@@ -1,0 +1,24 @@
+# A host that gives no load for a while is not taken for lost.
+create web1
+then
+fate kvm1 sample unanswered
+fate kvm1 sample unanswered
+wait 30
+migrate web1
+then
+== told
+> create web1
+> then
+kvm1: made /shared/vm-web1-UUID/disk.qcow2
+kvm1: made /shared/vm-web1-UUID/disk.json
+kvm1: made /shared/lockspace/UUID
+  created: web1 was created; runs on kvm1
+  task 1 (create web1) done
+> fate kvm1 sample unanswered
+> fate kvm1 sample unanswered
+> wait 30
+> migrate web1
+> then
+  migrated: web1 moved kvm1 -> kvm2, paused 40 ms
+  task 2 (migrate web1) done
+> all is mended

@@ -1,0 +1,22 @@
+# An adopted VM is not deleted: its disks are not ours.
+stranger kvm2 old1
+wait 20
+stop old1
+then
+delete old1
+then
+== told
+> stranger kvm2 old1
+> wait 20
+  adopted: old1 was found on kvm2 (running) and adopted as it is
+> stop old1
+> then
+  stopped: old1 was stopped on kvm2
+  task 1 (stop old1) done
+> delete old1
+> then
+  task 2 (delete old1) failed old1 was adopted: its disks are not ours to delete
+> all is mended
+> start old1, to see that it can be
+  started: old1 runs on kvm2
+  task 3 (start old1) done
