@@ -78,6 +78,26 @@ async def settled(services: Services) -> VMRecord:
     return vm
 
 
+async def test_a_controller_that_closes_in_a_copy_takes_its_socket_away(
+    services: Services, pool: tuple[FakeHost, FakeHost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may come after it, and sshd leaves the file."""
+    copying = asyncio.Event()
+
+    async def copies(*_: Any, **__: Any) -> None:
+        copying.set()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(pool[0], "migrate", copies)
+    job = await new_job(services, "migrate", "web1", vm=UUID)
+    running = asyncio.create_task(migrate.migrate(services, job))
+    await copying.wait()
+    assert pool[0].sockets
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled() and not pool[0].sockets
+
+
 async def looked(services: Services) -> None:
     """The next controller has looked at every host."""
     for link in services.links.values():

@@ -138,7 +138,7 @@ async def _undo(
     # A VM that may run keeps its disk.
     if vm.power is PowerState.UNKNOWN:
         return
-    made = Made(job, storage).names
+    made, left = Made(job, storage).names, ""
     try:
         if made:
             link = await host_with(services, storage)
@@ -147,15 +147,15 @@ async def _undo(
             # The key is made last, after this file: without the file there is none.
             if disks.beside(vm.spec) in made:
                 await on(link, storage).remove_key(vm.uuid)
-    except VmctlError as left:
-        # It stays registered, so that `vmctl delete` can take its files away later.
+        # What was asked for and not answered may still be done.
+        if made and isinstance(err, NoAnswer) and not job.journal.starting:
+            left = f"undone; what {storage.name} may still get of it goes with: vmctl delete {vm.name}"
+    except VmctlError as kept:
+        left = f"its files on {storage.name} could not be removed: {kept.message}; later: vmctl delete {vm.name}"
+    if left:
+        # It stays registered: who forgot it now would leave its disk to nobody.
         await services.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=f"{HALF_MADE}: {err.message}")
-        job.say(f"its files on {storage.name} could not be removed: {left.message}; later: vmctl delete {vm.name}")
-        return
-    if made and isinstance(err, NoAnswer) and not job.journal.starting:
-        # What was asked for may still be done: who forgot the VM now would leave its disk to nobody.
-        await services.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=f"{HALF_MADE}: {err.message}")
-        job.say(f"undone; what {storage.name} may still get of it goes with: vmctl delete {vm.name}")
+        job.say(left)
         return
     await services.store.remove(VMRecord, vm.uuid)
     job.say(f"undone: {err.message}")

@@ -80,23 +80,24 @@ async def _live(
     vm = await services.store.lease(vm, source.name, PowerState.MIGRATING, also=(target.name,))
     problem: VmctlError | None = None
     offered: Listener | None = None
+    withdrawing: asyncio.Task[bool] | None = None
     began = services.clock.monotonic()
     try:
-        storage = await storage_of(services, vm)
-        offered = await source.ssh.offer(socket, target.socket)
-        job.stage("copying")
-        await _copy(services, job, vm, source, socket, tcp_uri(address), unsafe=storage is not None)
-    # No error ends the task here: what libvirt says is only what it saw, and both hosts are read in any case.
-    except (VmctlError, Cancelled) as err:
-        problem = err
-        job.say(f"libvirt ended it: {err.message}")
-    job.stage("reading both hosts")
-    # Beside the reading: nobody needs the socket any more, and nobody waits for its end.
-    withdrawing = asyncio.create_task(_withdrawn(offered))
-    try:
+        try:
+            storage = await storage_of(services, vm)
+            offered = await source.ssh.offer(socket, target.socket)
+            job.stage("copying")
+            await _copy(services, job, vm, source, socket, tcp_uri(address), unsafe=storage is not None)
+        # No error ends the task here: what libvirt says is only what it saw, and both hosts are read in any case.
+        except (VmctlError, Cancelled) as err:
+            problem = err
+            job.say(f"libvirt ended it: {err.message}")
+        job.stage("reading both hosts")
+        # Beside the reading: nobody needs the socket any more, and nobody waits for its end.
+        withdrawing = asyncio.create_task(_withdrawn(offered))
         return await _end(services, job, vm, problem, services.clock.monotonic() - began)
     finally:
-        if not await withdrawing:
+        if not await (withdrawing or _withdrawn(offered)):
             await _remove_socket(services, job, source.name, socket)
 
 
