@@ -8,48 +8,35 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from itertools import chain
 from pathlib import Path
 
 from tests.sim import sweep
 from tests.sim.explore import compose, shorten, untrue
-from tests.sim.story import tell
-from tests.sim.told import parse, told_by, write
+from tests.sim.told import UNTRUE, parse, told_by, write
 
+Seeded = tuple[list[str], int]  # a story, and the seed of its world
 AT_ONCE = 25  # stories that one process tells before it says how far it is
 
 
-def some(numbers: range) -> list[tuple[list[str], int, list[str]]]:
-    """(story, seed, what is untrue) of those seeds that end in an untruth."""
-    found = [(compose(seed), seed) for seed in numbers]
-    return [(lines, seed, wrong) for lines, seed in found if (wrong := untrue(lines, seed))]
-
-
-def swept(stories: list[list[str]]) -> list[tuple[list[str], int, list[str]]]:
-    """The same of given stories."""
-    return [(lines, 0, wrong) for lines in stories if (wrong := untrue(lines, 0))]
+def untruths_of(stories: list[Seeded]) -> list[tuple[list[str], int, str]]:
+    """(story, seed, what is untrue first) of those that end in an untruth."""
+    return [(lines, seed, wrong[0]) for lines, seed in stories if (wrong := untrue(lines, seed))]
 
 
 def explore(given: argparse.Namespace) -> int:
     """Tell them all; the number of untruths."""
-    work: Callable[..., list[tuple[list[str], int, list[str]]]] = some
-    if given.sweep:
-        work, every = swept, list(chain(sweep.deaths(), sweep.faults(), sweep.moments()))
-        parts: list[object] = [every[first : first + AT_ONCE] for first in range(0, len(every), AT_ONCE)]
-        many = len(every)
-    else:
-        last, many = given.first + given.seeds, given.seeds
-        parts = [range(first, min(first + AT_ONCE, last)) for first in range(given.first, last, AT_ONCE)]
+    seeds = range(given.first, given.first + given.seeds)
+    every: list[Seeded] = [(lines, 0) for lines in sweep.every()] if given.sweep else [(compose(s), s) for s in seeds]
+    parts, many = [every[first : first + AT_ONCE] for first in range(0, len(every), AT_ONCE)], len(every)
     began, untruths, done = time.monotonic(), 0, 0
     with ProcessPoolExecutor(given.jobs) as pool:
-        for found in pool.map(work, parts):
+        for found in pool.map(untruths_of, parts):
             done = min(done + AT_ONCE, many)
             for lines, seed, wrong in found:
                 untruths += 1
                 short = shorten(lines, seed)
-                print(f"\n# seed {seed}: {wrong[0]}\n" + write(short, seed, told_by(short, seed)), flush=True)
+                print(f"\n# seed {seed}: {wrong}\n" + write(short, seed, told_by(short, seed)), flush=True)
             if sys.stderr.isatty():
                 print(f"\r{done} of {many}", end="", file=sys.stderr, flush=True)
     took_s = time.monotonic() - began
@@ -60,12 +47,11 @@ def explore(given: argparse.Namespace) -> int:
 def one(path: Path, *, keep: bool) -> int:
     """Tell the story of a file; `keep` writes down what was told."""
     story = parse(path.read_text())
-    wrong, _ = tell(story.lines, story.seed)
     told = told_by(story.lines, story.seed)
-    print("\n".join([*told, *(f"UNTRUE {text}" for text in wrong)]))
+    print("\n".join(told))
     if keep:
         path.write_text(story.head + write(story.lines, story.seed, told))
-    return len(wrong)
+    return sum(line.startswith(UNTRUE) for line in told)
 
 
 def main() -> None:

@@ -34,11 +34,6 @@ class Mutant(NamedTuple):
     made: Callable[[Any], Any]
 
 
-def nothing(_was: Any) -> Any:
-    """It does nothing."""
-    return lambda *_args, **_more: None
-
-
 def later_nothing(_was: Any) -> Any:
     """It does nothing, and is awaited for that."""
 
@@ -318,7 +313,7 @@ def killed_by(mutant: Mutant, seeds: int) -> tuple[str, str] | None:
         for seed in range(seeds):
             if found := untrue(compose(seed), seed):
                 return f"seed {seed}", found[0]
-        for name, stories in (("moments", sweep.moments), ("deaths", sweep.deaths), ("faults", sweep.faults)):
+        for name, stories in sweep.SWEEPS.items():
             for number, lines in enumerate(stories()):
                 if found := untrue(lines, 0):
                     return f"{name} {number}", found[0]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.sim.world import lease_of
 from vmctl.errors import HostError, LibvirtError, NotFound, Unreachable
 from vmctl.hosts import doctor, domainxml, mounts
 from vmctl.hosts.doctor import Check
@@ -297,9 +298,7 @@ class FakeHost:
             self.kept[found.uuid] = Shown(live=xml)
 
     def _take_lease(self, probe: str, xml: str) -> None:
-        lease = domainxml.parse(xml).find("devices/lease")
-        assert lease is not None
-        key = f"{lease.find('target').get('path')}/{lease.findtext('lockspace')}/{lease.findtext('key')}"  # type: ignore[union-attr]
+        key = lease_of(xml)
         if self.files[key] == HELD:
             raise LibvirtError("Failed to acquire lock: the lease is held")
         self.files[key], self.leases[probe] = HELD, key

@@ -6,7 +6,6 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tests.sim.shell import SimCollector, SimShell
 from tests.sim.virt import SimVirt
 from tests.sim.world import EPOCH, Machine, World
 from vmctl.cluster.controller import Controller
-from vmctl.commands.permissions import LOCAL_USER, Principal
+from vmctl.commands.permissions import LOCAL_USER
 from vmctl.errors import RegistryUnusable, VmctlError
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.shown import LEFT_OVER
@@ -47,10 +46,10 @@ class SimClock:
     """The world's time, as a controller's machine shows it."""
 
     def __init__(self, world: World) -> None:
-        self._world, self.by_s = world, 0.0
+        self._world = world
 
     def now(self) -> float:
-        return EPOCH + self._world.now + self.by_s
+        return EPOCH + self._world.now
 
     def monotonic(self) -> float:
         return self._world.now
@@ -94,7 +93,7 @@ class SimLink(HostLink):
         shell = SimShell(self.machine, self._cluster.fates, self._settings.timeouts)
         self._life.at_end.append(lambda: shell._end("its process was killed"))
         self._shell = shell
-        return Mortal(shell, self._life, f"{self.name}.ssh")
+        return Mortal(shell, self._life)
 
     def _new_collector(self) -> Any:
         return SimCollector(self._shell)
@@ -102,7 +101,7 @@ class SimLink(HostLink):
     def _new_virt(self) -> Any:
         virt = SimVirt(self.machine, self._cluster.fates, self._settings.timeouts.libvirt_s)
         self._life.at_end.append(virt.drop)
-        return Mortal(virt, self._life, f"{self.name}.virt")
+        return Mortal(virt, self._life)
 
     async def _forward_libvirt(self) -> None:
         """The simulated connection leads there without a socket."""
@@ -140,21 +139,22 @@ class ToldStore(MemoryStore):
 
     def _lies(self, task: Task, ending: dict[str, Any]) -> list[str]:
         """In what a task's end is not what happened."""
-        uuid, state = task.args.get("vm") or (ending.get("result") or {}).get("uuid", ""), ending["state"]
-        on = [machine.name for machine, domain in self._world.where(uuid) if domain.why not in LEFT_OVER]
-        at, said = f"{self._world.now:.3f}: {task.kind} {task.subject} is {state}", str(ending.get("error") or {})
-        host = (ending.get("result") or {}).get("host", "")
+        state, result, error = ending["state"], ending.get("result") or {}, ending.get("error") or {}
+        uuid, host = task.args.get("vm") or result.get("uuid", ""), result.get("host", "")
+        there = self._world.where(uuid)
+        on = [machine.name for machine, domain in there if domain.why not in LEFT_OVER]
+        at = f"{self._world.now:.3f}: {task.kind} {task.subject} is {state}"
         if state == "done" and task.kind in ("start", "reboot", "migrate") and host and on != [host]:
             # It may have ended by itself, but it may not be elsewhere, or twice.
             return [f"{at} on {host}, and it runs on {on}"] if on else []
         if state == "done" and task.kind in ("stop", "delete") and on:
             return [f"{at}, and it runs on {on}"]
-        code = str((ending.get("error") or {}).get("code", ""))
-        if BROKEN.match(said_of(ending)) or (self._world.peaceful and code in UNHEARD_OF):
-            return [f"{at}: {said}"]
-        since = [one for _, one in self._world.where(uuid) if EPOCH + one.started_at >= task.created_at]
-        if state == "failed" and task.kind == "start" and since and "Uncertain" not in said:
-            return [f"{at}, and has started on {on}: {said}"]
+        code = error.get("code", "")
+        if BROKEN.match(error.get("message", "")) or (self._world.peaceful and code in UNHEARD_OF):
+            return [f"{at}: {error}"]
+        begun = any(EPOCH + domain.started_at >= task.created_at for _, domain in there)
+        if state == "failed" and task.kind == "start" and begun and code != "Uncertain":
+            return [f"{at}, and has started on {on}: {error}"]
         return []
 
     def _change(self, kind: type[Any], key: Any, values: dict[str, Any]) -> None:
@@ -163,11 +163,6 @@ class ToldStore(MemoryStore):
             on = [machine.name for machine, _ in self._world.where(key)]
             if on:
                 self._world.broken.append(f"{self._world.now:.3f}: {key} is called stopped, and runs on {on}")
-
-
-def said_of(ending: dict[str, Any]) -> str:
-    """The sentence of a task's error."""
-    return str((ending.get("error") or {}).get("message", ""))
 
 
 class Cluster:
@@ -242,7 +237,7 @@ class Cluster:
 
     async def _begin(self, life: Life) -> None:
         services = Services(
-            Mortal(self.store, life, "store", STORE_S, self.store.check),
+            Mortal(self.store, life, STORE_S, self.store.check),
             self.settings,
             Path("/nonexistent"),
             (),
@@ -265,18 +260,25 @@ class Cluster:
         """Whether a controller lives."""
         return self.life is not None and self.life.alive
 
-    async def ask(self, asked: Any, who: Principal = LOCAL_USER) -> Any:
-        """What a client hears at the door. Raises what it is told; CancelledError where the controller died."""
-        assert self.controller is not None and self.life is not None
-        life, token = self.life, WHOSE.set(self.life)
+    async def give(self, asked: Any) -> Any:
+        """What a client hears at the door; None, and a line that says why, where it hears no yes."""
+        if self.controller is None or self.life is None or not self.life.alive:
+            self.world.log("  no controller answers")
+            return None
+        token = WHOSE.set(self.life)
         try:
-            work = asyncio.create_task(self.controller.door.ask(asked, who))
+            work = asyncio.create_task(self.controller.door.ask(asked, LOCAL_USER))
         finally:
             WHOSE.reset(token)
         await asyncio.wait({work})
-        if work.cancelled() and not life.alive:
-            raise Killed
-        return work.result()
+        if work.cancelled():
+            self.world.log("  the controller died before it said yes or no")
+            return None
+        try:
+            return work.result()
+        except VmctlError as err:
+            self.world.log(f"  not accepted: {err.message}")
+            return None
 
     async def ended(self, task: int, limit_s: float = 600.0) -> Task:
         """A task once it has ended, however many controllers that takes. Raises TimeoutError."""
@@ -288,18 +290,6 @@ class Cluster:
             if self.world.now > deadline:
                 raise TimeoutError(f"task {task} ({found.kind} {found.subject}) is still in step {found.step!r}")
             await asyncio.sleep(0.25)
-
-    async def do(self, asked: Any) -> Task | None:
-        """Give a command, and wait for its end; what it came to is told. None: it was not accepted."""
-        try:
-            accepted = await self.ask(asked)
-        except VmctlError as err:
-            self.world.log(f"not accepted: {err.message}")
-            return None
-        except Killed:
-            self.world.log("the controller was killed before it said yes or no")
-            return None
-        return await self.ended(accepted.id)
 
     # -- the truth
 
@@ -346,12 +336,3 @@ class Cluster:
             if disk.path not in self.world.files:
                 found.append(f"{vm.name}'s disk {disk.path} is not there")
         return found
-
-
-class Killed(Exception):
-    """The controller died before it answered."""
-
-
-def settings_with(cluster: Cluster, **policy: Any) -> None:
-    """Another policy."""
-    cluster.settings = replace(cluster.settings, policy=replace(cluster.settings.policy, **policy))

@@ -17,7 +17,6 @@ class Fates:
     """What is to befall the next calls, by host and name of the call; each once."""
 
     waiting: list[tuple[str, str, str]] = field(default_factory=list)  # (host, call, kind)
-    met: list[str] = field(default_factory=list)
     drawn: int = 0  # calls so far
     nth: dict[int, str] = field(default_factory=dict)  # which call meets with what
 
@@ -38,11 +37,9 @@ class Fates:
         """What befalls this call; empty: nothing."""
         self.drawn += 1
         if kind := self.nth.pop(self.drawn, ""):
-            self.met.append(f"{kind}: {call} on {host}")
             return kind
         for one in self.waiting:
             if one[0] in ("*", host) and one[1] in ("*", call):
                 self.waiting.remove(one)
-                self.met.append(f"{one[2]}: {call} on {host}")
                 return one[2]
         return ""

@@ -19,17 +19,19 @@ class Life:
 
     def __init__(self, end_at: int | None = None) -> None:
         self.alive, self.end_at, self.steps = True, end_at, 0
-        self.names: list[str] = []  # of the steps, in their order
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.at_end: list[Callable[[], None]] = []  # what the kernel does for a process that is gone
 
-    def step(self, name: str) -> None:
+    def step(self) -> None:
         """Count a step. Raises CancelledError where the life is over, which no handler takes for an error."""
         if self.alive:
             self.steps += 1
-            self.names.append(name)
             if self.steps == self.end_at:
                 self.end()
+        self.check()
+
+    def check(self) -> None:
+        """Raises CancelledError once it is over."""
         if not self.alive:
             raise asyncio.CancelledError("its process was killed")
 
@@ -54,29 +56,28 @@ class Mortal:
         self,
         target: Any,
         life: Life,
-        name: str,
         latency_s: float = 0.0,
         check: Callable[[str], None] = lambda _name: None,
     ) -> None:
         """`check` hears the name of each call, and may raise what befalls it."""
-        self.__dict__.update(_target=target, _life=life, _name=name, _latency_s=latency_s, _check=check)
+        self.__dict__.update(_target=target, _life=life, _latency_s=latency_s, _check=check)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._target, name)
         if not inspect.iscoroutinefunction(found):
             return found
-        life, latency_s, label, check = self._life, self._latency_s, f"{self._name}.{name}", self._check
+        life, latency_s, check = self._life, self._latency_s, self._check
 
         async def call(*args: Any, **more: Any) -> Any:
-            life.step(label)
+            life.step()
             if latency_s:
                 await asyncio.sleep(latency_s)
-            life.step(label) if not life.alive else None
+            life.check()
             check(name)
             try:
                 return await found(*args, **more)
             finally:
-                life.step(f"{label} done")
+                life.step()
 
         call.__name__ = name
         self.__dict__[name] = call  # the next one finds it without coming here

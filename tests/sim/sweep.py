@@ -1,11 +1,12 @@
 """Every place of every deed: killed at each step, each call met by each fault, all in a lawless world.
 
-Where a seed tries what it comes upon, a sweep leaves no place out; `deeds` says what is done, and after what.
+Where a seed tries what it comes upon, a sweep leaves no place out; `DEEDS` says what is done, and after what.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from tests.sim.cluster import Cluster
 from tests.sim.fates import KINDS
@@ -80,3 +81,11 @@ def moments() -> Iterator[list[str]]:
                     troubles = trouble.format(host=host).split("|")
                     lines = [*MADE, *lost, "migrate web1 kvm2", f"wait {moment}", *troubles]
                     yield [*lines, "wait 40", "start web1 kvm3", "wait 20", mended.format(host=host), "wait 30", "then"]
+
+
+SWEEPS = {"moments": moments, "deaths": deaths, "faults": faults}
+
+
+def every() -> Iterator[list[str]]:
+    """All of them."""
+    return chain.from_iterable(stories() for stories in SWEEPS.values())

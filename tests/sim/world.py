@@ -22,7 +22,7 @@ MIB = 1 << 20
 RESERVE_MIB = 256  # that the policy keeps free on each host
 MOST_OUT, MOST_IN = 1, 2  # live migrations at once that the policy allows a host
 COPY_MIB_S = 512.0
-NO_DOMAIN, EXISTS, INVALID, LOCKED = 42, 9, 55, 38  # libvirt's numbers of errors
+EXISTS, INVALID, LOCKED = 9, 55, 38  # libvirt's numbers of errors
 
 
 @dataclass
