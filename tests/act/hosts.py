@@ -404,14 +404,16 @@ def joining(services: Services, files: Files) -> FakeHost:
     made = FakeHost("kvm3", files=files)
     made.about = About("9.0.0", "7.2.0", "kvm", "<cpu/>", (), 8192, 4, "machine-kvm3")
     services.make_link = lambda record, *_: made.of(record)  # type: ignore[assignment]
+    services.read_key = _key
     return made
 
 
-def like_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The doctor finds nothing, and it shows a key."""
+async def _key(*_: Any) -> HostKey:
+    return HostKey("ssh-ed25519 AAAA", "SHA256:x")
 
-    async def key(*_: Any) -> HostKey:
-        return HostKey("ssh-ed25519 AAAA", "SHA256:x")
+
+def like_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor finds nothing."""
 
     async def healthy(_link: Link) -> list[Check]:
         return []
@@ -419,6 +421,5 @@ def like_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     async def space(_link: Link) -> tuple[str, Check]:
         return "/s/lockspace", Check("lock manager", "ok", "well")
 
-    monkeypatch.setattr("vmctl.act.hosts.read_host_key", key)
     monkeypatch.setattr(doctor, "examine", healthy)
     monkeypatch.setattr(doctor, "lockspace", space)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 import re
 from collections.abc import Awaitable, Callable
@@ -17,15 +18,18 @@ from tests.sim.virt import SimVirt
 from tests.sim.world import EPOCH, Machine, World
 from vmctl.cluster.controller import Controller
 from vmctl.commands.permissions import LOCAL_USER
-from vmctl.errors import RegistryUnusable, VmctlError
+from vmctl.errors import Refused, RegistryUnusable, Unreachable, VmctlError
+from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.shown import LEFT_OVER
+from vmctl.hosts.ssh import HostKey
 from vmctl.local.config import Settings
-from vmctl.model.records import Event, HostRecord, Image, Storage, Task, VMRecord
+from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Storage, Task, VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.ports import Parts
 from vmctl.services import Services
 from vmctl.store.memory import MemoryStore
+from vmctl.tasks import AnyJob, Tasks
 
 LOCKSPACE = "/shared/lockspace"
 STORE_S = 0.001
@@ -34,7 +38,7 @@ WRITES = frozenset(
     (
         *("put", "insert", "add", "change", "revise", "remove", "add_vm", "claim", "forget_vm", "take_slot"),
         *("add_image", "add_storage", "take_storage", "take_image", "add_host", "remove_host", "end_task"),
-        *("add_means", "prune"),
+        *("add_means", "prune", "_lease"),
     )
 )
 BROKEN = re.compile(r"\w+(Error|Exception): ")  # how a task ends that met with a bug
@@ -114,19 +118,29 @@ class ToldStore(MemoryStore):
         super().__init__(clock)
         self._world = world
         self.full = False  # its disk is, and it takes nothing
+        self.fates = Fates()  # of its commits
 
-    def check(self, name: str) -> None:
-        """Raises RegistryUnusable for a write that finds the disk full."""
-        if self.full and name in WRITES:
+    def check(self, name: str) -> RegistryUnusable | None:
+        """What a write hears although it is done. Raises RegistryUnusable for one that is not."""
+        if name not in WRITES:
+            return None
+        fate = self.fates.draw("registry", name)
+        if self.full or fate == "refused":
             raise RegistryUnusable("the registry's disk is full")
+        return RegistryUnusable("the registry gave no answer") if fate == "unanswered" else None
 
     async def _lease(self, *args: Any, **more: Any) -> VMRecord:
-        self.check("change")  # a lease waits for the registry by itself
-        return await super()._lease(*args, **more)
+        lost = self.check("_lease")  # `lease` waits for the registry by itself
+        done = await super()._lease(*args, **more)
+        if lost is not None:
+            raise lost
+        return done
 
     def _add(self, record: Any) -> int:
         if isinstance(record, Event):
             self._world.log(f"  {record.kind}: {record.text}")
+        if isinstance(record, DecisionRecord) and record.kind == "heal":
+            self._world.check_sick(record.subject)
         return super()._add(record)
 
     async def end_task(self, task: int, **values: Any) -> None:
@@ -160,9 +174,26 @@ class ToldStore(MemoryStore):
     def _change(self, kind: type[Any], key: Any, values: dict[str, Any]) -> None:
         super()._change(kind, key, values)
         if kind is VMRecord and values.get("power") is PowerState.STOPPED:
-            on = [machine.name for machine, _ in self._world.where(key)]
+            on = [machine.name for machine, domain in self._world.where(key) if domain.job != "in"]
             if on:
                 self._world.broken.append(f"{self._world.now:.3f}: {key} is called stopped, and runs on {on}")
+
+
+def depose(tasks: Tasks) -> None:
+    """Take all tasks from a controller that lives on: it follows its hosts, and begins no task any more."""
+
+    async def lost(job: AnyJob) -> dict[str, Any]:
+        job.claim.lose()
+        job.claim.check()
+        raise AssertionError("it acts on")
+
+    async def refused(*_: Any, **__: Any) -> Task:
+        raise Refused("another controller begins tasks")
+
+    for job in tasks.jobs():
+        job.claim.lose()
+    tasks.handlers = dict.fromkeys(tasks.handlers, lost)  # for one whose row is being written
+    tasks.submit = refused  # type: ignore[method-assign]
 
 
 class Cluster:
@@ -174,7 +205,9 @@ class Cluster:
         self.clock = SimClock(self.world)
         self.parts = Parts(self.clock, SimIds(self.world), InLine())
         self.store = ToldStore(self.world, self.clock)
-        self.life: Life | None = None
+        self.life: Life | None = None  # of the newest controller
+        self.lives: list[Life] = []
+        self.taking_over: asyncio.Task[None] | None = None
         self.controller: Controller | None = None
         for number in range(1, hosts + 1):
             machine = Machine(self.world, f"kvm{number}")
@@ -217,14 +250,17 @@ class Cluster:
         self.world.files[path] = b"tiny"
         await self.store.put(Image("tiny", "shared", path, EPOCH, size_bytes=1 << 20))
         self.world.files[f"{LOCKSPACE}/.there"] = b""
+        self.world.files["/two/.there"] = b""  # another storage, which is not registered
         self.world.files[LOCKSPACE] = b""  # as a path that is there
 
     # -- controllers
 
-    async def start(self, end_at: int | None = None) -> None:
-        """A controller comes up; `end_at`: the step at which it is killed."""
-        life = Life(end_at)
-        self.life = life
+    async def start(self, killed_at: int | None = None) -> None:
+        """A controller comes up; `killed_at`: the step at which it is killed."""
+        self.life = life = Life()
+        self.lives.append(life)
+        if killed_at is not None:
+            life.after(killed_at, life.end)
         token = WHOSE.set(life)
         try:
             await asyncio.create_task(self._begin(life))
@@ -243,14 +279,38 @@ class Cluster:
             (),
             parts=self.parts,
             make_link=lambda record, *given: SimLink(self, life, record, *given),
+            read_key=self._read_key,
         )
-        self.controller = Controller(services)
-        await self.controller.start()
+        self.controller = controller = Controller(services)
+        await controller.start()
+
+    async def _read_key(self, address: str, _port: int, timeout_s: float) -> HostKey:
+        machine = self.world.machines.get(address)
+        await asyncio.sleep(STORE_S if machine is not None and machine.reached else timeout_s)
+        if machine is None or not machine.reached:
+            raise Unreachable(f"{address} port 22 cannot be reached: no answer within {timeout_s:g} s")
+        return HostKey(f"ssh-ed25519 {machine.uuid}", f"SHA256:{machine.uuid}")
+
+    def deposed_after(self, steps: int) -> None:
+        """So many steps from now another controller takes its tasks over, while it lives on and does not know."""
+        assert self.life is not None
+        self.life.after(steps, self._depose)
+
+    def _depose(self) -> None:
+        self.world.log("another controller takes over")
+        if self.controller is None:
+            return  # it is still coming up
+        depose(self.controller.tasks)
+        self.controller = None
+        self.taking_over = self.loop.create_task(self.start(), context=contextvars.Context())
 
     async def kill(self) -> None:
-        """kill -9 of the controller."""
-        if self.life is not None:
-            self.life.end()
+        """kill -9 of every controller."""
+        if self.taking_over is not None:
+            self.taking_over.cancel()
+        for life in self.lives:
+            life.end()
+        self.lives.clear()
         self.controller = None
         for _ in range(10):  # what it had begun unwinds
             await asyncio.sleep(0)
@@ -262,6 +322,8 @@ class Cluster:
 
     async def give(self, asked: Any) -> Any:
         """What a client hears at the door; None, and a line that says why, where it hears no yes."""
+        if self.taking_over is not None:
+            await asyncio.wait({self.taking_over})
         if self.controller is None or self.life is None or not self.life.alive:
             self.world.log("  no controller answers")
             return None
@@ -297,11 +359,12 @@ class Cluster:
         """In what the registry differs from what is, once nothing is wrong any more and nothing happens."""
         found = list(self.world.broken)
         known = {vm.uuid: vm for vm in await self.store.all(VMRecord)}
+        hosts = {host.name for host in await self.store.all(HostRecord)}
         for vm in known.values():
-            found += self._untrue_of(vm)
+            found += self._untrue_of(vm, hosts)
         for machine in self.world.machines.values():
             for domain in machine.domains.values():
-                if domain.uuid not in known:
+                if domain.uuid not in known and not domain.name.startswith(PROBE):
                     found.append(f"{machine.name} has {domain.name}, of which the registry knows nothing")
         for task in await self.store.open_tasks():
             found.append(f"task {task.id} ({task.kind} {task.subject}) is open, in step {task.step!r}")
@@ -310,13 +373,19 @@ class Cluster:
         for folder in sorted(mine):
             if not any(vm.uuid in folder for vm in known.values()):
                 found.append(f"/shared/{folder} belongs to no VM")
+        images = {image.path.split("/")[2] for image in await self.store.all(Image)}
+        made = {name.split("/")[2] for name in self.world.files if name.startswith("/shared/image-")}
+        found += [f"/shared/{folder} belongs to no image" for folder in sorted(made - images)]
         for machine in self.world.machines.values():
             left = [path for path in machine.sockets if not any(path in str(task.log) for task in tasks)]
             found += [f"{path} is left on {machine.name}, and nobody says so" for path in left]
         return found
 
-    def _untrue_of(self, vm: VMRecord) -> list[str]:
+    def _untrue_of(self, vm: VMRecord, hosts: set[str]) -> list[str]:
         there = self.world.where(vm.uuid)
+        left = [machine.name for machine, _ in there if machine.name not in hosts]
+        if left and set(left) <= vm.may_run_on.keys() and vm.power is PowerState.UNKNOWN:
+            return []  # of a host that left the pool nothing more can be said
         shown = ", ".join(f"{domain.power} on {machine.name}" for machine, domain in there) or "nowhere"
         found = []
         if vm.task is not None or vm.moving_to or vm.copying:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from tests.sim.guest import AGENTS
 from tests.sim.story import tell
 
 HOSTS = ("kvm1", "kvm2", "kvm3")
@@ -24,7 +25,13 @@ DEEDS: tuple[tuple[str, int], ...] = (
     ("resume {vm}", 1),
     ("drain {host}", 2),
     ("undrain {host}", 2),
-    ("rebalance", 1),
+    ("rebalance", 2),
+    ("treat {vm} reset", 1),
+    ("join {host}", 1),
+    ("leave {host} force", 1),
+    ("check {host}", 1),
+    ("image big", 1),
+    ("unimage big", 1),
     ("cancel", 2),
     ("wait {short}", 10),
     ("wait {long}", 4),
@@ -33,6 +40,8 @@ DEEDS: tuple[tuple[str, int], ...] = (
 FAULTS: tuple[tuple[str, int], ...] = (
     ("kill", 3),
     ("killed at {number}", 6),
+    ("deposed at {number}", 4),
+    ("commit {number} {answer}", 3),
     ("controller", 5),
     ("cut {host}", 2),
     ("heal {host}", 4),
@@ -46,6 +55,7 @@ FAULTS: tuple[tuple[str, int], ...] = (
     ("guest {vm} ends", 1),
     ("guest {vm} deaf", 1),
     ("guest {vm} obeys", 1),
+    ("agent {vm} {health}", 3),
     ("virsh {host} destroy {vm}", 1),
     ("virsh {host} suspend {vm}", 1),
 )
@@ -96,6 +106,18 @@ PLOTS: tuple[tuple[str, ...], ...] = (
     ("lose key {vm}", "migrate {vm} cold", "then", "{deed}", "then"),
     ("{deed}", "wait {moment}", "full", "wait {long}", "free", "then", "{deed}", "then"),
     ("full", "{deed}", "wait {moment}", "kill", "controller", "wait {long}", "free", "{deed}", "then"),
+    ("{deed}", "deposed at {number}", "wait 5", "{deed}", "then", "{deed}", "then"),
+    ("{deed}", "deposed at {number}", "wait 5", "killed at {number}", "wait 5", "controller", "then", "{deed}", "then"),
+    ("{deed}", "wait {moment}", "deposed at {number}", "cut {host}", "wait {long}", "{deed}", "heal {host}", "then"),
+    ("commit {number} {answer}", "{deed}", "then", "{deed}", "then"),
+    ("commit {number} {answer}", "{deed}", "killed at {number}", "wait 5", "controller", "then", "{deed}", "then"),
+    ("agent {vm} well", "treat {vm} reset", "wait 30", "agent {vm} {health}", "wait 400", "{deed}", "then", "{deed}"),
+    ("agent {vm} hung", "treat {vm} reset", "wait 290", "{deed}", "wait {moment}", "killed at {number}", "controller"),
+    ("machine kvm4", "join kvm4", "wait {moment}", "{deed}", "killed at {number}", "controller", "then", "{deed}"),
+    ("machine kvm4", "fate {any} {call} {kind}", "join kvm4", "then", "create web3 1024 kvm4", "leave kvm4", "then"),
+    ("leave {host} force", "then", "{deed}", "then", "join {host}", "then", "{deed}", "then"),
+    ("image big", "killed at {number}", "wait 5", "controller", "then", "unimage big", "then"),
+    ("storage two /two", "killed at {number}", "wait 5", "controller", "then", "forget two", "then"),
     ("stranger {host} old1", "wait {long}", "migrate old1 cold", "then", "stop old1", "then", "start old1", "then"),
 )
 
@@ -129,7 +151,7 @@ def _moment(draw: random.Random) -> str:
 def _drawn(draw: random.Random, line: str) -> str:
     """A line with what it leaves open."""
     if line == "{deed}":
-        line = _weighed(draw, DEEDS[:16])
+        line = _weighed(draw, DEEDS[:-4])
     return line.format(
         vm=draw.choices(NAMES, (16, 3, 1))[0],
         host=draw.choices(HOSTS, (4, 2, 1))[0],  # the first VM is made on kvm1
@@ -140,6 +162,8 @@ def _drawn(draw: random.Random, line: str) -> str:
         number=draw.randint(1, 150),
         call=draw.choice(CALLS),
         kind=draw.choice(KINDS),
+        answer=draw.choice(("refused", "unanswered")),
+        health=draw.choice(AGENTS),
     )
 
 

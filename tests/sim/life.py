@@ -14,11 +14,12 @@ WHOSE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("whose", def
 class Life:
     """What belongs to one controller's process: its tasks, its connections, and how many steps it has taken.
 
-    A step is a call of a port, counted before it and after it. `end_at` ends the life at one of them.
+    A step is a call of a port, counted before it and after it. At one of them something may befall it.
     """
 
-    def __init__(self, end_at: int | None = None) -> None:
-        self.alive, self.end_at, self.steps = True, end_at, 0
+    def __init__(self) -> None:
+        self.alive, self.steps = True, 0
+        self.befalls: dict[int, Callable[[], None]] = {}  # at which step, and what
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.at_end: list[Callable[[], None]] = []  # what the kernel does for a process that is gone
 
@@ -26,9 +27,13 @@ class Life:
         """Count a step. Raises CancelledError where the life is over, which no handler takes for an error."""
         if self.alive:
             self.steps += 1
-            if self.steps == self.end_at:
-                self.end()
+            if (befalls := self.befalls.pop(self.steps, None)) is not None:
+                befalls()
         self.check()
+
+    def after(self, steps: int, befalls: Callable[[], None]) -> None:
+        """Let something befall it so many steps from now."""
+        self.befalls[self.steps + steps] = befalls
 
     def check(self) -> None:
         """Raises CancelledError once it is over."""
@@ -57,9 +62,9 @@ class Mortal:
         target: Any,
         life: Life,
         latency_s: float = 0.0,
-        check: Callable[[str], None] = lambda _name: None,
+        check: Callable[[str], Exception | None] = lambda _name: None,
     ) -> None:
-        """`check` hears the name of each call, and may raise what befalls it."""
+        """`check` hears of each call: it raises what befalls it, or returns what is heard though it is done."""
         self.__dict__.update(_target=target, _life=life, _latency_s=latency_s, _check=check)
 
     def __getattr__(self, name: str) -> Any:
@@ -73,11 +78,14 @@ class Mortal:
             if latency_s:
                 await asyncio.sleep(latency_s)
             life.check()
-            check(name)
+            lost = check(name)
             try:
-                return await found(*args, **more)
+                done = await found(*args, **more)
             finally:
                 life.step()
+            if lost is not None:
+                raise lost
+            return done
 
         call.__name__ = name
         self.__dict__[name] = call  # the next one finds it without coming here

@@ -135,7 +135,7 @@ async def _switch_over(
     domain.power, domain.why = PowerState.PAUSED, "migrating"
     source.world.unlock(source, domain)
     await _peer(source, target, standing)
-    copy.job, copy.why = "", why
+    copy.job, copy.why, copy.booted, copy.boots = "", why, domain.booted, domain.boots
     try:
         if runs:
             target.world.lock(target, copy)

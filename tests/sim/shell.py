@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.sim.fates import Fates
+from tests.sim.guest import GuestPort
 from tests.sim.world import EPOCH, Machine
 from vmctl.act import layers, needed
 from vmctl.errors import CommandFailed, Unreachable
 from vmctl.hosts import chains, leases, lockd, mounts, paths, qemus
-from vmctl.hosts.facts import CpuTicks, QemuProcess, RawSample
+from vmctl.hosts.facts import CpuTicks, QemuProcess, RawSample, SshdLimitsFact
+from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.ssh import Ran
 from vmctl.local.config import Timeouts
 
@@ -152,10 +154,14 @@ class SimShell:
 
         await self._over("withdraw", act)
 
-    async def open_unix(self, path: str, *, window: int = 0) -> Any:
-        """No guest has an agent here."""
-        await self._over("open_unix", lambda: None)
-        raise CommandFailed(f"{self.machine.name}: nobody listens at {path}")
+    async def open_unix(self, path: str, *, window: int = 0) -> tuple[GuestPort, GuestPort]:
+        """A guest's port, as reader and as writer. Raises CommandFailed, Unreachable."""
+        uuid = path.rpartition("/")[2]
+        domain = await self._over("open_unix", lambda: self.machine.domains.get(uuid))
+        if domain is None or not domain.on:
+            raise CommandFailed(f"{self.machine.name}: nobody listens at {path}")
+        port = GuestPort(self.machine, domain, self._lost)
+        return port, port
 
     async def reach(self, _address: str, _port: int) -> str:
         """Nobody listens there yet."""
@@ -220,9 +226,36 @@ def answer(machine: Machine, argv: Sequence[str]) -> str:
         return f"{EPOCH + machine.world.now:.6f}"
     if argv[0] == "stat":
         return "1000000 900000 4096"
+    if argv[0] == "cat":
+        return _proc(machine, argv[1])
     if script not in SCRIPTS:
         raise AssertionError(f"nobody has taught the simulated hosts {argv}")
     return SCRIPTS[script](machine, words)
+
+
+def _proc(machine: Machine, path: str) -> str:
+    if path == "/proc/meminfo":
+        used_mib = sum(one.mem_mib for one in machine.domains.values() if one.on)
+        kib = machine.mem_mib * 1024
+        return f"MemTotal: {kib} kB\nMemAvailable: {kib - used_mib * 1024} kB\n"
+    return "".join(f"processor : {number}\nmodel name : simulated\n" for number in range(machine.cpus))
+
+
+def _mount(machine: Machine, words: list[str]) -> str:
+    path = words[0]
+    if not machine.mounted or not any(name.startswith(f"{path}/") for name in machine.world.files):
+        return ""
+    return f"{path}\nmnt_id:\t{MOUNT}\n{MOUNT} 1 {DEVICE} / /shared rw - nfs server:/s rw\n"
+
+
+def _probe_folders(machine: Machine, words: list[str]) -> str:
+    below = [name.removeprefix(f"{words[0]}/") for name in sorted(machine.world.files)] if machine.mounted else []
+    return "".join(f"{name.partition('/')[0]}\n" for name in below if name.startswith(".vmctl-probe-"))
+
+
+def _probe_keys(machine: Machine, words: list[str]) -> str:
+    below = [name.removeprefix(f"{words[0]}/") for name in sorted(machine.world.files)] if machine.mounted else []
+    return "".join(f"{name}\n" for name in below if name.startswith(PROBE))
 
 
 def _unusable(machine: Machine, words: list[str]) -> str:
@@ -272,8 +305,10 @@ SCRIPTS: dict[str, Callable[[Machine, list[str]], str]] = {
     chains.LOOK: _chains,
     needed.FILES: _files,
     needed.LINKS: lambda _machine, _words: "",
-    mounts.LIST: lambda _machine, _words: "",
-    mounts.KEYS: lambda _machine, _words: "",
+    mounts.LOOK: _mount,
+    mounts.LIST: _probe_folders,
+    mounts.KEYS: _probe_keys,
+    SshdLimitsFact.command[2]: lambda _machine, _words: "maxsessions 10\nmaxstartups 10:30:100\n",
     lockd.READ: lambda _machine, _words: (
         f'lock_manager = "lockd"\n{lockd.MARK}\nfile_lockspace_dir = "/shared/lockspace"\n'
     ),

@@ -7,6 +7,11 @@
     drain kvm1 / undrain kvm1 rebalance                 guest web1 ends|deaf|obeys
     virsh kvm1 destroy web1   call 7 late (the 7th one) cancel                    lawless / stranger kvm1 old1
     move web1 kvm2 (by hand)  lose key web1             full / free (the registry's disk)
+    machine kvm4              join kvm4 / leave kvm4 [force]                      check kvm4 (the doctor)
+    storage two /two / forget two / recheck two         image big [two] / unimage big
+    treat web1 reset          agent web1 well|sick|cursed|hung
+    deposed at 40 (from then on another controller acts, while the old one lives)
+    commit 7 refused|unanswered (the registry's 7th)    fate registry add unanswered
 
 A command is given and not waited for; `then` waits until every task has ended, or the controller has. `killed at N`
 begins a controller that dies at its Nth step, or ends the one that lives after so many. In a `lawless` world no lock
@@ -20,18 +25,22 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from tests.sim.cluster import Cluster
+from tests.sim.guest import AGENTS
 from tests.sim.migration import migrate
+from tests.sim.world import Machine
 from vmctl.commands import cluster as about_cluster
-from vmctl.commands import hosts, tasks, vms
+from vmctl.commands import hosts, storages, tasks, vms
 from vmctl.errors import VmctlError
 from vmctl.hosts import domainxml
 from vmctl.model.records import VMRecord
 from vmctl.model.vms import Disk, PowerState, Spec
 
 # Once all is mended and every task has ended, what is untrue may still be found out by itself: it is looked at again.
+IMAGE = Path(__file__).with_name("image.raw")  # what is uploaded
 SOON_S, LATE_S = 15.0, 240.0
 LONGEST_S = 3600.0
 
@@ -84,8 +93,9 @@ class Teller:
     async def do_then(self) -> None:
         """Wait until all that was accepted has ended, or the controller has."""
         await asyncio.gather(*self.asking)
+        deadline = self.world.now + LONGEST_S
         while True:
-            if not self.cluster.running or not await self.cluster.store.open_tasks():
+            if not self.cluster.running or not await self.cluster.store.open_tasks() or self.world.now > deadline:
                 return
             await asyncio.sleep(0.25)
 
@@ -107,11 +117,20 @@ class Teller:
     async def do_killed(self, _at: str, number: str) -> None:
         """One comes up that dies at a step of its own; where one lives, it dies so many steps from now."""
         if self.cluster.running and self.cluster.life is not None:
-            self.cluster.life.end_at = self.cluster.life.steps + int(number)
+            self.cluster.life.after(int(number), self.cluster.life.end)
         else:
             await self.cluster.start(int(number))
 
+    def do_deposed(self, _at: str, number: str) -> None:
+        """So many steps from now another controller takes over, and the one that lives does not know."""
+        if self.cluster.running:
+            self.cluster.deposed_after(int(number))
+
     # -- hosts
+
+    def do_machine(self, host: str) -> None:
+        """A new one stands there, and belongs to no pool yet."""
+        self.world.machines[host] = Machine(self.world, host)
 
     def do_cut(self, host: str) -> None:
         self.world.machines[host].set_cut(True)
@@ -140,10 +159,14 @@ class Teller:
         self.world.machines[host].mounted = True
 
     def do_fate(self, host: str, call: str, kind: str) -> None:
-        self.cluster.fates.add(host, call, kind)
+        fates = self.cluster.store.fates if host == "registry" else self.cluster.fates
+        fates.add(host, call, kind)
 
     def do_call(self, number: str, kind: str) -> None:
         self.cluster.fates.add_nth(int(number), kind)
+
+    def do_commit(self, number: str, kind: str) -> None:
+        self.cluster.store.fates.add_nth(int(number), kind)
 
     def do_full(self) -> None:
         self.cluster.store.full = True
@@ -161,6 +184,13 @@ class Teller:
                 machine.destroy(domain.uuid)
             elif what != "ends":
                 domain.obeys_after_s = None if what == "deaf" else 1.0
+
+    async def do_agent(self, name: str, how: str) -> None:
+        """An agent speaks in its guest, which is well, sick, cursed (sick again after each boot), or hung."""
+        vm = await self.cluster.store.find_vm(name)
+        if vm is not None:
+            assert how in AGENTS
+            self.world.set_guest(vm.uuid, how)
 
     async def do_virsh(self, host: str, verb: str, name: str) -> None:
         """Somebody on a host."""
@@ -216,6 +246,7 @@ class Teller:
     async def mend(self) -> list[str]:
         """Nothing is wrong any more; all comes to its end; what is untrue then."""
         self.cluster.fates.clear()
+        self.cluster.store.fates.clear()
         self.do_free()
         self.world.log("> all is mended")
         for machine in self.world.machines.values():
@@ -227,7 +258,7 @@ class Teller:
             for domain in machine.domains.values():
                 domain.obeys_after_s = 1.0
         if self.cluster.life is not None:
-            self.cluster.life.end_at = None
+            self.cluster.life.befalls.clear()
         await self.do_controller()
         await asyncio.gather(*self.asking, return_exceptions=True)
         try:
@@ -273,6 +304,15 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "reset": lambda name: vms.Reset(name),
     "pause": lambda name: vms.Pause(name),
     "resume": lambda name: vms.Resume(name),
+    "treat": lambda name, level: vms.SetHeal(name, level),
+    "join": lambda host: hosts.AddHosts([host]),
+    "leave": lambda host, force="": hosts.RemoveHost(host, force=bool(force)),
+    "check": lambda host: hosts.CheckHosts([host]),
+    "storage": lambda name, path: storages.AddStorage(name, path),
+    "recheck": lambda name: storages.CheckStorage(name),
+    "forget": lambda name: storages.RemoveStorage(name),
+    "image": lambda name, storage="": storages.AddImage(name, str(IMAGE), storage=storage),
+    "unimage": lambda name: storages.RemoveImage(name),
     "drain": lambda host: hosts.DrainHost(host),
     "undrain": lambda host: hosts.UndrainHost(host),
     "rebalance": lambda: about_cluster.Rebalance(),

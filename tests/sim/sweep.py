@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
+from typing import NamedTuple
 
 from tests.sim.cluster import Cluster
 from tests.sim.fates import KINDS
@@ -25,40 +26,78 @@ DEEDS: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     (MADE, "pause web1", ("resume web1", "then")),
     ((*MADE, "stop web1", "then"), "delete web1", ("create web1", "then")),
     ((*MADE, "create web2", "then"), "drain kvm1", ("undrain kvm1", "then")),
+    ((*MADE, "agent web1 well", "wait 20"), "reset web1", ("start web1 kvm2", "then")),
+    (("machine kvm4",), "join kvm4", ("join kvm4", "then", "leave kvm4", "then")),
+    (("create web1", "then"), "leave kvm1 force", ("join kvm1", "then", "start web1", "then")),
+    ((), "check kvm2", ("check kvm2", "then")),
+    ((), "storage two /two", ("storage two /two", "then", "image big two", "then")),
+    ((), "recheck shared", ("recheck shared", "then")),
+    (("storage two /two", "then"), "forget two", ("storage two /two", "then")),
+    ((), "image big", ("image big", "then", "unimage big", "then")),
+    (("image big", "then"), "unimage big", ("image big", "then")),
+    (
+        (*MADE, "create web2 1024 kvm1", "then", "wait 60"),
+        "rebalance",
+        ("rebalance", "then"),
+    ),
 )
 
 
-def counted(before: tuple[str, ...], deed: str) -> tuple[int, int]:
-    """(steps that a controller takes for a deed, calls to hosts among them)."""
+class Counted(NamedTuple):
+    """What a deed takes."""
 
-    async def story(cluster: Cluster) -> tuple[int, int]:
+    steps: int  # of the controller
+    calls: int  # to hosts
+    commits: int  # to the registry
+
+
+def counted(before: tuple[str, ...], deed: str) -> Counted:
+    """How many places a deed has."""
+
+    async def story(cluster: Cluster) -> Counted:
         teller = Teller(cluster)
         await cluster.start()
         for line in before:
             await teller.line(line)
         assert cluster.life is not None
-        steps, calls = cluster.life.steps, cluster.fates.drawn
+        life, hosts, registry = cluster.life, cluster.fates, cluster.store.fates
+        was = Counted(life.steps, hosts.drawn, registry.drawn)
         await teller.line(deed)
         await teller.line("then")
-        return cluster.life.steps - steps, cluster.fates.drawn - calls
+        return Counted(life.steps - was.steps, hosts.drawn - was.calls, registry.drawn - was.commits)
 
-    found: tuple[int, int] = Cluster(0).run(story)
+    found: Counted = Cluster(0).run(story)
     return found
 
 
 def deaths() -> Iterator[list[str]]:
     """Each deed, by a controller that dies at each of its steps."""
     for before, deed, after in DEEDS:
-        for number in range(1, counted(before, deed)[0] + 1):
+        for number in range(1, counted(before, deed).steps + 1):
             yield [*before, f"killed at {number}", deed, "wait 5", "controller", "then", *after]
+
+
+def depositions() -> Iterator[list[str]]:
+    """Each deed, and at each step of it another controller takes over."""
+    for before, deed, after in DEEDS:
+        for number in range(1, counted(before, deed).steps + 1):
+            yield [*before, f"deposed at {number}", deed, "wait 5", "then", *after]
 
 
 def faults() -> Iterator[list[str]]:
     """Each deed, and each of its calls meets with each fault."""
     for before, deed, after in DEEDS:
-        for number in range(1, counted(before, deed)[1] + 1):
+        for number in range(1, counted(before, deed).calls + 1):
             for kind in KINDS:
                 yield [*before, f"call {number} {kind}", deed, "then", *after]
+
+
+def commits() -> Iterator[list[str]]:
+    """Each deed, and each of its commits fails, or loses its answer."""
+    for before, deed, after in DEEDS:
+        for number in range(1, counted(before, deed).commits + 1):
+            for kind in ("refused", "unanswered"):
+                yield [*before, f"commit {number} {kind}", deed, "then", *after]
 
 
 MOMENTS_S = (0.01, 0.1, 0.3, 1.0, 2.0, 2.3, 2.5, 2.6, 2.7, 2.8, 3.5)  # of a migration that takes 2.8 s
@@ -83,7 +122,7 @@ def moments() -> Iterator[list[str]]:
                     yield [*lines, "wait 40", "start web1 kvm3", "wait 20", mended.format(host=host), "wait 30", "then"]
 
 
-SWEEPS = {"moments": moments, "deaths": deaths, "faults": faults}
+SWEEPS = {"moments": moments, "deaths": deaths, "depositions": depositions, "faults": faults, "commits": commits}
 
 
 def every() -> Iterator[list[str]]:

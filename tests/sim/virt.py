@@ -174,7 +174,7 @@ class SimVirt:
     async def use(self, uuid: str) -> tuple[int, ...]:
         def look() -> tuple[int, ...]:
             self.machine.find(uuid)
-            return (round(self.world.now),)
+            return (0,) if self.world.guests.get(uuid) == "hung" else (round(self.world.now),)
 
         return await self._call("use", look, timeout_s=5.0)
 

@@ -21,6 +21,8 @@ EPOCH = 1_800_000_000.0  # UTC seconds at the beginning
 MIB = 1 << 20
 RESERVE_MIB = 256  # that the policy keeps free on each host
 MOST_OUT, MOST_IN = 1, 2  # live migrations at once that the policy allows a host
+PORTS = "/run/ports"  # where the sockets of guests' ports are
+TOLD_WITHIN_S = 20.0
 COPY_MIB_S = 512.0
 EXISTS, INVALID, LOCKED = 9, 55, 38  # libvirt's numbers of errors
 
@@ -39,18 +41,25 @@ class Domain:
     key: str = ""  # the file of its lease
     mem_mib: int = 0
     pid: int = 0
+    booted: int = 0  # the QEMU in which its guest came up
     started_at: float = 0.0
     job: str = ""  # "out" or "in": a migration
     failed_out: bool = False  # its last job was a migration away that failed
     completed: JobProgress | None = None
     obeys_after_s: float | None = 1.0  # its guest's answer to the power button; None: it does not
     autostart: bool = False
+    boots: int = 0  # of its guest, by the reset button
     abort: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def on(self) -> bool:
         """Whether there is a QEMU."""
         return self.power is not PowerState.STOPPED
+
+    @property
+    def boot(self) -> str:
+        """Its guest's own name for this boot, which goes along in a migration."""
+        return f"{self.booted}-{self.boots}"
 
 
 class Machine:
@@ -146,7 +155,8 @@ class Machine:
 
     def run(self, domain: Domain, xml: str, *, incoming: bool = False) -> None:
         """A QEMU comes up; raises LibvirtError where it cannot."""
-        found = domainxml.read(xml).definition
+        read = domainxml.read(xml)
+        found = read.definition
         disks = tuple(disk.path for disk in found.disks if disk.device == "disk")
         for path in disks if not incoming else ():
             self._must_be_there(path)
@@ -158,11 +168,13 @@ class Machine:
         domain.disks, domain.key, domain.mem_mib = disks, lease_of(xml), found.mem_mib
         if not incoming:
             self.world.lock(self, domain)
-        domain.live, domain.pid, domain.started_at = xml, self.world.new_pid(), self.world.now
+        domain.live, domain.pid, domain.started_at = with_port(xml, read.uuid), self.world.new_pid(), self.world.now
         domain.job, domain.failed_out, domain.completed, domain.abort = "", False, None, asyncio.Event()
         if incoming:
             domain.power, domain.why, domain.job = PowerState.PAUSED, "starting up", "in"
         else:
+            domain.booted = domain.pid
+            self.world.guest_boots(domain.uuid)
             self.go(domain)
         self.tell(domain, "started")
 
@@ -209,7 +221,8 @@ class Machine:
     def press(self, uuid: str) -> None:
         """The power button: its guest obeys after its time, if it does."""
         domain = self.find(uuid)
-        if domain.power is PowerState.RUNNING and domain.obeys_after_s is not None:
+        hung = self.world.guests.get(uuid) == "hung"
+        if domain.power is PowerState.RUNNING and domain.obeys_after_s is not None and not hung:
             pid = domain.pid
             self.world.loop.call_later(domain.obeys_after_s, self._obey, uuid, pid)
 
@@ -241,8 +254,11 @@ class Machine:
 
     def reset(self, uuid: str) -> None:
         """The reset button."""
-        if not self.find(uuid).on:
+        domain = self.find(uuid)
+        if not domain.on:
             raise LibvirtError(f"libvirt on {self.name}: domain is not running", code_number=INVALID)
+        domain.boots += 1
+        self.world.guest_boots(uuid)
 
     def refuse_twin(self, uuid: str, name: str) -> None:
         """No two domains of one name. Raises LibvirtError."""
@@ -271,6 +287,12 @@ class Machine:
                 del self.domains[uuid]
 
 
+def with_port(xml: str, uuid: str) -> str:
+    """The definition of a domain that runs: libvirt says where the socket of its guest's port is."""
+    channel = '<channel type="unix">'
+    return xml.replace(f"{channel}<target", f'{channel}<source mode="bind" path="{PORTS}/{uuid}"/><target')
+
+
 def lease_of(xml: str) -> str:
     """The path of a domain's lease; empty where it has none."""
     lease = domainxml.parse(xml).find("devices/lease")
@@ -293,6 +315,8 @@ class World:
         self.broken: list[str] = []  # what may never happen, and did
         self.told: list[str] = []  # what happened, line by line
         self.peaceful = False  # nothing is done to it but what it is asked for: then nothing fails
+        self.guests: dict[str, str] = {}  # VM -> how its guest is, where an agent speaks in it
+        self.guests_at: dict[str, float] = {}  # since when
         self.locks_hold = True  # False: as on storage where no lock guards anything
         self._pid = 1000
 
@@ -373,6 +397,21 @@ class World:
                 if one.on and path in one.disks:
                     self.broken.append(f"{self.now:.3f}: {path} is deleted while {one.name} runs on {machine.name}")
         self.files.pop(path, None)
+
+    def guest_boots(self, uuid: str) -> None:
+        """A guest begins anew: whatever was wrong in it is over, unless it is cursed."""
+        if self.guests.get(uuid) in ("sick", "hung"):
+            self.set_guest(uuid, "well")
+
+    def set_guest(self, uuid: str, how: str) -> None:
+        """Its guest is so from now on."""
+        self.guests[uuid], self.guests_at[uuid] = how, self.now
+
+    def check_sick(self, uuid: str) -> None:
+        """Nobody treats a guest that is well, and has been for so long that it was told."""
+        since = self.guests_at.get(uuid, 0.0)
+        if self.guests.get(uuid, "well") == "well" and self.now - since > TOLD_WITHIN_S:
+            self.broken.append(f"{self.now:.3f}: {uuid} is treated, and its guest is well since {since:.0f}")
 
     def where(self, uuid: str) -> list[tuple[Machine, Domain]]:
         """Every QEMU of a VM."""

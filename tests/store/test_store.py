@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from vmctl.errors import NotFound, Refused, RegistryUnusable
+from vmctl.errors import NotFound, Overtaken, Refused, RegistryUnusable
 from vmctl.model.records import ClusterValue, Event, HostRecord, Image, LoadMean, Storage, Task, TaskState, VMRecord
 from vmctl.model.vms import Boot, Disk, PowerState, Spec
 from vmctl.ports.store import Store
+from vmctl.store import patience
 from vmctl.store.sql import SqlStore
 
 SPEC = Spec(
@@ -78,6 +79,52 @@ async def test_a_lease_with_an_old_epoch_is_refused(registry: Store) -> None:
     with pytest.raises(Refused, match="somebody else"):
         await registry.lease(vm, "kvm2", PowerState.STARTING)
     assert (await registry.vm("web1")).host == "kvm1"
+
+
+@pytest.mark.parametrize("power", [PowerState.RUNNING, PowerState.STOPPED, PowerState.UNKNOWN])
+async def test_a_lease_whose_answer_was_lost_is_not_taken_for_somebody_elses(
+    registry: Any, power: PowerState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written, and the answer lost: a second try finds another epoch than it had read, and it is its own."""
+    monkeypatch.setattr(patience, "TRY_AGAIN_S", 0.0)
+    vm = VMRecord(SPEC, created_at=2.0, may_run_on={"kvm3": ""})
+    await registry.add_vm(vm)
+    tried: list[VMRecord] = []
+    real = registry._lease
+
+    async def lost(*args: Any, **more: Any) -> VMRecord:
+        tried.append(await real(*args, **more))
+        raise RegistryUnusable("no answer")
+
+    monkeypatch.setattr(registry, "_lease", lost)
+    told = [Event("started", "web1", "web1 runs", 1.0)]
+    written = await registry.lease(vm, "kvm1", power, told=told, why="as it was seen")
+    assert len(tried) == 1 and written == tried[0] == await registry.vm("web1")
+    assert (written.epoch, written.host, written.why) == (1, "kvm1", "as it was seen")
+    assert [event.text for event in await registry.events()] == ["web1 runs"]
+
+
+@pytest.mark.parametrize("change", [{"host": "kvm2"}, {"task": 7}, {"epoch": 2}])
+async def test_a_lease_that_somebody_else_took_meanwhile_is_refused_after_a_lost_answer_too(
+    registry: Any, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "TRY_AGAIN_S", 0.0)
+    vm = VMRecord(SPEC, created_at=2.0)
+    await registry.add_vm(vm)
+    tried: list[VMRecord] = []
+    real = registry._lease
+
+    async def fails_and_another_one_writes(*args: Any, **more: Any) -> VMRecord:
+        if not tried:
+            tried.append(await real(vm, "kvm1", PowerState.RUNNING, gone=(), also=(), told=()))
+            await registry.change(VMRecord, vm.uuid, **change)
+            raise RegistryUnusable("no answer")
+        taken: VMRecord = await real(*args, **more)
+        return taken
+
+    monkeypatch.setattr(registry, "_lease", fails_and_another_one_writes)
+    with pytest.raises(Overtaken):
+        await registry.lease(vm, "kvm1", PowerState.RUNNING)
 
 
 async def test_tasks_are_found_again_until_they_end(registry: Store) -> None:

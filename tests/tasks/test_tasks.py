@@ -300,6 +300,32 @@ async def _nothing(_job: AnyJob) -> Result:
     return {}
 
 
+@pytest.mark.parametrize("written", [True, False])
+async def test_a_command_is_accepted_or_not_also_where_the_registrys_answer_is_lost(
+    registry: Store, written: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row may wait there for the next start after its asker was told no."""
+    real = SqlStore.add
+
+    async def lost(self: SqlStore, record: Any) -> int:
+        if written:
+            await real(self, record)
+        raise RegistryUnusable("no answer")
+
+    tasks = running(registry, _nothing)
+    earlier = await tasks.submit(Asked(), ME, "web1")
+    monkeypatch.setattr(SqlStore, "add", lost)
+    if not written:
+        with pytest.raises(RegistryUnusable):
+            await tasks.submit(Asked(), ME, "web1")
+        assert [task.id for task in await registry.tasks()] == [earlier.id]
+        return
+    task = await tasks.submit(Asked(), ME, "web1")
+    assert task.id != earlier.id
+    assert (await tasks.wait(task.id)).state is TaskState.DONE
+    assert await registry.open_tasks() == []
+
+
 async def test_a_start_that_cannot_be_written_ends_the_task(registry: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     real = SqlStore.change
 

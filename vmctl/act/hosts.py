@@ -15,7 +15,7 @@ from vmctl.hosts import address, doctor
 from vmctl.hosts.doctor import Check
 from vmctl.hosts.leaseprobe import PROBE, end_probes
 from vmctl.hosts.port import Link
-from vmctl.hosts.ssh import HostKey, explain, read_host_key
+from vmctl.hosts.ssh import HostKey, explain
 from vmctl.model.records import HostRecord, Storage, VMRecord
 from vmctl.services import Services
 from vmctl.store.rules import left_behind
@@ -115,7 +115,9 @@ class Hosts:
 
     async def _show_key(self, host: address.Wanted) -> HostKey:
         try:
-            return await read_host_key(host.address, host.port, self._services.settings.timeouts.ssh_connect_s)
+            return await self._services.read_key(
+                host.address, host.port, self._services.settings.timeouts.ssh_connect_s
+            )
         except Unreachable as err:
             raise await self._services.threads.run(explain, err, host.name, host.address) from err
 

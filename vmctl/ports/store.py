@@ -201,8 +201,13 @@ class Store(Records, VMs, History, Protocol):
     def ledger(self) -> Ledger:
         """The part that remembers processes."""
 
-    async def patiently(self, write: Callable[[], Awaitable[Done]]) -> Done:
-        """Write; try again for a while where the registry takes nothing: its disk is full, or somebody holds it."""
+    async def patiently(
+        self, write: Callable[[], Awaitable[Done]], written: Callable[[], Awaitable[Done | None]] | None = None
+    ) -> Done:
+        """Write; try again for a while where the registry takes nothing: its disk is full, or somebody holds it.
+
+        `written` is asked before each further try: what an earlier one wrote whose answer was lost; None: nothing.
+        """
 
     async def close(self) -> None:
         """Let go of it."""

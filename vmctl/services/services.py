@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from vmctl.guests import Guests
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.loads import Loads
 from vmctl.hosts.port import Link, NewLink
+from vmctl.hosts.ssh import HostKey, read_host_key
 from vmctl.ledger.incarnations import Incarnations
 from vmctl.local.config import Settings
 from vmctl.model.policy import Policy
@@ -59,6 +60,7 @@ class Services:
     links: MutableMapping[str, Link] = field(default_factory=dict)
     parts: Parts = SYSTEM
     make_link: Callable[..., NewLink] = HostLink
+    read_key: Callable[[str, int, float], Awaitable[HostKey]] = read_host_key
     loads: Loads = field(init=False)
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
     unmounted: dict[str, set[str]] = field(default_factory=dict)  # host -> storages that are not mounted there now

@@ -124,7 +124,15 @@ class MemoryStore(Patient):
         told: Iterable[Event] = (),
         **more: Any,
     ) -> VMRecord:
-        return await self.patiently(lambda: self._lease(vm, host, power, gone=gone, also=also, told=told, **more))
+        return await self.patiently(
+            lambda: self._lease(vm, host, power, gone=gone, also=also, told=told, **more),
+            lambda: self._leased(vm, host, power, more),
+        )
+
+    async def _leased(self, vm: VMRecord, host: str, power: PowerState, more: dict[str, Any]) -> VMRecord | None:
+        """The VM with its lease, where that was written already and the answer was lost."""
+        found = await self.find(VMRecord, vm.uuid)
+        return found if rules.is_leased(found, vm, host, power, more) else None
 
     async def _lease(
         self,

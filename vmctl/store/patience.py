@@ -20,16 +20,23 @@ class Patient:
         self._clock = clock
         self.trouble = ""
 
-    async def patiently(self, write: Callable[[], Awaitable[Done]]) -> Done:
-        """Write; try again for a while where the registry takes nothing: its disk is full, or somebody holds it."""
-        deadline = self._clock.monotonic() + PATIENCE_S
+    async def patiently(
+        self, write: Callable[[], Awaitable[Done]], written: Callable[[], Awaitable[Done | None]] | None = None
+    ) -> Done:
+        """Write; try again for a while where the registry takes nothing: its disk is full, or somebody holds it.
+
+        `written` is asked before each further try: what an earlier one wrote whose answer was lost; None: nothing. What
+        may be written twice needs none.
+        """
+        deadline, tried = self._clock.monotonic() + PATIENCE_S, False
         while True:
             try:
-                done = await write()
+                earlier = await written() if tried and written is not None else None
+                done = await write() if earlier is None else earlier
                 self.trouble = ""
                 return done
             except RegistryUnusable as err:
-                self.trouble = err.message
+                self.trouble, tried = err.message, True
                 if self._clock.monotonic() > deadline:
                     raise
                 await asyncio.sleep(TRY_AGAIN_S)

@@ -108,6 +108,15 @@ def leased(
     return {"host": host, "may_run_on": may, "epoch": vm.epoch + 1, **values, **more}
 
 
+def is_leased(found: VMRecord | None, vm: VMRecord, host: str, power: PowerState, more: Mapping[str, Any]) -> bool:
+    """Whether what is found is what this lease of `vm` writes: asked by who had no answer."""
+    if found is None or (found.epoch, found.host, found.task) != (vm.epoch + 1, host, vm.task):
+        return False
+    wanted = {"power": power, **more}
+    open_ = {"power", "why"} if found.may_run_on and power is PowerState.STOPPED else set()
+    return all(getattr(found, name) == value for name, value in wanted.items() if name not in open_)
+
+
 def must_wait(copying: Iterable[VMRecord], vm: VMRecord, target: str, most_out: int, most_in: int) -> str | None:
     """Why a VM may not copy to `target` yet, as others copy; None: it may."""
     others = [one for one in copying if one.copying and one.uuid != vm.uuid]

@@ -51,9 +51,28 @@ class Tasks:
         """Accept a command: its row is committed before this returns."""
         kind = self._kinds[type(arguments)]
         task = Task(0, kind, subject, self._clock.now(), args=asdict(arguments), who=who.name)
-        task = replace(task, id=await self._store.add(task))
+        task = replace(task, id=await self._accept(task))
         self._begin(task, self.commands[kind], self.handlers[kind])
         return task
+
+    async def _accept(self, task: Task) -> int:
+        """Write its row; the number that it has. Raises RegistryUnusable."""
+        try:
+            return await self._store.add(task)
+        except RegistryUnusable:
+            # It may be written, and only the answer lost. Who asked is told no: then no start may begin it later.
+            number = await self._find(task)
+            if number is None:
+                raise
+            return number
+
+    async def _find(self, task: Task) -> int | None:
+        """The number of a row that may have been written. Raises RegistryUnusable where nobody knows."""
+        made = task.kind, task.subject, task.who, task.created_at
+        for one in await self._store.patiently(self._store.open_tasks):
+            if (one.kind, one.subject, one.who, one.created_at) == made and one.id not in self._jobs:
+                return one.id
+        return None
 
     def resume(self, task: Task) -> None:
         """Go on with a task of a controller that died; the handler finds what happened in the journal.
