@@ -37,8 +37,8 @@ kvm1: made /shared/lockspace/UUID
 > cut kvm2
 > cut kvm3
 > wait 60
-  host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
   host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
   host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; may run on there: web1, web2
   alarm: where web1 runs is not certain; kvm1: does not answer (kvm1: no route to host); kvm2: does not answer (kvm2: no route to host)
   task 4 (migrate web1) failed where web1 runs is not certain
@@ -50,15 +50,15 @@ kvm1: made /shared/lockspace/UUID
 > wait 30
   host back: kvm1 answers again, after 
   changed: web1 on kvm1 is running (was unknown)
-  host back: kvm2 answers again, after 
   host back: kvm3 answers again, after 
+  host back: kvm2 answers again, after 
 > drain kvm1
 > then
   drain: kvm1 is being drained
-  migrated: web2 moved kvm1 -> kvm3, paused 40 ms
-  task 8 (migrate web2) done
   migrated: web1 moved kvm1 -> kvm2, paused 40 ms
   task 7 (migrate web1) done
+  migrated: web2 moved kvm1 -> kvm3, paused 40 ms
+  task 8 (migrate web2) done
   drained: kvm1 is drained: 2 VMs left it
   task 6 (drain kvm1) done
 > all is mended
