@@ -227,7 +227,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- stopping and deleting
     Mutant("a delete asks nobody where it runs", "vmctl.act.delete:prove_off", vm_as_it_is),
     Mutant("a delete leaves the disks", "vmctl.act.disks:remove", later_answers([])),
-    Mutant("an end is believed before it is seen", "vmctl.act.power:halt", later_nothing),
+    Mutant("an end is believed before it is seen", "vmctl.act.stop:halt", later_nothing),
     Mutant("a cold move believes an end that it has not seen", "vmctl.act.coldmove:halt", later_nothing),
     Mutant("a start is only written down", "vmctl.act.power:launch", says_it_runs),
     Mutant("what is not known is called a failure", "vmctl.act.power:_not_known", uncertain_is_refused),

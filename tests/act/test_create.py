@@ -112,7 +112,7 @@ async def test_a_create_whose_start_was_not_answered_and_did_not_happen_is_undon
     services: Services, shared: FakeHost
 ) -> None:
     shared.failing["create"] = NoAnswer("no word")
-    assert await to_its_end(services, create.create, await book(services)) == "no word"
+    assert await to_its_end(services, create.create, await book(services)) == "book was not started on kvm1: no word"
     assert [vm.name for vm in await services.store.all(VMRecord)] == ["web1"]
     await agree(services, shared)
 
@@ -136,9 +136,9 @@ async def test_a_vm_whose_start_is_uncertain_keeps_its_disk(services: Services, 
 async def test_what_cannot_be_taken_away_stays_registered(services: Services, shared: FakeHost) -> None:
     shared.failing |= {"create": LibvirtError("no"), "delete_volume": LibvirtError("the storage is gone")}
     job = await book(services)
-    assert await to_its_end(services, create.create, job) == "no"
+    assert await to_its_end(services, create.create, job) == "book was not started on kvm1: no"
     vm = await services.store.vm("book")
-    assert (vm.power, vm.why) == (PowerState.STOPPED, "half made: no")
+    assert (vm.power, vm.why) == (PowerState.STOPPED, "half made: book was not started on kvm1: no")
     assert "vmctl delete book" in str(job.log)
     assert await to_its_end(services, delete.delete, await new_job(services, "delete", "book", vm=vm.uuid)) == "done"
     await agree(services, shared)

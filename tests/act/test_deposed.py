@@ -16,7 +16,7 @@ import pytest
 from tests.act.crash import new_job
 from tests.act.hosts import UUID, FakeHost, joining, like_the_host
 from tests.act.test_coldmove import OWN_XML, SPEC
-from vmctl.act import create, delete, halt, leases, lockfree, migrate, power, power_action, storage
+from vmctl.act import create, delete, halt, leases, lockfree, migrate, power, power_action, stop, storage
 from vmctl.act.hosts import Hosts
 from vmctl.act.plans import Plans
 from vmctl.commands import catalogue
@@ -138,8 +138,8 @@ SCENES: dict[str, tuple[PowerState, bool, Scene]] = {
     "create": (RUNNING, False, (create.create, "create", {"name": "book", "image": "tiny", "mem_mib": 64})),
     "start": (STOPPED, False, (power.start, "start", VM)),
     "start an adopted one": (STOPPED, True, (power.start, "start", VM)),
-    "stop": (RUNNING, False, (power.stop, "stop", VM)),
-    "stop by force": (RUNNING, False, (power.stop, "stop", VM | {"force": True})),
+    "stop": (RUNNING, False, (stop.stop, "stop", VM)),
+    "stop by force": (RUNNING, False, (stop.stop, "stop", VM | {"force": True})),
     "reboot": (RUNNING, False, (power.reboot, "reboot", VM)),
     "reset": (RUNNING, False, (power_action.power_action, "reset", VM)),
     "pause": (RUNNING, False, (power_action.power_action, "pause", VM)),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.act.crash import new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
-from vmctl.act import power
+from vmctl.act import power, stop
 from vmctl.hosts import domainxml
 from vmctl.hosts.shown import Shown
 from vmctl.model.plans import Placement
@@ -34,7 +34,9 @@ async def test_a_tpm_that_would_end_with_its_domain(
     kvm1.shows(PowerState.RUNNING)
     await services.store.change(VMRecord, UUID, adopted=True, transient=transient, definition=xml)
     said = await to_its_end(
-        services, getattr(power, verb), await new_job(services, verb, "web1", vm=UUID, timeout_s=1.0)
+        services,
+        {"stop": stop.stop, "reboot": power.reboot}[verb],
+        await new_job(services, verb, "web1", vm=UUID, timeout_s=1.0),
     )
     assert ("delete its TPM" in said) == refused and ("shutdown" in kvm1.done) != refused
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.act.crash import Life, deaths, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
-from vmctl.act import delete, halt, power, power_action
+from vmctl.act import delete, halt, power, power_action, stop
 from vmctl.act.hosts import Hosts
 from vmctl.act.reconcile import reconcile
 from vmctl.commands.permissions import Principal
@@ -27,7 +27,7 @@ from vmctl.tasks import AnyJob, Tasks
 
 RUNNING, PAUSED, STOPPED, UNKNOWN = PowerState.RUNNING, PowerState.PAUSED, PowerState.STOPPED, PowerState.UNKNOWN
 Verb = Callable[[Services, AnyJob], Awaitable[dict[str, Any]]]
-VERBS: list[tuple[str, Verb]] = [("start", power.start), ("stop", power.stop), ("delete", delete.delete)]
+VERBS: list[tuple[str, Verb]] = [("start", power.start), ("stop", stop.stop), ("delete", delete.delete)]
 
 
 @pytest.fixture(autouse=True)
@@ -156,7 +156,7 @@ async def test_a_machine_that_comes_back_with_it_is_its_host_again(services: Ser
 
 
 async def test_a_stop_waits_for_the_hosts_word(services: Services, disk: FakeHost) -> None:
-    assert await run(services, "stop", power.stop) == "done"
+    assert await run(services, "stop", stop.stop) == "done"
     vm = await web1(services)
     assert (vm.power, vm.host, vm.may_run_on, vm.wanted) == (STOPPED, "", {}, "stopped")
 
@@ -164,15 +164,15 @@ async def test_a_stop_waits_for_the_hosts_word(services: Services, disk: FakeHos
 async def test_a_paused_guest_cannot_hear_its_button(services: Services, disk: FakeHost) -> None:
     disk.shows(PAUSED, why="by request")
     assert (
-        await run(services, "stop", power.stop) == "web1 is paused (by request): its guest cannot hear its power button"
+        await run(services, "stop", stop.stop) == "web1 is paused (by request): its guest cannot hear its power button"
     )
-    assert await run(services, "stop", power.stop, force=True) == "done"
+    assert await run(services, "stop", stop.stop, force=True) == "done"
 
 
 async def test_a_disk_that_two_vms_have_is_not_deleted_with_one(services: Services, disk: FakeHost) -> None:
     twin = Spec("2", "twin", 1, 512, (Disk("main", "/s/web1.qcow2"),))
     await services.store.add_vm(VMRecord(twin, 1.0))
-    await run(services, "stop", power.stop)
+    await run(services, "stop", stop.stop)
     assert await run(services, "delete", delete.delete) == "twin needs /s/web1.qcow2, too: it is not deleted"
     assert "/s/web1.qcow2" in disk.files
 
@@ -181,7 +181,7 @@ async def test_what_lies_outside_the_storage_is_left(services: Services, disk: F
     spec = Spec(UUID, "web1", 1, 512, (Disk("main", "/s/web1.qcow2"), Disk("kvm1's own", "/elsewhere/web1.qcow2")))
     await services.store.change(VMRecord, UUID, spec=spec)
     disk.files["/elsewhere/web1.qcow2"] = b"data"
-    await run(services, "stop", power.stop)
+    await run(services, "stop", stop.stop)
     assert await run(services, "delete", delete.delete) == "done"
     assert list(disk.files) == ["/elsewhere/web1.qcow2"]
     assert "left where they are: /elsewhere/web1.qcow2" in (await services.store.events())[-1].text
@@ -207,7 +207,7 @@ async def test_a_lost_reply_is_looked_after(services: Services, kvm1: FakeHost, 
 async def test_what_was_not_sent_was_not_done(services: Services, kvm1: FakeHost) -> None:
     kvm1.shows(RUNNING)
     kvm1.failing["suspend"] = NotSent("the link was lost")
-    assert await run(services, "pause", power_action.power_action) == "the link was lost"
+    assert await run(services, "pause", power_action.power_action) == "nothing was done to web1: the link was lost"
 
 
 async def test_what_cannot_be_seen_is_not_known(services: Services, kvm1: FakeHost) -> None:
@@ -242,7 +242,7 @@ async def test_a_forced_stop_without_an_answer_is_looked_after(
     monkeypatch.setattr(disk, "domain", domain)
     monkeypatch.setattr(disk, "destroy", destroy)
     disk.online = True
-    said = await run(services, "stop", power.stop, force=True)
+    said = await run(services, "stop", stop.stop, force=True)
     vm = await web1(services)
     assert vm.wanted == "stopped"
     if done:
@@ -254,7 +254,7 @@ async def test_a_forced_stop_without_an_answer_is_looked_after(
 
 async def test_a_plug_that_libvirt_cannot_pull_is_no_stop(services: Services, disk: FakeHost) -> None:
     disk.failing["destroy"] = LibvirtError("Failed to terminate process 4711 with SIGKILL: Device or resource busy")
-    assert "web1 was not stopped: Failed to terminate" in await run(services, "stop", power.stop, force=True)
+    assert "web1 was not stopped: Failed to terminate" in await run(services, "stop", stop.stop, force=True)
     assert (await web1(services)).power is RUNNING
 
 
@@ -311,7 +311,7 @@ async def test_a_controller_that_dies_in_a_stop(
         await services.store.change(VMRecord, UUID, power=RUNNING, host="kvm1", may_run_on=there, wanted="running")
         return await new_job(services, "stop", "web1", vm=UUID)
 
-    async for step, said in deaths(life, services, power.stop, begin):
+    async for step, said in deaths(life, services, stop.stop, begin):
         assert said == "done", step
         vm = await web1(services)
         assert (vm.power, vm.host, vm.wanted, vm.may_run_on) == (STOPPED, "", "stopped", {}), step
@@ -350,7 +350,7 @@ async def test_a_host_whose_vms_a_task_holds_stays(services: Services, disk: Fak
 async def test_an_unreachable_host_keeps_its_exit_code(services: Services, disk: FakeHost) -> None:
     disk.silent()
     with pytest.raises(Unreachable) as caught:
-        await power.stop(services, await new_job(services, "stop", "web1", vm=UUID))
+        await stop.stop(services, await new_job(services, "stop", "web1", vm=UUID))
     assert "--i-know-it-is-off" in caught.value.lines[0]
 
 
@@ -440,7 +440,7 @@ async def test_what_a_clone_is_built_on_is_not_deleted(services: Services, disk:
     below = ["/s/clone.qcow2", "/s/image.qcow2", "/s/web1.qcow2"]
     await services.store.add_vm(VMRecord(Spec("2", "clone", 1, 512), 1.0, adopted=True, files=below))
     await services.store.put(Image("tiny", "main", "/s/image.qcow2", 1.0))
-    await run(services, "stop", power.stop)
+    await run(services, "stop", stop.stop)
     assert await run(services, "delete", delete.delete) == "clone needs /s/web1.qcow2, too: it is not deleted"
     with pytest.raises(Refused, match="disks of clone are built on image tiny"):
         await services.store.take_image("tiny")
@@ -459,7 +459,7 @@ async def test_a_stop_that_was_refused_changes_nothing_that_is_wanted(
 
     monkeypatch.setattr(disk, "shutdown", deaf)
     monkeypatch.setattr(halt, "MOST_BRIEF_S", 0.3)
-    assert await run(services, "stop", power.stop, timeout_s=0.2) != "done"
+    assert await run(services, "stop", stop.stop, timeout_s=0.2) != "done"
     assert (await web1(services)).wanted == "running"
 
 
@@ -477,7 +477,7 @@ async def test_a_registry_that_takes_nothing_for_a_while_is_waited_for(
         return await real(self, *args, **more)
 
     monkeypatch.setattr(SqlStore, "_lease", held)
-    assert await run(services, "stop", power.stop) == "done"
+    assert await run(services, "stop", stop.stop) == "done"
     assert (await web1(services)).power is STOPPED and left == [0]
 
 

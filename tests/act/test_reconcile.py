@@ -10,7 +10,7 @@ import pytest
 
 from tests.act.crash import new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost, domain
-from vmctl.act import power
+from vmctl.act import power, stop
 from vmctl.act.reconcile import reconcile
 from vmctl.errors import LibvirtError, Overtaken
 from vmctl.hosts import domainxml
@@ -158,15 +158,13 @@ async def test_a_stop_ends_one_of_two_copies_and_says_so(
     await look(services, kvm2)
     kvm2.silent()
     uuid = (await services.store.vm("web1")).uuid
-    said = await to_its_end(services, power.stop, await new_job(services, "stop", "web1", vm=uuid, force=True))
+    said = await to_its_end(services, stop.stop, await new_job(services, "stop", "web1", vm=uuid, force=True))
     assert said == "web1 was stopped on kvm1, and may still run on kvm2"
     assert (await services.store.vm("web1")).power is PowerState.UNKNOWN
     said = await to_its_end(services, power.start, await new_job(services, "start", "web1", vm=uuid))
     assert said.startswith("web1 may still run on kvm2, which does not answer") and kvm1.started == []
     kvm2.online = True  # and once it answers, the same command ends what is left
-    assert (
-        await to_its_end(services, power.stop, await new_job(services, "stop", "web1", vm=uuid, force=True)) == "done"
-    )
+    assert await to_its_end(services, stop.stop, await new_job(services, "stop", "web1", vm=uuid, force=True)) == "done"
     assert (await services.store.vm("web1")).power is PowerState.STOPPED and "destroy" in kvm2.done
 
 

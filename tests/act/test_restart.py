@@ -54,7 +54,7 @@ async def test_a_lost_host_is_told_once_with_its_vms(services: Services, wanted:
     for _ in range(3):
         await look(services, wanted)
     [event] = [event for event in await services.store.events() if event.kind == "host lost"]
-    assert "no route" in event.text and "may run on there: web1" in event.text
+    assert "no route" in event.text and "what ran there may go on: web1" in event.text
     wanted.online = True
     for _ in range(2):
         await look(services, wanted)

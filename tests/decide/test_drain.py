@@ -68,8 +68,9 @@ def test_the_only_host_cannot_be_emptied() -> None:
     assert plan.stays == ("web1 stays: there is no other host",)
 
 
-def test_a_paused_vm_leaves_too() -> None:
-    assert len(drain(cluster(*HOSTS, vm("web1", "kvm1", power=PowerState.PAUSED)), "kvm1", POLICY).moves) == 1
+def test_a_paused_vm_stays_as_only_one_that_runs_migrates() -> None:
+    plan = drain(cluster(*HOSTS, vm("web1", "kvm1", power=PowerState.PAUSED)), "kvm1", POLICY)
+    assert plan.moves == () and plan.stays == ("web1 stays: it is paused",)
 
 
 def test_a_group_leaves_for_one_host_that_has_room_for_all() -> None:

@@ -37,8 +37,8 @@ kvm2: made /shared/lockspace/UUID
 > off kvm3
 > wait 60
   host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
-  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; may run on there: web2
-  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; what ran there may go on: web2
+  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
 > start web1
 > create web3
 > then

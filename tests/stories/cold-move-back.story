@@ -17,6 +17,6 @@ kvm1: made /shared/lockspace/UUID
 > fate kvm2 create refused
 > migrate web1 cold
 > then
-  migration failed: web1 could not be started on kvm2: libvirt on kvm2: internal error: no, says the story; it was started again on kvm1
-  task 2 (migrate web1) failed web1 could not be started on kvm2: libvirt on kvm2: internal error: no, says the story; it was started again on kvm1
+  migration failed: web1 could not be started on kvm2: web1 was not started on kvm2: libvirt on kvm2: internal error: no, says the story; it was started again on kvm1
+  task 2 (migrate web1) failed web1 could not be started on kvm2: web1 was not started on kvm2: libvirt on kvm2: internal error: no, says the story; it was started again on kvm1
 > all is mended

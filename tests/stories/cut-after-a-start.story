@@ -32,7 +32,7 @@ kvm1: made /shared/lockspace/UUID
   task 3 (start web1) done
 > cut kvm1
 > wait 200
-  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
 > start web1 kvm2
 > wait 10
   task 4 (start web1) failed web1 may still run on kvm1, which does not answer: kvm1: no route to host

@@ -21,7 +21,7 @@ kvm1: made /shared/lockspace/UUID
 > wait 30
 > cancel
 > then
-  task 2 (stop web1) cancelled task 2 was cancelled
+  task 2 (stop web1) cancelled task 2 was cancelled; the power button of web1 was pressed, so it may still shut down
 > stop web1 force
 > then
   stopped: web1 was stopped on kvm1

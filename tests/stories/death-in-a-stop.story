@@ -21,6 +21,7 @@ kvm1: made /shared/lockspace/UUID
 > wait 3
 > controller
 > then
+  stopped: web1 was stopped on kvm1
   task 2 (stop web1) done
 > all is mended
 > start web1, to see that it can be

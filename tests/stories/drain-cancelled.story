@@ -30,7 +30,7 @@ kvm1: made /shared/lockspace/UUID
   task 4 (migrate web1) cancelled the migration was cancelled, as asked; web1 runs on kvm1
   migration cancelled: web2 stays on kvm1: the migration was cancelled, as asked
   task 5 (migrate web2) cancelled the migration was cancelled, as asked; web2 runs on kvm1
-  task 3 (drain kvm1) failed 0 of 2 moves done
+  task 3 (drain kvm1) cancelled task 3 was cancelled: 0 of 2 moves done
 > undrain kvm1
 > all is mended
   host: kvm1 takes VMs again

@@ -19,7 +19,7 @@ kvm1: made /shared/lockspace/UUID
   task 1 (create web1) done
 > freeze kvm1
 > wait 60
-  host lost: kvm1 does not answer: kvm1: the connection to libvirt was lost; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the connection to libvirt was lost; what ran there may go on: web1
 > drain kvm1
 > then
   drain: kvm1 is being drained

@@ -32,9 +32,9 @@ kvm1: made /shared/lockspace/UUID
   drain: kvm1 is being drained
 > off kvm2
 > then
-  migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: libvirt on kvm1: operation failed: the connection to the target was lost
-  task 4 (migrate web1) failed web1 was not migrated and runs on kvm1: libvirt on kvm1: operation failed: the connection to the target was lost
-  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; may run on there: web1
+  migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: libvirt on kvm1: the target's QEMU is gone
+  task 4 (migrate web1) failed web1 was not migrated and runs on kvm1: libvirt on kvm1: the target's QEMU is gone
+  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
   migrated: web2 moved kvm1 -> kvm3, paused 40 ms
   task 5 (migrate web2) done
   task 3 (drain kvm1) failed 1 of 2 moves done

@@ -35,13 +35,13 @@ kvm1: made /shared/lockspace/UUID
 > wait 12
 > cut kvm1
 > wait 20
-  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
 > heal kvm1
 > wait 8
   host back: kvm1 answers again, after 
 > cut kvm1
 > wait 20
-  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
 > heal kvm1
 > wait 12
   host back: kvm1 answers again, after 

@@ -3,7 +3,7 @@ lawless
 create web1 1024 kvm1
 then
 migrate web1 cold
-wait 1.118
+wait 1.13
 freeze kvm2
 wait 30
 start web1 kvm3
@@ -21,10 +21,10 @@ kvm1: made /shared/lockspace/UUID
   created: web1 was created; runs on kvm1
   task 1 (create web1) done
 > migrate web1 cold
-> wait 1.118
+> wait 1.13
 > freeze kvm2
 > wait 30
-  host lost: kvm2 does not answer: kvm2: the connection to libvirt was lost; may run on there: web1
+  host lost: kvm2 does not answer: kvm2: the connection to libvirt was lost; what ran there may go on: web1
 > start web1 kvm3
 > wait 60
   task 3 (start web1) failed web1 is busy: migrate (task 2) holds it

@@ -32,7 +32,7 @@ kvm1: made /shared/lockspace/UUID
 > wait 0.045
 > freeze kvm1
 > wait 30
-  host lost: kvm1 does not answer: kvm1: the connection to libvirt was lost; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the connection to libvirt was lost; what ran there may go on: web1
 > start web1 kvm2
 > wait 60
   task 4 (start web1) failed web1 is busy: start (task 3) holds it

@@ -20,7 +20,7 @@ kvm1: made /shared/lockspace/UUID
 > wait 1
 > freeze kvm2
 > wait 60
-  host lost: kvm2 does not answer: kvm2: the connection to libvirt was lost; may run on there: web1
+  host lost: kvm2 does not answer: kvm2: the connection to libvirt was lost
   migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: libvirt on kvm1: operation failed: the connection to the target was lost
   task 2 (migrate web1) failed web1 was not migrated and runs on kvm1: libvirt on kvm1: operation failed: the connection to the target was lost
 > thaw kvm2

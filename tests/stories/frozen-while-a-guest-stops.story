@@ -20,11 +20,11 @@ kvm1: made /shared/lockspace/UUID
 > wait 0.1
 > freeze kvm1
 > wait 40
-  host lost: kvm1 does not answer: kvm1: the connection to libvirt was lost; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the connection to libvirt was lost; what ran there may go on: web1
 > thaw kvm1
 > wait 30
-  stopped: web1 was stopped on kvm1
   host back: kvm1 answers again, after 
+  stopped: web1 was stopped on kvm1
   task 2 (stop web1) done
 > then
 > all is mended

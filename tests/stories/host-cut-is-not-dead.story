@@ -23,7 +23,7 @@ kvm1: made /shared/lockspace/UUID
   task 1 (create web1) done
 > cut kvm1
 > wait 60
-  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
 > start web1
 > start web1 kvm2
 > delete web1

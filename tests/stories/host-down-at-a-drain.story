@@ -28,7 +28,7 @@ kvm1: made /shared/lockspace/UUID
   drain: kvm1 is being drained
 > off kvm1
 > wait 60
-  host lost: kvm1 does not answer: kvm1: the connection to libvirt was lost; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the connection to libvirt was lost; what ran there may go on: web1
   alarm: where web1 runs is not certain; kvm1: does not answer (kvm1: no route to host); kvm2: not there
   task 3 (migrate web1) failed where web1 runs is not certain
   task 2 (drain kvm1) failed 0 of 1 moves done

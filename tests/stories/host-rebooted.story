@@ -18,7 +18,7 @@ kvm1: made /shared/lockspace/UUID
 > wait 20
 > off kvm1
 > wait 30
-  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
 > on kvm1
 > wait 60
   host back: kvm1 answers again, after 

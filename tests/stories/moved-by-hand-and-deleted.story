@@ -18,10 +18,9 @@ kvm1: made /shared/lockspace/UUID
   task 1 (create web1) done
 > move web1 kvm2
 > wait 3.1
-  changed: web1: somebody migrated it away from kvm1, and no host shows it yet
 > delete web1
 > then
   task 2 (delete web1) failed web1 already runs on kvm2 (running)
 > wait 20
-  found: web1 runs on kvm2, started by somebody else
+  found: web1 runs on kvm2, not on kvm1
 > all is mended

@@ -23,13 +23,13 @@ kvm1: made /shared/lockspace/UUID
 > wait 2.75
 > cut kvm2
 > wait 60
-  changed: web1: somebody migrated it away from kvm1, and no host shows it yet
-  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
+  ended: web1 is no longer on kvm1: may still run on kvm2; somebody may have moved it to kvm2, and no answer comes from there
+  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; what ran there may go on: web1
 > start web1 kvm3
 > wait 10
-  task 2 (start web1) failed web1 may still run: where it was last is not known
+  task 2 (start web1) failed web1 may still run on kvm2, which does not answer: kvm2: no route to host
 > heal kvm2
 > wait 30
   host back: kvm2 answers again, after 
-  found: web1 runs on kvm2, started by somebody else
+  found: web1 runs on kvm2, which is back
 > all is mended

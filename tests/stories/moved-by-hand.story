@@ -15,8 +15,7 @@ kvm1: made /shared/lockspace/UUID
   task 1 (create web1) done
 > move web1 kvm2
 > wait 20
-  changed: web1: somebody migrated it away from kvm1, and no host shows it yet
-  found: web1 runs on kvm2, started by somebody else
+  found: web1 runs on kvm2, not on kvm1
 > migrate web1 kvm3
 > then
   migrated: web1 moved kvm2 -> kvm3, paused 40 ms

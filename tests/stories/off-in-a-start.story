@@ -30,7 +30,7 @@ kvm1: made /shared/lockspace/UUID
 > wait 0.05
 > off kvm1
 > wait 100
-  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
   task 3 (start web1) failed whether web1 was started on kvm1 is not known
 > start web1 kvm2
 > then

@@ -31,10 +31,9 @@ kvm1: made /shared/lockspace/UUID
 > wait 4
 > freeze kvm2
 > wait 60
-  host lost: kvm2 does not answer: kvm2: the connection to libvirt was lost; may run on there: web1
+  host lost: kvm2 does not answer: kvm2: the connection to libvirt was lost
   alarm: where web1 runs is not certain; kvm1: paused (migrating); kvm2: does not answer (kvm2: the connection to libvirt was lost)
   task 2 (migrate web1) failed where web1 runs is not certain
-  changed: web1 on kvm1 is paused (was unknown)
 > stop web1 force
 > wait 5
   stopped: web1 was stopped on kvm1

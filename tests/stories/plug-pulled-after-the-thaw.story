@@ -23,7 +23,7 @@ kvm1: made /shared/lockspace/UUID
 > wait 0.04
 > freeze kvm1
 > wait 90
-  host lost: kvm1 does not answer: kvm1: the connection to libvirt was lost; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the connection to libvirt was lost; what ran there may go on: web1
   task 2 (stop web1) failed whether web1 was stopped is not known: kvm1 does not answer
 > start web1
 > wait 10

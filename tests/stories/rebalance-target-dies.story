@@ -29,11 +29,11 @@ kvm1: made /shared/lockspace/UUID
 > wait 1
 > off kvm2
 > then
-  migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: libvirt on kvm1: the target's QEMU is gone
-  task 4 (migrate web1) failed web1 was not migrated and runs on kvm1: libvirt on kvm1: the target's QEMU is gone
+  migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: libvirt on kvm1: operation failed: the connection to the target was lost
+  task 4 (migrate web1) failed web1 was not migrated and runs on kvm1: libvirt on kvm1: operation failed: the connection to the target was lost
   task 3 (rebalance cluster) failed 0 of 1 moves done
 > wait 60
-  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
 > rebalance
 > then
   migrated: web1 moved kvm1 -> kvm3, paused 40 ms

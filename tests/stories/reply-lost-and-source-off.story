@@ -26,7 +26,7 @@ kvm1: made /shared/lockspace/UUID
 > wait 4
 > off kvm1
 > wait 60
-  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
   migrated: web1 moved kvm1 -> kvm2, its pause was not measured
   task 2 (migrate web1) done
 > start web1 kvm3

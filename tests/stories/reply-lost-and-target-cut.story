@@ -26,10 +26,9 @@ kvm1: made /shared/lockspace/UUID
 > wait 4
 > cut kvm2
 > wait 60
-  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
   alarm: where web1 runs is not certain; kvm1: paused (migrating); kvm2: does not answer (kvm2: no route to host)
   task 2 (migrate web1) failed where web1 runs is not certain
-  changed: web1 on kvm1 is paused (was unknown)
 > start web1 kvm3
 > wait 5
   task 3 (start web1) failed web1 already runs on kvm1 (paused)

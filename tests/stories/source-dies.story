@@ -22,7 +22,7 @@ kvm1: made /shared/lockspace/UUID
 > wait 1
 > off kvm1
 > wait 60
-  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
   alarm: where web1 runs is not certain; kvm1: does not answer (kvm1: no route to host); kvm2: not there
   task 2 (migrate web1) failed where web1 runs is not certain
 > on kvm1

@@ -26,7 +26,7 @@ kvm1: made /shared/lockspace/UUID
 > wait 2.72
 > cut kvm2
 > wait 60
-  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
   migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: libvirt on kvm1: operation failed: the connection to the target was lost
   task 2 (migrate web1) failed web1 was not migrated and runs on kvm1: libvirt on kvm1: operation failed: the connection to the target was lost
 > start web1 kvm3

@@ -22,7 +22,7 @@ kvm1: made /shared/lockspace/UUID
 > wait 60
   migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: libvirt on kvm1: the target's QEMU is gone
   task 2 (migrate web1) failed web1 was not migrated and runs on kvm1: libvirt on kvm1: the target's QEMU is gone
-  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; may run on there: web1
+  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
 > on kvm2
 > wait 30
   host back: kvm2 answers again, after 

@@ -27,12 +27,12 @@ kvm2: made /shared/lockspace/UUID
   drain: kvm1 is being drained
   drain: kvm2 is being drained
   migrated: web1 moved kvm1 -> kvm3, paused 40 ms
-  migrated: web2 moved kvm2 -> kvm3, paused 40 ms
   task 5 (migrate web1) done
-  task 6 (migrate web2) done
   drained: kvm1 is drained: 1 VMs left it
-  drained: kvm2 is drained: 1 VMs left it
   task 3 (drain kvm1) done
+  migrated: web2 moved kvm2 -> kvm3, paused 40 ms
+  task 6 (migrate web2) done
+  drained: kvm2 is drained: 1 VMs left it
   task 4 (drain kvm2) done
 > undrain kvm1
 > undrain kvm2

@@ -38,8 +38,8 @@ kvm3: made /shared/lockspace/UUID
 > cut kvm1
 > cut kvm2
 > wait 60
-  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; may run on there: web1
-  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; may run on there: web2
+  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
+  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; what ran there may go on: web2
 > start web1 kvm3
 > start web2 kvm3
 > stop web3

@@ -29,4 +29,3 @@ kvm1: made /shared/lockspace/UUID
   started: web1 runs on kvm2
   task 4 (start web1) done
 > all is mended
-  storage: kvm1 has storage shared again

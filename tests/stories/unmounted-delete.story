@@ -27,4 +27,3 @@ kvm2: deleted /shared/lockspace/UUID
   deleted: web1 and its disks were deleted
   task 3 (delete web1) done
 > all is mended
-  storage: kvm1 has storage shared again

@@ -20,4 +20,3 @@ kvm1: made /shared/lockspace/UUID
   migration failed: web1 could not be started on kvm2: storage shared is not mounted on kvm2: /shared/lockspace is not there; it was started again on kvm1
   task 2 (migrate web1) failed web1 could not be started on kvm2: storage shared is not mounted on kvm2: /shared/lockspace is not there; it was started again on kvm1
 > all is mended
-  storage: kvm2 has storage shared again

@@ -113,10 +113,13 @@ async def _stop(services: Services, job: Moving, vm: VMRecord, source: str) -> V
     """See the guest gone from its host. If it does not obey, it goes on as it was."""
     link, limit_s = services.link(source), patience(job, services.settings.timeouts.shutdown_s, services.clock.now())
     try:
-        await halt(link, vm, job, force=False, limit_s=limit_s)
+        await halt(services, link, vm, job, force=False, limit_s=limit_s)
     except Refused:  # its guest cannot hear the button: nothing was pressed
         power_now, why = await link.virt.power(vm.uuid)
         await services.store.lease(vm, source, power_now, why=why)
+        raise
+    except Uncertain as err:
+        await services.store.lease(vm, source, PowerState.UNKNOWN, why=f"{ASKED} by a cold move: {err.message}")
         raise
     except VmctlError as err:
         # The guest was asked and may still obey. `ASKED` says so, and then its end is not taken for a crash.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import Any, NoReturn
 
+from vmctl.act.departed import Departure, departure
 from vmctl.act.whereabouts import Observation, ask, off_at
 from vmctl.decide.outcome import DomainPresence, Resolution, resolve
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, VmctlError
@@ -38,7 +39,7 @@ async def conclude(
         _, stats, _, _ = await asyncio.gather(
             arrived, _completed(services, vm, target), _look(services, source), _look(services, target)
         )
-        return await _moved(services, job, vm, source, target, took_s, lines, stats)
+        return await _moved(services, job, vm, source, target, took_s, lines, stats, power)
     # A cancel that came too late is no cancel: only what both hosts show decides, and then what was asked.
     if act is Resolution.ON_SOURCE and isinstance(problem, Cancelled):
         told = services.event("migration cancelled", vm, f"{vm.name} stays on {source}: {problem.message}", who)
@@ -51,16 +52,7 @@ async def conclude(
         await services.store.lease(vm, source, PowerState.RUNNING, gone=gone, told=[told])
         raise MigrationFailed(text, lines=lines)
     if act is Resolution.NOWHERE:
-        text = f"{vm.name} runs nowhere after its migration {source} -> {target} broke"
-        more: dict[str, Any] = {}
-        link = services.links.get(source)
-        if link is not None and vm.uuid in link.put_out:  # as without a migration: that was somebody's wish
-            text = f"{vm.name} ended on {source} while it migrated to {target}: it shut down, or somebody ended it"
-            more = {"wanted": "stopped", "ended": [source, services.clock.now()]}
-        told = services.event("lost", vm, text, who)
-        await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=gone, told=[told], **more)
-        why = problem.message if problem else "it ended meanwhile"
-        raise MigrationFailed(f"{vm.name} runs nowhere: {why}", lines=lines, hint=f"vmctl start {vm.name}")
+        await _nowhere(services, job, vm, (source, target), problem, lines)
     broken = any(is_half(answer) for answer in answers)
     unclear = f"where {vm.name} runs is not certain{': both run' if act is Resolution.ALARM else ''}"
     what = f"{vm.name} {HALVES}" if broken else unclear
@@ -68,6 +60,42 @@ async def conclude(
     await services.store.lease(vm, source, PowerState.UNKNOWN, gone=gone, why="; ".join(lines), told=[alarm])
     end = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
     raise Uncertain(what, lines=lines, hint=end if broken else f"vmctl show {vm.name}")
+
+
+async def _nowhere(
+    services: Services,
+    job: AnyJob,
+    vm: VMRecord,
+    hosts: tuple[str, str],
+    problem: VmctlError | None,
+    lines: tuple[str, ...],
+) -> NoReturn:
+    """Neither host has it: it has ended, or somebody else moved it. Raises MigrationFailed, Uncertain."""
+    source, target = hosts
+    links = [link for name in hosts if (link := services.links.get(name)) is not None]
+    went = await departure(services, links[0], vm, but=hosts) if links else Departure()
+    shown, who = went.shown, job.task.who
+    if shown is not None and shown.domain is not None:
+        text = f"{vm.name} runs on {shown.host}: {went.doubt} meanwhile"
+        told = services.event("found", vm, text, who)
+        at, why = services.clock.now(), shown.domain.why
+        await services.store.lease(vm, shown.host, shown.domain.power, gone=hosts, told=[told], why=why, moved_at=at)
+        raise MigrationFailed(text, lines=lines)
+    if went.silent and not any(vm.uuid in link.put_out for link in links):
+        told = services.event("alarm", vm, f"{vm.name} is neither on {source} nor on {target}: {went.doubt}", who)
+        await services.store.lease(
+            vm, "", PowerState.UNKNOWN, gone=hosts, also=went.silent, why=went.doubt, told=[told]
+        )
+        raise Uncertain(f"where {vm.name} runs is not certain: {went.doubt}", lines=lines, hint=f"vmctl show {vm.name}")
+    text = f"{vm.name} runs nowhere after its migration {source} -> {target} broke"
+    more: dict[str, Any] = {}
+    if links and vm.uuid in links[0].put_out:  # as without a migration: that was somebody's wish
+        text = f"{vm.name} ended on {source} while it migrated to {target}: it shut down, or somebody ended it"
+        more = {"wanted": "stopped", "ended": [source, services.clock.now()]}
+    told = services.event("lost", vm, text, who)
+    await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=hosts, told=[told], **more)
+    why = problem.message if problem else "it ended meanwhile"
+    raise MigrationFailed(f"{vm.name} runs nowhere: {why}", lines=lines, hint=f"vmctl start {vm.name}")
 
 
 def is_half(answer: Observation) -> bool:
@@ -136,10 +164,12 @@ async def _moved(
     took_s: float,
     lines: tuple[str, ...],
     stats: JobProgress,
+    power: PowerState,
 ) -> dict[str, Any]:
     """The happy end: the pause as libvirt measured it, checked on both hosts."""
+    waits = "; it is paused there, by somebody else" if power is PowerState.PAUSED else ""
     paused = f"paused {stats.downtime_ms} ms" if stats.downtime_ms else "its pause was not measured"
-    text = f"{vm.name} moved {source} -> {target}, {paused}"
+    text = f"{vm.name} moved {source} -> {target}, {paused}{waits}"
     await services.record_event("migrated", vm, text, job.task.who)
     return {
         "vm": vm.name,

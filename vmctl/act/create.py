@@ -169,7 +169,7 @@ async def _finish(services: Services, job: Job[Create, Creating]) -> dict[str, A
     )
     if vm is None:
         raise interrupted  # it was not registered yet, so nothing was made
-    if vm.host:
+    if vm.host and job.journal.starting:
         answer = await power.outcome(services, vm, vm.host)
         if answer.sight is not DomainPresence.GONE:
             await services.store.lease(vm, vm.host, PowerState.RUNNING, wanted="running")

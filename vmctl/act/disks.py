@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from vmctl.act.made import Made
+from vmctl.act.mounted import refuse_unmounted
 from vmctl.errors import HostError, LibvirtError, Refused
 from vmctl.formats import specjson
 from vmctl.hosts.port import Link
@@ -86,6 +87,13 @@ async def look_for_key(link: Link, storage: Storage, uuid: str) -> None:
         await on(link, storage).make_key(uuid)
     except LibvirtError as err:
         log.warning("the key of %s is not looked for: %s", uuid, err.message)
+
+
+async def refuse_without(services: Services, link: Link, vm: VMRecord) -> None:
+    """Refuse a host that does not have the storage of a VM of ours mounted. Raises NotMounted, HostError."""
+    storage = await storage_of(services, vm)
+    if storage is not None and not vm.adopted:
+        await refuse_unmounted(services, link, storage)
 
 
 async def storage_of(services: Services, vm: VMRecord) -> Storage | None:

@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 from typing import Any
 
-from vmctl.errors import HostError, LibvirtError, Refused, Uncertain, VmctlError
+from vmctl.act.departed import departure
+from vmctl.act.whereabouts import ASKED
+from vmctl.errors import Cancelled, HostError, LibvirtError, Refused, Uncertain, VmctlError
 from vmctl.hosts.port import Link
 from vmctl.hosts.qemus import processes
-from vmctl.hosts.shown import POST_COPY_FAILED, DomainSeen
+from vmctl.hosts.shown import LEFT_OVER, POST_COPY_FAILED, DomainSeen
 from vmctl.model.records import VMRecord
 from vmctl.model.vms import PowerState
+from vmctl.services import Services
 from vmctl.tasks import AnyJob, Job
 from vmctl.tasks.journals import Stopping
 
@@ -23,14 +26,14 @@ LOOK_EVERY_S = 0.2
 PLUG_FOR_S = 60.0  # how long a host that does not answer is asked again to pull the plug
 
 
-async def halt(link: Link, vm: VMRecord, job: AnyJob, *, force: bool, limit_s: float) -> None:
-    """Bring a VM to a stop and see it gone. Raises VmctlError when its guest does not obey.
+async def halt(services: Services, link: Link, vm: VMRecord, job: AnyJob, *, force: bool, limit_s: float) -> None:
+    """Bring a VM to a stop and see it gone. Raises VmctlError when its guest does not obey, Uncertain where it went on.
 
     A host that is lost meanwhile is waited for: what it was asked for goes on there.
     """
     limit_s = PLUG_FOR_S if force else limit_s
     began = link.clock.monotonic()
-    presses = 0
+    presses, migrated = 0, False
     while True:
         job.check_cancelled()
         waited = link.clock.monotonic() - began
@@ -40,9 +43,15 @@ async def halt(link: Link, vm: VMRecord, job: AnyJob, *, force: bool, limit_s: f
                 # libvirt may have lost sight of a QEMU that runs, after a restart of libvirtd: its disk is still
                 # being written.
                 await _surely_ended(link, vm)
+                await _not_moved(services, link, vm, surely=migrated)
                 return
-            if force:
+            migrated = migrated or seen.has_job
+            # Somebody migrates it, and it is being handed over: who ends it here now may not have ended it there.
+            handed_over = seen.has_job and seen.why in LEFT_OVER
+            if force and not handed_over:
                 await _pull_plug(link, vm)
+            elif handed_over:
+                job.show(text=f"waiting for the end of a migration from {link.name}")
             elif waited >= _press_at(presses):
                 presses += 1
                 await _press(link, vm, seen)
@@ -75,6 +84,14 @@ async def _surely_ended(link: Link, vm: VMRecord) -> None:
             f"libvirt on {link.name} does not show {vm.name}, but its QEMU runs (process {found[0]})",
             hint=f"on {link.name}: ps {found[0]}",
         )
+
+
+async def _not_moved(services: Services, link: Link, vm: VMRecord, *, surely: bool) -> None:
+    """See that it has ended, and did not move. Raises Uncertain where it may run elsewhere."""
+    went = await departure(services, link, vm, surely=surely)
+    known = went.shown is not None and went.shown.host in vm.may_run_on  # of that copy everybody knows
+    if went.doubt and not known:
+        raise Uncertain(f"{vm.name} is not on {link.name} any more: {went.doubt}", hint=f"vmctl show {vm.name}")
 
 
 async def _pull_plug(link: Link, vm: VMRecord) -> None:
@@ -111,5 +128,22 @@ def _press_at(presses: int) -> float:
 def _cannot_hear(vm: VMRecord, power: PowerState, why: str) -> Refused:
     text = f"{vm.name} is {power}{f' ({why})' if why else ''}: its guest cannot hear its power button"
     hint = f"vmctl stop --force {vm.name}"
+    if why in LEFT_OVER:  # by a migration that goes on, or broke: only then does the controller know what may be done
+        return Refused(text, hint=f"vmctl show {vm.name}")
     ended = power is PowerState.CRASHED or why == POST_COPY_FAILED  # nothing lets it go on
     return Refused(text, hint=hint if ended else f"vmctl resume {vm.name}, or {hint}")
+
+
+def asker(job: AnyJob) -> str:
+    """Who asked for it, in a sentence."""
+    return job.task.who or "somebody"
+
+
+async def note_asked(services: Services, vm: VMRecord, by: str, **more: Any) -> None:
+    """Its guest was asked to end, and may do so yet: that is then not its own wish."""
+    await services.store.change(VMRecord, vm.uuid, why=f"{ASKED} by {by}", **more)
+
+
+def pressed(vm: VMRecord, err: Cancelled) -> Cancelled:
+    """The error for a cancel that came after the power button."""
+    return Cancelled(f"{err.message}; the power button of {vm.name} was pressed, so it may still shut down")

@@ -13,10 +13,10 @@ import logging
 from collections import defaultdict
 from typing import Any
 
-from vmctl.act.disks import storage_of
+from vmctl.act.disks import refuse_without, storage_of
 from vmctl.commands.permissions import LEASE_GUARD
 from vmctl.commands.vms import RenewLease
-from vmctl.errors import HostError, MissingLease
+from vmctl.errors import HostError, MissingLease, NotMounted
 from vmctl.hosts import doctor, leases
 from vmctl.hosts.leaseprobe import refused_by_lock
 from vmctl.hosts.port import Link
@@ -67,6 +67,8 @@ class Guard:
         self._looked[link.name] = now
         try:
             without = await self._certainly_missing(link)
+            for vm in without:  # without the mount nobody sees a lease: that is what is told then, and elsewhere
+                await refuse_without(self._services, link, vm)
             for vm in without:
                 await self._tell(link, vm)
             await self._forget_alarms(link, {vm.uuid for vm in without})
@@ -74,7 +76,7 @@ class Guard:
             if (without or link.name in self._services.no_lock) and await self._gives_leases(link):
                 for vm in without:
                     await self._tasks.submit(RenewLease(vm.uuid), LEASE_GUARD, vm.name)
-        except HostError as err:
+        except (HostError, NotMounted) as err:
             log.warning("%s: leases not read: %s", link.name, err)
 
     async def _running(self, link: Link) -> list[VMRecord]:

@@ -59,6 +59,7 @@ class Mounts:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._looked: dict[str, tuple[float, float]] = {}  # host -> since when it was online, and when; monotonic
+        self._told: set[tuple[str, str]] = set()  # (host, storage) that it lost
 
     async def look(self, link: Link) -> None:
         """Ask a host for its storages when that is due; tell what it lost, and what it has again."""
@@ -75,17 +76,18 @@ class Mounts:
                     await self._look_at(link, storage)
 
     async def _look_at(self, link: Link, storage: Storage) -> None:
-        # Read before it is asked, as asking changes it: only a turn is told.
-        before = storage.name in self._services.unmounted.get(link.name, ())
+        one = link.name, storage.name
         try:
             await refuse_unmounted(self._services, link, storage)
         except NotMounted as err:
-            if not before:
+            if one not in self._told:
+                self._told.add(one)
                 await self._services.record_event("storage", link.name, f"{err.message}; {err.hint}")
         except HostError as err:
             log.info("%s: whether it has storage %s is not known: %s", link.name, storage.name, err.message)
         else:
-            if before:
+            if one in self._told:
+                self._told.discard(one)
                 await self._services.record_event("storage", link.name, f"{link.name} has storage {storage.name} again")
 
 

@@ -12,11 +12,12 @@ from vmctl.commands.cluster import Rebalance
 from vmctl.commands.hosts import DrainHost
 from vmctl.commands.vms import Migrate
 from vmctl.decide import asked as deciding
-from vmctl.errors import PartlyFailed, Refused
+from vmctl.errors import Cancelled, PartlyFailed, Refused
 from vmctl.model.cluster import Cluster
-from vmctl.model.plans import Plan
+from vmctl.model.plans import Move, Plan
 from vmctl.model.policy import Policy
 from vmctl.model.records import HostRecord, Task, TaskState, VMRecord
+from vmctl.model.vms import PowerState
 from vmctl.services import Services
 from vmctl.services.observe import measured
 from vmctl.tasks import Job, Tasks
@@ -49,6 +50,7 @@ class Plans:
 
     async def rebalance(self, job: Job[Rebalance, CarryingOut]) -> dict[str, Any]:
         """Task: even the cluster out, with no more than its arguments say: moves, gib, minutes."""
+        self._services.any_online()  # else nothing is known of any load, and all looks even
         return await self._carry_out(job, await plan_rebalance(self._services, job.task.who, job.args))
 
     async def drain(self, job: Job[DrainHost, CarryingOut]) -> dict[str, Any]:
@@ -59,11 +61,14 @@ class Plans:
             # Before the plan, so that nothing is placed there while it is made.
             told = services.event("drain", host, f"{host} is being drained", job.task.who)
             await services.store.change(HostRecord, host, draining=True, told=[told])
-        # What a predecessor's moves took away counts, too.
-        left = job.journal.left + await self._gone(host, job.journal.moves)
-        await job.note("waiting for what moves there already", begun=True, left=left, moves=[])
+            async with services.placing:
+                pass  # a start that chose this host before the mark has taken its lease by now
+        await job.note("waiting for what moves there already", begun=True)
         # A VM that a task holds cannot be planned for. Planned now, the drain would report it as staying.
         await self._wait_for_holders(job, host)
+        # What a predecessor's moves took away counts, too; written with the next step.
+        left = job.journal.left + await self._gone(host, job.journal.moves)
+        job.keep(left=left, moves=[])
         made = await plan(services, "drain", host, job.task.who, deciding.plan_drain, job.args)
         result = await self._carry_out(job, made)
         result["moved"] += left
@@ -119,8 +124,10 @@ class Plans:
                     lines.append(line)
         finally:
             canceller.cancel()
+        done_moves = f"{total - len(lines)} of {total} moves done"
+        if lines and job.cancel_asked.is_set():
+            raise Cancelled(f"task {job.id} was cancelled: {done_moves}", lines=tuple(lines))
         if lines:
-            done_moves = f"{total - len(lines)} of {total} moves done"
             raise PartlyFailed(done_moves, lines=tuple(lines), hint="vmctl task list")
         return {"moved": total, "moves": total, "why": plan.why, "stays": list(plan.stays)}
 
@@ -139,10 +146,16 @@ class Plans:
             child = await self._tasks.submit(asked, job.who, move.vm)
             children.append(child)
             end = await self._tasks.wait(child.id)
-            return f"{move.vm}: {_outcome(end)}", end.state is TaskState.DONE
+            done = end.state is TaskState.DONE or await self._is_gone(move)
+            return f"{move.vm}: {_outcome(end)}", done
         finally:
             # Whatever its end: who waits for it asks the rules again before it moves.
             ended[number].set()
+
+    async def _is_gone(self, move: Move) -> bool:
+        """Whether the VM has ended meanwhile: then nothing of the move is left to be done."""
+        vm = await self._services.store.find(VMRecord, move.uuid)
+        return vm is None or (vm.power is PowerState.STOPPED and not vm.host)
 
     async def _pass_on(self, job: Carrying, children: list[Task]) -> None:
         """Cancelling the plan cancels the moves under way."""

@@ -1,4 +1,4 @@
-"""Start, stop and what lies between: a start takes a place, a lease and the lock; a stop ends when the VM is gone."""
+"""Start and reboot: a start takes a place, a lease and the lock, and is seen to be done."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 from vmctl.act import disks, record
 from vmctl.act.definitions import learn, refuse_drift, refuse_losing_tpm
 from vmctl.act.disks import storage_of
-from vmctl.act.halt import halt, patience
+from vmctl.act.halt import asker, halt, note_asked, patience, pressed
 from vmctl.act.layers import refuse_newer_layers
-from vmctl.act.leaked import after_stop, explained
+from vmctl.act.leaked import explained
 from vmctl.act.mounted import refuse_unmounted
 from vmctl.act.needs import refuse_lacking
-from vmctl.act.whereabouts import ASKED, Observation, ask, check_signature, off_at, prove_off, require_running
+from vmctl.act.whereabouts import Observation, ask, off_at, prove_off, require_running
 from vmctl.commands.permissions import AUTOSTART
-from vmctl.commands.vms import Reboot, Start, Stop
+from vmctl.commands.vms import Reboot, Start
 from vmctl.decide.outcome import DomainPresence
 from vmctl.decide.place import place
 from vmctl.errors import (
+    Cancelled,
     HostError,
     NoAnswer,
     NoHostFits,
@@ -27,13 +28,11 @@ from vmctl.errors import (
     Refused,
     RegistryUnusable,
     Uncertain,
-    Unreachable,
     VmctlError,
 )
 from vmctl.hosts import domainxml
 from vmctl.hosts.leaseprobe import refused_by_lock
 from vmctl.hosts.port import Link
-from vmctl.hosts.shown import DomainSeen
 from vmctl.model.plans import NoPlace, Placement
 from vmctl.model.records import Storage, VMRecord
 from vmctl.model.vms import VM, PowerState
@@ -41,7 +40,7 @@ from vmctl.services import Services
 from vmctl.services.observe import measured
 from vmctl.storage import kind_of, on
 from vmctl.tasks import AnyJob, Job
-from vmctl.tasks.journals import Rebooting, Starting, Stopping
+from vmctl.tasks.journals import Rebooting, Starting
 
 LOOK_FOR_S = 60.0  # how long an unknown outcome is looked after
 MENDS = {
@@ -118,7 +117,7 @@ async def launch(
         # Without an answer the call may still take effect, so one look that shows nothing proves nothing.
         answer = await look_after(services, vm, host, wait_for_it=isinstance(err, NoAnswer))
         if answer.sight is DomainPresence.GONE:
-            await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
+            await _not_started(services, vm, host, err)
             said = explain_start(vm, host, err)
             raise (await explained(services, vm, host, said) if isinstance(said, Refused) else said) from err
     told = [services.event(event[0], vm, event[1], job.task.who)] if event else []
@@ -130,6 +129,16 @@ async def launch(
     except RegistryUnusable as err:  # it runs: nothing may be undone, nothing started elsewhere
         text = f"{vm.name} runs on {host}, and that could not be written: {err.message}"
         raise Uncertain(text, hint=err.hint) from err
+
+
+async def _not_started(services: Services, vm: VMRecord, host: str, err: HostError) -> None:
+    """Write down that it is not on this host. Its lock may be held by a copy of it on a host that says nothing."""
+    silent = [name for name, link in sorted(services.links.items()) if not link.online]
+    if silent and refused_by_lock(err.message):
+        why = f"its lock is held: it may run on {', '.join(silent)}"
+        await services.store.lease(vm, off_at(vm), PowerState.UNKNOWN, gone=(host,), also=silent, why=why)
+    else:
+        await services.store.lease(vm, off_at(vm), PowerState.STOPPED, gone=(host,))
 
 
 async def _prepare(services: Services, vm: VMRecord, link: Link) -> str:
@@ -160,6 +169,8 @@ def explain_start(vm: VMRecord, host: str, err: HostError) -> HostError | Refuse
             lines=(err.message,),
             hint=f"vmctl show {vm.name}",
         )
+    if not err.message.startswith(vm.name):
+        err.message = f"{vm.name} was not started on {host}: {err.message}"
     return err
 
 
@@ -301,94 +312,6 @@ async def _finish_start(
     return {"vm": vm.name, "host": host, "why": why}
 
 
-async def stop(services: Services, job: Job[Stop, Stopping]) -> dict[str, Any]:
-    """Task: shut a VM down through its guest, or with `force` pull the plug; done when its host shows it gone.
-
-    A VM whose host is silent or was removed is taken for stopped only on an admin's signed word.
-    """
-    vm = await services.store.claim(await services.store.vm(job.args.vm), job.id)
-    signed = job.args.i_know_it_is_off
-    check_signature(vm, signed)
-    vm = await _where_it_is(services, vm)
-    link = services.links.get(vm.host)
-    if link is not None and not link.online:
-        # A link that is just being made again is no reason to ask for a signature.
-        await link.wait_online(5.0)
-    if vm.power is PowerState.STOPPED:
-        return await _stays_off(services, vm, "it was stopped already")
-    if link is None or (signed and not link.online):
-        vm = await prove_off(services, vm, "stop --force", signed, job.task.who)
-        return await _stays_off(services, vm, f"{job.task.who} signed for it" if signed else "it is not there")
-    link = _answering(services, vm)
-    if await _first_sight(link, vm, job) is None:  # it ended by itself, or runs where nobody knows of
-        await prove_off(services, vm, "stop", signed, job.task.who)
-        return await _stays_off(services, vm, "it had ended by itself")
-    vm = await learn(services, link, vm)  # what it is now, for its next start
-    refuse_losing_tpm(vm, "stopped")
-    for one in vm.drift:
-        job.say(f"{vm.name} is not as it is written down, and will not start like this again: {one['what']}")
-    begun = job.journal.stopping_since  # by a controller that died
-    before = job.journal.wanted if begun else vm.wanted
-    await job.note("stopping", host=vm.host, stopping_since=begun or services.clock.now(), wanted=before)
-    limit = patience(job, job.args.timeout_s or services.settings.timeouts.shutdown_s, services.clock.now())
-    # From now on, an end of its guest is what was asked for; if it runs on, it is wanted as before.
-    await services.store.change(VMRecord, vm.uuid, wanted="stopped")
-    try:
-        await halt(link, vm, job, force=job.args.force, limit_s=limit)
-    except Uncertain:  # it was asked for: an end that is seen later is no guest's own
-        await services.store.change(VMRecord, vm.uuid, why=f"{ASKED} by {job.task.who or 'somebody'}: no answer yet")
-        raise
-    except VmctlError:
-        await services.store.change(VMRecord, vm.uuid, wanted=before)
-        raise
-    told = [services.event("stopped", vm, f"{vm.name} was stopped on {link.name}", job.task.who)]
-    vm = await services.store.lease(
-        vm, off_at(vm), PowerState.STOPPED, gone=(link.name,), read_at=services.clock.now(), told=told
-    )
-    if vm.power is not PowerState.STOPPED:
-        raise Uncertain(f"{vm.name} was stopped on {link.name}, and {vm.why}", hint=f"vmctl stop --force {vm.name}")
-    await after_stop(services, vm, link)
-    return {"vm": vm.name, "host": link.name}
-
-
-async def _first_sight(link: Link, vm: VMRecord, job: Job[Stop, Stopping]) -> DomainSeen | None:
-    """The domain before a stop asks anything of it. Raises Unreachable, which says so."""
-    try:
-        return await link.virt.domain(vm.uuid)
-    except HostError as err:
-        hint = f"vmctl host check {link.name}"
-        if job.journal.stopping_since:  # by a controller that died
-            raise Uncertain(f"whether {vm.name} was stopped is not known: {err.message}", hint=hint) from err
-        raise Unreachable(f"{vm.name} was not stopped, nothing was asked of it: {err.message}", hint=hint) from err
-
-
-async def _where_it_is(services: Services, vm: VMRecord) -> VMRecord:
-    """A VM without a home, of which one host alone shows a copy: what is left of two, or of a move that broke."""
-    if vm.host or vm.power is PowerState.STOPPED:
-        return vm
-    # Only one copy may be taken for the VM by itself: which of two goes on, a human decides.
-    asked = await asyncio.gather(*(ask(services, name, vm.uuid) for name in vm.may_run_on))
-    shown = [answer for answer in asked if answer.domain is not None and answer.sight is not DomainPresence.GONE]
-    if len(shown) != 1 or shown[0].domain is None:
-        return vm
-    return await services.store.lease(vm, shown[0].host, shown[0].domain.power, why=shown[0].domain.why)
-
-
-async def _stays_off(services: Services, vm: VMRecord, why: str) -> dict[str, Any]:
-    """It is off already; that it is meant to be is written down."""
-    await services.store.change(VMRecord, vm.uuid, wanted="stopped", ended=[])
-    return {"vm": vm.name, "host": vm.host, "why": why}
-
-
-def _answering(services: Services, vm: VMRecord) -> Link:
-    """The VM's host; where it is silent, the error has the ways out. Raises Unreachable."""
-    try:
-        return services.online(vm.host)
-    except HostError as err:
-        err.lines = (f"if you know that {vm.name} is off: vmctl stop {vm.name} --i-know-it-is-off",)
-        raise
-
-
 async def reboot(services: Services, job: Job[Reboot, Rebooting]) -> dict[str, Any]:
     """Task: shut a VM down through its guest and start it again on the same host.
 
@@ -405,12 +328,22 @@ async def reboot(services: Services, job: Job[Reboot, Rebooting]) -> dict[str, A
         vm = await learn(services, found, vm)
         refuse_drift(vm, "rebooted")
         refuse_losing_tpm(vm, "rebooted")
+        await disks.refuse_without(services, found, vm)
         xml = xml_for(vm, found, None)
         await refuse_lacking(services, found, domainxml.read(xml).definition, vm.uuid, f"{vm.name} was not stopped")
         await job.note("stopping", host=vm.host, stopping_since=services.clock.now())
     link = services.online(job.journal.host)
     limit = patience(job, job.args.timeout_s or services.settings.timeouts.shutdown_s, services.clock.now())
-    await halt(link, vm, job, force=False, limit_s=limit)
+    try:
+        await halt(services, link, vm, job, force=False, limit_s=limit)
+    except Cancelled as err:
+        await note_asked(services, vm, f"a reboot that was cancelled by {asker(job)}")
+        raise pressed(vm, err) from err
+    except Refused:  # nothing was pressed
+        raise
+    except VmctlError:
+        await note_asked(services, vm, f"a reboot by {asker(job)}")
+        raise
     vm = await services.store.lease(vm, link.name, PowerState.STARTING, gone=(link.name,))
     vm = await launch(services, job, vm, link.name, ("reboot", f"{vm.name} was restarted on {link.name}"))
     return {"vm": vm.name, "host": link.name}

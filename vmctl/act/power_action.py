@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from vmctl.act.disks import look_for_key, storage_of
+from vmctl.act.leftover import in_the_way
 from vmctl.act.power import LOOK_FOR_S
 from vmctl.act.whereabouts import ask, require_running
 from vmctl.commands.vms import Pause, Reset, Resume
 from vmctl.errors import HostError, NoAnswer, NotSent, Refused, Uncertain
-from vmctl.hosts.shown import ASLEEP, POST_COPY_FAILED
+from vmctl.hosts.shown import ASLEEP, LEFT_OVER, POST_COPY_FAILED
 from vmctl.model.records import VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
@@ -38,6 +39,9 @@ async def power_action(services: Services, job: Job[Reset | Pause | Resume, Pres
     if seen.why == POST_COPY_FAILED:
         end = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
         raise Refused(f"{vm.name} cannot {verb}: its post-copy broke, and a part of its memory is lost", hint=end)
+    if seen.why in LEFT_OVER and (others := await in_the_way(services, link, vm)):
+        text = f"{vm.name} cannot {verb}: a migration left it paused on {vm.host}, and it may run elsewhere"
+        raise Refused(text, lines=others, hint="vmctl host list")
     await job.note(verb, host=vm.host)
     storage = await storage_of(services, vm)
     if verb == "resume" and storage is not None and not vm.adopted:
@@ -60,6 +64,7 @@ async def _seen_done(services: Services, vm: VMRecord, verb: str, done: PowerSta
     """See whether it was done although nobody said so. Raises Uncertain where that cannot be seen."""
     # Nothing left the controller, so there is nothing to be looked for.
     if isinstance(err, NotSent):
+        err.message = f"nothing was done to {vm.name}: {err.message}"
         raise err
     await services.link(vm.host).wait_online(LOOK_FOR_S)
     answer = await ask(services, vm.host, vm.uuid)

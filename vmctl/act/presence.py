@@ -27,8 +27,12 @@ async def follow_host(services: Services, link: Link) -> None:
         back = services.event("host back", host.name, f"{host.name} answers again, after {away_s:.0f} s")
         await services.store.change(HostRecord, host.name, lost_at=None, told=[back])
     elif not online and link.tried and host.lost_at is None and services.clock.now() - link.since >= LOST_AFTER_S:
-        vms = [vm.name for vm in await services.store.all(VMRecord) if host.name in vm.may_run_on]
-        there = f"; may run on there: {', '.join(sorted(vms))}" if vms else ""
+        vms = [
+            vm.name
+            for vm in await services.store.all(VMRecord)
+            if host.name == vm.host or (host.name in vm.may_run_on and vm.power is PowerState.UNKNOWN)
+        ]
+        there = f"; what ran there may go on: {', '.join(sorted(vms))}" if vms else ""
         lost = services.event("host lost", host.name, f"{host.name} does not answer: {why}{there}")
         await services.store.change(HostRecord, host.name, lost_at=link.since, told=[lost])
     link.told_lost = not online and (host.lost_at is not None or services.clock.now() - link.since >= LOST_AFTER_S)

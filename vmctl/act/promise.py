@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from vmctl.act import power
+from vmctl.act.disks import refuse_without
 from vmctl.commands.vms import Migrate
 from vmctl.decide.fit import refusal
-from vmctl.errors import Refused
+from vmctl.errors import NotMounted, Refused
 from vmctl.hosts.port import Link
 from vmctl.model.records import VMRecord
 from vmctl.model.vms import VM, PowerState
@@ -31,14 +32,25 @@ async def promise(services: Services, job: Job[Migrate, Any], vm: VMRecord) -> L
         verb = "is defined" if vm.power is PowerState.STOPPED else "already runs"
         raise Refused(f"{vm.name} {verb} on {wanted}", hint=f"vmctl migrate {vm.name}")
     reason = job.args.why
-    # Under the same lock as every start: the promise counts as room that is taken before the next one is placed.
-    async with services.placing:
-        seen = VM(vm.spec, host=vm.host, power=vm.power, adopted=vm.adopted)
-        kind = "start" if vm.power is PowerState.STOPPED else "migrate"
-        found = await power.choose(services, job, seen, wanted, kind, reason)
-        await services.store.change(type(vm), vm.uuid, moving_to=found.host)
-    job.say(f"{vm.host} -> {found.host}: {reason}" if reason else f"{vm.host} -> {found.why}")
-    return services.online(found.host)
+    without: set[str] = set()  # hosts that were seen not to have its storage
+    while True:
+        # Under the same lock as every start: the promise counts as room that is taken before the next one is placed.
+        async with services.placing:
+            seen = VM(vm.spec, host=vm.host, power=vm.power, adopted=vm.adopted)
+            kind = "start" if vm.power is PowerState.STOPPED else "migrate"
+            found = await power.choose(services, job, seen, wanted, kind, reason)
+            await services.store.change(type(vm), vm.uuid, moving_to=found.host)
+        target = services.online(found.host)
+        try:
+            await refuse_without(services, target, vm)
+        except NotMounted as err:  # placement knows that now, and takes another host
+            if wanted or found.host in without:
+                raise
+            without.add(found.host)
+            job.say(f"not moved to {found.host}: {err.message}")
+            continue
+        job.say(f"{vm.host} -> {found.host}: {reason}" if reason else f"{vm.host} -> {found.why}")
+        return target
 
 
 async def check_again(services: Services, vm: VMRecord, target: str) -> None:

@@ -5,14 +5,16 @@ Runs after every reading of a host's domains, and leaves alone every VM that a t
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from dataclasses import replace
 from typing import Any
 
 from vmctl.act.definitions import due, last_read_at, learn, resolved, spec_of
-from vmctl.act.whereabouts import ASKED, Observation, alive, ask, ask_for_sure, known_as, off_at
+from vmctl.act.departed import Departure, departure
+from vmctl.act.disks import look_for_key, storage_of
+from vmctl.act.leftover import in_the_way
+from vmctl.act.whereabouts import ASKED, IN_VAIN, Observation, alive, ask, ask_for_sure, known_as, off_at
 from vmctl.decide.outcome import DomainPresence, Resolution, resolve
 from vmctl.errors import HostError, Refused, VmctlError
 from vmctl.hosts import domainxml
@@ -28,6 +30,7 @@ log = logging.getLogger("vmctl.reconcile")
 WAIT_FOR_BOOT_S = 30.0
 HUNG = "left paused by a migration that broke"
 TWO_COPIES = "two copies:"
+MIGRATED = "somebody migrated it"
 
 
 async def reconcile(services: Services, link: Link) -> None:
@@ -68,34 +71,19 @@ async def _follow(services: Services, link: Link, vm: VMRecord, domain: DomainSe
 
 
 async def _let_go_on(services: Services, link: Link, vm: VMRecord) -> bool:
-    """A migration broke and left its source paused. It goes on where every other host that may run it says: not here.
-
-    By the same table as at a migration's end; whose task is long over, or gave up while the hosts were busy.
-    """
-    here = await ask(services, link.name, vm.uuid)
-    if (
-        here.sight is not DomainPresence.PAUSED
-        or here.domain is None
-        or here.domain.has_job
-        or here.domain.why not in LEFT_OVER
-    ):
-        return False
-    # A half-made copy that came in is paused for the same reason, and has not all of its memory.
-    if not await link.virt.broke(vm.uuid):
-        return False
-    # Registered hosts, and those that were removed while it may have run there: none may be left out.
-    others = {name for name in {*vm.may_run_on, *services.links} if name != link.name}
-    answers = await asyncio.gather(*(ask(services, name, vm.uuid) for name in others))
-    if any(
-        resolve(here.sight, answer.sight) is not Resolution.RESUME_SOURCE for answer in answers if _matters(vm, answer)
-    ):
-        return False
+    """Let it go on where a migration broke and left it paused; whether it was seen to. It is nobody's task any more."""
+    # None: it is no left-over after all. Something in the way: it stays as it is, and as it is written down.
+    if await in_the_way(services, link, vm) != ():
+        return vm.power is PowerState.UNKNOWN
     try:
+        storage = await storage_of(services, vm)
+        if storage is not None and not vm.adopted:
+            await look_for_key(link, storage, vm.uuid)  # it takes its lease again
         await link.virt.resume(vm.uuid)
     except HostError as err:
         await _tell_hung(services, link, vm, err)
-        return False
-    gone = [answer.host for answer in answers if answer.sight is DomainPresence.GONE]
+        return True
+    gone = vm.may_run_on.keys() - {link.name}  # nothing was in the way: each of them said so
     text = f"{vm.name} goes on on {link.name}: a migration that broke had left it paused"
     told = [services.event("resumed", vm, text)]
     await services.store.lease(vm, link.name, PowerState.RUNNING, gone=gone, told=told)
@@ -103,17 +91,12 @@ async def _let_go_on(services: Services, link: Link, vm: VMRecord) -> bool:
 
 
 async def _tell_hung(services: Services, link: Link, vm: VMRecord, err: HostError) -> None:
-    """QEMU itself hangs in a migration that was cancelled as it switched over (seen with 7.2): only its end helps."""
-    why = f"{HUNG}, and its QEMU does not let it go on"
+    """It was told to go on, and does not: also QEMU itself may hang after a migration that was cancelled (7.2)."""
+    why = f"{HUNG}, and does not go on"
     if vm.why != why:
-        mend = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
+        mend = f"vmctl resume {vm.name}; if that fails, too: vmctl stop --force {vm.name}, then vmctl start {vm.name}"
         alarm = services.event("alarm", vm, f"{vm.name} on {link.name}: {why}: {err.message}; {mend}")
         await services.store.change(VMRecord, vm.uuid, why=why, told=[alarm])
-
-
-def _matters(vm: VMRecord, answer: Observation) -> bool:
-    """A host where it may run must speak; any other one that shows it counts, too."""
-    return answer.host in vm.may_run_on or answer.sight in (DomainPresence.RUNNING, DomainPresence.PAUSED)
 
 
 async def _changed(services: Services, link: Link, vm: VMRecord, domain: DomainSeen) -> None:
@@ -131,6 +114,8 @@ async def _changed(services: Services, link: Link, vm: VMRecord, domain: DomainS
 
 def _still_wanted(vm: VMRecord, link: Link) -> str:
     """What is wanted of a VM that ended by itself: a reboot of its host changes nothing, all else is an answer."""
+    if vm.why.startswith(ASKED) and vm.why.endswith(IN_VAIN):
+        return "stopped"
     return vm.wanted if link.rebooted or not link.judged_boot or vm.why.startswith(ASKED) else "stopped"
 
 
@@ -186,7 +171,8 @@ async def _elsewhere(services: Services, link: Link, vm: VMRecord, domain: Domai
         return
     left = (vm.host,) if home.sight is DomainPresence.GONE else ()
     back = known_as(vm, link.record) is not None
-    was = f"not on {vm.host}" if vm.host else "which is back" if back else "started by somebody else"
+    other = "where somebody migrated it" if vm.why.startswith(MIGRATED) else "started by somebody else"
+    was = f"not on {vm.host}" if vm.host else "which is back" if back else other
     told = [services.event("found", vm, f"{vm.name} runs on {link.name}, {was}")]
     more: dict[str, Any] = {"why": domain.why, "moved_at": services.clock.now(), "wanted": "running"}
     await services.store.lease(vm, link.name, domain.power, gone=left, told=told, **more)
@@ -201,37 +187,52 @@ async def _alarm(services: Services, link: Link, vm: VMRecord) -> None:
 
 
 async def _gone(services: Services, link: Link, vm: VMRecord) -> None:
-    """Its host answers and does not have it: it ended by itself, or somebody else ended it."""
+    """Its host answers and does not have it: it ended by itself, or somebody ended it, or moved it."""
     if vm.power is PowerState.STOPPED:
         if vm.adopted and not vm.transient:
             told = [services.event("forgotten", vm, f"{vm.name} was undefined on {link.name} and is forgotten")]
             await services.store.forget_vm(vm, told=told)
+        return
     # Whether its host was rebooted decides whether it is started again, so that must be known before its end is
     # judged.
-    elif _boot_is_known(link) and await _surely_gone(services, link, vm):
-        if vm.uuid in link.moved_away:
-            await _moved_away(services, link, vm)
-            return
-        why = f"{link.name} was rebooted" if link.rebooted else "it ended by itself, or somebody ended it"
-        why = vm.why if vm.why.startswith(ASKED) else why
-        others = sorted(vm.may_run_on.keys() - {link.name})
-        now = f"may still run on {', '.join(others)}" if others else "stopped"
-        await services.store.lease(
-            vm,
-            off_at(vm),
-            PowerState.STOPPED,
-            gone=(link.name,),
-            told=[services.event("ended", vm, f"{vm.name} is no longer on {link.name}: {now}; {why}")],
-            wanted=_still_wanted(vm, link),
-            read_at=last_read_at(link, vm.uuid),
-            ended=[link.name, services.clock.now()],
-        )
+    if not _boot_is_known(link) or not await _surely_gone(services, link, vm):
+        return
+    went = await departure(services, link, vm)
+    if went.shown is not None:
+        return  # what that host shows is followed when it is read
+    if went.moved and not went.silent:
+        await _moved_away(services, link, vm)
+        return
+    await _ended(services, link, vm, went)
+
+
+async def _ended(services: Services, link: Link, vm: VMRecord, went: Departure) -> None:
+    """Write down its end; where nobody saw it and hosts are silent that may have it since, that it may run there."""
+    silent = went.silent
+    why = f"{link.name} was rebooted" if link.rebooted else "it ended by itself, or somebody ended it"
+    why = went.doubt if silent else why
+    why = vm.why if vm.why.startswith(ASKED) else why
+    others = sorted({*vm.may_run_on, *silent} - {link.name})
+    now = f"may still run on {', '.join(others)}" if others else "stopped"
+    more: dict[str, Any] = {"why": f"may still run on {', '.join(others)}"} if silent else {}
+    await services.store.lease(
+        vm,
+        off_at(vm),
+        PowerState.UNKNOWN if silent else PowerState.STOPPED,
+        gone=(link.name,),
+        also=silent,
+        told=[services.event("ended", vm, f"{vm.name} is no longer on {link.name}: {now}; {why}")],
+        wanted=_still_wanted(vm, link),
+        read_at=last_read_at(link, vm.uuid),
+        ended=[link.name, services.clock.now()],
+        **more,
+    )
 
 
 async def _moved_away(services: Services, link: Link, vm: VMRecord) -> None:
     """libvirt said that it left by a migration, which was none of ours: it runs where nobody shows it yet."""
     link.moved_away.discard(vm.uuid)
-    why = f"somebody migrated it away from {link.name}, and no host shows it"
+    why = f"{MIGRATED} away from {link.name}, and no host shows it"
     told = [services.event("changed", vm, f"{vm.name}: {why} yet")]
     await services.store.lease(vm, "", PowerState.UNKNOWN, gone=(link.name,), why=why, told=told)
 

@@ -21,6 +21,7 @@ from vmctl.services import Services
 
 # How a VM's `why` begins while its guest may still obey somebody: its end, then, is not its own.
 ASKED = "asked to shut down"
+IN_VAIN = ", in vain"  # and how it ends where a stop was given up: a late end is what was wanted
 FAR_S = 5.0
 # Only one that is off is gone: a crashed one may keep its QEMU. What cannot be read runs no guest that could go on.
 PRESENCE = {
@@ -110,7 +111,7 @@ async def unproven(services: Services, vm: VMRecord) -> tuple[str, ...]:
     # Where it may run, its process counts as well; elsewhere libvirt's word will do.
     near = {link.name for link in services.links.values() if known_as(vm, link.record) is not None} | {vm.host}
     asking = (
-        ask_for_sure(services, host, vm.uuid) if host in near else _ask_far(services, host, vm)
+        ask_for_sure(services, host, vm.uuid) if host in near else ask_far(services, host, vm)
         for host in services.links
     )
     answers = await asyncio.gather(*asking)
@@ -134,10 +135,21 @@ async def unproven(services: Services, vm: VMRecord) -> tuple[str, ...]:
     if not vm.may_run_on:
         return (f"{vm.name} may still run: where it was last is not known",) if vm.power is PowerState.UNKNOWN else ()
     left = [name for name in vm.may_run_on if name not in gone]
-    return tuple(f"{vm.name} may still run on {silent.get(name) or f'{name}, which was removed'}" for name in left)
+    left_words = [silent.get(name) or f"{name}, which was removed" for name in left]
+    home = services.links.get(vm.host)
+    if home is not None and home.name in gone and not heard_to_end(home, vm.uuid):
+        # Nobody saw it end there: somebody may have moved it to a host that is silent now.
+        far = [answer for answer in answers if answer.sight is DomainPresence.SILENT]
+        left_words += [f"{one.host}, which does not answer: {one.why}" for one in far if one.host not in silent]
+    return tuple(f"{vm.name} may still run on {words}" for words in left_words)
 
 
-async def _ask_far(services: Services, host: str, vm: VMRecord) -> Observation:
+def heard_to_end(link: Link, uuid: str) -> bool:
+    """Whether it is known to have ended on this host: libvirt said so, or the host has begun anew."""
+    return uuid not in link.moved_away and (uuid in link.put_out or link.rebooted)
+
+
+async def ask_far(services: Services, host: str, vm: VMRecord) -> Observation:
     """Ask a host where it was never known to run: one that hangs is not waited for as long."""
     try:
         async with asyncio.timeout(FAR_S):

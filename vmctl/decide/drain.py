@@ -100,4 +100,4 @@ def cannot_leave(vm: VM, host: str, pinned_stay: bool = False) -> str:
         return "what was found in its definition cannot migrate"
     if vm.spec.pinned and pinned_stay:
         return "it is pinned"
-    return "" if vm.power in (PowerState.RUNNING, PowerState.PAUSED) else f"it is {vm.power}"
+    return "" if vm.power is PowerState.RUNNING else f"it is {vm.power}"

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from vmctl.act import create, delete, leases, lockfree, migrate, power, power_action, storage
+from vmctl.act import create, delete, leases, lockfree, migrate, power, power_action, stop, storage
 from vmctl.act.hosts import Hosts
 from vmctl.act.overtake import overtake_stop
 from vmctl.act.plans import Plans
@@ -80,7 +80,7 @@ def task_handlers(parts: ControllerParts) -> dict[str, Handler]:
     tied: dict[str, Action] = {
         "create": create.create,
         "start": power.start,
-        "stop": power.stop,
+        "stop": stop.stop,
         "reboot": power.reboot,
         "reset": power_action.power_action,
         "pause": power_action.power_action,

@@ -43,7 +43,8 @@ class Slots:
     ) -> None:
         """Take a slot; `waiting` hears why it is waited for, `cancelled` may raise to give up."""
         limits = self._policy.max_outgoing, self._policy.max_incoming
-        while (why := await self._store.take_slot(vm, target, *limits)) is not None:
+        # Nothing is done on a host yet: a registry that takes nothing just now is waited for.
+        while (why := await self._store.patiently(lambda: self._store.take_slot(vm, target, *limits))) is not None:
             waiting(why)
             cancelled()
             await asyncio.sleep(SLOT_LOOK_S)
