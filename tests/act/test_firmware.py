@@ -33,11 +33,8 @@ async def test_a_tpm_that_would_end_with_its_domain(
     kvm1.kept[UUID] = Shown(live=xml, again=xml) if transient else Shown(live=xml, kept=xml)
     kvm1.shows(PowerState.RUNNING)
     await services.store.change(VMRecord, UUID, adopted=True, transient=transient, definition=xml)
-    said = await to_its_end(
-        services,
-        {"stop": stop.stop, "reboot": power.reboot}[verb],
-        await new_job(services, verb, "web1", vm=UUID, timeout_s=1.0),
-    )
+    handler: Any = {"stop": stop.stop, "reboot": power.reboot}[verb]
+    said = await to_its_end(services, handler, await new_job(services, verb, "web1", vm=UUID, timeout_s=1.0))
     assert ("delete its TPM" in said) == refused and ("shutdown" in kvm1.done) != refused
 
 

@@ -376,7 +376,8 @@ class Cluster:
                 found.append(f"/shared/{folder} belongs to no VM")
         images = {image.path.split("/")[2] for image in await self.store.all(Image)}
         made = {name.split("/")[2] for name in self.world.files if name.startswith("/shared/image-")}
-        found += [f"/shared/{folder} belongs to no image" for folder in sorted(made - images)]
+        said = "".join(str(task.log) for task in tasks)
+        found += [f"/shared/{folder} belongs to no image" for folder in sorted(made - images) if folder not in said]
         for machine in self.world.machines.values():
             left = [path for path in machine.sockets if not any(path in str(task.log) for task in tasks)]
             found += [f"{path} is left on {machine.name}, and nobody says so" for path in left]

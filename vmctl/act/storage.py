@@ -16,7 +16,7 @@ from vmctl.act.mounted import host_with
 from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.proof import Proof, State, is_full, prove
 from vmctl.commands.storages import AddImage, AddStorage, CheckStorage, RemoveImage, RemoveStorage
-from vmctl.errors import CommandFailed, HostError, LibvirtError, NotFound, Refused, Usage, VmctlError
+from vmctl.errors import CommandFailed, HostError, LibvirtError, NoAnswer, NotFound, Refused, Usage, VmctlError
 from vmctl.formats import imagefile
 from vmctl.hosts import doctor, mounts
 from vmctl.hosts.port import Link
@@ -256,8 +256,11 @@ async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
             job.args.cmdline,
         )
         await services.store.add_image(image)
-    except VmctlError:
+    except VmctlError as err:
         await _undo_image(services, job, storage)
+        if isinstance(err, NoAnswer):  # what was asked for may still be done, and then belongs to nobody
+            names = ", ".join(f"{storage.path}/{name}" for name in Made(job, storage).names)
+            job.say(f"{link.name} may still make {names}")
         raise
     await services.record_event("image", name, f"image {name} was added to {storage.name}", job.task.who)
     return _added(image)
