@@ -19,7 +19,7 @@ class Life:
 
     def __init__(self, end_at: int | None = None) -> None:
         self.alive, self.end_at, self.steps = True, end_at, 0
-        self.tasks: dict[asyncio.Task[Any], None] = {}
+        self.tasks: list[asyncio.Task[Any]] = []  # also those that have ended
         self.at_end: list[Callable[[], None]] = []  # what the kernel does for a process that is gone
 
     def step(self) -> None:
@@ -28,16 +28,13 @@ class Life:
             self.steps += 1
             if self.steps == self.end_at:
                 self.end()
-        self.check()
+        if not self.alive:
+            self.check()
 
     def check(self) -> None:
         """Raises CancelledError once it is over."""
         if not self.alive:
             raise asyncio.CancelledError("its process was killed")
-
-    def forget(self, task: asyncio.Task[Any]) -> None:
-        """One of its tasks has ended."""
-        self.tasks.pop(task, None)
 
     def end(self) -> None:
         """kill -9."""
@@ -45,7 +42,7 @@ class Life:
             self.alive = False
             for close in self.at_end:
                 close()
-            for task in list(self.tasks):
+            for task in self.tasks:
                 task.cancel()
 
 

@@ -10,6 +10,7 @@ import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from vmctl.errors import LibvirtError, NotFound
@@ -271,6 +272,7 @@ class Machine:
                 del self.domains[uuid]
 
 
+@lru_cache(maxsize=64)
 def lease_of(xml: str) -> str:
     """The path of a domain's lease; empty where it has none."""
     lease = domainxml.parse(xml).find("devices/lease")
@@ -299,7 +301,7 @@ class World:
     @property
     def now(self) -> float:
         """Seconds since the beginning."""
-        return float(self.loop.time())
+        return float(self.loop.now)
 
     def log(self, text: str) -> None:
         """A line of what happened."""
