@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,11 @@ settings.register_profile("quick", deadline=None, max_examples=30, suppress_heal
 settings.register_profile("deep", settings.get_profile("quick"), max_examples=1000)
 settings.register_profile("all", settings.get_profile("quick"), max_examples=100)  # and 5000 lives of a cluster
 settings.load_profile("quick")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays to the end: no collection of garbage need look at it again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

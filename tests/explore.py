@@ -6,6 +6,7 @@ python -m tests.explore [--seeds 2000] [--first 0] [--jobs 2] [--sweep] [--tell 
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -30,7 +31,7 @@ def explore(given: argparse.Namespace) -> int:
     every: list[Seeded] = [(lines, 0) for lines in sweep.every()] if given.sweep else [(compose(s), s) for s in seeds]
     parts, many = [every[first : first + AT_ONCE] for first in range(0, len(every), AT_ONCE)], len(every)
     began, untruths, done = time.monotonic(), 0, 0
-    with ProcessPoolExecutor(given.jobs) as pool:
+    with ProcessPoolExecutor(given.jobs, initializer=gc.freeze) as pool:
         for found in pool.map(untruths_of, parts):
             done = min(done + AT_ONCE, many)
             for lines, seed, wrong in found:

@@ -20,7 +20,7 @@ class Life:
     def __init__(self) -> None:
         self.alive, self.steps = True, 0
         self.befalls: dict[int, Callable[[], None]] = {}  # at which step, and what
-        self.tasks: dict[asyncio.Task[Any], None] = {}
+        self.tasks: list[asyncio.Task[Any]] = []  # also those that have ended
         self.at_end: list[Callable[[], None]] = []  # what the kernel does for a process that is gone
 
     def step(self) -> None:
@@ -29,7 +29,8 @@ class Life:
             self.steps += 1
             if (befalls := self.befalls.pop(self.steps, None)) is not None:
                 befalls()
-        self.check()
+        if not self.alive:
+            self.check()
 
     def after(self, steps: int, befalls: Callable[[], None]) -> None:
         """Let something befall it so many steps from now."""
@@ -40,17 +41,13 @@ class Life:
         if not self.alive:
             raise asyncio.CancelledError("its process was killed")
 
-    def forget(self, task: asyncio.Task[Any]) -> None:
-        """One of its tasks has ended."""
-        self.tasks.pop(task, None)
-
     def end(self) -> None:
         """kill -9."""
         if self.alive:
             self.alive = False
             for close in self.at_end:
                 close()
-            for task in list(self.tasks):
+            for task in self.tasks:
                 task.cancel()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.sim.fates import Fates
 from tests.sim.guest import GuestPort
+from tests.sim.loop import fail
 from tests.sim.world import EPOCH, Machine
 from vmctl.act import layers, needed
 from vmctl.errors import CommandFailed, Unreachable
@@ -44,6 +45,7 @@ class SimShell:
         self._lost.set()
         self._boot, self._why = "", "not yet"
         self._offered: dict[str, Offer] = {}
+        self._waiting: dict[asyncio.Future[Any], str] = {}  # for what
         machine.changed.append(self._turned)
 
     # -- the connection
@@ -69,6 +71,8 @@ class SimShell:
     def _end(self, why: str) -> None:
         self._why = why
         self._lost.set()
+        for reply, name in list(self._waiting.items()):
+            fail(reply, self._unreachable(name, "the connection was lost"))
         for path, offer in self._offered.items():  # sshd does not take the file away: it leads nowhere from now on
             offer.dead = True
             if path in self.machine.sockets:
@@ -106,32 +110,30 @@ class SimShell:
             raise Unreachable(f"{self.machine.name}: not connected ({self._why})")
         if fate == "refused":
             raise CommandFailed(f"{self.machine.name}: {name} failed")
-        reply, boot = self.world.loop.create_future(), self._boot
+        loop, boot = self.world.loop, self._boot
+        reply, until = loop.create_future(), loop.now + limit
 
         def arrive() -> None:
             if self.machine.boot_id != boot:
                 return
             value = act()
             if fate != "unanswered":
-                self.world.loop.call_later(LATENCY_S, self.machine.when_able, lambda: deliver(value), False)
+                loop.call_later(LATENCY_S, self.machine.when_able, lambda: deliver(value), False)
 
         def deliver(value: Any) -> None:
             if not reply.done():
                 reply.set_result(value)
 
         delay = limit + 5.0 if fate == "late" else LATENCY_S * self.world.random.uniform(0.5, 3.0)
-        self.world.loop.call_later(delay, self.machine.when_able, arrive, False)
-        lost = asyncio.ensure_future(self._lost.wait())
+        loop.call_later(delay, self.machine.when_able, arrive, False)
+        self._waiting[reply] = name
         try:
-            await asyncio.wait({reply, lost}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-            if reply.done():
-                return reply.result()
-            why = "the connection was lost" if self._lost.is_set() else f"no answer within {limit:g} s"
-            raise Unreachable(f"{self.machine.name}: {name}: {why}")
+            return await loop.heard(reply, until, lambda: self._unreachable(name, f"no answer within {limit:g} s"))
         finally:
-            lost.cancel()
-            if not reply.done():
-                reply.cancel()
+            del self._waiting[reply]
+
+    def _unreachable(self, name: str, why: str) -> Unreachable:
+        return Unreachable(f"{self.machine.name}: {name}: {why}")
 
     async def offer(self, remote_path: str, local_path: Path) -> SimListener:
         """A socket on the host that leads to the machine whose libvirtd the local one stands for."""

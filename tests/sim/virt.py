@@ -14,6 +14,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from tests.sim.fates import Fates
+from tests.sim.loop import fail
 from tests.sim.migration import migrate, progress
 from tests.sim.world import MIB, Domain, Machine, no_volume
 from vmctl.errors import HostError, LibvirtError, NoAnswer, NotSent, VmctlError
@@ -58,8 +59,7 @@ class SimVirt:
         if self in self.machine.listeners:
             self.machine.listeners.remove(self)
         for future in list(self._waiting):
-            if not future.done():
-                future.set_exception(NoAnswer(f"the connection to libvirt on {self.host} was lost"))
+            fail(future, NoAnswer(f"the connection to libvirt on {self.host} was lost"))
 
     async def alive(self) -> bool:
         """Whether it still works."""
@@ -89,19 +89,18 @@ class SimVirt:
             raise NotSent(f"the connection to libvirt on {self.host} was lost before it was asked")
         if fate == "refused":
             raise LibvirtError(f"libvirt on {self.host}: internal error: no, says the story")
-        limit = self._timeout_s if timeout_s is None else timeout_s
-        answer = self.world.loop.create_future()
+        limit, loop = self._timeout_s if timeout_s is None else timeout_s, self.world.loop
+        answer, until = loop.create_future(), loop.now + limit
         self._waiting.add(answer)
         delay = min(limit, 120.0) + 5.0 if fate == "late" else LATENCY_S * self.world.random.uniform(0.5, 3.0)
-        self.world.loop.call_later(delay, self.machine.when_able, lambda: self._arrive(act, answer, fate))
+        loop.call_later(delay, self.machine.when_able, lambda: self._arrive(act, answer, fate))
         try:
-            return await asyncio.wait_for(answer, limit)
-        except TimeoutError:
-            raise NoAnswer(f"libvirt on {self.host} did not answer within {limit:g} s") from None
+            return await loop.heard(answer, until, lambda: self._silent(limit))
         finally:
             self._waiting.discard(answer)
-            if not answer.done():
-                answer.cancel()
+
+    def _silent(self, limit: float) -> NoAnswer:
+        return NoAnswer(f"libvirt on {self.host} did not answer within {limit:g} s")
 
     def _arrive(self, act: Callable[[], Any], answer: asyncio.Future[Any], fate: str) -> None:
         """libvirtd reads the call. What was sent before its connection went is done all the same."""

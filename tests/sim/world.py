@@ -10,6 +10,7 @@ import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from vmctl.errors import LibvirtError, NotFound
@@ -293,6 +294,7 @@ def with_port(xml: str, uuid: str) -> str:
     return xml.replace(f"{channel}<target", f'{channel}<source mode="bind" path="{PORTS}/{uuid}"/><target')
 
 
+@lru_cache(maxsize=64)
 def lease_of(xml: str) -> str:
     """The path of a domain's lease; empty where it has none."""
     lease = domainxml.parse(xml).find("devices/lease")
@@ -323,7 +325,7 @@ class World:
     @property
     def now(self) -> float:
         """Seconds since the beginning."""
-        return float(self.loop.time())
+        return float(self.loop.now)
 
     def log(self, text: str) -> None:
         """A line of what happened."""

@@ -8,8 +8,8 @@ then
 > wait 1.05
 > drain kvm1
 > then
-  drain: kvm1 is being drained
 kvm1: made /shared/vm-web1-UUID/disk.qcow2
+  drain: kvm1 is being drained
 kvm1: made /shared/vm-web1-UUID/disk.json
 kvm1: made /shared/lockspace/UUID
   created: web1 was created; runs on kvm1

@@ -71,7 +71,8 @@ def make_app(served: Served) -> FastAPI:
     app.middleware("http")(_edge)
     app.add_middleware(Limits)
     for made in (routes.router(served.door.rows), console.router):
-        app.include_router(made, prefix="/api/v1")
+        # As they are: all routes of a router that is included are built again when the first client asks for one.
+        app.router.routes.extend(made.routes)
     return app
 
 

@@ -7,11 +7,11 @@ import contextlib
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from vmctl import text
-from vmctl.api.routes import principal
+from vmctl.api.routes import PREFIX, principal
 from vmctl.door import Door
 from vmctl.door.console import End
 
-router = APIRouter()
+router = APIRouter(prefix=PREFIX)
 # WebSocket close codes; the reason is a sentence
 CODES = {End.LEFT: 1000, End.REFUSED: 4000, End.TAKEN: 4001, End.ENDED: 4002}
 MOST_REASON = 120  # bytes that fit into a close frame

@@ -22,6 +22,7 @@ from vmctl.door.answers import Document
 from vmctl.door.door import answer_type
 from vmctl.formats.plain import plain
 
+PREFIX = "/api/v1"
 ARGUMENT = re.compile(r"\{(\w+)\}")
 
 
@@ -46,7 +47,7 @@ def _door(request: Request) -> Door:
 @cache
 def router(rows: tuple[Asked, ...]) -> APIRouter:
     """A route for every row that clients can ask for."""
-    made = APIRouter()
+    made = APIRouter(prefix=PREFIX, default_response_class=Plain)
     for row in rows:
         if row.way:
             _add(made, row)

@@ -30,6 +30,7 @@ from vmctl.hosts.ssh import ensure_key
 from vmctl.local import config, lock, paths
 from vmctl.model.records import HostRecord
 from vmctl.services import Services
+from vmctl.services.claims import Deposed
 from vmctl.services.walls import wall
 from vmctl.store.sql import SqlStore
 from vmctl.tasks import Tasks
@@ -158,7 +159,13 @@ class Controller:
         """Do it again and again; one time that fails is logged and does not end the next."""
         while True:
             await asyncio.sleep(seconds)
-            await asyncio.wait({self._spawn(work(), name)})
+            try:
+                with wall(log, name):
+                    await work()
+            except (asyncio.CancelledError, Deposed):  # not only our own end: a link that is lost does that, too
+                task = asyncio.current_task()
+                if self._closing or (task is not None and task.cancelling()):
+                    raise
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

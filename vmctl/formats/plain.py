@@ -13,9 +13,13 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+AS_THEY_ARE = (str, int, bool, type(None))  # most of what there is; looked at first, as all other questions cost more
+
 
 def plain(value: Any) -> Any:
     """The value as dicts, lists, text, numbers, booleans and None."""
+    if type(value) in AS_THEY_ARE:
+        return value
     if dataclasses.is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):

@@ -35,14 +35,19 @@ async def observe(services: Services) -> Cluster:
 async def measured(services: Services) -> Cluster:
     """The cluster, once every host that answers has a load, or has had the time for it."""
     deadline = services.clock.monotonic() + FIRST_LOAD_S
-    while True:
-        cluster = await observe(services)
-        # One that gives none for longer than that is not waited for by everybody who places a VM.
-        new = {name for name, link in services.links.items() if services.clock.now() - link.since < FIRST_LOAD_S}
-        waiting = any(h.load is None and h.state is HostState.ONLINE and h.name in new for h in cluster.hosts)
-        if not waiting or services.clock.monotonic() > deadline:
-            return cluster
+    while any(_loadless(services, link) for link in services.links.values()):
+        if services.clock.monotonic() > deadline:
+            break
         await asyncio.sleep(0.1)
+    return await observe(services)
+
+
+def _loadless(services: Services, link: Link) -> bool:
+    """Whether a host answers, and its first load is on its way.
+
+    One that gives none for longer than that is not waited for by everybody who places a VM.
+    """
+    return link.online and services.clock.now() - link.since < FIRST_LOAD_S and services.loads.host(link.name) is None
 
 
 async def observed(services: Services) -> Observed:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from vmctl.model.records import (
@@ -28,7 +29,11 @@ from vmctl.store.memory_ledger import MemoryLedger
 from vmctl.store.patience import Patient
 
 Record = TypeVar("Record")
-_NAMES: dict[type[Any], tuple[str, ...]] = {}  # of a record's fields: they are asked for at each reading
+_MUTABLE = (dict, list)
+# Kind of record -> what reads all of its fields, in the order in which they are given to make one
+_VALUES: dict[type[Any], Callable[[Any], tuple[Any, ...]]] = {
+    kind: attrgetter(*(field.name for field in fields(kind))) for kind in rules.KEYS
+}
 
 
 class MemoryStore(Patient):
@@ -88,7 +93,7 @@ class MemoryStore(Patient):
     # -- VMs
 
     async def find_vm(self, name: str) -> VMRecord | None:
-        return next((vm for vm in self._all(VMRecord) if name in (vm.name, vm.uuid)), None)
+        return next(iter(self._all(VMRecord, lambda vm: name in (vm.name, vm.uuid))), None)
 
     async def vm(self, name: str) -> VMRecord:
         found = await self.find_vm(name)
@@ -147,7 +152,7 @@ class MemoryStore(Patient):
     ) -> VMRecord:
         machines = {one.name: one.machine for one in self._kept[HostRecord].values()}
         values = rules.leased(vm, host, power, machines, gone=gone, also=also, more=more)
-        found = self._find(VMRecord, vm.uuid)
+        found = self._kept[VMRecord].get(vm.uuid)
         if found is None or found.epoch != vm.epoch:
             raise rules.overtaken(vm)
         self._change(VMRecord, vm.uuid, values)
@@ -211,23 +216,22 @@ class MemoryStore(Patient):
     # -- tasks, decisions, events, measurements
 
     async def open_tasks(self) -> list[Task]:
-        return [task for task in self._all(Task) if task.state not in rules.ENDED]
+        return self._all(Task, lambda task: task.state not in rules.ENDED)
 
     async def end_task(self, task: int, **values: Any) -> None:
-        for vm in self._all(VMRecord):
-            if vm.task == task:
-                self._change(VMRecord, vm.uuid, dict(rules.FREED))
+        for vm in self._all(VMRecord, lambda vm: vm.task == task):
+            self._change(VMRecord, vm.uuid, dict(rules.FREED))
         self._change(Task, task, values)
 
     async def tasks(self, most: int = 50) -> list[Task]:
         return self._all(Task)[-most:]
 
     async def decisions(self, subject: str, before: float | None = None, most: int = 1) -> list[DecisionRecord]:
-        found = [one for one in self._all(DecisionRecord) if one.subject == subject]
-        return [one for one in found if before is None or one.made_at <= before][-most:]
+        until = float("inf") if before is None else before
+        return self._all(DecisionRecord, lambda one: one.subject == subject and one.made_at <= until)[-most:]
 
     async def events(self, after: int = 0, most: int = 100) -> list[Event]:
-        found = [event for event in self._all(Event) if (event.id or 0) > after]
+        found = self._all(Event, lambda event: (event.id or 0) > after)
         return found[:most] if after else found[-most:]
 
     async def add_means(self, means: list[LoadMean]) -> None:
@@ -235,8 +239,8 @@ class MemoryStore(Patient):
             self._put(mean)
 
     async def means(self, subject: str, period_s: int, since: float) -> list[LoadMean]:
-        found = [mean for mean in self._all(LoadMean) if (mean.subject, mean.period_s) == (subject, period_s)]
-        return [mean for mean in found if mean.at >= since]
+        wanted = subject, period_s
+        return self._all(LoadMean, lambda one: (one.subject, one.period_s) == wanted and one.at >= since)
 
     async def prune(self, now: float) -> int:
         told, minutes, tens = now - rules.TOLD_KEPT_S, now - rules.MINUTES_KEPT_S, now - rules.TENS_KEPT_S
@@ -253,8 +257,8 @@ class MemoryStore(Patient):
 
     # -- one step each; nothing waits in between
 
-    def _all(self, kind: type[Record]) -> list[Record]:
-        return [_own(self._kept[kind][key]) for key in sorted(self._kept[kind])]
+    def _all(self, kind: type[Record], wanted: Callable[[Record], bool] = lambda _record: True) -> list[Record]:
+        return [_own(record) for _, record in sorted(self._kept[kind].items()) if wanted(record)]
 
     def _find(self, kind: type[Record], key: Any) -> Record | None:
         return _own(self._kept[kind][key]) if key in self._kept[kind] else None
@@ -270,7 +274,8 @@ class MemoryStore(Patient):
 
     def _change(self, kind: type[Any], key: Any, values: dict[str, Any]) -> None:
         if key in self._kept[kind]:
-            self._put(replace(self._kept[kind][key], **values))
+            own = {name: _copied(value) if isinstance(value, _MUTABLE) else value for name, value in values.items()}
+            self._kept[kind][key] = replace(self._kept[kind][key], **own)
 
     def _tell(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -285,20 +290,12 @@ def _key(record: Any) -> Any:
 
 def _own(record: Any) -> Any:
     """The record with lists and dicts of its own: what somebody does to his is not done to the registry's."""
-    mutable = {
-        name: _copied(value) for name in _names(type(record)) if isinstance(value := getattr(record, name), list | dict)
-    }
-    return replace(record, **mutable) if mutable else record
-
-
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    if kind not in _NAMES:
-        _NAMES[kind] = tuple(field.name for field in fields(kind))
-    return _NAMES[kind]
+    kind = type(record)
+    return kind(*[_copied(value) if isinstance(value, _MUTABLE) else value for value in _VALUES[kind](record)])
 
 
 def _copied(value: Any) -> Any:
     """Plain values, all the way down: what a registry keeps is JSON. (`copy.deepcopy` takes five times as long.)"""
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
+    return [_copied(item) for item in value] if isinstance(value, (list, tuple)) else value
