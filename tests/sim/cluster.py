@@ -363,7 +363,7 @@ class Cluster:
         hosts = {host.name for host in await self.store.all(HostRecord)}
         for vm in known.values():
             found += self._untrue_of(vm, hosts)
-        for machine in self.world.machines.values():
+        for machine in [self.world.machines[name] for name in sorted(hosts)]:
             for domain in machine.domains.values():
                 if domain.uuid not in known and not domain.name.startswith(PROBE):
                     found.append(f"{machine.name} has {domain.name}, of which the registry knows nothing")
@@ -385,8 +385,8 @@ class Cluster:
 
     def _untrue_of(self, vm: VMRecord, hosts: set[str]) -> list[str]:
         there = self.world.where(vm.uuid)
-        left = [machine.name for machine, _ in there if machine.name not in hosts]
-        if left and set(left) <= vm.may_run_on.keys() and vm.power is PowerState.UNKNOWN:
+        left = vm.may_run_on.keys() - hosts
+        if left and vm.power is PowerState.UNKNOWN and {machine.name for machine, _ in there} <= vm.may_run_on.keys():
             return []  # of a host that left the pool nothing more can be said
         shown = ", ".join(f"{domain.power} on {machine.name}" for machine, domain in there) or "nowhere"
         found = []

@@ -12,8 +12,9 @@ from vmctl.commands.cluster import Rebalance
 from vmctl.commands.hosts import DrainHost
 from vmctl.commands.vms import Migrate
 from vmctl.decide import asked as deciding
-from vmctl.errors import Cancelled, PartlyFailed, Refused
+from vmctl.errors import Cancelled, PartlyFailed, Refused, Unreachable
 from vmctl.model.cluster import Cluster
+from vmctl.model.hosts import HostState
 from vmctl.model.plans import Move, Plan
 from vmctl.model.policy import Policy
 from vmctl.model.records import HostRecord, Task, TaskState, VMRecord
@@ -30,6 +31,8 @@ Carrying = Job[Rebalance | DrainHost, CarryingOut]
 async def plan(services: Services, kind: str, subject: str, who: str, decide: Decider, asked: Any) -> Plan:
     """Make a plan on the cluster as it is measured now; it is recorded with its moves."""
     cluster = await measured(services)
+    if cluster.hosts and not any(one.state is HostState.ONLINE for one in cluster.hosts):
+        raise Unreachable("no host answers: nothing is known of any load", hint="vmctl host list")
     # in a thread: a large cluster takes seconds, and nobody else may wait for them
     made = await services.threads.run(decide, cluster, services.policy, asked)
     await record.plan(services, kind, subject, made, cluster, who)
@@ -50,7 +53,6 @@ class Plans:
 
     async def rebalance(self, job: Job[Rebalance, CarryingOut]) -> dict[str, Any]:
         """Task: even the cluster out, with no more than its arguments say: moves, gib, minutes."""
-        self._services.any_online()  # else nothing is known of any load, and all looks even
         return await self._carry_out(job, await plan_rebalance(self._services, job.task.who, job.args))
 
     async def drain(self, job: Job[DrainHost, CarryingOut]) -> dict[str, Any]:
