@@ -33,6 +33,9 @@ async def power_action(services: Services, job: Job[Reset | Pause | Resume, Pres
     link, seen = await require_running(services, vm)
     fitting, done = ACTIONS[verb]
     if seen.power is done:
+        if job.journal.host:  # a predecessor's work
+            told = [services.event(verb, vm, f"{vm.name} on {vm.host}: {verb}", job.task.who)]
+            await services.store.lease(vm, vm.host, seen.power, why=seen.why, told=told)
         return {"vm": vm.name, "host": vm.host, "why": f"it is {done} already"}
     if seen.power not in fitting:
         raise Refused(f"{vm.name} is {seen.power}: it cannot {verb}", hint="vmctl list")

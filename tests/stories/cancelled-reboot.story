@@ -1,0 +1,27 @@
+# A reboot is cancelled after the power button: the end is what was asked for, and it is started again.
+create web1
+then
+reboot web1
+wait 0.5
+cancel
+then
+wait 60
+== told
+> create web1
+> then
+kvm1: made /shared/vm-web1-UUID/disk.qcow2
+kvm1: made /shared/vm-web1-UUID/disk.json
+kvm1: made /shared/lockspace/UUID
+  created: web1 was created; runs on kvm1
+  task 1 (create web1) done
+> reboot web1
+> wait 0.5
+> cancel
+> then
+  task 2 (reboot web1) cancelled task 2 was cancelled; the power button of web1 was pressed, so it may still shut down
+> wait 60
+  ended: web1 is no longer on kvm1: stopped; asked to shut down by a reboot that was cancelled by local user
+  autostart: web1 should run: it is started again
+  started: web1 runs on kvm1
+  task 3 (start web1) done
+> all is mended

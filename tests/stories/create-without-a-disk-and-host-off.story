@@ -1,0 +1,30 @@
+# A controller dies in a create before there is a disk, and the host with it: nothing is left of it.
+create web1 1024 kvm1
+wait 1.05
+off kvm1
+kill
+wait 5
+controller
+wait 40
+on kvm1
+wait 40
+start web1
+then
+== told
+> create web1 1024 kvm1
+> wait 1.05
+> off kvm1
+> kill
+> wait 5
+> controller
+> wait 40
+  task 1 (create web1) failed web1 was not created: the controller ended first
+  host lost: kvm1 does not answer: kvm1: no route to host
+> on kvm1
+> wait 40
+  host back: kvm1 answers again, after 
+  host rebooted: kvm1 was rebooted: what ran there has ended
+> start web1
+> then
+  not accepted: there is no VM 'web1'
+> all is mended

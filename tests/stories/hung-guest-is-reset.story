@@ -1,0 +1,31 @@
+# A guest says nothing and uses nothing: it is hung, and reset.
+create web1
+then
+agent web1 well
+treat web1 reset
+then
+wait 30
+agent web1 hung
+wait 500
+== told
+> create web1
+> then
+kvm1: made /shared/vm-web1-UUID/disk.qcow2
+kvm1: made /shared/vm-web1-UUID/disk.json
+kvm1: made /shared/lockspace/UUID
+  created: web1 was created; runs on kvm1
+  task 1 (create web1) done
+> agent web1 well
+> treat web1 reset
+> then
+  heal level: web1 may be treated: reset
+> wait 30
+> agent web1 hung
+> wait 500
+  health: web1 is silent: nothing heard for 
+  health: web1 is hung: nothing heard for 2 min, and no disk or network use for 2 min
+  heal: web1: reset: hung for 3 min: nothing heard for 5 min, and no disk or network use for 5 min
+  reset: web1 on kvm1: reset
+  task 2 (reset web1) done
+  health: web1 is well: web in order
+> all is mended
