@@ -1,5 +1,5 @@
 # A controller dies in an upload: what was made is taken away, and the name is free.
-killed at 30
+killed at 68
 image big
 wait 5
 controller
@@ -7,15 +7,17 @@ then
 image big
 then
 == told
-> killed at 30
+> killed at 68
 > image big
 > wait 5
+kvm1: made /shared/image-big-8d723104f77383c1/disk.raw
 > controller
 > then
-kvm1: made /shared/image-big-101fbcccded733e8/disk.raw
-  image: image big was added to shared
-  task 1 (image add big) done
+kvm1: deleted /shared/image-big-8d723104f77383c1/disk.raw
+  task 1 (image add big) failed image big was not added: the controller ended first
 > image big
 > then
-  task 2 (image add big) failed there is already an image 'big'
+kvm1: made /shared/image-big-ff7b118e820865d6/disk.raw
+  image: image big was added to shared
+  task 2 (image add big) done
 > all is mended
