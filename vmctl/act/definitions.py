@@ -32,9 +32,9 @@ MOST_AT_ONCE = 8  # that are read because it is time; those that libvirt told of
 def due(link: Link, uuids: set[str]) -> list[str]:
     """Which of the VMs there should be read whole now."""
     now = link.clock.monotonic()
-    told = list(uuids & link.changed)
+    told = sorted(uuids & link.changed)
     # A VM that was never read since the link came up is unknown, so it is read at once like a changed one.
-    never = [uuid for uuid in uuids if uuid not in link.read_at and uuid not in link.changed]
+    never = [uuid for uuid in sorted(uuids) if uuid not in link.read_at and uuid not in link.changed]
     old = sorted((link.read_at[uuid], uuid) for uuid in uuids - link.changed if uuid in link.read_at)
     late = [uuid for at, uuid in old if now - at >= READ_EVERY_S]
     return told + never + late[:MOST_AT_ONCE]

@@ -80,7 +80,7 @@ class Guests:
         """Begin with VMs that run now, and let go of those that are nowhere and are not `moving`."""
         now = self._clock.monotonic()
         present = {uuid for link in self._links.values() for uuid, d in link.domains.items() if d.power in HERE}
-        for uuid in present - self.followers.keys():
+        for uuid in sorted(present - self.followers.keys()):
             follower = self.followers[uuid] = Follower(uuid)
             follower.task = asyncio.create_task(self._follow(follower), name=f"guest {uuid}")
         for uuid, follower in list(self.followers.items()):

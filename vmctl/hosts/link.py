@@ -297,7 +297,7 @@ class HostLink:
 
     async def learn_cpus(self, cpus: Iterable[str]) -> None:
         """Ask whether the host can give guests these CPUs, each once per connection. Raises HostError."""
-        for cpu in set(cpus) - self.cpus.keys() - {""}:
+        for cpu in sorted(set(cpus) - self.cpus.keys() - {""}):
             if self.about is not None:
                 self.cpus[cpu] = await self.virt.cpu_fits(self.about.accel, cpu)
 
