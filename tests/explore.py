@@ -10,19 +10,42 @@ import gc
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.sim import sweep
-from tests.sim.explore import compose, shorten, untrue
+from tests.sim.explore import compose, shorten, told
 from tests.sim.told import UNTRUE, parse, told_by, write
 
 Seeded = tuple[list[str], int]  # a story, and the seed of its world
 AT_ONCE = 25  # stories that one process tells before it says how far it is
 
 
-def untruths_of(stories: list[Seeded]) -> list[tuple[list[str], int, str]]:
-    """(story, seed, what is untrue first) of those that end in an untruth."""
-    return [(lines, seed, wrong[0]) for lines, seed in stories if (wrong := untrue(lines, seed))]
+@dataclass
+class Figures:
+    """What some stories amount to, and those that end in an untruth: (story, seed, what is untrue first)."""
+
+    untruths: list[tuple[list[str], int, str]] = field(default_factory=list)
+    lasted_s: float = 0.0
+    steps: int = 0
+    faults: int = 0
+
+    def add(self, more: Figures) -> None:
+        """Count those, too."""
+        self.untruths += more.untruths
+        self.lasted_s += more.lasted_s
+        self.steps += more.steps
+        self.faults += more.faults
+
+
+def figures_of(stories: list[Seeded]) -> Figures:
+    """Tell them."""
+    found = Figures()
+    for lines, seed in stories:
+        one = told(lines, seed)
+        untruths = [(lines, seed, one.untrue[0])] if one.untrue else []
+        found.add(Figures(untruths, one.lasted_s, one.steps, one.faults))
+    return found
 
 
 def explore(given: argparse.Namespace) -> int:
@@ -30,19 +53,20 @@ def explore(given: argparse.Namespace) -> int:
     seeds = range(given.first, given.first + given.seeds)
     every: list[Seeded] = [(lines, 0) for lines in sweep.every()] if given.sweep else [(compose(s), s) for s in seeds]
     parts, many = [every[first : first + AT_ONCE] for first in range(0, len(every), AT_ONCE)], len(every)
-    began, untruths, done = time.monotonic(), 0, 0
+    began, all_, done = time.monotonic(), Figures(), 0
     with ProcessPoolExecutor(given.jobs, initializer=gc.freeze) as pool:
-        for found in pool.map(untruths_of, parts):
+        for found in pool.map(figures_of, parts):
             done = min(done + AT_ONCE, many)
-            for lines, seed, wrong in found:
-                untruths += 1
+            all_.add(found)
+            for lines, seed, wrong in found.untruths:
                 short = shorten(lines, seed)
                 print(f"\n# seed {seed}: {wrong}\n" + write(short, seed, told_by(short, seed)), flush=True)
             if sys.stderr.isatty():
                 print(f"\r{done} of {many}", end="", file=sys.stderr, flush=True)
     took_s = time.monotonic() - began
-    print(f"{many} stories, {untruths} untruths, {many / took_s:.0f} stories a second")
-    return untruths
+    print(f"{many} stories, {len(all_.untruths)} untruths, {many / took_s:.0f} stories a second")
+    print(f"{all_.lasted_s / 86400:.1f} days, {all_.steps} steps, {all_.faults} faults")
+    return len(all_.untruths)
 
 
 def one(path: Path, *, keep: bool) -> int:

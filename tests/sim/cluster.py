@@ -208,6 +208,7 @@ class Cluster:
         self.store = ToldStore(self.world, self.clock)
         self.life: Life | None = None  # of the newest controller
         self.lives: list[Life] = []
+        self.steps = 0  # of the lives that are over
         self.taking_over: asyncio.Task[None] | None = None
         self.controller: Controller | None = None
         for number in range(1, hosts + 1):
@@ -310,6 +311,7 @@ class Cluster:
         if self.taking_over is not None:
             self.taking_over.cancel()
         for life in self.lives:
+            self.steps += life.steps
             life.end()
         self.lives.clear()
         self.controller = None

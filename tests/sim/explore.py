@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from tests.sim.guest import AGENTS
-from tests.sim.story import tell
+from tests.sim.story import Telling, tell
 
 HOSTS = ("kvm1", "kvm2", "kvm3")
 NAMES = ("web1", "web2", "web3")
@@ -169,10 +169,15 @@ def _drawn(draw: random.Random, line: str) -> str:
 
 def untrue(lines: list[str], seed: int) -> list[str]:
     """What is untrue at the end of a story; also what broke in it."""
+    return told(lines, seed).untrue
+
+
+def told(lines: list[str], seed: int) -> Telling:
+    """What came of a story; a story that broke is untrue."""
     try:
-        return tell(lines, seed)[0]
+        return tell(lines, seed)
     except Exception as err:
-        return [f"{type(err).__name__}: {err}"]
+        return Telling([f"{type(err).__name__}: {err}"], [], 0.0, 0, 0)
 
 
 def shorten(lines: list[str], seed: int) -> list[str]:

@@ -18,6 +18,7 @@ class Fates:
 
     waiting: list[tuple[str, str, str]] = field(default_factory=list)  # (host, call, kind)
     drawn: int = 0  # calls so far
+    met: int = 0  # of them that met with something
     nth: dict[int, str] = field(default_factory=dict)  # which call meets with what
 
     def add(self, host: str, call: str, kind: str) -> None:
@@ -36,8 +37,11 @@ class Fates:
     def draw(self, host: str, call: str) -> str:
         """What befalls this call; empty: nothing."""
         self.drawn += 1
-        if kind := self.nth.pop(self.drawn, ""):
-            return kind
+        kind = self.nth.pop(self.drawn, "") or self._named(host, call)
+        self.met += bool(kind)
+        return kind
+
+    def _named(self, host: str, call: str) -> str:
         for one in self.waiting:
             if one[0] in ("*", host) and one[1] in ("*", call):
                 self.waiting.remove(one)

@@ -26,7 +26,7 @@ import logging
 import re
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.sim.cluster import Cluster
 from tests.sim.guest import AGENTS
@@ -55,8 +55,7 @@ class Teller:
 
     async def tell(self, lines: list[str]) -> list[str]:
         """Every line, then the mending; what is untrue after that."""
-        peaceful = {*COMMANDS, "wait", "then", "cancel", "lawless"}
-        self.world.peaceful = all(line.split()[0] in peaceful for line in lines)
+        self.world.peaceful = all(line.split()[0] in PEACEFUL for line in lines)
         await self.cluster.start()
         for line in lines:
             self.world.log(f"> {line}")
@@ -319,12 +318,27 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 
-def tell(lines: list[str], seed: int = 0) -> tuple[list[str], list[str]]:
-    """(What is untrue at the end, what was told). The controller's own log is not wanted."""
+PEACEFUL = {*COMMANDS, "wait", "then", "cancel", "lawless", "machine"}  # verbs that do no harm
+
+
+class Telling(NamedTuple):
+    """What came of a story."""
+
+    untrue: list[str]  # at the end
+    told: list[str]
+    lasted_s: float  # in the world
+    steps: int  # of all its controllers
+    faults: int  # that befell it: by its own lines, and single calls
+
+
+def tell(lines: list[str], seed: int = 0) -> Telling:
+    """Tell a story. The controller's own log is not wanted."""
     cluster = Cluster(seed)
     logging.disable(logging.CRITICAL)
     try:
         untrue = cluster.run(lambda made: Teller(made).tell(lines))
     finally:
         logging.disable(logging.NOTSET)
-    return untrue, cluster.world.told
+    calls = cluster.fates.met + cluster.store.fates.met
+    by_line = sum(line.split()[0] not in PEACEFUL for line in lines)
+    return Telling(untrue, cluster.world.told, cluster.world.now, cluster.steps, by_line + calls)

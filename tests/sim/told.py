@@ -40,6 +40,6 @@ def write(lines: list[str], seed: int, told: list[str]) -> str:
 
 def told_by(lines: list[str], seed: int) -> list[str]:
     """What a story tells: no times, no measures, no names that are drawn at random."""
-    wrong, told = tell(lines, seed)
+    wrong, told, *_ = tell(lines, seed)
     plain = [MEASURES.sub("", UUID.sub("UUID", line[10:])) for line in told]
     return [*plain, *(f"{UNTRUE}{text}" for text in wrong)]
