@@ -257,10 +257,10 @@ async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
         )
         await services.store.add_image(image)
     except VmctlError as err:
-        await _undo_image(services, job, storage)
         if isinstance(err, NoAnswer):  # what was asked for may still be done, and then belongs to nobody
-            names = ", ".join(f"{storage.path}/{name}" for name in Made(job, storage).names)
-            job.say(f"{link.name} may still make {names}")
+            names = ", ".join(f"{storage.path}/{name}" for name in made.names)
+            job.say(f"{link.name} gave no answer, and may still make {names}")
+        await _undo_image(services, job, storage)
         raise
     await services.record_event("image", name, f"image {name} was added to {storage.name}", job.task.who)
     return _added(image)
