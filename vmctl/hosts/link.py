@@ -23,6 +23,7 @@ from vmctl.local.config import Settings
 from vmctl.model.hosts import HostState
 from vmctl.model.records import HostRecord
 from vmctl.model.states import LINK
+from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Parts
 
 T = TypeVar("T")
@@ -307,6 +308,10 @@ class HostLink:
         for uuid, domain in self.domains.items():
             if uuid in before and domain.shape != before[uuid].shape:
                 self.changed.add(uuid)
+        # Whatever was told before: it is here. It may have come back while nobody listened.
+        here = {uuid for uuid, domain in self.domains.items() if domain.power is PowerState.RUNNING}
+        self.moved_away -= here
+        self.put_out -= here
         self.domains_at = self.clock.monotonic()
         self.on_domains(self)
         return self.domains
