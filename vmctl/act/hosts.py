@@ -18,7 +18,7 @@ from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import HostKey, explain
 from vmctl.model.records import HostRecord, Storage, VMRecord
 from vmctl.services import Services
-from vmctl.store.rules import left_behind
+from vmctl.store.rules import left_behind, missing
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Journal, Reporting
 
@@ -285,7 +285,9 @@ class Hosts:
                 # The host is left as it was found, so without our pools.
                 await forget_on(link, kept, job)
         forgotten, kept_on = await services.store.remove_host(name, force=job.args.force)
-        await services.links.pop(name).close()
+        if services.links.pop(name, None) is None:
+            raise missing("host", name)  # somebody else let it go at the same time
+        await link.close()
         services.loads.forget(name)
         services.incarnations.host_removed(link)
         words = [f"{name} left the pool"]
