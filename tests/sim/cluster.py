@@ -167,7 +167,8 @@ class ToldStore(MemoryStore):
         if BROKEN.match(error.get("message", "")) or (self._world.peaceful and code in UNHEARD_OF):
             return [f"{at}: {error}"]
         begun = any(EPOCH + domain.started_at >= task.created_at for _, domain in there)
-        other = "is busy" in error.get("message", "")  # another task begins it
+        # Another task begins it, or somebody moves it
+        other = any(words in error.get("message", "") for words in ("is busy", "already runs"))
         if state == "failed" and task.kind == "start" and begun and code != "Uncertain" and not other:
             return [f"{at}, and has started on {on}: {error}"]
         return []

@@ -210,7 +210,7 @@ class Teller:
         """Somebody starts a VM of his own."""
         machine = self.world.machines[host]
         if machine.up:
-            disk = Disk("its own", f"/own/{name}.qcow2", "qcow2", "vda")
+            disk = Disk("its own", f"/own/{host}/{name}.qcow2", "qcow2", "vda")
             self.world.files[disk.path] = b""
             xml = domainxml.build(Spec(self.world.new_uuid(), name, 1, 256, disks=(disk,)), domainxml.Site("kvm"))
             try:
