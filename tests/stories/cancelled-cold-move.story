@@ -20,7 +20,7 @@ kvm1: made /shared/lockspace/UUID
 > then
   task 2 (migrate web1) cancelled task 2 was cancelled; the power button of web1 was pressed, so it may still shut down
 > wait 30
-  ended: web1 is no longer on kvm1: stopped; asked to shut down by a cold move that was given up
+  ended: web1 is no longer on kvm1: stopped; asked to shut down by a cold move that was cancelled by local user
   autostart: web1 should run: it is started again
   started: web1 runs on kvm1
   task 3 (start web1) done

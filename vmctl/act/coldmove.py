@@ -118,14 +118,16 @@ async def _stop(services: Services, job: Moving, vm: VMRecord, source: str) -> V
         power_now, why = await link.virt.power(vm.uuid)
         await services.store.lease(vm, source, power_now, why=why)
         raise
+    except Cancelled:
+        asked = (await services.store.vm(vm.uuid)).why  # of its guest, if it was
+        await services.store.lease(vm, source, PowerState.RUNNING, why=asked)
+        raise
     except Uncertain as err:
         await services.store.lease(vm, source, PowerState.UNKNOWN, why=f"{ASKED} by a cold move: {err.message}")
         raise
-    except VmctlError as err:
+    except VmctlError:
         # The guest was asked and may still obey. `ASKED` says so, and then its end is not taken for a crash.
         await services.store.lease(vm, source, PowerState.RUNNING, why=f"{ASKED} by a cold move that was given up")
-        if isinstance(err, Cancelled):
-            err.message += f"; the power button of {vm.name} was pressed, so it may still shut down"
         raise
     return await services.store.lease(vm, source, PowerState.STOPPING, gone=(source,))
 

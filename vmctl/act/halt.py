@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import Any, NoReturn
 
 from vmctl.act.departed import departure
 from vmctl.act.whereabouts import ASKED
@@ -23,6 +23,7 @@ PRESS_EVERY_S = 15.0  # and then
 # What a guest gets at least, also where a predecessor's wait has used its time up.
 MOST_BRIEF_S = 5.0
 LOOK_EVERY_S = 0.2
+VERBS = {"migrate": "cold move"}  # a kind of task -> what it is to who reads of it here
 PLUG_FOR_S = 60.0  # how long a host that does not answer is asked again to pull the plug
 
 
@@ -35,7 +36,8 @@ async def halt(services: Services, link: Link, vm: VMRecord, job: AnyJob, *, for
     began = link.clock.monotonic()
     presses, migrated = 0, False
     while True:
-        job.check_cancelled()
+        if job.cancel_asked.is_set() and not (force and presses):  # of a plug that is pulled the end is seen
+            await _cancelled(services, vm, job, presses)
         waited = link.clock.monotonic() - began
         try:
             seen = await link.virt.domain(vm.uuid)
@@ -49,6 +51,7 @@ async def halt(services: Services, link: Link, vm: VMRecord, job: AnyJob, *, for
             # Somebody migrates it, and it is being handed over: who ends it here now may not have ended it there.
             handed_over = seen.has_job and seen.why in LEFT_OVER
             if force and not handed_over:
+                presses += 1
                 await _pull_plug(link, vm)
             elif handed_over:
                 job.show(text=f"waiting for the end of a migration from {link.name}")
@@ -144,6 +147,12 @@ async def note_asked(services: Services, vm: VMRecord, by: str, **more: Any) -> 
     await services.store.change(VMRecord, vm.uuid, why=f"{ASKED} by {by}", **more)
 
 
-def pressed(vm: VMRecord, err: Cancelled) -> Cancelled:
-    """The error for a cancel that came after the power button."""
-    return Cancelled(f"{err.message}; the power button of {vm.name} was pressed, so it may still shut down")
+async def _cancelled(services: Services, vm: VMRecord, job: AnyJob, presses: int) -> NoReturn:
+    """Raises Cancelled. A guest whose power button was pressed may still obey: that is written down."""
+    text = f"task {job.id} was cancelled"
+    if presses:
+        await note_asked(
+            services, vm, f"a {VERBS.get(job.task.kind, job.task.kind)} that was cancelled by {asker(job)}"
+        )
+        text += f"; the power button of {vm.name} was pressed, so it may still shut down"
+    raise Cancelled(text)

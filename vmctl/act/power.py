@@ -9,7 +9,7 @@ from typing import Any
 from vmctl.act import disks, record
 from vmctl.act.definitions import learn, refuse_drift, refuse_losing_tpm
 from vmctl.act.disks import storage_of
-from vmctl.act.halt import asker, halt, note_asked, patience, pressed
+from vmctl.act.halt import asker, halt, note_asked, patience
 from vmctl.act.layers import refuse_newer_layers
 from vmctl.act.leaked import explained
 from vmctl.act.mounted import refuse_unmounted
@@ -336,10 +336,7 @@ async def reboot(services: Services, job: Job[Reboot, Rebooting]) -> dict[str, A
     limit = patience(job, job.args.timeout_s or services.settings.timeouts.shutdown_s, services.clock.now())
     try:
         await halt(services, link, vm, job, force=False, limit_s=limit)
-    except Cancelled as err:
-        await note_asked(services, vm, f"a reboot that was cancelled by {asker(job)}")
-        raise pressed(vm, err) from err
-    except Refused:  # nothing was pressed
+    except (Cancelled, Refused):
         raise
     except VmctlError:
         await note_asked(services, vm, f"a reboot by {asker(job)}")

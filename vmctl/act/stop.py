@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from vmctl.act.definitions import learn, refuse_losing_tpm
-from vmctl.act.halt import asker, halt, note_asked, patience, pressed
+from vmctl.act.halt import asker, halt, note_asked, patience
 from vmctl.act.leaked import after_stop
 from vmctl.act.power import LOOK_FOR_S
 from vmctl.act.whereabouts import IN_VAIN, ask, check_signature, off_at, prove_off
@@ -76,10 +76,7 @@ async def _halt(
     except Uncertain:  # it was asked for: an end that is seen later is no guest's own
         await note_asked(services, vm, f"{asker(job)}: no answer yet")
         raise
-    except Cancelled as err:
-        await note_asked(services, vm, f"a stop that was cancelled by {asker(job)}", wanted=before)
-        raise pressed(vm, err) from err
-    except Refused:  # nothing was pressed
+    except (Cancelled, Refused):
         await services.store.change(VMRecord, vm.uuid, wanted=before)
         raise
     except VmctlError:  # it may obey later: that is then what was asked for
