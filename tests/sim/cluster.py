@@ -388,9 +388,10 @@ class Cluster:
 
     def _untrue_of(self, vm: VMRecord, hosts: set[str]) -> list[str]:
         there = self.world.where(vm.uuid)
-        left = vm.may_run_on.keys() - hosts
-        if left and vm.power is PowerState.UNKNOWN and {machine.name for machine, _ in there} <= vm.may_run_on.keys():
-            return []  # of a host that left the pool nothing more can be said
+        on, left = {machine.name for machine, _ in there}, vm.may_run_on.keys() - hosts
+        away = on and not on & hosts  # somebody moved it out of the pool
+        if vm.power is PowerState.UNKNOWN and (away or (left and on <= vm.may_run_on.keys())):
+            return []  # of a host that is none of ours nothing more can be said
         shown = ", ".join(f"{domain.power} on {machine.name}" for machine, domain in there) or "nowhere"
         found = []
         if vm.task is not None or vm.moving_to or vm.copying:
