@@ -78,7 +78,7 @@ async def test_a_check_that_breaks_is_its_own_failure() -> None:
     async def odd() -> doctor.Check:
         raise ZeroDivisionError("of course")
 
-    check = await doctor.guard("odd", odd())
+    check = await doctor.guard("odd", odd)
     assert (check.name, check.verdict) == ("odd", doctor.FAIL) and "ZeroDivisionError: of course" in check.text
 
 

@@ -91,7 +91,8 @@ class Teller:
 
     async def do_then(self) -> None:
         """Wait until all that was accepted has ended, or the controller has."""
-        await asyncio.gather(*self.asking)
+        if self.asking:  # but not for ever: somebody's own migration may wait for a host that stands still
+            await asyncio.wait(self.asking, timeout=LONGEST_S)
         deadline = self.world.now + LONGEST_S
         while True:
             if not self.cluster.running or not await self.cluster.store.open_tasks() or self.world.now > deadline:

@@ -17,8 +17,8 @@ from tests.sim.story import tell
 from tests.sim.told import UNTRUE, parse, told_by
 
 STORIES = sorted((Path(__file__).parents[1] / "stories").glob("*.story"))
-SEEDS, BLOCK = 400, 40
-EVERY = 5  # one place of so many is tried here, all of them by `python -m tests.explore --sweep`
+SEEDS, BLOCK = 2000, 100
+EVERY = 20  # one place of so many is tried here, all of them by `python -m tests.explore --sweep`
 BLOCKS = 4
 
 

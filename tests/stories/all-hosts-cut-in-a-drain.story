@@ -48,10 +48,10 @@ kvm1: made /shared/lockspace/UUID
 > heal kvm2
 > heal kvm3
 > wait 30
+  host back: kvm3 answers again, after 
+  host back: kvm2 answers again, after 
   host back: kvm1 answers again, after 
   changed: web1 on kvm1 is running (was unknown)
-  host back: kvm2 answers again, after 
-  host back: kvm3 answers again, after 
 > drain kvm1
 > then
   drain: kvm1 is being drained

@@ -50,7 +50,7 @@ kvm1: made /shared/lockspace/UUID
 > heal kvm2
 > heal kvm3
 > wait 30
-  host back: kvm1 answers again, after 
-  host back: kvm2 answers again, after 
   host back: kvm3 answers again, after 
+  host back: kvm2 answers again, after 
+  host back: kvm1 answers again, after 
 > all is mended

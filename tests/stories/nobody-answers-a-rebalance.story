@@ -26,6 +26,6 @@ kvm1: made /shared/lockspace/UUID
 > then
   task 2 (rebalance cluster) failed no host answers: nothing is known of any load
 > all is mended
-  host back: kvm1 answers again, after 
-  host back: kvm2 answers again, after 
   host back: kvm3 answers again, after 
+  host back: kvm2 answers again, after 
+  host back: kvm1 answers again, after 

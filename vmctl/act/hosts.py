@@ -156,7 +156,7 @@ class Hosts:
         for candidate in sound:
             assert anchor is not None
             space = str(candidate.record.about["lockspace"])
-            candidate.checks.append(await doctor.guard("lock", doctor.prove_lock(space, anchor, candidate.link)))
+            candidate.checks.append(await doctor.guard("lock", doctor.prove_lock, space, anchor, candidate.link))
         job.show(text="trying the network between all hosts")
         links = inside + [c.link for c in sound]
         for candidate in sound:
@@ -175,7 +175,7 @@ class Hosts:
     async def _network(self, candidate: Candidate, others: list[Link]) -> list[Check]:
         """Every host must reach every other host's migration ports, both ways; one line when they do."""
         pairs = [(candidate.link, other) for other in others] + [(other, candidate.link) for other in others]
-        found = await asyncio.gather(*(doctor.guard("network", doctor.reach(*pair)) for pair in pairs))
+        found = await asyncio.gather(*(doctor.guard("network", doctor.reach, *pair) for pair in pairs))
         bad = [check for check in found if check.verdict != doctor.OK]
         if others and not bad:
             text = f"migration ports open to and from {len(others)} other host{'s' * (len(others) > 1)}"
@@ -257,8 +257,8 @@ class Hosts:
         candidate.checks.append(check)
         others = [other for _, other in sorted(self._services.links.items()) if other.online and other is not link]
         if space:
-            held = doctor.prove_lock(space, (others or [link])[0], link)
-            candidate.checks.append(await doctor.guard("lock", held))
+            check = await doctor.guard("lock", doctor.prove_lock, space, (others or [link])[0], link)
+            candidate.checks.append(check)
         candidate.checks += await self._network(candidate, others)
         await self._remember_size(link)
         for kept in await self._services.store.all(Storage):

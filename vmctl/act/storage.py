@@ -155,7 +155,7 @@ async def _locks(services: Services, storage: Storage, hosts: list[str]) -> dict
     if len(hosts) < 2 or not storage.lockspace:
         return None
     first, second = (services.online(name) for name in hosts[:2])
-    check = await doctor.guard("lock", doctor.prove_lock(storage.lockspace, first, second))
+    check = await doctor.guard("lock", doctor.prove_lock, storage.lockspace, first, second)
     return {"locks": {"verdict": check.verdict, "text": check.text, "at": services.clock.now()}}
 
 

@@ -108,12 +108,10 @@ async def unproven(services: Services, vm: VMRecord) -> tuple[str, ...]:
 
     Every host is asked. Refused when one shows it.
     """
+    links = dict(services.links)  # as they are now: one may leave the pool while it is asked
     # Where it may run, its process counts as well; elsewhere libvirt's word will do.
-    near = {link.name for link in services.links.values() if known_as(vm, link.record) is not None} | {vm.host}
-    asking = (
-        ask_for_sure(services, host, vm.uuid) if host in near else ask_far(services, host, vm)
-        for host in services.links
-    )
+    near = {link.name for link in links.values() if known_as(vm, link.record) is not None} | {vm.host}
+    asking = (ask_for_sure(services, host, vm.uuid) if host in near else ask_far(services, host, vm) for host in links)
     answers = await asyncio.gather(*asking)
     gone: set[str] = set()
     silent: dict[str, str] = {}
@@ -123,7 +121,7 @@ async def unproven(services: Services, vm: VMRecord) -> tuple[str, ...]:
             hint = f"vmctl stop{force} {vm.name}"
             raise Refused(f"{vm.name} already runs on {answer.host} ({answer.sight})", hint=hint)
         # By the machine, not by the host's name: it may have been added again under another one.
-        name = known_as(vm, services.links[answer.host].record)
+        name = known_as(vm, links[answer.host].record)
         if name is not None and answer.sight is DomainPresence.GONE:
             gone.add(name)
         elif name is not None:
@@ -136,7 +134,7 @@ async def unproven(services: Services, vm: VMRecord) -> tuple[str, ...]:
         return (f"{vm.name} may still run: where it was last is not known",) if vm.power is PowerState.UNKNOWN else ()
     left = [name for name in vm.may_run_on if name not in gone]
     left_words = [silent.get(name) or f"{name}, which was removed" for name in left]
-    home = services.links.get(vm.host)
+    home = links.get(vm.host)
     if home is not None and home.name in gone and not heard_to_end(home, vm.uuid):
         # Nobody saw it end there: somebody may have moved it to a host that is silent now.
         far = [answer for answer in answers if answer.sight is DomainPresence.SILENT]

@@ -52,13 +52,13 @@ async def examine(link: Link) -> list[Check]:
         ("clock", _clock),
         ("sshd", _sshd),
     ]
-    return list(await asyncio.gather(*(guard(name, check(link)) for name, check in checks)))
+    return list(await asyncio.gather(*(guard(name, check, link) for name, check in checks)))
 
 
-async def guard(name: str, check: Awaitable[Check]) -> Check:
+async def guard(name: str, check: Callable[..., Awaitable[Check]], *about: Any) -> Check:
     """A wall around one check: whatever it raises is its own FAIL, and stops no other."""
     try:
-        return await check
+        return await check(*about)
     except Exception as err:
         return failed(name, err)
 
