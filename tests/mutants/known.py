@@ -234,7 +234,7 @@ KNOWN: tuple[Mutant, ...] = (
     Mutant(
         "KubeVirt 16622: the source's QEMU stays after a migration",
         "vmctl.decide.outcome:OUTCOMES",
-        outcome((P, R, Resolution.ON_TARGET)),
+        outcome((P, R, Resolution.ON_TARGET), (R, P, Resolution.ON_SOURCE)),
     ),
     Mutant(
         "KubeVirt 6028: the source says failed, and what runs on the target is called lost",

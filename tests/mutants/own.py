@@ -24,6 +24,7 @@ from vmctl.decide.outcome import DomainPresence, Resolution
 from vmctl.errors import MigrationFailed, Refused
 from vmctl.model.records import VMRecord
 from vmctl.model.vms import PowerState
+from vmctl.storage import kind_of
 
 
 def without(*names: str) -> Any:
@@ -49,15 +50,6 @@ def uncertain_is_refused(_was: Any) -> Any:
         raise Refused(f"{vm.name} was not started on {host}")
 
     return not_known
-
-
-def undone_whatever(was: Any) -> Any:
-    """Also a create of which it is not known whether the VM runs is undone, and its disk deleted."""
-
-    async def undo(services: Any, job: Any, vm: Any, *more: Any) -> None:
-        await was(services, job, dataclasses.replace(vm, power=PowerState.STOPPED), *more)
-
-    return undo
 
 
 def never_journalled(_was: Any) -> Any:
@@ -230,10 +222,10 @@ def wanted_again(_was: Any) -> Any:
     return lambda vm, _link: vm.wanted
 
 
-def always_ours(was: Any) -> Any:
-    """What lies outside a VM's own folder is its own, too."""
+def always_ours(_was: Any) -> Any:
+    """What lies in another's folder is its own, too."""
     return lambda storage, spec: [
-        name for disk in spec.disks if (name := disk.path.removeprefix(f"{storage.path}/")) and was is not None
+        kind_of(storage).name(storage, disk.path) for disk in spec.disks if disk.storage == storage.name
     ]
 
 
@@ -258,7 +250,6 @@ VMS: tuple[Mutant, ...] = (
     Mutant("a delete follows links", "vmctl.act.delete:refuse_links", later_nothing),
     Mutant("a delete takes what is not its own", "vmctl.act.disks:names", always_ours),
     # -- creating
-    Mutant("a create that may run is undone", "vmctl.act.create:_undo", undone_whatever),
     Mutant("a create that failed is not undone", "vmctl.act.create:_undo", later_nothing),
     Mutant("a create that failed leaves its files", "vmctl.act.made:Made.undo", later_nothing),
     Mutant("what a host refused to make is taken away, too", "vmctl.act.made:LibvirtError", never),

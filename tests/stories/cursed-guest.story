@@ -3,7 +3,7 @@ create web1
 then
 agent web1 cursed
 treat web1 reset
-wait 9000
+wait 2400
 then
 == told
 > create web1
@@ -15,7 +15,7 @@ kvm1: made /shared/lockspace/UUID
   task 1 (create web1) done
 > agent web1 cursed
 > treat web1 reset
-> wait 9000
+> wait 2400
   heal level: web1 may be treated: reset
   health: web1 is degraded: web: port 80 is silent, for 
   heal: web1: reboot: degraded for 3 min: web: port 80 is silent, for 3 min
