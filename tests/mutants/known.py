@@ -5,6 +5,7 @@ The number is that of the project's issue or pull request.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.mutants.faults import (
     value,
 )
 from vmctl.act.whereabouts import off_at
+from vmctl.commands.vms import Migrate
 from vmctl.decide.health import HealthStatus
 from vmctl.decide.outcome import DomainPresence, Resolution
 from vmctl.errors import MigrationFailed
@@ -93,18 +95,12 @@ def begun_is_ended(_was: Any) -> Any:
 
     async def move(self: Any, job: Any, plan: Any, number: int, ended: Any, children: list[Any]) -> tuple[str, bool]:
         one = plan.moves[number]
-        asked = _migrate(one, job)
+        asked = Migrate(one.uuid, one.target, why=one.why, parent=job.id)
         children.append(await self._tasks.submit(asked, job.who, one.vm))
         ended[number].set()
         return f"{one.vm}: now on {one.target}", True
 
     return move
-
-
-def _migrate(move: Any, job: Any) -> Any:
-    from vmctl.commands.vms import Migrate
-
-    return Migrate(move.uuid, move.target, why=move.why, parent=job.id)
 
 
 def failed_is_done(was: Any) -> Any:
@@ -199,12 +195,9 @@ def not_asked(was: Any) -> Any:
     """A move is begun, whether its plan was cancelled or not."""
 
     async def move(self: Any, job: Any, *more: Any) -> Any:
-        asked = job.cancel_asked
-        job.cancel_asked = type(asked)()
-        try:
-            return await was(self, job, *more)
-        finally:
-            job.cancel_asked = asked
+        unasked = copy.copy(job)
+        unasked.cancel_asked = type(job.cancel_asked)()
+        return await was(self, unasked, *more)
 
     return move
 

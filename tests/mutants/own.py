@@ -19,6 +19,7 @@ from tests.mutants.faults import (
     vm_as_it_is,
 )
 from vmctl.act.whereabouts import Observation
+from vmctl.cluster.controller import FIRST_LOOK_S
 from vmctl.decide.health import Health, HealthStatus
 from vmctl.decide.outcome import DomainPresence, Resolution
 from vmctl.errors import MigrationFailed, Refused
@@ -137,6 +138,15 @@ def cancel_forgotten(was: Any) -> Any:
         was(self, dataclasses.replace(task, cancel_asked=False), *args)
 
     return init
+
+
+def not_waited_for(was: Any) -> Any:
+    """A task that is taken over waits for no link: only the controller itself does, for a moment."""
+
+    async def wait_online(self: Any, limit_s: float) -> bool:
+        return bool(self.online) if limit_s > FIRST_LOOK_S else await was(self, limit_s)
+
+    return wait_online
 
 
 def sick_whatever(was: Any) -> Any:
@@ -264,7 +274,7 @@ MOVES: tuple[Mutant, ...] = (
     Mutant("a copy that runs is dropped", "vmctl.decide.outcome:OUTCOMES", outcome((P, R, Resolution.DROP_TARGET))),
     Mutant("two copies that run are no alarm", "vmctl.decide.outcome:OUTCOMES", outcome((R, R, Resolution.ON_TARGET))),
     Mutant("nothing half made is dropped", "vmctl.act.conclude:_do", later_answers(False)),
-    Mutant("a slow host is taken for a silent one", "vmctl.act.conclude:QUIET_S", value(0.0)),
+    Mutant("an unclear picture gets no time", "vmctl.act.conclude:SETTLE_FOR_S", value(0.0)),
     Mutant("a successor lets a migration be", "vmctl.act.migrate:_take_over", later_answers({})),
     Mutant("the socket of a dead migration stays", "vmctl.act.migrate:_remove_socket", later_nothing),
     Mutant("a socket stays", "vmctl.act.migrate:_withdrawn", later_answers(True)),
@@ -288,7 +298,11 @@ REGISTRY: tuple[Mutant, ...] = (
     Mutant("a full registry is not waited for", "vmctl.store.patience:Patient.patiently", written_once),
     Mutant("a command whose answer was lost is refused", "vmctl.tasks.engine:Tasks._find", later_answers(None)),
     Mutant("an image in use goes", "vmctl.store.rules:check_unused", nothing),
-    Mutant("one path becomes two storages", "vmctl.store.rules:check_new_storage", nothing),
+    Mutant(
+        "one path becomes two storages",
+        "vmctl.act.storage:check_new_storage vmctl.store.rules:check_new_storage",
+        nothing,
+    ),
     Mutant("one machine becomes two hosts", "vmctl.store.rules:check_new_host", nothing),
     Mutant("what is young is pruned", "vmctl.store.rules:TOLD_KEPT_S", value(0.0)),
     Mutant("an ended VM's processes go on, in the ledger", "vmctl.ledger.incarnations:Incarnations._end", nothing),
@@ -342,6 +356,6 @@ TASKS: tuple[Mutant, ...] = (
     Mutant("a task that broke has no end", "vmctl.tasks.engine:Tasks._end", later_nothing),
     Mutant("a link that is lost ends a task", "vmctl.tasks.engine:TRIES", value(1)),
     Mutant("a cancel dies with its controller", "vmctl.tasks.job:Job.__init__", cancel_forgotten),
-    Mutant("who comes up believes silence", "vmctl.hosts.link:HostLink.wait_online", later_answers(False)),
+    Mutant("who comes up believes silence", "vmctl.hosts.link:HostLink.wait_online", not_waited_for),
 )
 OWN = (*VMS, *MOVES, *REGISTRY, *HOSTS, *TASKS)
