@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,11 @@ from hypothesis import HealthCheck, settings
 from vmctl.ports.store import Store
 from vmctl.store import database
 from vmctl.store.sql import SqlStore
+
+if name := os.environ.get("VMCTL_MUTANT"):  # before any test imports what it uses
+    from tests.mutants import put_in_for_good
+
+    put_in_for_good(name)
 
 # No time limits: a busy machine is no reason to fail.
 settings.register_profile("quick", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])

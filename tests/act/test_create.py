@@ -330,3 +330,38 @@ async def test_a_strangers_file_that_has_an_older_disks_name_is_left(services: S
     await services.store.change(VMRecord, UUID, spec=spec, power=PowerState.STOPPED, host="", may_run_on={})
     assert await to_its_end(services, delete.delete, await new_job(services, "delete", "book", vm=UUID)) == "done"
     assert "/s/mine.qcow2" not in shared.files and "/s/mine.json" in shared.files
+
+
+# -- what is not its own
+
+OTHER = "33333333-2222-3333-4444-555555555555"
+DISK = f"/s/vm-book-{OTHER}/disk.qcow2"
+
+
+async def test_a_file_that_lies_where_its_disk_goes_stays(
+    services: Services, shared: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it came there: it is not written over, and does not go with what was made."""
+    monkeypatch.setattr(type(services.ids), "uuid", lambda _self: OTHER)
+    shared.files[DISK] = b"somebody's"
+    assert "exists already" in await to_its_end(services, create.create, await book(services))
+    assert shared.files[DISK] == b"somebody's"
+
+
+async def test_what_only_a_link_leads_to_is_not_undone(
+    services: Services, shared: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody moved its folder while its start failed: nothing is taken away, and the VM stays registered."""
+    monkeypatch.setattr(type(services.ids), "uuid", lambda _self: OTHER)
+    shared.failing["create"], shared.links = LibvirtError("no"), {DISK.rpartition("/")[0]}
+    assert await to_its_end(services, create.create, await book(services)) == "no"
+    assert DISK in shared.files and (await services.store.vm("book")).half
+
+
+async def test_a_disk_in_the_folder_of_another_is_left(services: Services, shared: FakeHost) -> None:
+    disks = Disk("main", f"/s/vm-web1-{UUID}/disk.qcow2"), Disk("main", DISK)
+    spec = (await services.store.vm("web1")).spec.__class__(UUID, "web1", 1, 128, disks)
+    shared.files |= {disk.path: b"data" for disk in disks}
+    await services.store.change(VMRecord, UUID, spec=spec, power=PowerState.STOPPED, host="", may_run_on={})
+    assert await to_its_end(services, delete.delete, await new_job(services, "delete", "web1", vm=UUID)) == "done"
+    assert disks[0].path not in shared.files and DISK in shared.files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ import pytest
 from tests.act.crash import job_again
 from tests.act.hosts import FakeHost
 from vmctl.act import leaked, leases
+from vmctl.act.leases import missing as really_missing
 from vmctl.errors import LibvirtError, MissingLease
 from vmctl.hosts.facts import Fact
 from vmctl.hosts.link import HostLink
@@ -129,3 +131,17 @@ async def test_what_we_paused_is_let_go_on_again_and_again(
     with pytest.raises(MissingLease, match="its lease cannot be taken"):
         await leases.renew(services, job)
     assert "another host" not in (await services.store.events())[-1].text
+
+
+async def test_an_adopted_vms_lease_is_its_owners_business(
+    services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(_fact: Fact[Any]) -> frozenset[str]:
+        return frozenset()
+
+    monkeypatch.setattr(kvm1, "ask", ask, raising=False)
+    await services.store.put(Storage("main", "/s", 1.0, "/s/lockspace", ["kvm1"]))
+    ours = replace(await services.store.vm("web1"), spec=Spec("u", "web1", 1, 512, (Disk("main", "/s/web1.qcow2"),)))
+    theirs = replace(ours, adopted=True)
+    assert await really_missing(services, cast(HostLink, kvm1), [ours]) == [ours]
+    assert await really_missing(services, cast(HostLink, kvm1), [theirs]) == []

@@ -98,3 +98,12 @@ async def test_a_drain_that_is_taken_over_counts_what_has_left_and_heeds_an_undr
         assert outcome.endswith(said)
         assert not (await services.store.get(HostRecord, "kvm1")).draining, "the mark is not set a second time"
     assert [event.text for event in await services.store.events()] == ["kvm1 is drained: 1 VMs left it"]
+
+
+async def test_a_move_of_a_plan_that_was_cancelled_is_not_begun(services: Services, kvm1: FakeHost) -> None:
+    drain, ended = await new_job(services, "drain", "kvm1", host="kvm1"), [asyncio.Event()]
+    drain.cancel_asked.set()
+    plan = Plan((Move("web1", "kvm1", "kvm2", "", uuid=UUID),), "one move")
+    plans = Plans(services, cast(Tasks, Waiting(services.store)))
+    assert await plans._move(drain, plan, 0, ended, []) == ("web1: not begun, as asked", False)
+    assert ended[0].is_set(), "who waits for it goes on"

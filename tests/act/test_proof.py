@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from tests.act.crash import new_job, to_its_end
 from tests.act.hosts import FakeHost, Files
+from vmctl.act import storage
 from vmctl.act.proof import Finding, Proof, State, prove
 from vmctl.act.storage import clean_path
 from vmctl.errors import LibvirtError, NoAnswer, Usage
@@ -16,6 +18,7 @@ from vmctl.hosts.facts import Fact
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.shown import GONE
 from vmctl.model.records import Storage
+from vmctl.services import Services
 
 STORAGE = Storage("main", "/s", 1.0)
 OLD = f".vmctl-probe-{int(time.time()) - 3600}-0123abcd"
@@ -139,3 +142,12 @@ def test_a_path_that_could_mean_another_is_refused(path: str) -> None:
 def test_lines_name_what_is_to_be_done() -> None:
     proof = Proof({"kvm1": Finding(State.GOOD), "kvm2": Finding(State.WRONG, "bad", "mend it")})
     assert proof.lines == ("kvm2: bad  -> mend it",)
+
+
+async def test_what_is_not_one_directory_is_not_registered(services: Services) -> None:
+    """Two hosts that each have a directory of that path, and nothing in common."""
+    for name in ("kvm1", "kvm2"):
+        services.links[name] = cast(HostLink, Host(name, {}))
+    said = await to_its_end(services, storage.add, await new_job(services, "storage add", "two", name="two", path="/s"))
+    assert "not one directory that all hosts share" in said
+    assert await services.store.all(Storage) == []

@@ -425,3 +425,16 @@ async def test_a_vm_that_a_task_took_meanwhile_is_not_forgotten(services: Servic
     with pytest.raises(Overtaken):
         await services.store.forget_vm(vm)
     assert (await services.store.vm("web1")).task == task.id
+
+
+async def test_a_list_that_is_older_than_a_start_ends_nothing(
+    services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a VM that it does not have, its host is asked again before anything is said."""
+
+    async def now(_uuid: str) -> DomainSeen:
+        return domain(RUNNING)
+
+    monkeypatch.setattr(kvm1, "domain", now)
+    await look(services, kvm1)
+    assert await at(services) == ("kvm1", RUNNING) and await told(services) == []

@@ -186,3 +186,14 @@ def test_memory_stays_within_its_bound_whatever_comes(guest: Guest) -> None:
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 16 << 20
+
+
+def test_after_too_many_processes_no_change_is_believed(guest: Guest) -> None:
+    """What it knew is dropped: a change alone would look like all that there is."""
+    agent, first = Agent(), 0
+    take(guest, agent.begin(process(7)))
+    while guest.picture.processes:
+        take(guest, agent.say("delta", report(processes=[{"pid": 100 + first + i, "start": 1} for i in range(400)])))
+        first += 400
+    news, _ = take(guest, agent.say("delta", report(processes=[process(8)])))
+    assert news == [] and not guest.whole

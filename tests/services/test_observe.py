@@ -174,3 +174,12 @@ async def test_what_a_migration_showed_prices_the_next_one(services: Services) -
     again = (await observe(services)).vms[0]
     assert again.load and again.load.dirty_mib_s == 500.0
     assert costs(again, Policy())[2] == pytest.approx(2 * costs(found, Policy())[2])
+
+
+async def test_when_a_vm_moved_last_is_known_unless_the_clock_was_set_back(services: Services) -> None:
+    """Who has just moved rests: a plan must not move it again."""
+    now = services.clock.now()
+    for moved_at, known in ((now - 100.0, True), (now + 100.0, False)):
+        await services.store.change(VMRecord, "u1", moved_at=moved_at)
+        (vm,) = (await observe(services)).vms
+        assert (vm.moved_s_ago is not None and 100.0 <= vm.moved_s_ago < 160.0) == known

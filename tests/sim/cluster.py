@@ -166,9 +166,9 @@ class ToldStore(MemoryStore):
         code = error.get("code", "")
         if BROKEN.match(error.get("message", "")) or (self._world.peaceful and code in UNHEARD_OF):
             return [f"{at}: {error}"]
-        begun = any(EPOCH + domain.started_at >= task.created_at for _, domain in there)
-        # Another task begins it, or somebody moves it
-        other = any(words in error.get("message", "") for words in ("is busy", "already runs"))
+        # Where its guest came up: a copy that somebody moves there by hand is no start.
+        begun = any(EPOCH + one.started_at >= task.created_at for _, one in there if one.booted == one.pid)
+        other = any(words in error.get("message", "") for words in ("is busy", "already runs"))  # another task's
         if state == "failed" and task.kind == "start" and begun and code != "Uncertain" and not other:
             return [f"{at}, and has started on {on}: {error}"]
         return []

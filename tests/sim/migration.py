@@ -141,6 +141,7 @@ async def _switch_over(
             target.world.lock(target, copy)
             target.go(copy)
             target.tell(copy, "resumed")
+        source.world.newest[copy.uuid] = copy
     except LibvirtError:
         copy.job = "in"
         _give_up(source, target, domain, copy)

@@ -182,6 +182,7 @@ class Machine:
     def go(self, domain: Domain) -> None:
         """Its CPUs run, from here on it writes."""
         domain.power, domain.why = PowerState.RUNNING, ""
+        self.world.newest[domain.uuid] = domain
         self.world.check_writers(domain)
 
     def _must_be_there(self, path: str) -> None:
@@ -250,6 +251,7 @@ class Machine:
         if not domain.on or domain.job == "in":
             raise LibvirtError(f"libvirt on {self.name}: domain is not running", code_number=INVALID)
         self.world.lock(self, domain)
+        self.world.check_memory(domain)
         self.go(domain)
         self.tell(domain, "resumed")
 
@@ -319,6 +321,7 @@ class World:
         self.peaceful = False  # nothing is done to it but what it is asked for: then nothing fails
         self.guests: dict[str, str] = {}  # VM -> how its guest is, where an agent speaks in it
         self.guests_at: dict[str, float] = {}  # since when
+        self.newest: dict[str, Domain] = {}  # VM -> the copy that has all of its memory as it is
         self.locks_hold = True  # False: as on storage where no lock guards anything
         self._pid = 1000
 
@@ -389,6 +392,11 @@ class World:
             ]
             if len(writers) > 1:
                 self.broken.append(f"{self.now:.3f}: {path} is written by {' and by '.join(writers)}")
+
+    def check_memory(self, domain: Domain) -> None:
+        """No guest goes on with a memory that is older than its disk: another copy has run since."""
+        if self.newest.get(domain.uuid) is not domain:
+            self.broken.append(f"{self.now:.3f}: {domain.name} goes on, and another copy has written its disk since")
 
     # -- files
 

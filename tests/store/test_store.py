@@ -347,3 +347,35 @@ async def test_a_large_number_comes_back(registry: Store) -> None:
     await registry.put(Storage("main", "/s", 1.0))
     await registry.put(Image("big", "main", "/big", 1.0, size_bytes=1 << 50))
     assert (await registry.get(Image, "big")).size_bytes == 1 << 50
+
+
+async def test_what_was_told_is_kept_for_three_months(registry: Store) -> None:
+    now = 200 * 86400.0
+    for days in (1, 89, 91):
+        await registry.add(Event("note", "kvm1", f"{days} days", now - days * 86400.0))
+    assert await registry.prune(now) == 1
+    assert [event.text for event in await registry.events()] == ["1 days", "89 days"]
+
+
+async def test_a_vm_that_a_task_holds_is_not_forgotten(registry: Store) -> None:
+    vm = VMRecord(SPEC, created_at=2.0)
+    await registry.add_vm(vm)
+    held = await registry.claim(vm, await registry.add(Task(0, "start", "web1", 1.0)))
+    with pytest.raises(Overtaken):
+        await registry.forget_vm(held)
+    assert await registry.find_vm("web1") is not None
+
+
+async def test_a_slot_is_free_again_when_its_task_ends(registry: Store) -> None:
+    await registry.put(HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0))
+    tasks = [await registry.add(Task(0, "migrate", name, 1.0)) for name in ("web1", "web2")]
+    first, second = (
+        VMRecord(replace(SPEC, uuid=f"u{n}", name=f"web{n}"), 1.0, host="kvm1", task=task, moving_to="kvm2")
+        for n, task in enumerate(tasks, 1)
+    )
+    for vm in (first, second):
+        await registry.add_vm(vm)
+    assert await registry.take_slot(first, "kvm2", 1, 2) is None
+    assert await registry.take_slot(second, "kvm2", 1, 2) == f"kvm1 already sends 1 (task {tasks[0]})"
+    await registry.end_task(tasks[0], state=TaskState.DONE)
+    assert await registry.take_slot(second, "kvm2", 1, 2) is None
