@@ -27,5 +27,5 @@ kvm1: made /shared/lockspace/UUID
 > wait 5
 > controller
 > then
-  task 2 (migrate web1) cancelled task 2 was cancelled
+  task 2 (migrate web1) cancelled task 2 was cancelled; the power button of web1 was pressed, so it may still shut down
 > all is mended

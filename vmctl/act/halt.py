@@ -35,9 +35,10 @@ async def halt(services: Services, link: Link, vm: VMRecord, job: AnyJob, *, for
     limit_s = PLUG_FOR_S if force else limit_s
     began = link.clock.monotonic()
     presses, migrated = 0, False
+    before = bool(job.task.journal.get("stopping_since"))  # a predecessor may have pressed
     while True:
         if job.cancel_asked.is_set() and not (force and presses):  # of a plug that is pulled the end is seen
-            await _cancelled(services, vm, job, presses)
+            await _cancelled(services, vm, job, pressed=before or presses > 0)
         waited = link.clock.monotonic() - began
         try:
             seen = await link.virt.domain(vm.uuid)
@@ -147,10 +148,10 @@ async def note_asked(services: Services, vm: VMRecord, by: str, **more: Any) -> 
     await services.store.change(VMRecord, vm.uuid, why=f"{ASKED} by {by}", **more)
 
 
-async def _cancelled(services: Services, vm: VMRecord, job: AnyJob, presses: int) -> NoReturn:
+async def _cancelled(services: Services, vm: VMRecord, job: AnyJob, *, pressed: bool) -> NoReturn:
     """Raises Cancelled. A guest whose power button was pressed may still obey: that is written down."""
     text = f"task {job.id} was cancelled"
-    if presses:
+    if pressed:
         await note_asked(
             services, vm, f"a {VERBS.get(job.task.kind, job.task.kind)} that was cancelled by {asker(job)}"
         )
