@@ -31,7 +31,7 @@ kvm1: made /shared/lockspace/UUID
 > cut kvm1
 > controller
 > wait 10
-  host lost: kvm1 does not answer: kvm1: no route to host; may run on there: web1
+  host lost: kvm1 does not answer: kvm1: no route to host; what ran there may go on: web1
 > heal kvm1
 > then
   host back: kvm1 answers again, after 
