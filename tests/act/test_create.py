@@ -354,7 +354,7 @@ async def test_what_only_a_link_leads_to_is_not_undone(
     """Somebody moved its folder while its start failed: nothing is taken away, and the VM stays registered."""
     monkeypatch.setattr(type(services.ids), "uuid", lambda _self: OTHER)
     shared.failing["create"], shared.links = LibvirtError("no"), {DISK.rpartition("/")[0]}
-    assert await to_its_end(services, create.create, await book(services)) == "no"
+    assert await to_its_end(services, create.create, await book(services)) == "book was not started on kvm1: no"
     assert DISK in shared.files and (await services.store.vm("book")).half
 
 
