@@ -70,6 +70,8 @@ class FakeHost:
         self.changed_at: dict[str, float] = {}  # file -> when, UTC seconds
         self.below: dict[str, list[str]] = {}  # disk -> the files below it
         self.qemus: list[str] = []  # processes of QEMUs that libvirt does not show
+        self.heard_since, self.ran_at = 0.0, dict[str, float]()
+        self.seen_running = dict.fromkeys([UUID], 1.0)
         self.moved_away: set[str] = set()
         self.put_out: set[str] = set()  # somebody destroyed them
         self.lost_since = 0.0

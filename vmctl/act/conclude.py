@@ -7,6 +7,7 @@ import contextlib
 from typing import Any, NoReturn
 
 from vmctl.act.departed import Departure, departure
+from vmctl.act.leftover import STALE, has_not_run
 from vmctl.act.whereabouts import Observation, ask, off_at
 from vmctl.decide.outcome import DomainPresence, Resolution, resolve
 from vmctl.errors import Cancelled, HostError, MigrationFailed, Uncertain, VmctlError
@@ -54,6 +55,11 @@ async def conclude(
     if act is Resolution.NOWHERE:
         await _nowhere(services, job, vm, (source, target), problem, lines)
     broken = any(is_half(answer) for answer in answers)
+    if act is Resolution.RESUME_SOURCE and not broken and stale(services, vm, source, target):
+        text = f"{vm.name} stays paused on {source}: {STALE}, as it may have run on {target} since"
+        told = services.event("alarm", vm, text, who)
+        await services.store.lease(vm, source, PowerState.PAUSED, gone=gone, why=STALE, told=[told])
+        raise Uncertain(text, lines=lines, hint=f"vmctl stop --force {vm.name}, then vmctl start {vm.name}")
     unclear = f"where {vm.name} runs is not certain{': both run' if act is Resolution.ALARM else ''}"
     what = f"{vm.name} {HALVES}" if broken else unclear
     alarm = services.event("alarm", vm, f"{what}; {'; '.join(lines)}", who)
@@ -122,7 +128,9 @@ async def both(
         # A silent host may only be slow: it gets its time before its silence decides.
         clear = act in FINAL and not busy and not (silent and waited < QUIET_S)
         halves = is_half(here) or is_half(there)  # neither can go on alone, and neither is a left-over
-        may_act = not (busy or hasty or halves)
+        # A copy that may have run there since is gone, and with it what it knew of the disk.
+        older = act is Resolution.RESUME_SOURCE and stale(services, vm, source, target)
+        may_act = not (busy or hasty or halves or older)
         acted = may_act and await _do(services, vm, act, source, target)
         if acted:
             job.say(f"{act}: {here}, {there}")
@@ -132,6 +140,12 @@ async def both(
         job.show(text=f"reading both hosts: {here}; {there}")
         # Often at first: the task ends, and who waits for it goes on, with the first clear picture.
         await asyncio.sleep(0.2 if waited < 5 else 1.0)
+
+
+def stale(services: Services, vm: VMRecord, source: str, target: str) -> bool:
+    """Whether a copy on the target may have run, and have ended there, since the VM last ran on the source."""
+    here, there = services.links.get(source), services.links.get(target)
+    return here is None or there is None or not has_not_run(there, here, vm.uuid)
 
 
 def _arrived_paused(here: Observation, there: Observation) -> bool:

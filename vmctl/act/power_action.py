@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from vmctl.act.disks import look_for_key, storage_of
-from vmctl.act.leftover import in_the_way
+from vmctl.act.leftover import STALE, left_over
 from vmctl.act.power import LOOK_FOR_S
 from vmctl.act.whereabouts import ask, require_running
 from vmctl.commands.vms import Pause, Reset, Resume
 from vmctl.errors import HostError, NoAnswer, NotSent, Refused, Uncertain
+from vmctl.hosts.port import Link
 from vmctl.hosts.shown import ASLEEP, LEFT_OVER, POST_COPY_FAILED
 from vmctl.model.records import VMRecord
 from vmctl.model.vms import PowerState
@@ -42,9 +43,8 @@ async def power_action(services: Services, job: Job[Reset | Pause | Resume, Pres
     if seen.why == POST_COPY_FAILED:
         end = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
         raise Refused(f"{vm.name} cannot {verb}: its post-copy broke, and a part of its memory is lost", hint=end)
-    if seen.why in LEFT_OVER and (others := await in_the_way(services, link, vm)):
-        text = f"{vm.name} cannot {verb}: a migration left it paused on {vm.host}, and it may run elsewhere"
-        raise Refused(text, lines=others, hint="vmctl host list")
+    if seen.why in LEFT_OVER:
+        await _refuse_left_over(services, link, vm, verb)
     await job.note(verb, host=vm.host)
     storage = await storage_of(services, vm)
     if verb == "resume" and storage is not None and not vm.adopted:
@@ -61,6 +61,19 @@ async def power_action(services: Services, job: Job[Reset | Pause | Resume, Pres
         await services.store.lease(vm, vm.host, shown.power, why=shown.why)
     await services.record_event(verb, vm, f"{vm.name} on {vm.host}: {verb}", job.task.who)
     return {"vm": vm.name, "host": vm.host}
+
+
+async def _refuse_left_over(services: Services, link: Link, vm: VMRecord, verb: str) -> None:
+    """Refuse what a migration left paused, where it may run elsewhere, or has. Raises Refused."""
+    found = await left_over(services, link, vm)
+    if found is None:
+        return
+    text = f"{vm.name} cannot {verb}: a migration left it paused on {vm.host}"
+    if found.others:
+        raise Refused(f"{text}, and it may run elsewhere", lines=found.others, hint="vmctl host list")
+    if found.stale:
+        end = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
+        raise Refused(f"{text}, and {STALE}", lines=found.stale, hint=end)
 
 
 async def _seen_done(services: Services, vm: VMRecord, verb: str, done: PowerState | None, err: HostError) -> None:

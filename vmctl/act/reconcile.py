@@ -13,7 +13,7 @@ from typing import Any
 from vmctl.act.definitions import due, last_read_at, learn, resolved, spec_of
 from vmctl.act.departed import Departure, departure
 from vmctl.act.disks import look_for_key, storage_of
-from vmctl.act.leftover import in_the_way
+from vmctl.act.leftover import STALE, LeftOver, left_over
 from vmctl.act.whereabouts import ASKED, IN_VAIN, Observation, alive, ask, ask_for_sure, known_as, off_at
 from vmctl.decide.outcome import DomainPresence, Resolution, resolve
 from vmctl.errors import HostError, Refused, VmctlError
@@ -72,9 +72,13 @@ async def _follow(services: Services, link: Link, vm: VMRecord, domain: DomainSe
 
 async def _let_go_on(services: Services, link: Link, vm: VMRecord) -> bool:
     """Let it go on where a migration broke and left it paused; whether it was seen to. It is nobody's task any more."""
-    # None: it is no left-over after all. Something in the way: it stays as it is, and as it is written down.
-    if await in_the_way(services, link, vm) != ():
+    found = await left_over(services, link, vm)
+    # It is no left-over after all, or may run elsewhere: it stays as it is, and as it is written down.
+    if found is None or found.others:
         return vm.power is PowerState.UNKNOWN
+    if found.stale:
+        await _tell_stale(services, link, vm, found)
+        return True
     try:
         storage = await storage_of(services, vm)
         if storage is not None and not vm.adopted:
@@ -88,6 +92,16 @@ async def _let_go_on(services: Services, link: Link, vm: VMRecord) -> bool:
     told = [services.event("resumed", vm, text)]
     await services.store.lease(vm, link.name, PowerState.RUNNING, gone=gone, told=told)
     return True
+
+
+async def _tell_stale(services: Services, link: Link, vm: VMRecord, found: LeftOver) -> None:
+    """It runs nowhere, and may not go on: only a start from its disk is sure."""
+    if not vm.why.startswith(STALE):
+        end = f"vmctl stop --force {vm.name}, then vmctl start {vm.name}"
+        text = f"{vm.name} stays paused on {link.name}: {STALE}, as {'; '.join(found.stale)}; {end}"
+        gone = vm.may_run_on.keys() - {link.name}
+        told = [services.event("alarm", vm, text)]
+        await services.store.lease(vm, link.name, PowerState.PAUSED, gone=gone, why=STALE, told=told)
 
 
 async def _tell_hung(services: Services, link: Link, vm: VMRecord, err: HostError) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -63,6 +64,9 @@ class HostLink:
         self.moved_away: set[str] = set()  # UUIDs of domains that left by a migration, as libvirt told
         self.put_out: set[str] = set()  # UUIDs of domains that shut down, or that somebody destroyed, as libvirt told
         self.lost_since = 0.0  # when it stopped answering, UTC seconds
+        self.heard_since = math.inf  # since when libvirt tells of all that happens to domains here, monotonic
+        self.ran_at: dict[str, float] = {}  # UUID -> when its CPUs were last known to run here, monotonic; not before
+        self.seen_running: dict[str, float] = {}  # UUID -> when it was last asked for and shown to run; not after
         self.changed: set[str] = set()  # UUIDs of domains that libvirt told something of since they were read whole
         self.read_at: dict[str, float] = {}  # UUID -> when its domain was read whole, monotonic
         self.boot_id = ""  # of the boot that it is in, once it was heard
@@ -108,6 +112,7 @@ class HostLink:
             await self._forward_libvirt()
             self.virt = self._new_virt()
             await self.virt.open(self.socket, self._on_event)
+            self.heard_since = self.clock.monotonic()
             self.about, self.cpus, self.boot_id = await self.virt.about(), {}, ""
             self._check_machine(self.about)
             self.changed |= self.read_at.keys()  # whatever happened while nobody listened
@@ -287,6 +292,8 @@ class HostLink:
     def _on_event(self, event: DomainEvent) -> None:
         log.debug("%s: %s %s", self.name, event.name, event.what)
         self.changed.add(event.uuid)
+        if event.what == "resumed":
+            self.ran_at[event.uuid] = self.clock.monotonic()
         if event.what == "migrated":
             self.moved_away.add(event.uuid)
         elif event.what == "put out":
@@ -304,12 +311,15 @@ class HostLink:
 
     async def refresh_domains(self) -> dict[str, DomainSeen]:
         """Read the host's domains now."""
+        asked = self.clock.monotonic()
         before, self.domains = self.domains, {domain.uuid: domain for domain in await self.virt.domains()}
         for uuid, domain in self.domains.items():
             if uuid in before and domain.shape != before[uuid].shape:
                 self.changed.add(uuid)
         # Whatever was told before: it is here. It may have come back while nobody listened.
         here = {uuid for uuid, domain in self.domains.items() if domain.power is PowerState.RUNNING}
+        self.ran_at |= dict.fromkeys(here, self.clock.monotonic())
+        self.seen_running |= dict.fromkeys(here, asked)
         self.moved_away -= here
         self.put_out -= here
         self.domains_at = self.clock.monotonic()

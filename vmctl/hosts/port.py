@@ -214,6 +214,9 @@ class Link(Protocol):
     domains: dict[str, DomainSeen]
     domains_at: float | None  # monotonic
     moved_away: set[str]
+    heard_since: float
+    ran_at: dict[str, float]
+    seen_running: dict[str, float]
     put_out: set[str]
     changed: set[str]
     read_at: dict[str, float]
