@@ -319,7 +319,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 
-PEACEFUL = {*COMMANDS, "wait", "then", "lawless", "machine"}  # verbs that do no harm
+PEACEFUL = {*COMMANDS, "wait", "then", "lawless", "machine"} - {"leave"}  # verbs that do no harm
 
 
 class Telling(NamedTuple):

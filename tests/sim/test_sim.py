@@ -46,8 +46,8 @@ def test_a_death_or_a_fault_at_any_place_ends_in_the_truth(block: int) -> None:
 
 def told_by_seeds() -> str:
     """What some seeds and some files tell, to the last line, as a number: those have more VMs and hosts at once."""
-    stories = [(compose(seed), seed) for seed in range(40)]
-    stories += [(parse(path.read_text()).lines, 0) for path in STORIES[::4]]
+    stories = [(compose(seed), seed) for seed in range(30)]
+    stories += [(parse(path.read_text()).lines, 0) for path in STORIES[::8]]
     lines = (line for story, seed in stories for line in tell(story, seed).told)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
