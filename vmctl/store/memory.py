@@ -25,8 +25,8 @@ from vmctl.model.records import (
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import rules
+from vmctl.store.leasing import Leasing
 from vmctl.store.memory_ledger import MemoryLedger
-from vmctl.store.patience import Patient
 
 Record = TypeVar("Record")
 _MUTABLE = (dict, list)
@@ -36,7 +36,7 @@ _VALUES: dict[type[Any], Callable[[Any], tuple[Any, ...]]] = {
 }
 
 
-class MemoryStore(Patient):
+class MemoryStore(Leasing):
     """What its methods promise is in `vmctl.ports.store`."""
 
     def __init__(self, clock: Clock = SYSTEM.clock) -> None:
@@ -117,27 +117,6 @@ class MemoryStore(Patient):
             raise rules.held(vm, found.task or 0, self._find(Task, found.task))
         self._change(VMRecord, vm.uuid, {"task": task})
         return replace(found, task=task)
-
-    async def lease(
-        self,
-        vm: VMRecord,
-        host: str,
-        power: PowerState,
-        *,
-        gone: Iterable[str] = (),
-        also: Iterable[str] = (),
-        told: Iterable[Event] = (),
-        **more: Any,
-    ) -> VMRecord:
-        return await self.patiently(
-            lambda: self._lease(vm, host, power, gone=gone, also=also, told=told, **more),
-            lambda: self._leased(vm, host, power, more),
-        )
-
-    async def _leased(self, vm: VMRecord, host: str, power: PowerState, more: dict[str, Any]) -> VMRecord | None:
-        """The VM with its lease, where that was written already and the answer was lost."""
-        found = await self.find(VMRecord, vm.uuid)
-        return found if rules.is_leased(found, vm, host, power, more) else None
 
     async def _lease(
         self,

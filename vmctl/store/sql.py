@@ -35,7 +35,7 @@ from vmctl.ports import SYSTEM, Clock
 from vmctl.store import database, rows, rules
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.incarnations import LedgerStore
-from vmctl.store.patience import Patient
+from vmctl.store.leasing import Leasing
 from vmctl.store.tables import (
     DecisionRow,
     EventRow,
@@ -65,7 +65,7 @@ TABLES: dict[type[Any], type[SQLModel]] = {
 }
 
 
-class SqlStore(Patient):
+class SqlStore(Leasing):
     """Open with `SqlStore.open`, end with `close`. What its methods promise is in `vmctl.ports.store`."""
 
     def __init__(self, path: Path, clock: Clock = SYSTEM.clock) -> None:
@@ -186,27 +186,6 @@ class SqlStore(Patient):
         assert row.task is not None
         holder = db.get(TaskRow, row.task)
         raise rules.held(vm, row.task, rows.to_record(Task, holder) if holder else None)
-
-    async def lease(
-        self,
-        vm: VMRecord,
-        host: str,
-        power: PowerState,
-        *,
-        gone: Iterable[str] = (),
-        also: Iterable[str] = (),
-        told: Iterable[Event] = (),
-        **more: Any,
-    ) -> VMRecord:
-        return await self.patiently(
-            lambda: self._lease(vm, host, power, gone=gone, also=also, told=told, **more),
-            lambda: self._leased(vm, host, power, more),
-        )
-
-    async def _leased(self, vm: VMRecord, host: str, power: PowerState, more: dict[str, Any]) -> VMRecord | None:
-        """The VM with its lease, where that was written already and the answer was lost."""
-        found = await self.find(VMRecord, vm.uuid)
-        return found if rules.is_leased(found, vm, host, power, more) else None
 
     @writing
     def _lease(
