@@ -109,6 +109,11 @@ def later_answers(answer: Any) -> Made:
     return made
 
 
+def resumed(every: bool) -> Made:
+    """Every kind of task is begun again by a successor, or none."""
+    return lambda was: lambda: {kind: dataclasses.replace(row, resumes=every) for kind, row in was().items()}
+
+
 def given(**changed: Any) -> Made:
     """It is called with other values than its callers give."""
     return lambda was: lambda *args, **more: was(*args, **more | changed)

@@ -15,6 +15,7 @@ from tests.mutants.faults import (
     later_nothing,
     looks_at,
     off_whatever,
+    resumed,
     vm_as_it_is,
 )
 from vmctl.act.whereabouts import Observation
@@ -102,15 +103,6 @@ def nobody_stays(was: Any) -> Any:
     return plan
 
 
-def all_resume(was: Any) -> Any:
-    """Every kind of task is begun again by a successor."""
-
-    def tasks() -> Any:
-        return {kind: dataclasses.replace(row, resumes=True) for kind, row in was().items()}
-
-    return tasks
-
-
 def any_backing(was: Any) -> Any:
     """A qcow2's header says nothing of a file below it."""
 
@@ -158,7 +150,7 @@ HOUSE: tuple[Mutant, ...] = (
     Mutant("leases of adopted VMs are looked after", "vmctl.act.leases:missing", all_ours),
     Mutant("a lease is renewed without the probe", "vmctl.act.leases:Guard._gives_leases", later_answers(True)),
     Mutant("a drain whose VMs stay is done", "vmctl.act.plans:plan", nobody_stays),
-    Mutant("every kind of task is resumed", "vmctl.commands.catalogue:tasks", all_resume),
+    Mutant("every kind of task is resumed", "vmctl.commands.catalogue:tasks", resumed(True)),
     Mutant("a storage in use goes", "vmctl.store.rules:check_empty", answers(None)),
     Mutant("an image with a backing file is taken", "vmctl.formats.imagefile:_Qcow2.__init__", any_backing),
     Mutant("a VM that a task holds is followed", "vmctl.cluster.controller:reconcile", looks_at(free())),

@@ -17,6 +17,7 @@ from tests.mutants.faults import (
     later_nothing,
     looks_at,
     outcome,
+    resumed,
     value,
 )
 from vmctl.act.whereabouts import off_at
@@ -172,15 +173,6 @@ def failure_is_done(was: Any) -> Any:
     return conclude
 
 
-def none_resume(was: Any) -> Any:
-    """What a controller finds under way when it starts is ended."""
-
-    def tasks() -> Any:
-        return {kind: dataclasses.replace(row, resumes=False) for kind, row in was().items()}
-
-    return tasks
-
-
 def forced_is_off(was: Any) -> Any:
     """What ran on a host that was taken out by force is called off."""
 
@@ -272,7 +264,7 @@ KNOWN: tuple[Mutant, ...] = (
         lambda _was: lambda cluster, *_args: cluster,
     ),
     Mutant("ProxCenter 338: a drain fills a host beyond its memory", "vmctl.decide.fit:expected_mib", answers(0)),
-    Mutant("Nova 2085975: who starts ends what is under way", "vmctl.commands.catalogue:tasks", none_resume),
+    Mutant("Nova 2085975: who starts ends what is under way", "vmctl.commands.catalogue:tasks", resumed(False)),
     Mutant("Nova 1922053: what ran on a forced-out host is off", "vmctl.store.rules:left_behind", forced_is_off),
     Mutant("resource-agents 385: a host that hangs is waited for", "vmctl.act.whereabouts:FAR_S", value(1e6)),
 )

@@ -67,7 +67,8 @@ class Guard:
         self._looked[link.name] = now
         try:
             without = await self._certainly_missing(link)
-            for vm in without:  # without the mount nobody sees a lease: that is what is told then, and elsewhere
+            # Without the mount nobody sees a lease: that is what is told then, and elsewhere. Once for each storage.
+            for vm in {vm.lease_storage: vm for vm in without}.values():
                 await refuse_without(self._services, link, vm)
             for vm in without:
                 await self._tell(link, vm)
