@@ -120,6 +120,13 @@ def test_a_goodbye_is_the_cause_of_the_silence_after_it(guest: Guest) -> None:
     assert Follower("u", guest).seen(51.0).port == ""
 
 
+def test_a_silence_counts_from_when_its_vm_goes_on(guest: Guest) -> None:
+    take(guest, Agent().begin(process(7)))  # at 10.0
+    follower = Follower("u", guest)
+    assert follower.seen(500.0, "paused").frozen == "paused"
+    assert follower.seen(503.0).heard_s == 3.0 and follower.heard_s(503.0) == 493.0
+
+
 UNBELIEVABLE: list[tuple[str, Any]] = [
     ("full", {"processes": []}),
     ("full", report(processes=[{"pid": -1, "start": 1}])),

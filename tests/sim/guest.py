@@ -21,11 +21,12 @@ class GuestPort:
     """One client's connection to a guest's port: reader and writer in one, as QEMU serves one client per socket."""
 
     def __init__(self, machine: Machine, domain: Domain, lost: asyncio.Event) -> None:
-        self._machine, self._domain, self._pid = machine, domain, domain.pid
+        self._machine, self._domain = machine, domain
         self._lost = lost
         self._heard: asyncio.Queue[bytes] = asyncio.Queue()
         self._open, self._greeted, self._number = True, False, 0
         self._boot = ""
+        domain.ports.append(lambda: machine.when_able(self._hang_up, False))
 
     async def read(self, _most: int) -> bytes:
         """What the guest says next; nothing once its QEMU or the connection is gone."""
@@ -52,14 +53,15 @@ class GuestPort:
     def _tick(self) -> None:
         if not self._open:
             return
-        if not self._domain.on or self._domain.pid != self._pid:
-            self._arrive(b"")
-            return
         world = self._machine.world
         how = world.guests.get(self._domain.uuid, "")
         if self._domain.power is PowerState.RUNNING and how and how != "hung":
             self._machine.when_able(lambda: self._arrive(self._said(how)), False)
         world.loop.call_later(PERIOD_S, self._tick)
+
+    def _hang_up(self) -> None:
+        self._arrive(b"")
+        self._open = False
 
     def _arrive(self, data: bytes) -> None:
         if self._open:

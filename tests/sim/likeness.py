@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from vmctl.errors import LibvirtError, VmctlError
-from vmctl.hosts import domainxml, leases
-from vmctl.hosts.leaseprobe import refused_by_lock
+from vmctl.hosts import doctor, domainxml, leases
+from vmctl.hosts.leaseprobe import LeaseProbe, refused_by_lock
 from vmctl.hosts.port import Link
 from vmctl.model.vms import Disk, Spec
 
@@ -110,6 +111,27 @@ a pool; a volume; a upload; b pool; b download
 a pool; a download
 a pool; a grow
 a pool; a volume; a grow
+a hold; letgo
+a hold; b take; b take; letgo
+a hold; a take; letgo
+a hold; b freeze; b late take; b thaw; wait; letgo
+a hold; letgo; b take
+prove
+prove; prove
+a port
+a create; a port
+a create; a port; a port
+a create; a suspend; a port
+a create; a listen; a heard
+a create; a listen; a destroy; a heard
+a create; a listen; go; a heard
+a create; go; b port
+a create; a listen; a port
+a define; a port
+a examine
+a create; a examine
+reach
+reach; reach
 """.strip().splitlines()
 
 
@@ -124,6 +146,8 @@ class Likeness:
     def __init__(self, a: Link, b: Link, past: Callable[[Link, str], Awaitable[None]]) -> None:
         self.hosts: Mapping[str, Link] = {"a": a, "b": b}
         self._past = past
+        self._probe = LeaseProbe(LOCKSPACE)
+        self._ear: Any = None  # what reads a guest's port
 
     async def run(self, sequence: str) -> list[str]:
         """Each step, and what both hosts show after it."""
@@ -175,6 +199,16 @@ class Likeness:
             "upload": lambda: virt.upload(FOLDER, volume, [b"0123456789"]),
             "download": lambda: _equal(virt.download(FOLDER, volume, 10), b"0123456789"),
             "grow": lambda: virt.resize_volume(FOLDER, volume, 4096),
+            "hold": lambda: self._probe.hold(link),
+            "take": lambda: _true(self._probe.take(link)),
+            "late take": lambda: late(self._probe.take(link)),
+            "letgo": lambda: self._probe.end(),
+            "prove": lambda: _passed(doctor.prove_lock(LOCKSPACE, self.hosts["a"], self.hosts["b"])),
+            "reach": lambda: _passed(doctor.reach(self.hosts["a"], self.hosts["b"])),
+            "examine": lambda: _passed(doctor.examine(link)),
+            "port": lambda: self._listen(link),
+            "listen": lambda: self._listen(link, stay=True),
+            "heard": lambda: self._heard_its_end(),
         }
         await (deeds[verb]() if verb in deeds else self._past(link, verb))
 
@@ -189,6 +223,24 @@ class Likeness:
             await (late(going) if gone else going)
         finally:
             await offered.close()
+
+    async def _listen(self, link: Link, *, stay: bool = False) -> None:
+        """Open the port of its guest."""
+        path = domainxml.read(await link.virt.xml(UUID)).agent_socket
+        reader, writer = await link.ssh.open_unix(path)
+        if stay:
+            self._ear = reader
+        else:
+            writer.close()
+
+    async def _heard_its_end(self) -> None:
+        """That its QEMU is gone. Raises LibvirtError where nothing is heard."""
+        try:
+            async with asyncio.timeout(2.0):
+                while await self._ear.read(4096):
+                    pass
+        except TimeoutError:
+            raise LibvirtError("it says nothing") from None
 
     async def _shown(self, name: str) -> str:
         """What a host shows of the VM, and whether its lock manager holds its lease."""
@@ -234,6 +286,13 @@ async def late(work: Awaitable[object]) -> None:
 async def _true(asked: Awaitable[bool]) -> None:
     if not await asked:
         raise LibvirtError("it is not there")
+
+
+async def _passed(asked: Awaitable[doctor.Check | list[doctor.Check]]) -> None:
+    found = await asked
+    for check in found if isinstance(found, list) else [found]:
+        if check.verdict == doctor.FAIL:
+            raise LibvirtError(f"{check.name}: {check.text}")
 
 
 async def _equal(asked: Awaitable[bytes], wanted: bytes) -> None:

@@ -179,10 +179,7 @@ def _drop(target: Machine, copy: Domain) -> None:
 async def _confirm(source: Machine, domain: Domain) -> None:
     await asyncio.sleep(KILL_S)
     if source.domains.get(domain.uuid) is domain and domain.on:
-        domain.power, domain.why, domain.live, domain.job = PowerState.STOPPED, "", "", ""
-        if not domain.kept:
-            del source.domains[domain.uuid]
-        source.tell(domain, "migrated")
+        source.end(domain, "migrated")
 
 
 def progress(domain: Domain) -> JobProgress:

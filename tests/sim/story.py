@@ -36,7 +36,7 @@ from vmctl.commands import cluster as about_cluster
 from vmctl.commands import hosts, storages, tasks, vms
 from vmctl.errors import VmctlError
 from vmctl.hosts import domainxml
-from vmctl.model.records import VMRecord
+from vmctl.model.records import HostRecord, VMRecord
 from vmctl.model.vms import Disk, PowerState, Spec
 
 # Once all is mended and every task has ended, what is untrue may still be found out by itself: it is looked at again.
@@ -227,8 +227,10 @@ class Teller:
             self.world.files.pop(f"/shared/lockspace/{vm.uuid}", None)
 
     async def do_move(self, name: str, target: str) -> None:
-        """Somebody migrates it with virsh."""
+        """Somebody migrates it with virsh; to a machine of the pool, as nobody looks elsewhere for it."""
         vm = await self.cluster.store.find_vm(name)
+        if await self.cluster.store.find(HostRecord, target) is None:
+            return
         for source, domain in self.world.where(vm.uuid) if vm else ():
             to = self.world.machines[target]
             if source is not to and domain.power is PowerState.RUNNING and source.reached and to.reached:

@@ -24,6 +24,7 @@ DEEDS: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     (MADE, "migrate web1 cold", ("start web1 kvm3", "then")),
     (MADE, "reboot web1", ("start web1 kvm2", "then")),
     (MADE, "pause web1", ("resume web1", "then")),
+    ((*MADE, "pause web1", "then"), "resume web1", ("stop web1", "then")),
     ((*MADE, "stop web1", "then"), "delete web1", ("create web1", "then")),
     ((*MADE, "create web2", "then"), "drain kvm1", ("undrain kvm1", "then")),
     ((*MADE, "agent web1 well", "wait 20"), "reset web1", ("start web1 kvm2", "then")),

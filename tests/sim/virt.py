@@ -178,7 +178,11 @@ class SimVirt:
         return await self._call("use", look, timeout_s=5.0)
 
     async def xml(self, uuid: str, *, migratable: bool = False) -> str:
-        return await self._call("xml", lambda: self.machine.find(uuid).live)
+        def look() -> str:
+            found = self.machine.find(uuid)
+            return found.live or found.kept
+
+        return await self._call("xml", look)
 
     async def shown(self, uuid: str) -> Shown:
         def look() -> Shown:

@@ -51,6 +51,7 @@ class Domain:
     autostart: bool = False
     boots: int = 0  # of its guest, by the reset button
     abort: asyncio.Event = field(default_factory=asyncio.Event)
+    ports: list[Callable[[], None]] = field(default_factory=list)  # clients of its guest's port: called at its end
 
     @property
     def on(self) -> bool:
@@ -101,7 +102,7 @@ class Machine:
         self.up = False
         for domain in list(self.domains.values()):
             self.world.unlock(self, domain)
-            self._end(domain, "")
+            self.end(domain, "")
         self.calls.clear()
         self.sockets.clear()
         self.pools.clear()
@@ -210,11 +211,15 @@ class Machine:
         domain = self.domains.get(uuid)
         if domain is not None and domain.on:
             self.world.unlock(self, domain)
-            self._end(domain, "put out")
+            self.end(domain, "put out")
 
-    def _end(self, domain: Domain, what: str) -> None:
+    def end(self, domain: Domain, what: str) -> None:
+        """Its QEMU is gone."""
         domain.power, domain.why, domain.live, domain.job = PowerState.STOPPED, "", "", ""
         domain.abort.set()
+        ports, domain.ports = domain.ports, []
+        for hang_up in ports:
+            hang_up()
         if not domain.kept:
             del self.domains[domain.uuid]
         if what:

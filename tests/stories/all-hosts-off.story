@@ -48,19 +48,19 @@ kvm2: made /shared/lockspace/UUID
 > on kvm2
 > on kvm3
 > wait 60
-  host back: kvm1 answers again, after 
-  ended: web1 is no longer on kvm1: stopped; kvm1 was rebooted
-  host rebooted: kvm1 was rebooted: what ran there has ended
   host back: kvm3 answers again, after 
   host rebooted: kvm3 was rebooted: what ran there has ended
-  autostart: web1 should run: it is started again
-  started: web1 runs on kvm1
-  task 5 (start web1) done
   host back: kvm2 answers again, after 
   ended: web2 is no longer on kvm2: stopped; kvm2 was rebooted
   host rebooted: kvm2 was rebooted: what ran there has ended
   autostart: web2 should run: it is started again
   started: web2 runs on kvm2
-  task 6 (start web2) done
+  task 5 (start web2) done
+  host back: kvm1 answers again, after 
+  ended: web1 is no longer on kvm1: stopped; kvm1 was rebooted
+  host rebooted: kvm1 was rebooted: what ran there has ended
+  autostart: web1 should run: it is started again
+  started: web1 runs on kvm1
+  task 6 (start web1) done
 > then
 > all is mended

@@ -18,13 +18,13 @@ then
 > wait 5
 > controller
 > wait 40
+  host lost: kvm1 does not answer: kvm1: no route to host; what ran there may go on: web1
   task 1 (create web1) failed web1 was not created: the controller ended first
-  host lost: kvm1 does not answer: kvm1: no route to host
 > on kvm1
 > wait 40
   host back: kvm1 answers again, after 
   host rebooted: kvm1 was rebooted: what ran there has ended
 > start web1
 > then
-  not accepted: there is no VM 'web1'
+  task 2 (start web1) failed web1 was not started: it is half made: web1 was not created: the controller ended first
 > all is mended

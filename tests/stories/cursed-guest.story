@@ -21,10 +21,10 @@ kvm1: made /shared/lockspace/UUID
   heal: web1: reboot: degraded for 3 min: web: port 80 is silent, for 3 min
   reboot: web1 was restarted on kvm1
   task 2 (reboot web1) done
-  heal: web1: reset: degraded for 5 min: web: port 80 is silent, for 5 min
+  heal: web1: reset: degraded for 8 min: web: port 80 is silent, for 5 min
   reset: web1 on kvm1: reset
   task 3 (reset web1) done
-  heal: web1: reset: degraded for 15 min: web: port 80 is silent, for 15 min
+  heal: web1: reset: degraded for 18 min: web: port 80 is silent, for 15 min
   reset: web1 on kvm1: reset
   task 4 (reset web1) done
 > then

@@ -31,7 +31,7 @@ kvm1: made /shared/lockspace/UUID
   migrated: web1 moved kvm1 -> kvm2, paused 40 ms
   task 2 (migrate web1) done
 > wait 60
-  heal: web1: reboot: degraded for 3 min: web: port 80 is silent, for 3 min
+  heal: web1: reboot: degraded for 3 min: web: port 80 is silent, for 
   reboot: web1 was restarted on kvm2
   task 3 (reboot web1) done
   health: web1 is well: web in order

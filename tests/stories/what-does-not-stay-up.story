@@ -40,8 +40,10 @@ kvm1: made /shared/lockspace/UUID
   host rebooted: kvm1 was rebooted: what ran there has ended
   autostart: web1 should run: it is started again
   task 2 (start web1) failed web1 was not started on kvm1: libvirt on kvm1: internal error: no, says the story
+  autostart: web1 should run: it is started again in , as its last start did not help
   autostart: web1 should run: it is started again
   task 3 (start web1) failed web1 was not started on kvm1: libvirt on kvm1: internal error: no, says the story
+  autostart: web1 should run: it is started again in 5 min, as its last start did not help
   autostart: web1 should run: it is started again
   task 4 (start web1) failed web1 was not started on kvm1: libvirt on kvm1: internal error: no, says the story
   autostart: web1 is not started again: 3 starts in an hour did not help; vmctl start web1

@@ -138,17 +138,19 @@ async def _undo(
     # A VM that may run keeps its disk.
     if vm.power is PowerState.UNKNOWN:
         return
-    made, left = Made(job, storage).names, ""
+    files, left = Made(job, storage), ""
+    made, silent = files.names, isinstance(err, NoAnswer) and not job.journal.starting
     try:
         if made:
-            link = await host_with(services, storage)
+            link = await files.remover(services)
+            silent = silent or files.may_come(link)
             await on(link, storage).open()
-            await Made(job, storage).undo(link)
+            await files.undo(link)
             # The key is made last, after this file: without the file there is none.
             if disks.beside(vm.spec) in made:
                 await on(link, storage).remove_key(vm.uuid)
         # What was asked for and not answered may still be done.
-        if made and isinstance(err, NoAnswer) and not job.journal.starting:
+        if made and silent:
             left = f"undone; what {storage.name} may still get of it goes with: vmctl delete {vm.name}"
     except VmctlError as kept:
         left = f"its files on {storage.name} could not be removed: {kept.message}; later: vmctl delete {vm.name}"

@@ -58,7 +58,7 @@ async def make(link: Link, storage: Storage, image: Image, spec: Spec, size_byte
     size = size_bytes or image.size_bytes
     disk = new_disk(storage, spec.name, spec.uuid)
     name = kind_of(storage).name(storage, disk.path)
-    async with made.making("making the disk", name):
+    async with made.making("making the disk", name, link):
         if full:
             path = await there.copy(name, disk.format, image.size_bytes, image.path)
         else:
@@ -72,7 +72,7 @@ async def make(link: Link, storage: Storage, image: Image, spec: Spec, size_byte
 async def write_files(link: Link, storage: Storage, spec: Spec, made: Made) -> None:
     """Keep the specification beside the disk, and make the VM's key for its lease."""
     text, name, there = specjson.dump(spec).encode(), beside(spec), on(link, storage)
-    async with made.making("writing its specification", name):
+    async with made.making("writing its specification", name, link):
         await there.make(name, "raw", len(text))
     await there.write(name, [text])
     await there.make_key(spec.uuid)

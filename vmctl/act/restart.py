@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmctl.commands.permissions import AUTOSTART
 from vmctl.commands.vms import Start
+from vmctl.decide.health import age
 from vmctl.decide.restart import wait_s
 from vmctl.model.records import VMRecord
 from vmctl.model.vms import PowerState
@@ -11,6 +12,7 @@ from vmctl.services import Services
 from vmctl.tasks import Tasks
 
 TOO_OFTEN = "not started again:"
+RESTS = "; it rests before it is started again"
 
 
 class Restarts:
@@ -34,6 +36,10 @@ class Restarts:
             why = f"{TOO_OFTEN} {len(vm.restarts)} starts in an hour did not help"
             told = [self._services.event("autostart", vm, f"{vm.name} is {why}; vmctl start {vm.name}")]
             await self._services.store.change(VMRecord, vm.uuid, why=why, told=told)
+        if wait and RESTS not in vm.why:
+            text = f"{vm.name} should run: it is started again in {age(wait)}, as its last start did not help"
+            told = [self._services.event("autostart", vm, text)]
+            await self._services.store.change(VMRecord, vm.uuid, why=f"{vm.why}{RESTS}", told=told)
         if wait is None or wait > 0:
             return
         # Counted before it is tried: a controller that dies here must not try for ever.

@@ -258,8 +258,7 @@ async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
         await services.store.add_image(image)
     except VmctlError as err:
         if isinstance(err, NoAnswer):  # what was asked for may still be done, and then belongs to nobody
-            names = ", ".join(f"{storage.path}/{name}" for name in made.names)
-            job.say(f"{link.name} gave no answer, and may still make {names}")
+            _tell_late(job, storage, made)
         await _undo_image(services, job, storage)
         raise
     await services.record_event("image", name, f"image {name} was added to {storage.name}", job.task.who)
@@ -270,13 +269,20 @@ def _added(image: Image) -> dict[str, Any]:
     return {"image": image.name, "path": image.path, "format": image.format, "size_bytes": image.size_bytes}
 
 
+def _tell_late(job: Uploading, storage: Storage, made: Made) -> None:
+    names = ", ".join(f"{storage.path}/{name}" for name in made.names)
+    job.say(f"{job.journal.maker} gave no answer, and may still make {names}")
+
+
 async def _undo_image(services: Services, job: Uploading, storage: Storage) -> None:
     """Take away what was uploaded, and nothing else."""
     made = Made(job, storage)
     if not made.names:
         return
     try:
-        link = await host_with(services, storage)
+        link = await made.remover(services)
+        if made.may_come(link):
+            _tell_late(job, storage, made)
         await on(link, storage).open()
         await made.undo(link)
     except VmctlError as left:
@@ -314,7 +320,7 @@ async def _upload(services: Services, storage: Storage, source: Path, volume: st
     # Holes are not written, so only the extents count as needed.
     need = await services.threads.run(lambda: sum(length for _, length in imagefile.extents(source)))
     try:
-        async with made.making(f"uploading {source.name}", volume):
+        async with made.making(f"uploading {source.name}", volume, link):
             path = await on(link, storage).make(volume, "raw", size)
         await _check_room(link, storage, source, need)
         await on(link, storage).write(volume, with_progress(source, job), sparse=True)

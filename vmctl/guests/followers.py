@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -42,6 +43,7 @@ class Follower:
     counted: tuple[int, ...] = ()  # disk requests and packets sent, as its host last counted them
     counted_at: float = 0.0
     used_at: float | None = None  # when they last changed
+    thawed_at: float = -math.inf  # until when something was done to it, so that its silence meant nothing
     status: str = "unknown"  # its health, as last judged
 
     def heard_s(self, now: float) -> float | None:
@@ -51,17 +53,20 @@ class Follower:
     def seen(self, now: float, frozen: str = "") -> GuestObservation:
         """What its health follows from."""
         guest = self.guest
+        if frozen:
+            self.thawed_at = now
+        silent_s, idle_s = self.heard_s(now), None if self.used_at is None else now - self.used_at
         cause = GOODBYE if guest.goodbye else self.port
         if not cause and guest.refused and not guest.whole:
             cause = f"what it says is not believed: {guest.refused}"
         if self.guest.heard_at is not None and not guest.picture.os:
             return GuestObservation(None, port=cause or "its agent has said hello and nothing more yet", frozen=frozen)
         return GuestObservation(
-            heard_s=self.heard_s(now),
+            heard_s=None if silent_s is None else min(silent_s, now - self.thawed_at),
             period_s=guest.period_s,
             watches=guest.watches(now),
             failed_units=tuple(guest.picture.os.get("failed_units") or ()),  # type: ignore[arg-type]
-            idle_s=None if self.used_at is None else now - self.used_at,
+            idle_s=idle_s,
             port=cause,
             frozen=frozen,
         )

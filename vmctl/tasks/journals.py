@@ -44,6 +44,7 @@ class Making(Journal):
 
     storage: str = ""
     made: list[str] = field(default_factory=list)  # volumes, each journalled before it is made
+    maker: str = ""  # the host that was asked last to make one
 
 
 @dataclass(frozen=True, slots=True)
