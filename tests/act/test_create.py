@@ -101,11 +101,12 @@ async def test_a_file_whose_making_was_not_answered_is_taken_away_and_may_still_
     assert await to_its_end(services, create.create, await book(services)) == "no word"
     assert not [path for path in shared.files if "vm-book" in path]
     left = await services.store.vm("book")
-    assert left.half and left.why == "half made: no word" and left.power is PowerState.STOPPED
+    assert left.half and left.why == "half made, and more may come: no word" and left.power is PowerState.STOPPED
     kept = await services.store.add(Task(0, "delete", "book", 1.0, args={"vm": left.uuid}))
     job: AnyJob = Job(await services.store.get(Task, kept), catalogue.tasks()["delete"], services.store)
     await delete.delete(services, job)
     assert [vm.name for vm in await services.store.all(VMRecord)] == ["web1"]
+    assert "may still make files in" in (await services.store.events())[-1].text
 
 
 async def test_a_create_whose_start_was_not_answered_and_did_not_happen_is_undone(

@@ -373,9 +373,10 @@ class Cluster:
         for task in await self.store.open_tasks():
             found.append(f"task {task.id} ({task.kind} {task.subject}) is open, in step {task.step!r}")
         tasks = await self.store.all(Task)
+        told = "".join(event.text for event in await self.store.all(Event))
         mine = {name.split("/")[2] for name in self.world.files if name.startswith("/shared/vm-")}
         for folder in sorted(mine):
-            if not any(vm.uuid in folder for vm in known.values()):
+            if not any(vm.uuid in folder for vm in known.values()) and folder not in told:
                 found.append(f"/shared/{folder} belongs to no VM")
         images = {image.path.split("/")[2] for image in await self.store.all(Image)}
         made = {name.split("/")[2] for name in self.world.files if name.startswith("/shared/image-")}

@@ -141,7 +141,6 @@ async def _switch_over(
             target.world.lock(target, copy)
             target.go(copy)
             target.tell(copy, "resumed")
-        source.world.newest[copy.uuid] = copy
     except LibvirtError:
         copy.job = "in"
         _give_up(source, target, domain, copy)
@@ -153,6 +152,7 @@ async def _switch_over(
         # It runs there, and nobody here knows: with a lock manager the source stays paused.
         domain.job, domain.failed_out = "", True
         raise LibvirtError(f"libvirt on {source.name}: operation failed: no reply from the target")
+    source.world.newest[copy.uuid] = copy  # also one that stays paused
 
 
 def _give_up(source: Machine, target: Machine, domain: Domain, copy: Domain) -> None:

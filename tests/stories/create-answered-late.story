@@ -15,6 +15,6 @@ kvm1: made /shared/vm-web1-UUID/disk.qcow2
 > delete web1
 > then
 kvm1: deleted /shared/vm-web1-UUID/disk.qcow2
-  deleted: web1 and its disks were deleted
+  deleted: web1 and its disks were deleted; a host that gave no answer may still make files in /shared/vm-web1-UUID: look there later
   task 2 (delete web1) done
 > all is mended

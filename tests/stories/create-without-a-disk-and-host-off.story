@@ -26,5 +26,5 @@ then
   host rebooted: kvm1 was rebooted: what ran there has ended
 > start web1
 > then
-  task 2 (start web1) failed web1 was not started: it is half made: web1 was not created: the controller ended first
+  task 2 (start web1) failed web1 was not started: it is half made, and more may come: web1 was not created: the controller ended first
 > all is mended

@@ -13,7 +13,7 @@ from vmctl.commands.vms import Create
 from vmctl.decide.asked import spec_of
 from vmctl.decide.outcome import DomainPresence
 from vmctl.errors import NoAnswer, Refused, Uncertain, Usage, VmctlError
-from vmctl.model.records import HALF_MADE, ClusterValue, HostRecord, Image, Storage, VMRecord
+from vmctl.model.records import HALF_MADE, MORE_MAY_COME, ClusterValue, HostRecord, Image, Storage, VMRecord
 from vmctl.model.vms import VM, Boot, PowerState, Spec
 from vmctl.services import Services
 from vmctl.storage import on
@@ -155,8 +155,9 @@ async def _undo(
     except VmctlError as kept:
         left = f"its files on {storage.name} could not be removed: {kept.message}; later: vmctl delete {vm.name}"
     if left:
+        why = f"{HALF_MADE}{MORE_MAY_COME if silent else ''}: {err.message}"
         # It stays registered: who forgot it now would leave its disk to nobody.
-        await services.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=f"{HALF_MADE}: {err.message}")
+        await services.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=why)
         job.say(left)
         return
     await services.store.remove(VMRecord, vm.uuid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from vmctl.act import disks
@@ -12,7 +13,7 @@ from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.whereabouts import prove_off
 from vmctl.commands.vms import Delete
 from vmctl.errors import Refused
-from vmctl.model.records import HALF_DELETED, VMRecord
+from vmctl.model.records import HALF_DELETED, MORE_MAY_COME, VMRecord
 from vmctl.services import Services
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Deleting
@@ -38,13 +39,17 @@ async def delete(services: Services, job: Job[Delete, Deleting]) -> dict[str, An
         if storage is not None:
             link = await host_with(services, storage)
             await refuse_links(link, storage, disks.names(storage, vm.spec))
+            more = MORE_MAY_COME if MORE_MAY_COME in vm.why else ""
             # Read before the disks go: files beside them are left, and told of.
             strangers = [one.path for one in await beside(link, vm.spec)]
-            await services.store.change(VMRecord, vm.uuid, why=f"{HALF_DELETED}: a delete of it has not ended")
+            await services.store.change(VMRecord, vm.uuid, why=f"{HALF_DELETED}{more}: a delete of it has not ended")
             left = [*await disks.remove(link, storage, vm.spec), *strangers]
     # Last: while files are left, the registry must know whose they are.
     await services.store.remove(VMRecord, vm.uuid)
     kept = f"; left where they are: {', '.join(left)}" if left else ""
+    if MORE_MAY_COME in vm.why:
+        folders = sorted({str(PurePosixPath(disk.path).parent) for disk in vm.spec.disks})
+        kept += f"; a host that gave no answer may still make files in {', '.join(folders)}: look there later"
     what = "was forgotten; its disks stay" if vm.adopted else f"and its disks were deleted{kept}"
     await services.record_event("deleted", vm, f"{vm.name} {what}", job.task.who)
     return {"vm": vm.name, "left": left, "forgotten": vm.adopted}

@@ -60,6 +60,7 @@ class Image:
 
 
 HALF_MADE, HALF_DELETED = HALF = "half made", "half deleted"  # how `why` begins
+MORE_MAY_COME = ", and more may come"  # to a half-made one: a host that was asked for it gave no answer
 
 
 @dataclass(frozen=True, slots=True)
