@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from typing import Any
 
 from tests.mutants.faults import (
@@ -173,6 +174,17 @@ def heard_now(was: Any) -> Any:
     return lambda self, now: 0.0 if was(self, now) is not None else None
 
 
+def pause_is_silence(was: Any) -> Any:
+    """What was done to a VM says nothing of its guest's silence since."""
+
+    def seen(self: Any, now: float, frozen: str = "") -> Any:
+        found = was(self, now, frozen)
+        self.thawed_at = -math.inf
+        return found if found.heard_s is None else dataclasses.replace(found, heard_s=self.heard_s(now))
+
+    return seen
+
+
 def not_lost(_was: Any) -> Any:
     """Something of what a guest said was lost, and what it says next is believed to be all."""
 
@@ -336,6 +348,7 @@ HOSTS: tuple[Mutant, ...] = (
     ),
     Mutant("a storage is taken that is not shared", "vmctl.act.storage:_refuse_new", later_nothing),
     Mutant("an upload is not read back", "vmctl.act.storage:_read_back", later_nothing),
+    Mutant("who made a file is not asked to take it away", "vmctl.act.made:Made.may_come", answers(False)),
     Mutant("an upload asks for no room", "vmctl.act.storage:_check_room", later_nothing),
     Mutant("an image goes that a stranger needs", "vmctl.act.storage:refuse_if_needed", later_nothing),
     Mutant("an image that cannot go is forgotten", "vmctl.act.storage:_keep_image", later_nothing),
@@ -344,6 +357,7 @@ HOSTS: tuple[Mutant, ...] = (
     Mutant("a guest is treated without a budget", "vmctl.decide.heal:next_step", without_budget),
     Mutant("a guest is treated at once", "vmctl.decide.heal:next_step", at_once),
     Mutant("an old report counts", "vmctl.guests.followers:Follower.heard_s", heard_now),
+    Mutant("a pause counts as silence", "vmctl.guests.followers:Follower.seen", pause_is_silence),
     Mutant("an old pressure counts", "vmctl.guests.guest:STALE_PERIODS", value(1e9)),
     Mutant("what was lost of a report is not missed", "vmctl.guests.guest:Guest._lose", not_lost),
     Mutant("what a guest says is not looked at", "vmctl.guests.guest:validate", as_it_came),
