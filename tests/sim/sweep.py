@@ -78,6 +78,14 @@ def deaths() -> Iterator[list[str]]:
             yield [*before, f"killed at {number}", deed, "wait 5", "controller", "then", *after]
 
 
+def hands() -> Iterator[list[str]]:
+    """Each deed that a VM is in, by a controller that dies at each of its steps; somebody moves the VM then."""
+    for before, deed, after in DEEDS:
+        for number in range(1, counted(before, deed).steps + 1) if "web1" in f"{before} {deed}" else ():
+            moved = "move web1 kvm3", "wait 5"
+            yield [*before, f"killed at {number}", deed, "wait 5", *moved, "controller", "then", *after]
+
+
 def depositions() -> Iterator[list[str]]:
     """Each deed, and at each step of it another controller takes over."""
     for before, deed, after in DEEDS:
@@ -123,7 +131,14 @@ def moments() -> Iterator[list[str]]:
                     yield [*lines, "wait 40", "start web1 kvm3", "wait 20", mended.format(host=host), "wait 30", "then"]
 
 
-SWEEPS = {"moments": moments, "deaths": deaths, "depositions": depositions, "faults": faults, "commits": commits}
+SWEEPS = {
+    "moments": moments,
+    "deaths": deaths,
+    "hands": hands,
+    "depositions": depositions,
+    "faults": faults,
+    "commits": commits,
+}
 
 
 def every() -> Iterator[list[str]]:

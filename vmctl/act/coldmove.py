@@ -12,6 +12,7 @@ from typing import Any
 
 from vmctl.act import power
 from vmctl.act.definitions import keep, refuse_drift
+from vmctl.act.departed import refuse_departed
 from vmctl.act.halt import halt, patience
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.promise import promise, refuse_stuck
@@ -72,6 +73,8 @@ async def go_on(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]
     if there.sight is DomainPresence.SILENT and not begun and here.sight is not DomainPresence.GONE:
         await services.store.lease(vm, source, PowerState.RUNNING)
         raise MigrationFailed(f"{vm.name} was not moved and runs on {source}", lines=(str(here), str(there)))
+    if not begun and there.sight in (DomainPresence.RUNNING, DomainPresence.PAUSED):
+        await _somebody_else(services, vm, here, there)
     # A host that may have the VM is silent. A start anywhere could be a second copy, so the move ends without one.
     if here.sight is DomainPresence.SILENT or (there.sight is DomainPresence.SILENT and begun == target):
         lines = (str(here), str(there))
@@ -81,8 +84,10 @@ async def go_on(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]
         raise Uncertain(f"where {vm.name} runs is not certain", lines=lines, hint=f"vmctl show {vm.name}")
     if there.sight is DomainPresence.GONE and here.sight is not DomainPresence.GONE and begun != source:
         vm = await _stop(services, job, vm, source)
-    elif begun and DomainPresence.RUNNING not in (here.sight, there.sight):
-        await asyncio.sleep(power.LOOK_AGAIN_S)  # a start that the dead controller asked for may only begin now
+    elif here.sight is there.sight is DomainPresence.GONE:
+        await asyncio.sleep(power.LOOK_AGAIN_S if begun else 0.0)  # what the dead controller asked for may begin now
+        if vm.may_run_on:  # nobody has seen it end
+            await refuse_departed(services, vm, (source, target))
     vm = await _as_seen(services, vm, here, there)
     if job.journal.back:
         return await _start_back(services, job, vm, job.journal.back)
@@ -96,6 +101,16 @@ async def go_on(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]
         # Read again: the failed start has written a new epoch of its lease.
         return await _start_back(services, job, await services.store.vm(vm.uuid), err.message)
     return await _arrived(services, job, vm, source, target, stopped_s)
+
+
+async def _somebody_else(services: Services, vm: VMRecord, here: Observation, there: Observation) -> None:
+    """Nothing was started on the target, and it is there: somebody migrates it, or has. Raises MigrationFailed."""
+    where = there if here.sight is DomainPresence.GONE else here
+    gone = () if where is here else (here.host,)
+    power_now = where.domain.power if where.domain is not None else PowerState.UNKNOWN
+    await services.store.lease(vm, where.host, power_now, gone=gone)
+    text = f"{vm.name} was not moved: somebody migrates it to {there.host}"
+    raise MigrationFailed(text, lines=(str(here), str(there)), hint=f"vmctl show {vm.name}")
 
 
 async def _as_seen(services: Services, vm: VMRecord, here: Observation, there: Observation) -> VMRecord:

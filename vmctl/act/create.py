@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.act import disks, power
+from vmctl.act.departed import refuse_departed
 from vmctl.act.made import Made
 from vmctl.act.mounted import host_with, refuse_unmounted
 from vmctl.act.proof import is_full
@@ -182,6 +183,7 @@ async def _finish(services: Services, job: Job[Create, Creating]) -> dict[str, A
                 "host": vm.host,
                 "why": "found running after the controller's restart",
             }
+        await refuse_departed(services, vm, (vm.host,))  # before its disk goes
         vm = await services.store.lease(vm, "", PowerState.STOPPED, gone=(vm.host,))
     await _undo(services, job, vm, await services.store.get(Storage, job.journal.storage), interrupted)
     raise interrupted

@@ -7,14 +7,16 @@ other hosts must say that they do not have it; one that is silent may have it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from vmctl.act.whereabouts import Observation, alive, ask_far, heard_to_end, sight_of
+from vmctl.act.whereabouts import Observation, alive, ask_far, heard_to_end, off_at, sight_of
 from vmctl.decide.outcome import DomainPresence
+from vmctl.errors import Uncertain
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import LEFT_OVER
 from vmctl.model.records import VMRecord
+from vmctl.model.vms import PowerState
 from vmctl.services import Services
 
 
@@ -54,6 +56,19 @@ async def departure(
         silent=tuple(a.host for a in answers if a.sight is DomainPresence.SILENT and a.host not in vm.may_run_on),
         moved=vm.uuid in link.moved_away,
     )
+
+
+async def refuse_departed(services: Services, vm: VMRecord, hosts: Sequence[str]) -> None:
+    """Of a start that an earlier controller asked for, and that these hosts do not show.
+
+    It may have come up, and somebody moved it since. Raises Uncertain where it may run elsewhere.
+    """
+    went = await departure(services, services.link(hosts[0]), vm, surely=True, but=hosts)
+    if not went.doubt:
+        return
+    also = (went.shown.host,) if went.shown is not None else went.silent
+    await services.store.lease(vm, off_at(vm), PowerState.UNKNOWN, gone=hosts, also=also, why=went.doubt)
+    raise Uncertain(f"{vm.name} is not on {' or '.join(hosts)}: {went.doubt}", hint=f"vmctl show {vm.name}")
 
 
 def _went_on(one: Observation) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vmctl.act import disks, record
 from vmctl.act.definitions import learn, refuse_drift, refuse_losing_tpm
+from vmctl.act.departed import refuse_departed
 from vmctl.act.disks import storage_of
 from vmctl.act.halt import asker, halt, note_asked, patience
 from vmctl.act.layers import refuse_newer_layers
@@ -302,6 +303,7 @@ async def _finish_start(
     host = job.journal.starting
     answer = await outcome(services, vm, host)
     if answer.sight is DomainPresence.GONE:
+        await refuse_departed(services, vm, (host,))
         vm = await services.store.lease(await seen_off(services, vm, (host,)), host, PowerState.STARTING)
         why = "started after the controller's restart"
         await launch(services, job, vm, host, (kind, f"{vm.name} runs on {host}: {why}"))
