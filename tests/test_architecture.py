@@ -48,7 +48,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "vmctl.ports.store": ("vmctl.model", "vmctl.ledger"),
     "vmctl.services.claims": (),
     "vmctl.services.walls": ("vmctl.errors",),
-    "vmctl.commands": ("vmctl.text", "vmctl.errors"),
+    "vmctl.commands": ("vmctl.text", "vmctl.errors", "vmctl.model.rights"),
     "vmctl.decide": ("vmctl.model", "vmctl.formats.sizes"),
     "vmctl.decide.asked": (
         "vmctl.model",
@@ -91,6 +91,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         "vmctl.text",
         "vmctl.errors",
         "vmctl.formats.plain",
+        "vmctl.model.rights",
         "vmctl.commands",
         "vmctl.door",
     ),
@@ -125,6 +126,7 @@ MAINS = ("vmctl.lab.__main__",)
 # An outside package -> the only rooms that import it
 OWNERS: dict[str, tuple[str, ...]] = {
     "libvirt": ("vmctl.hosts.virt",),
+    "argon2": ("vmctl.services.known",),
     "asyncssh": ("vmctl.hosts.ssh",),
     "numba": ("vmctl.decide",),
     "numpy": ("vmctl.decide",),

@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
 KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
 MOST_TEXT, MOST_PART, MOST_VALUE, MOST_LABELS = 4096, 255, 255, 64
 
 
 def bad_name(name: str) -> str | None:
     """Why a name for a VM, host, image or storage cannot be taken; None when it can."""
+    if UUID.fullmatch(name):
+        return f"{shown(name)} has the form of a UUID, and would be taken for one"
     if NAME.fullmatch(name):
         return None
     allowed = "1 to 63 letters, digits, '.', '_' or '-', beginning and ending with a letter or digit"

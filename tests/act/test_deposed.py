@@ -20,7 +20,6 @@ from vmctl.act import create, delete, halt, leases, lockfree, migrate, power, po
 from vmctl.act.hosts import Hosts
 from vmctl.act.plans import Plans
 from vmctl.commands import catalogue
-from vmctl.commands.permissions import LOCAL_USER, Principal
 from vmctl.commands.vms import Migrate, Stop
 from vmctl.decide import asked
 from vmctl.errors import Refused
@@ -30,6 +29,7 @@ from vmctl.hosts.shown import Shown
 from vmctl.local.config import Settings
 from vmctl.model.plans import Move, Placement, Plan
 from vmctl.model.records import HostRecord, Image, Storage, Task, TaskState, VMRecord
+from vmctl.model.rights import LOCAL_USER, Principal, Thing
 from vmctl.model.vms import PowerState
 from vmctl.ports.store import Store
 from vmctl.services import Services, observe
@@ -117,8 +117,8 @@ class MovedAtOnce:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def submit(self, asked: Migrate, _who: Principal, subject: str) -> Task:
-        task = Task(0, "migrate", subject, 1.0, state=TaskState.DONE, result={"host": asked.to})
+    async def submit(self, asked: Migrate, _who: Principal, subject: str, thing: Thing) -> Task:
+        task = Task(0, "migrate", subject, 1.0, vm=thing.vm, state=TaskState.DONE, result={"host": asked.to})
         return replace(task, id=await self._store.add(task))
 
     async def wait(self, number: int) -> Task:

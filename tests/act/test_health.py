@@ -10,11 +10,11 @@ import pytest
 
 from tests.act.hosts import UUID, FakeHost
 from vmctl.act.health import EVENTS_IN, LOOP_LIVES, HealthMonitor
-from vmctl.commands.permissions import Principal
 from vmctl.commands.vms import Reboot
 from vmctl.guests import Follower, Guests
 from vmctl.model.policy import HealthPolicy
 from vmctl.model.records import DecisionRecord, Event, VMRecord
+from vmctl.model.rights import Principal
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
 from vmctl.tasks import AnyJob, Tasks

@@ -9,9 +9,9 @@ import pytest
 
 from tests.act.hosts import UUID
 from vmctl.act.overtake import overtake_stop
-from vmctl.commands.permissions import Principal
 from vmctl.commands.vms import Migrate, Stop
 from vmctl.model.records import TaskState
+from vmctl.model.rights import Principal
 from vmctl.services import Services
 from vmctl.tasks import AnyJob, Tasks
 

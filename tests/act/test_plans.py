@@ -10,10 +10,10 @@ import pytest
 from tests.act.crash import job_again, new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost
 from vmctl.act.plans import Plans, leave_first
-from vmctl.commands.permissions import Principal
 from vmctl.decide import asked
 from vmctl.model.plans import Move, Plan
 from vmctl.model.records import HostRecord, Task, TaskState, VMRecord
+from vmctl.model.rights import Principal
 from vmctl.ports.store import Store
 from vmctl.services import Services, observe
 from vmctl.tasks import Tasks

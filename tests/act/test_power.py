@@ -12,13 +12,13 @@ from tests.act.hosts import UUID, FakeHost
 from vmctl.act import delete, halt, power, power_action, stop
 from vmctl.act.hosts import Hosts
 from vmctl.act.reconcile import reconcile
-from vmctl.commands.permissions import Principal
 from vmctl.commands.vms import Start
 from vmctl.errors import LibvirtError, NoAnswer, NotSent, Refused, RegistryUnusable, Unreachable
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.shown import DomainSeen
 from vmctl.model.plans import Placement
 from vmctl.model.records import HostRecord, Image, Storage, TaskState, VMRecord
+from vmctl.model.rights import Principal
 from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.services import Services
 from vmctl.store import patience as store_room

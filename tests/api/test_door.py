@@ -18,12 +18,12 @@ from vmctl.cluster.schedules import Scheduler
 from vmctl.commands import catalogue
 from vmctl.commands.fields import MOST_NUMBER, hints
 from vmctl.commands.hosts import LabelHost
-from vmctl.commands.permissions import LOCAL_USER
 from vmctl.door import views
 from vmctl.door.answers import Broken
 from vmctl.errors import NotFound
 from vmctl.local import paths
-from vmctl.model.records import DecisionRecord, Event, HostRecord, Schedule, Task, VMRecord
+from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Schedule, Storage, Task, VMRecord
+from vmctl.model.rights import LOCAL_USER
 from vmctl.model.vms import Spec
 
 VM = "11111111-2222-3333-4444-555555555555"
@@ -74,6 +74,9 @@ NEW = {"name": "x", "image": "tiny", "mem_mib": 64}
     ],
 )
 async def test_what_a_new_vm_may_not_be(server: Server, more: dict[str, Any], words: str) -> None:
+    store = server.controller.services.store
+    await store.put(Storage("main", "/s", 1.0, hosts=["kvm1"]))
+    await store.put(Image("tiny", "main", "/s/tiny", 1.0))
     for path in ("vms", "vms/dry-run"):
         status, told = await refused(server, "POST", path, content=json.dumps(NEW | more))
         assert status == 422 and words in told, told

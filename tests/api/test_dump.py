@@ -9,12 +9,12 @@ import pytest
 
 from tests.api.conftest import Server
 from vmctl.commands.cluster import Rebalance
-from vmctl.commands.permissions import Principal
 from vmctl.errors import Usage
 from vmctl.formats import dump
 from vmctl.model.cluster import Cluster
 from vmctl.model.plans import Budget, Plan
 from vmctl.model.policy import Policy
+from vmctl.model.rights import Principal
 from vmctl.services.observe import observe
 
 

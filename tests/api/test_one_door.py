@@ -21,18 +21,23 @@ from vmctl.cli.main import cli
 from vmctl.cluster.controller import Controller, open_controller
 from vmctl.commands import catalogue, cluster, hosts, vms
 from vmctl.commands.fields import VM, Help, Needs
-from vmctl.commands.permissions import LOCAL_USER, Permission, Principal
-from vmctl.commands.rows import Command, Query
+from vmctl.commands.rows import Command, On, Query
 from vmctl.door import ControllerParts, handlers
 from vmctl.door.answers import HostName
 from vmctl.door.handlers import AT_ONCE, CHECKS, QUERIES, task_handlers
 from vmctl.errors import NotAllowed, NotFound
 from vmctl.local.config import Settings
 from vmctl.model.records import ClusterValue, DecisionRecord, HostRecord, Image, Storage, Task, TaskState, VMRecord
+from vmctl.model.rights import CLUSTER, LOCAL_USER, Permission, Principal, Right
 from vmctl.model.vms import Spec
 
 UUID = "11111111-2222-3333-4444-555555555555"
 NOBODY = Principal("nobody")
+
+
+def rights(*permissions: Permission) -> tuple[Right, ...]:
+    """Those, on everything."""
+    return (Right(frozenset(permissions)),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ async def test_a_new_row_is_a_route_with_all_that_belongs_to_it(
     entry = told["paths"]["/api/v1/vms/{vm}/tickle"]["post"]
     assert (entry["summary"], entry["x-permission"]) == ("Tickle a VM, to see whether it laughs.", "vm.set")
     assert entry["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/HostName")
-    monkeypatch.setattr(routes, "LOCAL_USER", NOBODY)
+    monkeypatch.setattr(routes, "LOCAL_USER", Principal("nobody", rights(Permission.LOOK)))
     refused = await http.post("/api/v1/vms/web1/tickle", json={})
     assert (refused.status_code, refused.json()["error"]["message"]) == (403, "nobody has no permission vm.set")
     await http.aclose()
@@ -141,13 +146,13 @@ async def test_a_kind_of_two_words_is_one_word_on_the_command_line(
 
 
 def test_an_argument_that_needs_more_needs_it_whenever_it_is_given() -> None:
-    setter = Principal("setter", frozenset({Permission.SET}))
+    setter = Principal("setter", rights(Permission.SET))
     with pytest.raises(NotAllowed, match=r"vm\.sign"):
-        TWO_WORDS.check_permission(setter, TickleAll("web"))
+        TWO_WORDS.check_permission(setter, TickleAll("web"), CLUSTER)
     listed = Command(Listed, "POST tickle", Permission.SET, "tickle")
-    listed.check_permission(setter, Listed())
+    listed.check_permission(setter, Listed(), CLUSTER)
     with pytest.raises(NotAllowed, match=r"vm\.sign"):
-        listed.check_permission(setter, Listed(["web1"]))
+        listed.check_permission(setter, Listed(["web1"]), CLUSTER)
 
 
 # -- the table as it is
@@ -188,19 +193,24 @@ async def test_every_response_is_described(server: Server) -> None:
 
 
 async def test_nobody_may_do_anything(server: Server) -> None:
-    """Denied is what is not granted, and that is said before anything is looked up."""
+    """Denied is what is not granted. Of the cluster that is said before anything is looked up; anything else is not
+    there for who may not see it.
+    """
     for row in catalogue.ROWS:
+        if row.where in (On.SIGHT, On.NOBODY):
+            continue  # who sees nothing is shown nothing
         asked = object.__new__(row.arguments)
         for one in fields(row.arguments):
-            object.__setattr__(asked, one.name, "nosuch")
-        with pytest.raises(NotAllowed, match=rf"nobody has no permission {row.needs}"):
+            object.__setattr__(asked, one.name, "vm" if one.name == "kind" else 0 if one.name == "number" else "nosuch")
+        with pytest.raises(NotAllowed if row.on_cluster or row.where is On.SELF else NotFound) as refused:
             await server.controller.door.ask(asked, NOBODY)
+        assert refused.type is NotFound or f"nobody has no permission {row.needs}" in str(refused.value)
     assert await server.controller.services.store.all(Task) == []
 
 
 async def test_who_changed_something_at_once_is_told(server: Server) -> None:
     store, door = server.controller.services.store, server.controller.door
-    alice = Principal("alice", LOCAL_USER.may)
+    alice = Principal("alice", LOCAL_USER.rights)
     await store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
     await store.add_host(replace(HostRecord("kvm1", "kvm1", "key", "SHA256:x", 1.0), draining=True))
     for asked in (
@@ -262,7 +272,7 @@ async def test_a_task_is_accepted_and_not_done(server: Server) -> None:
 
 
 async def test_signing_is_a_permission_of_its_own(server: Server) -> None:
-    may_stop = Principal("operator", frozenset({Permission.POWER}))
+    may_stop = Principal("operator", rights(Permission.LOOK, Permission.POWER))
     await server.controller.services.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
     with pytest.raises(NotAllowed, match=r"operator has no permission vm\.sign"):
         await server.controller.door.ask(vms.Stop("web1", i_know_it_is_off="web1"), may_stop)

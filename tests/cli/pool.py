@@ -25,6 +25,7 @@ from vmctl.hosts.shown import About
 from vmctl.ledger import ProcessSample
 from vmctl.local import paths
 from vmctl.local.config import Settings
+from vmctl.model.access import Grant, Group, Token, User
 from vmctl.model.cluster import Cluster
 from vmctl.model.decisions import placed
 from vmctl.model.hosts import Host
@@ -97,6 +98,11 @@ async def _fill(controller: Controller) -> None:
         link.about = About("9.0.0", "7.2.0", "kvm", "", (), 8192, 4, name)  # as it was when it still answered
     await store.put(Storage("main", "/shared", now, "/shared/locks", hosts=["kvm1", "kvm2"]))
     await store.put(Image("tiny", "main", "/shared/tiny.qcow2", now, "qcow2", 16 << 20))
+    await store.insert(User("anna", now))
+    await store.add_grant(Grant("user:anna", "operator", "all", now))
+    await store.add_token(Token("3f8a91c27d04", "anna", "", now, now + 9e9))
+    await store.insert(Group("staff", now, ["anna"]))
+    await controller.known.refresh()
     disk = Disk("main", "/shared/web1.qcow2")
     web1 = Spec(WEB1, "web1", 1, 512, disks=(disk,), mac="52:54:00:00:00:01", image="tiny", apart="web")
     await store.add_vm(VMRecord(web1, now))

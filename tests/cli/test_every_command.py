@@ -36,6 +36,13 @@ READS: dict[str, tuple[str, ...]] = {
     "task list": (),
     "task show": ("1",),
     "events": (),
+    "user list": (),
+    "group list": (),
+    "project list": (),
+    "role list": (),
+    "token list": (),
+    "can": ("anna", "look", "--on", "vm:web1"),
+    "whoami": (),
 }
 ACTS: dict[str, tuple[str, ...]] = {
     "host add": ("kvm9=127.0.0.1:1",),
@@ -64,6 +71,23 @@ ACTS: dict[str, tuple[str, ...]] = {
     "schedule remove": ("rebalance",),
     "task attach": ("1",),
     "task cancel": ("1",),
+    "user add": ("ben",),
+    "user passwd": ("ben",),
+    "user disable": ("ben",),
+    "user enable": ("ben",),
+    "user remove": ("nosuch",),
+    "group add": ("ops", "anna"),
+    "group set": ("ops", "--remove", "anna"),
+    "group remove": ("ops",),
+    "project create": ("blue",),
+    "project move": ("web1", "blue"),
+    "project remove": ("blue",),
+    "role create": ("restarter", "look", "vm.power"),
+    "role remove": ("restarter",),
+    "grant": ("anna", "viewer"),
+    "revoke": ("anna", "operator"),
+    "token create": ("anna",),
+    "token revoke": ("nosuch",),
 }
 # They print nothing for a program
 OTHERS = ("console", "serve", "completion", "dump save", "dump convert")

@@ -11,10 +11,10 @@ import pytest
 from tests.act.hosts import UUID, FakeHost
 from vmctl.cluster.controller import Controller
 from vmctl.commands.hosts import ListHosts
-from vmctl.commands.permissions import LOCAL_USER
 from vmctl.commands.vms import Stop
 from vmctl.local.config import Settings
 from vmctl.model.records import HostRecord, TaskState, VMRecord
+from vmctl.model.rights import LOCAL_USER
 from vmctl.model.vms import PowerState, Spec
 from vmctl.services import Services
 from vmctl.store.memory import MemoryStore

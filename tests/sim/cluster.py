@@ -17,7 +17,6 @@ from tests.sim.shell import SimCollector, SimShell
 from tests.sim.virt import SimVirt
 from tests.sim.world import EPOCH, Machine, World
 from vmctl.cluster.controller import Controller
-from vmctl.commands.permissions import LOCAL_USER
 from vmctl.errors import Refused, RegistryUnusable, Unreachable, VmctlError
 from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.link import HostLink
@@ -25,6 +24,7 @@ from vmctl.hosts.shown import LEFT_OVER
 from vmctl.hosts.ssh import HostKey
 from vmctl.local.config import Settings
 from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Storage, Task, VMRecord
+from vmctl.model.rights import LOCAL_USER
 from vmctl.model.vms import PowerState
 from vmctl.ports import Parts
 from vmctl.services import Services

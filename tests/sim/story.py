@@ -130,7 +130,8 @@ class Teller:
 
     def do_machine(self, host: str) -> None:
         """A new one stands there, and belongs to no pool yet."""
-        self.world.machines[host] = Machine(self.world, host)
+        if host not in self.world.machines:
+            self.world.machines[host] = Machine(self.world, host)
 
     def do_cut(self, host: str) -> None:
         self.world.machines[host].set_cut(True)
@@ -281,7 +282,8 @@ class Teller:
                 self.world.log(f"> start {vm.name}, to see that it can be")
                 accepted = await self.cluster.give(vms.Start(vm.uuid))
                 error = (await self.cluster.ended(accepted.id)).error if accepted is not None else {}
-                if error.get("code") not in (None, "NoHostFits"):
+                by_itself = "already runs" in error.get("message", "")  # the controller was first
+                if error.get("code") not in (None, "NoHostFits") and not by_itself:
                     self.world.broken.append(f"{vm.name} cannot be started once all is well: {error['message']}")
 
     async def _all_ended(self) -> None:

@@ -19,6 +19,7 @@ from tests.store.conftest import New
 from tests.store.test_ledger import changes, life
 from vmctl.errors import VmctlError
 from vmctl.ledger import Changes, Life, Listening, ShortLived
+from vmctl.model.access import Grant, Group, Project, Role, Token, User
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import (
     ClusterValue,
@@ -41,6 +42,7 @@ Method = Callable[[Store], Awaitable[Any]]
 Again = Callable[[], Awaitable[Store]]
 WEB1 = VMRecord(Spec("u1", "web1", 1, 128, (Disk("main", "/s/web1"),), image="tiny"), 1.0, host="kvm1", copying=False)
 KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, LoadMean, Schedule, ClusterValue)
+USERS = (User, Group, Project, Role, Grant, Token)
 KVM4 = HostRecord("kvm5", "kvm4", "k", "f", 2.0, about={"host_uuid": "m4"})
 NOW = 100 * 86400.0  # when what is old is forgotten
 
@@ -54,6 +56,10 @@ async def fill(store: Store) -> None:
     await store.put(Image("tiny", "main", "/s/tiny", 1.0))
     await store.put(ClusterValue("proof/spare", "{}"))
     await store.put(Image("idle", "main", "/s/idle", 1.0))
+    for one in (User("anna", 1.0), Group("ops", 1.0, ["anna"]), Project("blue", 1.0), Role("tester", 1.0, ["look"])):
+        await store.insert(one)
+    await store.add_grant(Grant("group:ops", "viewer", "all", 1.0))
+    await store.add_token(Token("t1", "anna", "h", 1.0, 9.0))
     for subject in ("web1", "web2"):
         await store.add(Task(0, "migrate", subject, 1.0))
     await store.add_vm(WEB1)
@@ -79,6 +85,10 @@ def _shared(host: str) -> Method:
 
 async def _new_vm(store: Store) -> None:
     await store.add_vm(VMRecord(Spec("u3", "new", 1, 128, image="idle"), 2.0), made=True)
+
+
+def _without_anna(kept: Group | None) -> Group:
+    return replace(kept, members=[]) if kept else Group("ops", 5.0)
 
 
 def _mean(cpu: float, *times: float) -> Method:
@@ -129,6 +139,19 @@ METHODS: dict[str, Method] = {
     "put other": lambda store: store.put(Schedule("rebalance", "0 * * * *", "act")),
     "add": lambda store: store.add(Event("note", "x", "first", 4.0)),
     "forget web1": lambda store: store.forget_vm(WEB1, told=[Event("forgotten", "web1", "m", 2.0)]),
+    "grant": lambda store: store.add_grant(Grant("user:anna", "tester", "project:blue", 2.0)),
+    "same grant": lambda store: store.add_grant(Grant("user:anna", "tester", "project:blue", 3.0)),
+    "grant on VM": lambda store: store.add_grant(Grant("group:ops", "viewer", "vm:u2", 2.0)),
+    "revoke": lambda store: store.remove_grant("group:ops", "viewer", "all"),
+    "token": lambda store: store.add_token(Token("t2", "anna", "h", 2.0, 9.0)),
+    "end tokens": lambda store: store.end_tokens("anna"),
+    "remove user": lambda store: store.remove_user("anna"),
+    "remove group": lambda store: store.remove_group("ops"),
+    "remove project": lambda store: store.remove_project("blue"),
+    "remove role": lambda store: store.remove_role("tester"),
+    "into project": lambda store: store.move_vm("u1", "blue"),
+    "new VM of project": lambda store: store.add_vm(VMRecord(Spec("u5", "five", 1, 128), 2.0, project="blue")),
+    "members": lambda store: store.revise(Group, "ops", _without_anna),
     "forget VM": lambda store: store.remove(VMRecord, "u2"),
     "prune": lambda store: store.prune(NOW),
     "means": _mean(0.25, 1.0, NOW - 60.0),
@@ -150,11 +173,12 @@ async def outcome(work: Awaitable[Any]) -> str:
 
 async def picture(store: Store) -> str:
     """All that is in it; the numbers of events aside, as they are given out in either order."""
-    found: dict[type[Any], list[Any]] = {kind: await store.all(kind) for kind in KINDS}
+    found: dict[type[Any], list[Any]] = {kind: await store.all(kind) for kind in (*KINDS, *USERS)}
     told = sorted(found[Event], key=lambda event: (event.kind, event.text))
     ledger = store.ledger
     lives = sorted(await ledger.processes()), await ledger.runs(), await ledger.short_lived(None, 0)
     listened = await ledger.open_ports(), await ledger.listening("10.0.0.7", 22, NOW - 2 * 86400.0)
+    found[Grant] = [replace(grant, id=0) for grant in (await store.access()).grants]
     return repr((found | {Event: [replace(event, id=0) for event in told]}, lives, listened))
 
 

@@ -39,10 +39,10 @@ kvm1: made /shared/lockspace/UUID
 > on kvm2
 > on kvm3
 > wait 60
-  host back: kvm2 answers again, after 
-  host rebooted: kvm2 was rebooted: what ran there has ended
   host back: kvm3 answers again, after 
   host rebooted: kvm3 was rebooted: what ran there has ended
+  host back: kvm2 answers again, after 
+  host rebooted: kvm2 was rebooted: what ran there has ended
 > start web1 kvm2
 > wait 10
   task 3 (start web1) failed web1 may still run on kvm1, which does not answer: kvm1: no route to host

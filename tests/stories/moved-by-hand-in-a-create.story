@@ -1,6 +1,6 @@
 # A VM whose create was not written down as done, and that somebody moved before a controller lived again: its disk stays.
 create web1
-killed at 126
+killed at 128
 then
 move web1 kvm2
 wait 5
@@ -8,7 +8,7 @@ controller
 then
 == told
 > create web1
-> killed at 126
+> killed at 128
 > then
 kvm1: made /shared/vm-web1-UUID/disk.qcow2
 kvm1: made /shared/vm-web1-UUID/disk.json

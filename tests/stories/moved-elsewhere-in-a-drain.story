@@ -2,7 +2,7 @@
 create web1
 then
 drain kvm1
-wait 0.03
+wait 0.05
 move web1 kvm3
 wait 2.85
 cut kvm3
@@ -20,7 +20,7 @@ kvm1: made /shared/lockspace/UUID
   created: web1 was created; runs on kvm1
   task 1 (create web1) done
 > drain kvm1
-> wait 0.03
+> wait 0.05
   drain: kvm1 is being drained
 > move web1 kvm3
 > wait 2.85

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from vmctl.commands import catalogue
-from vmctl.commands.permissions import Permission, Principal
 from vmctl.commands.rows import Command
 from vmctl.commands.vms import Create
 from vmctl.errors import NoHostFits, NotFound, Refused, RegistryUnusable
 from vmctl.model.records import Task, TaskState, VMRecord
+from vmctl.model.rights import Permission, Principal
 from vmctl.model.vms import Spec
 from vmctl.ports.store import Store
 from vmctl.store.sql import SqlStore

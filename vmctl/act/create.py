@@ -103,8 +103,7 @@ async def create(services: Services, job: Job[Create, Creating]) -> dict[str, An
             found = await power.choose(services, job, VM(spec), args.host, "create")
             host, why = found.host, found.why
             job.say(f"placed on {why}")
-        state = PowerState.STARTING if starts else PowerState.STOPPED
-        record = VMRecord(spec, services.clock.now(), host=host, power=state, task=job.id, autostart=args.autostart)
+        record = _record(services, job, spec, host)
         await services.store.add_vm(record, made=True)
     made = Made(job, storage)
     try:
@@ -128,8 +127,22 @@ async def create(services: Services, job: Job[Create, Creating]) -> dict[str, An
             raise Refused(f"{what}: {spec.name} was not made", lines=(err.message,), hint=hint) from err
         raise
     if not starts:
-        await services.record_event("created", spec, f"{spec.name} was created; {why}", job.task.who)
+        await services.record_event("created", record, f"{spec.name} was created; {why}", job.task.who)
     return {"vm": spec.name, "uuid": spec.uuid, "host": host, "why": why}
+
+
+def _record(services: Services, job: Job[Create, Creating], spec: Spec, host: str) -> VMRecord:
+    """What is registered of it: with a place where it is to start, else without."""
+    return VMRecord(
+        spec,
+        services.clock.now(),
+        host=host,
+        power=PowerState.STARTING if host else PowerState.STOPPED,
+        task=job.id,
+        autostart=job.args.autostart,
+        project=job.args.project,
+        owner=job.task.who,
+    )
 
 
 async def _undo(

@@ -10,12 +10,12 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vmctl.commands.permissions import HEALTH
 from vmctl.commands.vms import Reboot, Reset
 from vmctl.decide import heal
 from vmctl.decide.health import GuestObservation, Health, HealthStatus, health
 from vmctl.guests import Follower
 from vmctl.model.records import DecisionRecord, VMRecord
+from vmctl.model.rights import HEALTH
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
 from vmctl.services.walls import wall
@@ -194,7 +194,7 @@ class HealthMonitor:
             )
         )
         await self._services.record_event("heal", vm, f"{vm.name}: {why}")
-        await self._tasks.submit(STEPS[step.verb](vm.uuid), HEALTH, vm.name)
+        await self._tasks.submit(STEPS[step.verb](vm.uuid), HEALTH, vm.name, vm.thing)
 
 
 def _sentence(event: dict[str, Any]) -> str:

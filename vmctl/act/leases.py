@@ -14,13 +14,13 @@ from collections import defaultdict
 from typing import Any
 
 from vmctl.act.disks import refuse_without, storage_of
-from vmctl.commands.permissions import LEASE_GUARD
 from vmctl.commands.vms import RenewLease
 from vmctl.errors import HostError, MissingLease, NotMounted
 from vmctl.hosts import doctor, leases
 from vmctl.hosts.leaseprobe import refused_by_lock
 from vmctl.hosts.port import Link
 from vmctl.model.records import Storage, VMRecord
+from vmctl.model.rights import LEASE_GUARD
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
 from vmctl.storage import on
@@ -76,7 +76,7 @@ class Guard:
             # Also without a suspect: a host that gave no leases gets VMs again only when it is seen to give them.
             if (without or link.name in self._services.no_lock) and await self._gives_leases(link):
                 for vm in without:
-                    await self._tasks.submit(RenewLease(vm.uuid), LEASE_GUARD, vm.name)
+                    await self._tasks.submit(RenewLease(vm.uuid), LEASE_GUARD, vm.name, vm.thing)
         except (HostError, NotMounted) as err:
             log.warning("%s: leases not read: %s", link.name, err)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from vmctl.commands.permissions import Principal
 from vmctl.model.records import Task, VMRecord
+from vmctl.model.rights import Principal
 from vmctl.ports.store import Store
 from vmctl.tasks import Tasks
 

@@ -18,6 +18,7 @@ from vmctl.model.hosts import HostState
 from vmctl.model.plans import Move, Plan
 from vmctl.model.policy import Policy
 from vmctl.model.records import HostRecord, Task, TaskState, VMRecord
+from vmctl.model.rights import Thing
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
 from vmctl.services.observe import measured
@@ -145,7 +146,9 @@ class Plans:
             if job.cancel_asked.is_set():
                 return f"{move.vm}: not begun, as asked", False
             asked = Migrate(move.uuid, move.target, why=move.why, parent=job.id)
-            child = await self._tasks.submit(asked, job.who, move.vm)
+            vm = await self._services.store.find(VMRecord, move.uuid)
+            thing = vm.thing if vm is not None else Thing(vm=move.uuid)
+            child = await self._tasks.submit(asked, job.who, move.vm, thing)
             children.append(child)
             end = await self._tasks.wait(child.id)
             done = end.state is TaskState.DONE or await self._is_gone(move)

@@ -16,7 +16,6 @@ from vmctl.act.leaked import explained
 from vmctl.act.mounted import refuse_unmounted
 from vmctl.act.needs import refuse_lacking
 from vmctl.act.whereabouts import Observation, ask, off_at, prove_off, require_running
-from vmctl.commands.permissions import AUTOSTART
 from vmctl.commands.vms import Reboot, Start
 from vmctl.decide.outcome import DomainPresence
 from vmctl.decide.place import place
@@ -36,6 +35,7 @@ from vmctl.hosts.leaseprobe import refused_by_lock
 from vmctl.hosts.port import Link
 from vmctl.model.plans import NoPlace, Placement
 from vmctl.model.records import Storage, VMRecord
+from vmctl.model.rights import AUTOSTART
 from vmctl.model.vms import VM, PowerState
 from vmctl.services import Services
 from vmctl.services.observe import measured

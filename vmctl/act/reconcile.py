@@ -288,7 +288,7 @@ async def _adopt(services: Services, link: Link, domain: DomainSeen) -> None:
         if await services.store.find_vm(spec.uuid) is not None:
             return  # another host showed it at the same moment
         spec = replace(spec, name=f"{spec.name}-{spec.uuid[:8]}")  # the name is taken by another VM
-        await services.store.add_vm(replace(record, spec=spec))
-    await services.record_event(
-        "adopted", spec, f"{spec.name} was found on {link.name} ({domain.power}) and adopted as it is"
-    )
+        record = replace(record, spec=spec)
+        await services.store.add_vm(record)
+    text = f"{spec.name} was found on {link.name} ({domain.power}) and adopted as it is"
+    await services.record_event("adopted", record, text)

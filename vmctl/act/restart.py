@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vmctl.commands.permissions import AUTOSTART
 from vmctl.commands.vms import Start
 from vmctl.decide.health import age
 from vmctl.decide.restart import wait_s
 from vmctl.model.records import VMRecord
+from vmctl.model.rights import AUTOSTART
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
 from vmctl.tasks import Tasks
@@ -45,4 +45,4 @@ class Restarts:
         # Counted before it is tried: a controller that dies here must not try for ever.
         told = [self._services.event("autostart", vm, f"{vm.name} should run: it is started again")]
         await self._services.store.change(VMRecord, vm.uuid, restarts=[now, *vm.restarts][:8], told=told)
-        await self._tasks.submit(Start(vm.uuid), AUTOSTART, vm.name)
+        await self._tasks.submit(Start(vm.uuid), AUTOSTART, vm.name, vm.thing)

@@ -254,6 +254,7 @@ async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
             paths.get("kernel", ""),
             paths.get("initrd", ""),
             job.args.cmdline,
+            job.args.project,
         )
         await services.store.add_image(image)
     except VmctlError as err:
@@ -261,7 +262,7 @@ async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
             _tell_late(job, storage, made)
         await _undo_image(services, job, storage)
         raise
-    await services.record_event("image", name, f"image {name} was added to {storage.name}", job.task.who)
+    await services.record_event("image", name, f"image {name} was added to {storage.name}", job.task.who, image.project)
     return _added(image)
 
 
@@ -391,7 +392,7 @@ async def image_remove(services: Services, job: Job[RemoveImage, RemovingImage])
     except (HostError, Refused) as err:
         await _keep_image(services, image, err)
         raise
-    await services.record_event("image", image.name, f"image {image.name} was deleted", job.task.who)
+    await services.record_event("image", image.name, f"image {image.name} was deleted", job.task.who, image.project)
     return {"image": image.name}
 
 

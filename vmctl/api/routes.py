@@ -15,12 +15,12 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from vmctl.api import requests
 from vmctl.commands.fields import hints
-from vmctl.commands.permissions import LOCAL_USER, Principal
 from vmctl.commands.rows import Asked, Command
 from vmctl.door import Door
 from vmctl.door.answers import Document
 from vmctl.door.door import answer_type
 from vmctl.formats.plain import plain
+from vmctl.model.rights import LOCAL_USER, Principal
 
 PREFIX = "/api/v1"
 ARGUMENT = re.compile(r"\{(\w+)\}")

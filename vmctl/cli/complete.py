@@ -43,7 +43,19 @@ def in_state(*states: str) -> Completer:
 
 vms, hosts = names("vms.ListVMs"), names("hosts.ListHosts")
 images, storages = names("storages.ListImages"), names("storages.ListStorages")
+users, groups, projects = names("users.ListUsers"), names("users.ListGroups"), names("users.ListProjects")
+roles, tokens = names("users.ListRoles"), names("users.ListTokens", key="id")
 schedules = names("cluster.ListSchedules")
 tasks = names("tasks.ListTasks", key="id")
 open_tasks = names("tasks.ListTasks", key="id", when=lambda task: task["state"] in ("queued", "running"))
 draining = names("hosts.ListHosts", when=lambda host: host["draining"])
+
+
+def scopes(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a grant may be on."""
+    found = [CompletionItem("all")] if "all".startswith(incomplete) else []
+    for kind, of_kind in (("project", projects), ("vm", vms)):
+        rest = incomplete.removeprefix(f"{kind}:") if incomplete.startswith(f"{kind}:") else ""
+        offered = [f"{kind}:{item.value}" for item in of_kind(context, parameter, rest)]
+        found += [CompletionItem(name) for name in offered if name.startswith(incomplete)]
+    return found

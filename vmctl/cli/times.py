@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 AGO = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|d|seconds?|minutes?|hours?|days?)\s+ago\s*", re.IGNORECASE)
+SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", re.IGNORECASE)
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -36,6 +37,18 @@ class Moment(click.ParamType[Any]):
             return moment(str(value), time.time())
         except ValueError as err:
             self.fail(str(err), param, ctx)
+
+
+class Span(click.ParamType[Any]):
+    """A span of time, in seconds."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = SPAN.fullmatch(str(value))
+        if found is None:
+            self.fail(f"{value!r} is not a span of time: write 12h or 90d", param, ctx)
+        return float(found[1]) * SECONDS[found[2].lower()]
 
 
 def shown(at: float) -> str:

@@ -31,6 +31,7 @@ from vmctl.local import config, lock, paths
 from vmctl.model.records import HostRecord
 from vmctl.services import Services
 from vmctl.services.claims import Deposed
+from vmctl.services.known import Known
 from vmctl.services.walls import wall
 from vmctl.store.sql import SqlStore
 from vmctl.tasks import Tasks
@@ -59,12 +60,14 @@ class Controller:
         self.health_monitor = HealthMonitor(self.services, self.tasks)
         self.restarts = Restarts(self.services, self.tasks)
         self.scheduler = Scheduler(self.services, self.tasks)
+        self.known = Known(services.store, services.parts)
         parts = ControllerParts(
             services=self.services,
             tasks=self.tasks,
             attach=self.attach,
             health_monitor=self.health_monitor,
             scheduler=self.scheduler,
+            known=self.known,
         )
         self.tasks.handlers = task_handlers(parts)
         self.door = Door(parts)
@@ -75,6 +78,7 @@ class Controller:
 
     async def start(self) -> None:
         """Begin the links, finish what an earlier controller left open, then do what the clock says."""
+        await self.known.refresh()
         await self.services.incarnations.start()
         for record in await self.services.store.all(HostRecord):
             self.attach(record)

@@ -22,9 +22,9 @@ from apscheduler.triggers.cron import CronTrigger
 from vmctl.act import plans
 from vmctl.commands.cluster import Rebalance
 from vmctl.commands.hosts import CheckHosts
-from vmctl.commands.permissions import SCHEDULE
 from vmctl.errors import Usage
 from vmctl.model.records import Schedule
+from vmctl.model.rights import SCHEDULE
 from vmctl.ports import SYSTEM, Clock
 from vmctl.services import Services
 from vmctl.services.walls import wall

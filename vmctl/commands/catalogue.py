@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vmctl.commands import cluster, hosts, processes, storages, vms
+from vmctl.commands import cluster, hosts, processes, storages, users, vms
 from vmctl.commands import tasks as about_tasks
 from vmctl.commands.rows import Asked, Command
 
-ROWS: tuple[Asked, ...] = (*vms.ROWS, *hosts.ROWS, *storages.ROWS, *cluster.ROWS, *about_tasks.ROWS, *processes.ROWS)
+ROWS: tuple[Asked, ...] = (
+    *vms.ROWS,
+    *hosts.ROWS,
+    *storages.ROWS,
+    *cluster.ROWS,
+    *about_tasks.ROWS,
+    *processes.ROWS,
+    *users.ROWS,
+)
 
 
 def commands() -> tuple[Command, ...]:

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from annotated_types import MaxLen
 
 from vmctl.commands.fields import Amount, Moves, Part, Seconds
-from vmctl.commands.permissions import Permission as May
-from vmctl.commands.rows import Asked, Command, Query, task
+from vmctl.commands.rows import Asked, Command, On, Query, task
+from vmctl.model.rights import Permission as May
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,11 @@ class History:
     name: Part
     since_s: Seconds = 900.0
 
+    @property
+    def machine(self) -> str:
+        """The VM that it is about; empty: a host."""
+        return self.name if self.kind == "vm" else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Dump:
@@ -108,9 +113,9 @@ ROWS: tuple[Asked, ...] = (
     task("rebalance", Rebalance, "POST rebalance", May.PLAN),
     Command(SetSchedule, "PUT schedules/{name}", May.SCHEDULES, "schedule set"),
     Command(RemoveSchedule, "DELETE schedules/{name}", May.SCHEDULES, "schedule remove"),
-    Query(About, "GET about", May.LOOK),
+    Query(About, "GET about", May.LOOK, on=On.NOBODY),
     Query(Top, "GET top", May.LOOK),
-    Query(History, "GET history/{kind}/{name}", May.LOOK),
+    Query(History, "GET history/{kind}/{name}", May.LOOK, on=On.MACHINE),
     Query(Dump, "GET dump", May.LOOK),
     Query(PlanRebalance, "GET rebalance", May.LOOK),
     Query(PlanCurve, "GET rebalance/curve", May.LOOK),

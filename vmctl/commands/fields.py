@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from vmctl import text
-from vmctl.commands.permissions import Permission
+from vmctl.model.rights import Permission
 
 MOST_NUMBER = 2**63 - 1  # what the registry can hold
 MOST_MIB = 64 << 20
@@ -79,6 +79,7 @@ VM = Annotated[str, Names("VM"), Rule(text.bad_part), Help("A VM, by name or UUI
 Host = Annotated[str, Names("host"), Rule(text.bad_part), Help("A host.")]
 Storage = Annotated[str, Names("storage"), Rule(text.bad_part), Help("A storage.")]
 Image = Annotated[str, Names("image"), Rule(text.bad_part), Help("An image.")]
+Project = Annotated[str, Names("project"), Rule(text.bad_name), Help("The project that it belongs to.")]
 MaybeHost = Annotated[str, Rule(lambda name: text.bad_name(name) if name else None), Help("Leave no choice.")]
 Name = Annotated[str, Rule(text.bad_name)]  # of something new
 MaybeName = Annotated[str, Rule(lambda name: text.bad_name(name) if name else None)]

@@ -8,8 +8,8 @@ from typing import Annotated
 from annotated_types import MaxLen
 
 from vmctl.commands.fields import Host, Hosts, Labels, SomeHosts
-from vmctl.commands.permissions import Permission as May
 from vmctl.commands.rows import Asked, Command, Query, task
+from vmctl.model.rights import Permission as May
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from vmctl.commands.fields import Part, Seconds, Text
-from vmctl.commands.permissions import Permission as May
-from vmctl.commands.rows import Asked, Query
+from vmctl.commands.rows import Asked, On, Query
+from vmctl.model.rights import Permission as May
 
 MOST = 5000
 
@@ -56,10 +56,10 @@ class ListPrograms:
 
 # fmt: off
 ROWS: tuple[Asked, ...] = (
-    Query(ListProcesses, "GET processes", May.LOOK),
-    Query(ListShortLived, "GET processes/short-lived", May.LOOK),
-    Query(ShowProcess, "GET processes/{name}", May.LOOK),
-    Query(Who, "GET who/{endpoint}", May.LOOK),
+    Query(ListProcesses, "GET processes", May.LOOK, on=On.SIGHT),
+    Query(ListShortLived, "GET processes/short-lived", May.LOOK, on=On.SIGHT),
+    Query(ShowProcess, "GET processes/{name}", May.LOOK, on=On.SIGHT),
+    Query(Who, "GET who/{endpoint}", May.LOOK, on=On.SIGHT),
     Query(ListPrograms, "GET programs", May.LOOK),
 )
 # fmt: on

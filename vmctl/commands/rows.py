@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from enum import Enum
 from typing import Any
 
-from vmctl.commands.fields import Needs, default_of, mark
-from vmctl.commands.permissions import Permission, Principal
+from vmctl.commands.fields import Names, Needs, default_of, mark
 from vmctl.errors import NotAllowed
+from vmctl.model.rights import Permission, Principal, Thing
 
 May = Permission
+
+
+class On(Enum):
+    """On what somebody must have the permission that a row needs."""
+
+    CLUSTER = "all"  # on everything
+    VM = "its VM"  # that the arguments name
+    IMAGE = "its image"  # that the arguments name
+    PROJECT = "its project"  # that the arguments name
+    TASK = "its task"  # that the arguments name; one's own needs none
+    MACHINE = "its machine"  # a VM that the arguments name; where it is a host or none: on everything
+    SELF = "oneself"  # the user that the arguments name; another one: on everything
+    SIGHT = "what is shown"  # the answer holds only what one may see
+    NOBODY = "nothing"  # anybody may who is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +37,7 @@ class Asked:
     arguments: type[Any]
     way: str
     needs: Permission
+    on: On = field(default=On.CLUSTER, kw_only=True)
 
     @property
     def method(self) -> str:
@@ -38,15 +54,41 @@ class Asked:
         """The first sentence of what it is."""
         return (self.arguments.__doc__ or "").partition("\n")[0]
 
-    def check_permission(self, who: Principal, asked: Any) -> None:
+    @property
+    def where(self) -> On:
+        """What the permission must be on: the VM, where the arguments name one and the row says nothing else."""
+        if self.on is On.CLUSTER and any(_names(self.arguments, one.name, "VM") for one in fields(self.arguments)):
+            return On.VM
+        return self.on
+
+    @property
+    def self_argument(self) -> str:
+        """The argument that names the user whom it is about."""
+        return "user" if "user" in (one.name for one in fields(self.arguments)) else "name"
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether it needs its permission on everything, whatever it names."""
+        return self.where is On.CLUSTER
+
+    def check_permission(self, who: Principal, asked: Any, thing: Thing) -> None:
         """Raises NotAllowed where `who` may not ask for this, or not with these arguments."""
-        wanted = [self.needs]
-        for field in fields(self.arguments):
-            given = getattr(asked, field.name) != default_of(field)
-            if given and (more := mark(self.arguments, field.name, Needs)) is not None:
+        wanted = [] if self.where in (On.SIGHT, On.NOBODY) else [self.needs]
+        for one in fields(self.arguments):
+            given = getattr(asked, one.name) != default_of(one)
+            if given and (more := mark(self.arguments, one.name, Needs)) is not None:
                 wanted.append(more.permission)
-        if missing := [permission for permission in wanted if permission not in who.may]:
-            raise NotAllowed(f"{who.name} has no permission {', '.join(missing)}")
+        if missing := [permission for permission in wanted if not who.may(permission, thing)]:
+            raise NotAllowed(f"{who.name} has no permission {', '.join(missing)}", hint=_ask(who, missing[0], thing))
+
+
+def _names(arguments: type[Any], argument: str, what: str) -> bool:
+    named = mark(arguments, argument, Names)
+    return named is not None and named.what == what
+
+
+def _ask(who: Principal, permission: Permission, thing: Thing) -> str:
+    return f"vmctl can {who.name.split()[0]} {permission} --on {thing.scopes[-1]}" if who.rights else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from annotated_types import MaxLen, MinLen
 
-from vmctl.commands.fields import Image, MaybeName, Name, Storage
-from vmctl.commands.permissions import Permission as May
-from vmctl.commands.rows import Asked, Query, task
+from vmctl.commands.fields import Image, MaybeName, Name, Project, Storage
+from vmctl.commands.rows import Asked, On, Query, task
+from vmctl.model.rights import Permission as May
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class AddImage:
     initrd: str = ""
     cmdline: Annotated[str, MaxLen(2048)] = ""
     storage: MaybeName = ""
+    project: Project = "default"
 
     def problem(self) -> str | None:
         """What does not go together."""
@@ -91,10 +92,10 @@ ROWS: tuple[Asked, ...] = (
     task("storage check", CheckStorage, "POST storages/{name}/check", May.STORAGES, resumes=True),
     task("storage measure", MeasureStorage, "POST storages/{name}/measure", May.STORAGES),
     task("storage remove", RemoveStorage, "DELETE storages/{name}", May.STORAGES, resumes=True),
-    task("image add", AddImage, "POST images", May.IMAGES, resumes=True),
-    task("image remove", RemoveImage, "DELETE images/{name}", May.IMAGES, resumes=True),
+    task("image add", AddImage, "POST images", May.IMAGES, on=On.PROJECT, resumes=True),
+    task("image remove", RemoveImage, "DELETE images/{name}", May.IMAGES, on=On.IMAGE, resumes=True),
     Query(ListStorages, "GET storages", May.LOOK),
     Query(ShowStorage, "GET storages/{name}", May.LOOK),
-    Query(ListImages, "GET images", May.LOOK),
+    Query(ListImages, "GET images", May.LOOK, on=On.SIGHT),
 )
 # fmt: on

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmctl.commands.fields import Most, Number
-from vmctl.commands.permissions import Permission as May
-from vmctl.commands.rows import Asked, Command, Query
+from vmctl.commands.rows import Asked, Command, On, Query
+from vmctl.model.rights import Permission as May
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class ListEvents:
 
 # fmt: off
 ROWS: tuple[Asked, ...] = (
-    Command(CancelTask, "POST tasks/{number}/cancel", May.CANCEL, "task cancel"),
-    Query(ListTasks, "GET tasks", May.LOOK),
-    Query(ShowTask, "GET tasks/{number}", May.LOOK),
-    Query(FollowTask, "GET tasks/{number}/follow", May.LOOK),
-    Query(ListEvents, "GET events", May.LOOK),
+    Command(CancelTask, "POST tasks/{number}/cancel", May.CANCEL, "task cancel", on=On.TASK),
+    Query(ListTasks, "GET tasks", May.LOOK, on=On.SIGHT),
+    Query(ShowTask, "GET tasks/{number}", May.LOOK, on=On.TASK),
+    Query(FollowTask, "GET tasks/{number}/follow", May.LOOK, on=On.TASK),
+    Query(ListEvents, "GET events", May.LOOK, on=On.SIGHT),
 )
 # fmt: on

@@ -12,17 +12,19 @@ from vmctl.commands.fields import (
     VM,
     WEEK_S,
     Group,
+    Image,
     Inner,
     Labels,
     MaybeHost,
     MaybeName,
     Name,
+    Project,
     Seconds,
     Signature,
     Text,
 )
-from vmctl.commands.permissions import Permission as May
-from vmctl.commands.rows import Asked, Command, Query, task
+from vmctl.commands.rows import Asked, Command, On, Query, task
+from vmctl.model.rights import Permission as May
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Create:
 
     RENAMED: ClassVar[dict[str, str]] = {"labels": "needs"}  # what an earlier version's tasks call an argument
     name: Name
-    image: Name
+    image: Image
     mem_mib: Annotated[int, Ge(16), Le(MOST_MIB)]
     cpus: Annotated[int, Ge(1), Le(1024)] = 1
     disk_bytes: Annotated[int, Ge(0), Le(1 << 50)] = 0  # 0: as large as its image
@@ -50,6 +52,7 @@ class Create:
     agent_port: Literal["virtio", "isa"] = "virtio"
     no_start: bool = False
     autostart: bool = True
+    project: Project = "default"
 
     def problem(self) -> str | None:
         """What does not go together."""
@@ -218,7 +221,7 @@ class ShowHealth:
 
 # fmt: off
 ROWS: tuple[Asked, ...] = (
-    task("create", Create, "POST vms", May.CREATE, resumes=True),
+    task("create", Create, "POST vms", May.CREATE, on=On.PROJECT, resumes=True),
     task("start", Start, "POST vms/{vm}/start", May.POWER, resumes=True,
          meanwhile="being started", restarts_guest=True),
     task("stop", Stop, "POST vms/{vm}/stop", May.POWER, resumes=True,
@@ -238,14 +241,14 @@ ROWS: tuple[Asked, ...] = (
          meanwhile="taking its lease again"),
     Command(SetAutostart, "PUT vms/{vm}/autostart", May.SET, "autostart"),
     Command(SetHeal, "PUT vms/{vm}/heal", May.SET, "heal"),
-    Query(ListVMs, "GET vms", May.LOOK),
-    Query(WhereToCreate, "POST vms/dry-run", May.LOOK),
+    Query(ListVMs, "GET vms", May.LOOK, on=On.SIGHT),
+    Query(WhereToCreate, "POST vms/dry-run", May.CREATE, on=On.PROJECT),
     Query(ShowVM, "GET vms/{vm}", May.LOOK),
     Query(WhereToStart, "POST vms/{vm}/start/dry-run", May.LOOK),
     Query(WhereNow, "GET vms/{vm}/placement", May.LOOK),
     Query(CheckMigration, "GET vms/{vm}/migrate/check", May.LOOK),
     Query(Why, "GET vms/{vm}/why", May.LOOK),
-    Query(ListHealth, "GET health", May.LOOK),
+    Query(ListHealth, "GET health", May.LOOK, on=On.SIGHT),
     Query(ShowHealth, "GET vms/{vm}/health", May.LOOK),
 )
 # fmt: on

@@ -58,7 +58,7 @@ async def list_tasks(parts: ControllerParts, asked: tasks.ListTasks) -> list[ans
         resumes = command is not None and command.resumes
         return views.wider(answers.ListedTask, now(task, parts.tasks.live(task.id)), resumes=resumes)
 
-    return views.each(await parts.services.store.tasks(asked.most), view)
+    return views.each(await parts.services.store.tasks(asked.most, parts.sight), view)
 
 
 async def show_task(parts: ControllerParts, asked: tasks.ShowTask) -> answers.ShownTask:
@@ -76,7 +76,7 @@ async def follow_task(parts: ControllerParts, asked: tasks.FollowTask) -> AsyncI
 
 async def list_events(parts: ControllerParts, asked: tasks.ListEvents) -> list[answers.Event]:
     """Events, oldest first."""
-    return await parts.services.store.events(asked.after, asked.most)
+    return await parts.services.store.events(asked.after, asked.most, parts.sight)
 
 
 async def list_schedules(

@@ -40,4 +40,4 @@ async def show_storage(parts: ControllerParts, asked: storages.ShowStorage) -> a
 
 async def list_images(parts: ControllerParts, _asked: storages.ListImages) -> list[answers.Image]:
     """All images."""
-    return await parts.services.store.all(Image)
+    return [image for image in await parts.services.store.all(Image) if parts.sight.shows(image.thing)]

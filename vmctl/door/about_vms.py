@@ -31,7 +31,7 @@ from vmctl.services.observe import measured, observed
 
 async def list_vms(parts: ControllerParts, _asked: ListVMs) -> list[answers.VM | answers.Broken]:
     """All VMs."""
-    return views.vms(parts.services, await observed(parts.services))
+    return views.vms(parts.services, await observed(parts.services), parts.sight)
 
 
 async def show_vm(parts: ControllerParts, asked: ShowVM) -> answers.VM:
@@ -104,7 +104,8 @@ def _never_placed(vm: VMRecord, at: float | None) -> str:
 
 async def list_health(parts: ControllerParts, _asked: ListHealth) -> list[answers.Health | answers.Broken]:
     """Every VM's health."""
-    vms = sorted(await parts.services.store.all(VMRecord), key=lambda vm: vm.name)
+    known = [vm for vm in await parts.services.store.all(VMRecord) if parts.sight.shows(vm.thing)]
+    vms = sorted(known, key=lambda vm: vm.name)
     return views.each(vms, lambda vm: views.health(parts.services, parts.health_monitor, vm))
 
 

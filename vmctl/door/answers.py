@@ -13,6 +13,9 @@ from vmctl.act.checks import MigrationCheck as MigrationCheck
 from vmctl.act.decided import Undone
 from vmctl.decide.capacity import Capacity as Capacity
 from vmctl.decide.reboots import Reboots as Reboots
+from vmctl.model.access import Grant as Grant
+from vmctl.model.access import Group as Group
+from vmctl.model.access import Project as Project
 from vmctl.model.decisions import Placed as Placed
 from vmctl.model.decisions import PlacedAgain as PlacedAgain
 from vmctl.model.hosts import HostLoad
@@ -114,6 +117,8 @@ class VM:
     moved_at: float | None
     created_at: float
     epoch: int
+    project: str
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,104 @@ class HostName:
     """The host that it was about."""
 
     host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The name of what it was about."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMembers:
+    """Who is in a group."""
+
+    name: str
+    members: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Who has what role on what."""
+
+    who: str
+    role: str
+    on: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token, and the text that stands for it: shown this once, and kept nowhere."""
+
+    id: str
+    user: str
+    token: str
+    expires_at: float
+    role: str
+    on: str
+
+
+@dataclass(frozen=True, slots=True)
+class RightOf:
+    """Permissions on something, and where they come from."""
+
+    on: str
+    permissions: list[str]
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """Who asks, and what he may do; `narrowed`: what his token lets him do at most."""
+
+    name: str
+    rights: list[RightOf]
+    narrowed: list[RightOf] | None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who may log in."""
+
+    name: str
+    password: bool
+    disabled: bool
+    groups: list[str]
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Permissions that are granted together."""
+
+    name: str
+    permissions: list[str]
+    built_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token, without its secret."""
+
+    id: str
+    user: str
+    about: str
+    role: str
+    on: str
+    created_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class May:
+    """Whether somebody may do something, and why."""
+
+    user: str
+    permission: str
+    on: str
+    may: bool
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ import contextlib
 from dataclasses import replace
 
 from vmctl.commands import cluster, hosts, tasks, vms
-from vmctl.commands.permissions import Principal
 from vmctl.decide.heal import LEVELS
 from vmctl.door import about_cluster, answers
 from vmctl.door.parts import ControllerParts
 from vmctl.errors import Refused, Usage
 from vmctl.model.records import HostRecord, VMRecord
+from vmctl.model.rights import Principal
 from vmctl.store.rules import missing
 from vmctl.tasks import now
 

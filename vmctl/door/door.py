@@ -1,26 +1,25 @@
-"""The door: permission, then the things that are named, then whoever answers.
+"""The door: what is named, then permission, then whoever answers.
 
-Everything that a client wants passes here, whichever way it came; nothing else decides who may do what.
+Everything that a client wants passes here, whichever way it came; nothing else decides who may do what. What somebody
+may not see does not exist for him.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, get_type_hints
 
 from vmctl.commands import catalogue
-from vmctl.commands.fields import Names, mark
-from vmctl.commands.permissions import Permission, Principal
 from vmctl.commands.rows import Asked, Command
 from vmctl.door import handlers
 from vmctl.door.console import Consoles, End, Wire
 from vmctl.door.parts import ControllerParts
+from vmctl.door.things import About, named
 from vmctl.errors import NotAllowed, Usage
-from vmctl.model.records import HostRecord, Image, Storage
+from vmctl.model.rights import CLUSTER, Permission, Principal
+from vmctl.store.rules import missing
 from vmctl.tasks import TaskNow, now
-
-KINDS: Mapping[str, type[Any]] = {"host": HostRecord, "storage": Storage, "image": Image}
 
 
 class Door:
@@ -33,45 +32,42 @@ class Door:
         self._consoles = Consoles(parts.services)
 
     async def ask(self, asked: Any, who: Principal) -> Any:
-        """Answer a query, do a command, or accept one that is a task. Raises NotAllowed before anything else."""
+        """Answer a query, do a command, or accept one that is a task. Raises NotFound, NotAllowed first."""
         row = self._by_arguments[type(asked)]
-        row.check_permission(who, asked)
         if (problem := _problem(asked)) is not None:
             raise Usage(problem)
-        asked, subject = await self._resolved(asked)
+        about = await self._about(row, asked, who)
+        parts = replace(self._parts, who=who)
         if not isinstance(row, Command):
-            return await handlers.QUERIES[row.arguments](self._parts, asked)
+            return await handlers.QUERIES[row.arguments](parts, about.asked)
         if (check := handlers.CHECKS.get(row.arguments)) is not None:
-            await check(self._parts, asked, who)
+            await check(parts, about.asked, who)
         if not row.task:
-            return await handlers.AT_ONCE[row.arguments](self._parts, asked, who)
-        task = await self._parts.tasks.submit(asked, who, subject)
-        return now(task, self._parts.tasks.live(task.id))
+            return await handlers.AT_ONCE[row.arguments](parts, about.asked, who)
+        task = await parts.tasks.submit(about.asked, who, about.subject, about.thing)
+        return now(task, parts.tasks.live(task.id))
+
+    async def _about(self, row: Asked, asked: Any, who: Principal) -> About:
+        """What it is about, and that `who` may do it there. Raises NotFound, NotAllowed."""
+        if row.on_cluster:  # before a name is looked up: who may not ask learns of none
+            row.check_permission(who, asked, CLUSTER)
+        about = await named(self._parts.services.store, row, asked, who)
+        if not about.own:
+            row.check_permission(who, about.asked, about.thing)
+        return about
 
     async def console(self, name: str, who: Principal, label: str, wire: Wire, *, force: bool) -> tuple[End, str]:
         """A VM's serial console, until either side ends it; `label` is what other users are told of this one."""
-        if Permission.CONSOLE not in who.may:
+        vm = await self._parts.services.store.find_vm(name)
+        if vm is None or not who.sight.shows(vm.thing):
+            raise missing("VM", name)
+        if not who.may(Permission.CONSOLE, vm.thing):
             raise NotAllowed(f"{who.name} has no permission {Permission.CONSOLE}")
-        return await self._consoles.open(name, label, wire, force=force)
+        return await self._consoles.open(vm.uuid, label, wire, force=force)
 
     def trouble(self) -> str:
         """Why what is shown may be older than what was done, in words; empty: it is not."""
         return self._parts.services.store.trouble
-
-    async def _resolved(self, asked: Any) -> tuple[Any, str]:
-        """The same with each VM as its UUID, and the name of what it is about. Raises NotFound."""
-        subject = str(getattr(asked, "subject", "") or getattr(asked, "name", ""))
-        for field in fields(asked):
-            named = mark(type(asked), field.name, Names)
-            if named is None:
-                continue
-            if named.what == "VM":
-                vm = await self._parts.services.store.vm(getattr(asked, field.name))
-                asked, subject = replace(asked, **{field.name: vm.uuid}), vm.name
-            else:
-                subject = getattr(asked, field.name)
-                await self._parts.services.store.get(KINDS[named.what], subject)
-        return asked, subject
 
 
 def _problem(asked: Any) -> str | None:

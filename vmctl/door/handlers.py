@@ -15,10 +15,10 @@ from vmctl.act.overtake import overtake_stop
 from vmctl.act.plans import Plans
 from vmctl.act.whereabouts import check_signature
 from vmctl.commands import cluster, hosts, processes, storages, tasks, vms
-from vmctl.commands.permissions import Principal
-from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, plans
+from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, plans, users
 from vmctl.door.parts import ControllerParts
 from vmctl.hosts import address
+from vmctl.model.rights import Principal
 from vmctl.services import Services
 from vmctl.services.claims import handle
 from vmctl.tasks import AnyJob, Handler
@@ -62,6 +62,7 @@ QUERIES: Mapping[type[Any], Observation] = {
     vms.Why: about_vms.why,
     vms.ListHealth: about_vms.list_health,
     vms.ShowHealth: about_vms.show_health,
+    **users.QUERIES,
 }
 AT_ONCE: Mapping[type[Any], AtOnce] = {
     hosts.LabelHost: at_once.label_host,
@@ -71,6 +72,7 @@ AT_ONCE: Mapping[type[Any], AtOnce] = {
     cluster.SetSchedule: at_once.set_schedule,
     cluster.RemoveSchedule: at_once.remove_schedule,
     tasks.CancelTask: at_once.cancel_task,
+    **users.AT_ONCE,
 }
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from vmctl.act.health import HealthMonitor
 from vmctl.act.hosts import Attach
 from vmctl.cluster.schedules import Scheduler
+from vmctl.model.rights import LOCAL_USER, Principal, Sight
 from vmctl.services import Services
+from vmctl.services.known import Known
 from vmctl.tasks import Tasks
 
 
@@ -20,3 +22,10 @@ class ControllerParts:
     attach: Attach  # begins the lasting link to a registered host
     health_monitor: HealthMonitor
     scheduler: Scheduler
+    known: Known
+    who: Principal = LOCAL_USER  # who asks
+
+    @property
+    def sight(self) -> Sight:
+        """What whoever asks may see."""
+        return self.who.sight

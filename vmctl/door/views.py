@@ -13,6 +13,7 @@ from vmctl.door import answers
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host
 from vmctl.model.records import HostRecord, VMRecord
+from vmctl.model.rights import ALL, Sight
 from vmctl.model.vms import VM
 from vmctl.services import Services
 from vmctl.services.observe import Observed
@@ -47,9 +48,10 @@ def hosts(services: Services, seen: Observed) -> list[answers.Host | answers.Bro
     return each(seen.cluster.hosts, lambda one: host(services, seen.hosts[one.name], one, seen.cluster))
 
 
-def vms(services: Services, seen: Observed) -> list[answers.VM | answers.Broken]:
-    """All VMs by name, as they were seen at one moment."""
-    ordered = sorted(seen.cluster.vms, key=lambda one: one.name)
+def vms(services: Services, seen: Observed, sight: Sight = ALL) -> list[answers.VM | answers.Broken]:
+    """The VMs that somebody may see by name, as they were seen at one moment."""
+    shown = [one for one in seen.cluster.vms if sight.shows(seen.vms[one.spec.uuid].thing)]
+    ordered = sorted(shown, key=lambda one: one.name)
     return each(ordered, lambda one: vm(services, seen.vms[one.spec.uuid], one))
 
 
@@ -141,6 +143,8 @@ def vm(services: Services, record: VMRecord, seen: VM) -> answers.VM:
         moved_at=record.moved_at,
         created_at=record.created_at,
         epoch=record.epoch,
+        project=record.project,
+        owner=record.owner,
     )
 
 

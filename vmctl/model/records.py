@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from vmctl.model.rights import Thing
 from vmctl.model.vms import PowerState, Spec
+
+DEFAULT_PROJECT = "default"  # what belongs to no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,12 @@ class Image:
     kernel: str = ""
     initrd: str = ""
     cmdline: str = ""
+    project: str = DEFAULT_PROJECT
+
+    @property
+    def thing(self) -> Thing:
+        """What rights reach it by."""
+        return Thing(self.project)
 
 
 HALF_MADE, HALF_DELETED = HALF = "half made", "half deleted"  # how `why` begins
@@ -97,6 +106,8 @@ class VMRecord:
     files: list[str] = field(default_factory=list)  # that its start opens, each disk's backing chain among them
     stuck: list[str] = field(default_factory=list)  # what keeps it from leaving its host live, in words
     stuck_cold: list[str] = field(default_factory=list)  # and stopped
+    project: str = DEFAULT_PROJECT
+    owner: str = ""  # the user who made it; empty: nobody who is known
 
     @property
     def half(self) -> bool:
@@ -107,6 +118,11 @@ class VMRecord:
     def uuid(self) -> str:
         """The VM's UUID."""
         return self.spec.uuid
+
+    @property
+    def thing(self) -> Thing:
+        """What rights reach it by."""
+        return Thing(self.project, self.uuid)
 
     @property
     def lease_storage(self) -> str:
@@ -158,6 +174,13 @@ class Task:
     started_at: float | None = None
     ended_at: float | None = None
     cancel_asked: bool = False
+    project: str = ""  # of what it is about; empty: the cluster
+    vm: str = ""  # the UUID of the VM that it is about, where it is about one
+
+    @property
+    def thing(self) -> Thing:
+        """What it is about."""
+        return Thing(self.project, self.vm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +212,12 @@ class Event:
     id: int | None = None
     who: str = ""  # who asked for it; empty: nobody did, it happened
     uuid: str = ""  # of the VM that it is about, whose name may be another one's one day
+    project: str = ""  # of what it is about; empty: the cluster
+
+    @property
+    def thing(self) -> Thing:
+        """What it is about."""
+        return Thing(self.project, self.uuid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
+from vmctl.model.access import Access, Grant, Token
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, LoadMean, Storage, Task, VMRecord
+from vmctl.model.rights import ALL, Sight
 from vmctl.model.vms import PowerState
 
 Record = TypeVar("Record")
@@ -134,14 +136,14 @@ class History(Protocol):
     async def end_task(self, task: int, **values: Any) -> None:
         """Write a task's end, and let go of every VM that it holds and of what was promised to it."""
 
-    async def tasks(self, most: int = 50) -> list[Task]:
-        """The newest tasks, oldest first."""
+    async def tasks(self, most: int = 50, sight: Sight = ALL) -> list[Task]:
+        """The newest tasks that somebody may see, oldest first."""
 
     async def decisions(self, subject: str, before: float | None = None, most: int = 1) -> list[DecisionRecord]:
         """The newest decisions about a VM (its UUID) or a host, those made until `before`; oldest first."""
 
-    async def events(self, after: int = 0, most: int = 100) -> list[Event]:
-        """The next events after that number, oldest first; after 0 the newest ones."""
+    async def events(self, after: int = 0, most: int = 100, sight: Sight = ALL) -> list[Event]:
+        """The next events after that number that somebody may see, oldest first; after 0 the newest ones."""
 
     async def add_means(self, means: list[LoadMean]) -> None:
         """Keep means of load; one that is there already is replaced."""
@@ -151,6 +153,40 @@ class History(Protocol):
 
     async def prune(self, now: float) -> int:
         """Forget what is older than kept: minutes 24 h, ten minutes 30 days, events, tasks and decisions 90 days."""
+
+
+class Users(Protocol):
+    """Who there is, and who may do what."""
+
+    async def access(self) -> Access:
+        """All of it, as it was at one moment."""
+
+    async def add_grant(self, grant: Grant) -> None:
+        """Keep a grant. Raises Refused where it is there, NotFound where something that it names is not."""
+
+    async def remove_grant(self, who: str, role: str, scope: str) -> None:
+        """Forget a grant. Raises NotFound."""
+
+    async def add_token(self, token: Token) -> None:
+        """Keep a token. Raises NotFound where its owner is gone."""
+
+    async def remove_user(self, name: str) -> None:
+        """Forget a user, with his grants, his tokens and his place in groups. Raises NotFound."""
+
+    async def remove_group(self, name: str) -> None:
+        """Forget a group, with its grants. Raises NotFound."""
+
+    async def remove_project(self, name: str) -> None:
+        """Forget a project, with the grants on it. Raises NotFound; Refused names what belongs to it."""
+
+    async def remove_role(self, name: str) -> None:
+        """Forget a role. Raises NotFound; Refused names who has it."""
+
+    async def move_vm(self, vm: str, project: str) -> None:
+        """Let a VM (UUID) belong to another project. Raises NotFound."""
+
+    async def end_tokens(self, user: str) -> None:
+        """Forget all tokens of a user."""
 
 
 class Ledger(Protocol):
@@ -192,7 +228,7 @@ class Ledger(Protocol):
         """What was too short-lived for a row, since a day, the most CPU first."""
 
 
-class Store(Records, VMs, History, Protocol):
+class Store(Records, VMs, History, Users, Protocol):
     """The whole registry."""
 
     trouble: str  # why it takes nothing just now, while somebody waits for it: in words

@@ -152,12 +152,15 @@ class Services:
                 task.cancel()
         return self.any_online(hosts)
 
-    def event(self, kind: str, about: str | Spec | VMRecord, text: str, who: str = "") -> Event:
+    def event(self, kind: str, about: str | Spec | VMRecord, text: str, who: str = "", project: str = "") -> Event:
         """What happens at this moment to a VM, or to whatever has that name; for the transaction of what it tells."""
         if isinstance(about, str):
-            return Event(kind, about, text, self.clock.now(), who=who)
-        return Event(kind, about.name, text, self.clock.now(), who=who, uuid=about.uuid)
+            return Event(kind, about, text, self.clock.now(), who=who, project=project)
+        project = project or (about.project if isinstance(about, VMRecord) else "")
+        return Event(kind, about.name, text, self.clock.now(), who=who, uuid=about.uuid, project=project)
 
-    async def record_event(self, kind: str, about: str | Spec | VMRecord, text: str, who: str = "") -> None:
+    async def record_event(
+        self, kind: str, about: str | Spec | VMRecord, text: str, who: str = "", project: str = ""
+    ) -> None:
         """Record an event, and who asked for it."""
-        await self.store.add(self.event(kind, about, text, who))
+        await self.store.add(self.event(kind, about, text, who, project))

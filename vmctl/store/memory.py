@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from vmctl.model import rights
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
@@ -22,11 +23,13 @@ from vmctl.model.records import (
     VMRecord,
     load_of,
 )
+from vmctl.model.rights import ALL, Sight
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import rules
 from vmctl.store.leasing import Leasing
 from vmctl.store.memory_ledger import MemoryLedger
+from vmctl.store.memory_users import MemoryUsers
 
 Record = TypeVar("Record")
 _MUTABLE = (dict, list)
@@ -36,7 +39,7 @@ _VALUES: dict[type[Any], Callable[[Any], tuple[Any, ...]]] = {
 }
 
 
-class MemoryStore(Leasing):
+class MemoryStore(Leasing, MemoryUsers):
     """What its methods promise is in `vmctl.ports.store`."""
 
     def __init__(self, clock: Clock = SYSTEM.clock) -> None:
@@ -88,6 +91,8 @@ class MemoryStore(Leasing):
 
     async def remove(self, kind: type[Any], key: Any, *, told: Iterable[Event] = ()) -> None:
         self._kept[kind].pop(key, None)
+        if kind is VMRecord:
+            self._end_grants(scope=rights.vm(key))
         self._tell(told)
 
     # -- VMs
@@ -105,6 +110,7 @@ class MemoryStore(Leasing):
         image = record.spec.image
         if made and image and image not in self._kept[Image]:
             raise rules.missing("image", image)
+        self._in_project(record.project)
         if any(record.name == vm.name or record.uuid == vm.uuid for vm in self._kept[VMRecord].values()):
             raise rules.name_taken(record.name)
         self._put(record)
@@ -153,6 +159,7 @@ class MemoryStore(Leasing):
     async def add_image(self, image: Image) -> None:
         if image.storage not in self._kept[Storage]:
             raise rules.missing("storage", image.storage)
+        self._in_project(image.project)
         await self.insert(image)
 
     async def add_storage(self, storage: Storage) -> None:
@@ -202,15 +209,15 @@ class MemoryStore(Leasing):
             self._change(VMRecord, vm.uuid, dict(rules.FREED))
         self._change(Task, task, values)
 
-    async def tasks(self, most: int = 50) -> list[Task]:
-        return self._all(Task)[-most:]
+    async def tasks(self, most: int = 50, sight: Sight = ALL) -> list[Task]:
+        return self._all(Task, lambda task: sight.shows(task.thing))[-most:]
 
     async def decisions(self, subject: str, before: float | None = None, most: int = 1) -> list[DecisionRecord]:
         until = float("inf") if before is None else before
         return self._all(DecisionRecord, lambda one: one.subject == subject and one.made_at <= until)[-most:]
 
-    async def events(self, after: int = 0, most: int = 100) -> list[Event]:
-        found = self._all(Event, lambda event: (event.id or 0) > after)
+    async def events(self, after: int = 0, most: int = 100, sight: Sight = ALL) -> list[Event]:
+        found = self._all(Event, lambda event: (event.id or 0) > after and sight.shows(event.thing))
         return found[:most] if after else found[-most:]
 
     async def add_means(self, means: list[LoadMean]) -> None:

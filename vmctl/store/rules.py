@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.errors import NotFound, Overtaken, Refused
+from vmctl.model.access import Grant, Group, Project, Role, Token, User
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
@@ -30,6 +31,11 @@ WORDS: Mapping[type[Any], str] = {
     VMRecord: "VM",
     Task: "task",
     Schedule: "schedule",
+    User: "user",
+    Group: "group",
+    Project: "project",
+    Role: "role",
+    Token: "token",
 }
 # Kind of record -> the fields that are its key
 KEYS: Mapping[type[Any], tuple[str, ...]] = {
@@ -43,6 +49,12 @@ KEYS: Mapping[type[Any], tuple[str, ...]] = {
     LoadMean: ("subject", "period_s", "at"),
     Schedule: ("name",),
     ClusterValue: ("name",),
+    User: ("name",),
+    Group: ("name",),
+    Project: ("name",),
+    Role: ("name",),
+    Grant: ("id",),
+    Token: ("id",),
 }
 FREED: Mapping[str, Any] = {"task": None, "moving_to": "", "copying": False}  # of a VM whose task has ended
 DAY_S = 86400.0

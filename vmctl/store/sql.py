@@ -6,17 +6,16 @@ one after the other would give. Locks are taken in one order: hosts by name, ima
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, delete, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from sqlmodel import SQLModel, col, select
+from sqlmodel import col, select
 
-from vmctl.errors import VmctlError
+from vmctl.model import rights
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
@@ -24,48 +23,37 @@ from vmctl.model.records import (
     HostRecord,
     Image,
     LoadMean,
-    Schedule,
     Storage,
     Task,
     VMRecord,
     load_of,
 )
+from vmctl.model.rights import ALL, Sight
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import database, rows, rules
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.incarnations import LedgerStore
 from vmctl.store.leasing import Leasing
+from vmctl.store.statements import TABLES, is_key, locked, read_all, seen_by, tell, unique
 from vmctl.store.tables import (
     DecisionRow,
     EventRow,
     HostRow,
     ImageRow,
     MeanRow,
-    ScheduleRow,
     SettingRow,
     StorageRow,
     TaskRow,
     VMRow,
 )
+from vmctl.store.users import SqlUsers, end_grants, in_project
 
 Record = TypeVar("Record")
 MEANS_AT_ONCE = 250  # made ready in one go: nobody else has a turn meanwhile
-TABLES: dict[type[Any], type[SQLModel]] = {
-    HostRecord: HostRow,
-    Storage: StorageRow,
-    Image: ImageRow,
-    VMRecord: VMRow,
-    Task: TaskRow,
-    DecisionRecord: DecisionRow,
-    Event: EventRow,
-    LoadMean: MeanRow,
-    Schedule: ScheduleRow,
-    ClusterValue: SettingRow,
-}
 
 
-class SqlStore(Leasing):
+class SqlStore(Leasing, SqlUsers):
     """Open with `SqlStore.open`, end with `close`. What its methods promise is in `vmctl.ports.store`."""
 
     def __init__(self, path: Path, clock: Clock = SYSTEM.clock) -> None:
@@ -86,11 +74,11 @@ class SqlStore(Leasing):
 
     @reading
     def all(self, db: Session, kind: type[Record]) -> list[Record]:
-        return _read_all(db, kind)
+        return read_all(db, kind)
 
     @reading
     def inventory(self, db: Session) -> tuple[list[HostRecord], list[VMRecord], list[Storage]]:
-        return _read_all(db, HostRecord), _read_all(db, VMRecord), _read_all(db, Storage)
+        return read_all(db, HostRecord), read_all(db, VMRecord), read_all(db, Storage)
 
     @reading
     def find(self, db: Session, kind: type[Record], key: Any) -> Record | None:
@@ -112,7 +100,7 @@ class SqlStore(Leasing):
     def insert(self, db: Session, record: Any) -> None:
         kind = type(record)
         db.add(rows.to_row(TABLES[kind], record))
-        with _unique(lambda: rules.there_is(kind, getattr(record, rules.KEYS[kind][0]))):
+        with unique(lambda: rules.there_is(kind, getattr(record, rules.KEYS[kind][0]))):
             db.flush()
 
     @writing
@@ -125,8 +113,8 @@ class SqlStore(Leasing):
 
     @writing
     def change(self, db: Session, /, kind: type[Any], key: Any, *, told: Iterable[Event] = (), **values: Any) -> None:
-        db.execute(update(TABLES[kind]).where(_is(kind, key)).values(**rows.columns(values)))
-        _tell(db, told)
+        db.execute(update(TABLES[kind]).where(is_key(kind, key)).values(**rows.columns(values)))
+        tell(db, told)
 
     async def revise(self, kind: type[Record], key: Any, change: Callable[[Record | None], Record]) -> Record:
         try:
@@ -136,26 +124,28 @@ class SqlStore(Leasing):
 
     @writing
     def _revise(self, db: Session, kind: type[Record], key: Any, change: Callable[[Record | None], Record]) -> Record:
-        row = (db.execute(select(TABLES[kind]).where(_is(kind, key)).with_for_update())).scalar_one_or_none()
+        row = (db.execute(select(TABLES[kind]).where(is_key(kind, key)).with_for_update())).scalar_one_or_none()
         before = rows.to_record(kind, row) if row is not None else None
         after = change(before)
         if before is None:
             db.add(rows.to_row(TABLES[kind], after))
         elif after != before:
             new = rows.to_row(TABLES[kind], after).model_dump()
-            db.execute(update(TABLES[kind]).where(_is(kind, key)).values(**new))
+            db.execute(update(TABLES[kind]).where(is_key(kind, key)).values(**new))
         return after
 
     @writing
     def remove(self, db: Session, kind: type[Any], key: Any, *, told: Iterable[Event] = ()) -> None:
-        db.execute(delete(TABLES[kind]).where(_is(kind, key)))
-        _tell(db, told)
+        db.execute(delete(TABLES[kind]).where(is_key(kind, key)))
+        if kind is VMRecord:
+            end_grants(db, rights.vm(key))
+        tell(db, told)
 
     # -- VMs
 
     @reading
     def find_vm(self, db: Session, name: str) -> VMRecord | None:
-        found = _read_all(db, VMRecord, (col(VMRow.name) == name) | (col(VMRow.uuid) == name))
+        found = read_all(db, VMRecord, (col(VMRow.name) == name) | (col(VMRow.uuid) == name))
         return found[0] if found else None
 
     async def vm(self, name: str) -> VMRecord:
@@ -168,16 +158,17 @@ class SqlStore(Leasing):
     def add_vm(self, db: Session, record: VMRecord, *, made: bool = False) -> None:
         image = record.spec.image
         # Held until the VM is there: nobody forgets the image in between.
-        if made and image and _locked(db, Image, image) is None:
+        if made and image and locked(db, Image, image) is None:
             raise rules.missing("image", image)
+        in_project(db, record.project)
         db.add(rows.to_row(VMRow, record))
-        with _unique(lambda: rules.name_taken(record.name)):
+        with unique(lambda: rules.name_taken(record.name)):
             db.flush()
 
     @writing
     def claim(self, db: Session, vm: VMRecord, task: int) -> VMRecord:
         free = col(VMRow.task).is_(None) | (col(VMRow.task) == task)
-        db.execute(update(VMRow).where(_is(VMRecord, vm.uuid), free).values(task=task))
+        db.execute(update(VMRow).where(is_key(VMRecord, vm.uuid), free).values(task=task))
         row = db.get(VMRow, vm.uuid)
         if row is None:
             raise rules.missing("VM", vm.name)
@@ -202,93 +193,95 @@ class SqlStore(Leasing):
         **more: Any,
     ) -> VMRecord:
         gone = set(gone)
-        hosts = _read_all(db, HostRecord, col(HostRow.name).in_({*also, host, *gone}), locked=True)
+        hosts = read_all(db, HostRecord, col(HostRow.name).in_({*also, host, *gone}), locked=True)
         machines = {one.name: one.machine for one in hosts}
         values = rules.leased(vm, host, power, machines, gone=gone, also=also, more=more)
-        same = _is(VMRecord, vm.uuid) & (col(VMRow.epoch) == vm.epoch)
+        same = is_key(VMRecord, vm.uuid) & (col(VMRow.epoch) == vm.epoch)
         done = db.execute(update(VMRow).where(same).values(**rows.columns(values)))
         if done.rowcount != 1:  # type: ignore[attr-defined]
             raise rules.overtaken(vm)
-        _tell(db, told)
+        tell(db, told)
         row = db.get(VMRow, vm.uuid, populate_existing=True)
         assert row is not None
         return rows.to_record(VMRecord, row)
 
     @writing
     def forget_vm(self, db: Session, vm: VMRecord, *, told: Iterable[Event] = ()) -> None:
-        same = _is(VMRecord, vm.uuid) & (col(VMRow.epoch) == vm.epoch) & col(VMRow.task).is_(None)
+        same = is_key(VMRecord, vm.uuid) & (col(VMRow.epoch) == vm.epoch) & col(VMRow.task).is_(None)
         done = db.execute(delete(VMRow).where(same))
         if done.rowcount != 1:  # type: ignore[attr-defined]
             raise rules.overtaken(vm)
-        _tell(db, told)
+        end_grants(db, rights.vm(vm.uuid))
+        tell(db, told)
 
     @writing
     def take_slot(self, db: Session, vm: VMRecord, target: str, most_out: int, most_in: int) -> str | None:
         # The hosts' rows are what two VMs that want the last slot have in common.
-        _read_all(db, HostRecord, col(HostRow.name).in_({vm.host, target}), locked=True)
-        copying = _read_all(db, VMRecord, col(VMRow.copying).is_(True))
+        read_all(db, HostRecord, col(HostRow.name).in_({vm.host, target}), locked=True)
+        copying = read_all(db, VMRecord, col(VMRow.copying).is_(True))
         if (why := rules.must_wait(copying, vm, target, most_out, most_in)) is None:
-            db.execute(update(VMRow).where(_is(VMRecord, vm.uuid)).values(copying=True))
+            db.execute(update(VMRow).where(is_key(VMRecord, vm.uuid)).values(copying=True))
         return why
 
     @writing
     def add_image(self, db: Session, image: Image) -> None:
-        if _locked(db, Storage, image.storage) is None:
+        if locked(db, Storage, image.storage) is None:
             raise rules.missing("storage", image.storage)
+        in_project(db, image.project)
         db.add(rows.to_row(ImageRow, image))
-        with _unique(lambda: rules.there_is(Image, image.name)):
+        with unique(lambda: rules.there_is(Image, image.name)):
             db.flush()
 
     @writing
     def add_storage(self, db: Session, storage: Storage) -> None:
-        rules.check_new_storage(storage, _read_all(db, Storage, locked=True))
+        rules.check_new_storage(storage, read_all(db, Storage, locked=True))
         db.add(rows.to_row(StorageRow, storage))
-        with _unique(lambda: rules.there_is(Storage, storage.name)):
+        with unique(lambda: rules.there_is(Storage, storage.name)):
             db.flush()
-        db.execute(delete(SettingRow).where(_is(ClusterValue, rules.proof_of(storage.name))))
+        db.execute(delete(SettingRow).where(is_key(ClusterValue, rules.proof_of(storage.name))))
 
     @writing
     def take_storage(self, db: Session, name: str) -> None:
-        _locked(db, Storage, name)
-        rules.check_empty(name, _read_all(db, VMRecord), _read_all(db, Image))
-        db.execute(delete(StorageRow).where(_is(Storage, name)))
-        db.execute(delete(SettingRow).where(_is(ClusterValue, rules.proof_of(name))))
+        locked(db, Storage, name)
+        rules.check_empty(name, read_all(db, VMRecord), read_all(db, Image))
+        db.execute(delete(StorageRow).where(is_key(Storage, name)))
+        db.execute(delete(SettingRow).where(is_key(ClusterValue, rules.proof_of(name))))
 
     @writing
     def take_image(self, db: Session, name: str) -> None:
-        image = _locked(db, Image, name)
-        rules.check_unused(image, name, _read_all(db, VMRecord))
-        db.execute(delete(ImageRow).where(_is(Image, name)))
+        image = locked(db, Image, name)
+        rules.check_unused(image, name, read_all(db, VMRecord))
+        db.execute(delete(ImageRow).where(is_key(Image, name)))
 
     @writing
     def add_host(
         self, db: Session, host: HostRecord, storages: Iterable[Storage] = (), *, told: Iterable[Event] = ()
     ) -> None:
-        rules.check_new_host(host, _read_all(db, HostRecord, locked=True))
+        rules.check_new_host(host, read_all(db, HostRecord, locked=True))
         db.add(rows.to_row(HostRow, host))
-        with _unique(lambda: rules.there_is(HostRecord, host.name)):
+        with unique(lambda: rules.there_is(HostRecord, host.name)):
             db.flush()
-        db.execute(delete(SettingRow).where(_is(ClusterValue, rules.BASELINE)))
+        db.execute(delete(SettingRow).where(is_key(ClusterValue, rules.BASELINE)))
         for proven in storages:
-            storage = _locked(db, Storage, proven.name)
+            storage = locked(db, Storage, proven.name)
             if storage is not None and rules.is_same(storage, proven):
                 hosts = sorted({*storage.hosts, host.name})
-                db.execute(update(StorageRow).where(_is(Storage, storage.name)).values(hosts=hosts))
-        _tell(db, told)
+                db.execute(update(StorageRow).where(is_key(Storage, storage.name)).values(hosts=hosts))
+        tell(db, told)
 
     @writing
     def remove_host(self, db: Session, name: str, *, force: bool = True) -> tuple[list[str], list[str]]:
-        host = _locked(db, HostRecord, name)
+        host = locked(db, HostRecord, name)
         here = (col(VMRow.host) == name) | (col(VMRow.moving_to) == name)
-        forgotten, kept = rules.left_behind(host, name, _read_all(db, VMRecord, here, locked=True), force=force)
+        forgotten, kept = rules.left_behind(host, name, read_all(db, VMRecord, here, locked=True), force=force)
         db.execute(delete(VMRow).where(col(VMRow.uuid).in_([vm.uuid for vm in forgotten])))
         for vm in kept:
             values = rows.to_row(VMRow, vm).model_dump()
-            db.execute(update(VMRow).where(_is(VMRecord, vm.uuid)).values(**values))
-        for storage in _read_all(db, Storage, locked=True):
+            db.execute(update(VMRow).where(is_key(VMRecord, vm.uuid)).values(**values))
+        for storage in read_all(db, Storage, locked=True):
             hosts = [host for host in storage.hosts if host != name]
-            db.execute(update(StorageRow).where(_is(Storage, storage.name)).values(hosts=hosts))
-        db.execute(delete(HostRow).where(_is(HostRecord, name)))
+            db.execute(update(StorageRow).where(is_key(Storage, storage.name)).values(hosts=hosts))
+        db.execute(delete(HostRow).where(is_key(HostRecord, name)))
         # Another machine may have the name one day.
         db.execute(delete(MeanRow).where(col(MeanRow.subject) == load_of(name)))
         return [vm.name for vm in forgotten], [vm.name for vm in kept]
@@ -297,15 +290,15 @@ class SqlStore(Leasing):
 
     @reading
     def open_tasks(self, db: Session) -> list[Task]:
-        return _read_all(db, Task, col(TaskRow.state).not_in([str(state) for state in rules.ENDED]))
+        return read_all(db, Task, col(TaskRow.state).not_in([str(state) for state in rules.ENDED]))
 
     @writing
     def end_task(self, db: Session, /, task: int, **values: Any) -> None:
         db.execute(update(VMRow).where(col(VMRow.task) == task).values(**rules.FREED))
-        db.execute(update(TaskRow).where(_is(Task, task)).values(**rows.columns(values)))
+        db.execute(update(TaskRow).where(is_key(Task, task)).values(**rows.columns(values)))
 
-    async def tasks(self, most: int = 50) -> list[Task]:
-        return await self._newest(Task, most)
+    async def tasks(self, most: int = 50, sight: Sight = ALL) -> list[Task]:
+        return await self._newest(Task, most, *seen_by(sight, TaskRow.project, TaskRow.vm))
 
     async def decisions(self, subject: str, before: float | None = None, most: int = 1) -> list[DecisionRecord]:
         limits = [col(DecisionRow.subject) == subject]
@@ -313,12 +306,13 @@ class SqlStore(Leasing):
             limits.append(col(DecisionRow.made_at) <= before)
         return await self._newest(DecisionRecord, most, *limits)
 
-    async def events(self, after: int = 0, most: int = 100) -> list[Event]:
-        return await self._events_after(after, most) if after else await self._newest(Event, most)
+    async def events(self, after: int = 0, most: int = 100, sight: Sight = ALL) -> list[Event]:
+        seen = seen_by(sight, EventRow.project, EventRow.uuid)
+        return await self._events_after(after, most, *seen) if after else await self._newest(Event, most, *seen)
 
     @reading
-    def _events_after(self, db: Session, after: int, most: int) -> list[Event]:
-        query = select(EventRow).where(col(EventRow.id) > after).order_by(col(EventRow.id)).limit(most)
+    def _events_after(self, db: Session, after: int, most: int, *where: ColumnElement[bool]) -> list[Event]:
+        query = select(EventRow).where(col(EventRow.id) > after, *where).order_by(col(EventRow.id)).limit(most)
         return [rows.to_record(Event, row) for row in db.execute(query).scalars()]
 
     @reading
@@ -338,7 +332,7 @@ class SqlStore(Leasing):
     @reading
     def means(self, db: Session, subject: str, period_s: int, since: float) -> list[LoadMean]:
         limits = (col(MeanRow.subject) == subject, col(MeanRow.period_s) == period_s, col(MeanRow.at) >= since)
-        return _read_all(db, LoadMean, *limits)
+        return read_all(db, LoadMean, *limits)
 
     @writing
     def prune(self, db: Session, now: float) -> int:
@@ -354,36 +348,3 @@ class SqlStore(Leasing):
         for statement in old:
             gone += (db.execute(statement)).rowcount  # type: ignore[attr-defined]
         return gone
-
-
-@contextmanager
-def _unique(taken: Callable[[], VmctlError]) -> Iterator[None]:
-    """The error to raise where a row of that key, or name, is there already."""
-    try:
-        yield
-    except IntegrityError as err:
-        raise taken() from err
-
-
-def _is(kind: type[Any], key: Any) -> ColumnElement[bool]:
-    """Whether a row has that key."""
-    column: ColumnElement[bool] = getattr(TABLES[kind], rules.KEYS[kind][0]) == key
-    return column
-
-
-def _tell(db: Session, events: Iterable[Event]) -> None:
-    """Events stand in the transaction of what they tell: none is lost, and none is told of what was not done."""
-    db.add_all([rows.to_row(EventRow, event) for event in events])
-
-
-def _locked(db: Session, kind: type[Record], key: Any) -> Record | None:
-    """A record that nobody changes before this transaction ends."""
-    found = _read_all(db, kind, _is(kind, key), locked=True)
-    return found[0] if found else None
-
-
-def _read_all(db: Session, kind: type[Record], *where: ColumnElement[bool], locked: bool = False) -> list[Record]:
-    table = TABLES[kind]
-    query = select(table).where(*where).order_by(*table.__table__.primary_key)  # type: ignore[attr-defined]
-    found = db.execute(query.with_for_update() if locked else query).scalars()
-    return [rows.to_record(kind, row) for row in found]

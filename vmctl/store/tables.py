@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, MetaData, false, text, true
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    UniqueConstraint,
+    false,
+    text,
+    true,
+)
 from sqlmodel import Field, SQLModel
 
 NAMING = {
@@ -28,6 +40,11 @@ def _json(default: str, factory: Callable[[], Any]) -> Any:
     return Field(default_factory=factory, sa_column=Column(JSON, nullable=False, server_default=default))
 
 
+def _text(default: str) -> Any:
+    """A column of text that rows from before it have, too."""
+    return Field(default=default, sa_column_kwargs={"server_default": default})
+
+
 class HostRow(Base, table=True):
     """A registered host."""
 
@@ -42,7 +59,7 @@ class HostRow(Base, table=True):
     draining: bool = False
     labels: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     about: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
-    boot_id: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    boot_id: str = _text("")
     lost_at: float | None = None
     added_at: float
 
@@ -70,6 +87,7 @@ class ImageRow(Base, table=True):
     kernel: str = ""
     initrd: str = ""
     cmdline: str = ""
+    project: str = _text("default")
     added_at: float
 
 
@@ -88,12 +106,12 @@ class VMRow(Base, table=True):
     adopted: bool = False
     definition: str = ""  # an adopted VM's own XML
     moved_at: float | None = None
-    heal: str = Field(default="off", sa_column_kwargs={"server_default": "off"})
+    heal: str = _text("off")
     may_run_on: dict[str, str] = _json("{}", dict)
-    wanted: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    wanted: str = _text("")
     autostart: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
     restarts: list[float] = _json("[]", list)
-    moving_to: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    moving_to: str = _text("")
     copying: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     heals: list[float] = _json("[]", list)
     sick_since: float | None = None
@@ -105,6 +123,8 @@ class VMRow(Base, table=True):
     files: list[str] = _json("[]", list)
     stuck: list[str] = _json("[]", list)
     stuck_cold: list[str] = _json("[]", list)
+    project: str = _text("default")
+    owner: str = _text("")
     created_at: float
 
 
@@ -127,6 +147,8 @@ class TaskRow(Base, table=True):
     started_at: float | None = None
     ended_at: float | None = None
     cancel_asked: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    project: str = _text("")
+    vm: str = _text("")
     __table_args__ = (Index("ix_task_state", "state"), Index("ix_task_subject", "subject"))
 
 
@@ -142,7 +164,7 @@ class DecisionRow(Base, table=True):
     detail: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     who: str = ""
     made_at: float
-    name: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    name: str = _text("")
     __table_args__ = (Index("ix_decision_subject_made_at", "subject", "made_at"),)
 
 
@@ -155,8 +177,9 @@ class EventRow(Base, table=True):
     subject: str
     text: str
     at: float = Field(index=True)
-    who: str = Field(default="", sa_column_kwargs={"server_default": ""})
-    uuid: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    who: str = _text("")
+    uuid: str = _text("")
+    project: str = _text("")
 
 
 class MeanRow(Base, table=True):
@@ -179,6 +202,70 @@ class ScheduleRow(Base, table=True):
     mode: str = "advise"
     last_run: float | None = None
     last_result: str = ""
+
+
+class UserRow(Base, table=True):
+    """Somebody who may log in."""
+
+    __tablename__ = "account"  # "user" is a word of SQL
+    name: str = Field(primary_key=True)
+    password: str = ""
+    disabled: bool = False
+    created_at: float
+
+
+class GroupRow(Base, table=True):
+    """Users who are granted the same."""
+
+    __tablename__ = "account_group"
+    name: str = Field(primary_key=True)
+    members: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    created_at: float
+
+
+class ProjectRow(Base, table=True):
+    """VMs and images that belong together."""
+
+    __tablename__ = "project"
+    name: str = Field(primary_key=True)
+    about: str = ""
+    created_at: float
+
+
+class RoleRow(Base, table=True):
+    """Permissions that are granted together."""
+
+    __tablename__ = "role"
+    name: str = Field(primary_key=True)
+    permissions: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    created_at: float
+
+
+class GrantRow(Base, table=True):
+    """A role that somebody has on something."""
+
+    __tablename__ = "grant_of_role"
+    id: int | None = Field(default=None, primary_key=True)
+    who: str
+    role: str
+    scope: str
+    at: float
+    by: str = ""
+    __table_args__ = (UniqueConstraint("who", "role", "scope"),)
+
+
+class TokenRow(Base, table=True):
+    """What stands for a user in a request."""
+
+    __tablename__ = "token"
+    id: str = Field(primary_key=True)
+    user: str = Field(sa_column=Column("owner", String, nullable=False))
+    hash: str
+    created_at: float
+    expires_at: float
+    about: str = ""
+    role: str = ""
+    scope: str = ""
 
 
 class SettingRow(Base, table=True):

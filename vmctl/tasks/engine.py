@@ -14,10 +14,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from vmctl.commands import catalogue
-from vmctl.commands.permissions import Principal
 from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Refused, RegistryUnusable, Uncertain, VmctlError, error_to_json
 from vmctl.model.records import Task, TaskState
+from vmctl.model.rights import CLUSTER, Principal, Thing
 from vmctl.ports import SYSTEM, Clock
 from vmctl.ports.store import Store
 from vmctl.services.claims import Deposed
@@ -47,10 +47,11 @@ class Tasks:
         self._jobs: dict[int, AnyJob] = {}
         self._running: set[asyncio.Task[None]] = set()
 
-    async def submit(self, arguments: Any, who: Principal, subject: str) -> Task:
-        """Accept a command: its row is committed before this returns."""
+    async def submit(self, arguments: Any, who: Principal, subject: str, thing: Thing = CLUSTER) -> Task:
+        """Accept a command that is about `thing`: its row is committed before this returns."""
         kind = self._kinds[type(arguments)]
-        task = Task(0, kind, subject, self._clock.now(), args=asdict(arguments), who=who.name)
+        given, at = asdict(arguments), self._clock.now()
+        task = Task(0, kind, subject, at, args=given, who=who.name, project=thing.project, vm=thing.vm)
         task = replace(task, id=await self._accept(task))
         self._begin(task, self.commands[kind], self.handlers[kind])
         return task

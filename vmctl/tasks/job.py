@@ -9,10 +9,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar, cast
 
 from vmctl.commands.fields import default_of
-from vmctl.commands.permissions import Principal
 from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Unreadable
 from vmctl.model.records import Task, TaskState
+from vmctl.model.rights import Principal
 from vmctl.model.states import TASK
 from vmctl.ports import SYSTEM, Clock
 from vmctl.ports.store import Store

@@ -1,0 +1,94 @@
+"""Who there is, what belongs together, and who was given what, as plain values. Pure. Times are UTC seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who may log in. `password`: its argon2id hash; empty: only tokens let him in."""
+
+    name: str
+    created_at: float
+    password: str = ""
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Users who are granted the same."""
+
+    name: str
+    created_at: float
+    members: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """VMs and images that belong together; each belongs to exactly one."""
+
+    name: str
+    created_at: float
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Permissions that are granted together."""
+
+    name: str
+    created_at: float
+    permissions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role that somebody has: `who` is user:NAME or group:NAME, `scope` what it is on, as rights have it."""
+
+    who: str
+    role: str
+    scope: str
+    at: float
+    by: str = ""
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What stands for its owner in a request: `id` is shown, of the secret only `hash` (SHA-256, hex) is kept.
+
+    `role` and `scope`: what it may do at most; empty: all that its owner may.
+    """
+
+    id: str
+    user: str
+    hash: str
+    created_at: float
+    expires_at: float
+    about: str = ""
+    role: str = ""
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """All of it at one moment, by name; tokens by their ids."""
+
+    users: Mapping[str, User] = field(default_factory=dict)
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    projects: Mapping[str, Project] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    grants: tuple[Grant, ...] = ()
+    tokens: Mapping[str, Token] = field(default_factory=dict)
+
+
+def user(name: str) -> str:
+    """Who a grant is for that is for a user."""
+    return f"user:{name}"
+
+
+def group(name: str) -> str:
+    """Who a grant is for that is for a group."""
+    return f"group:{name}"

@@ -1,0 +1,92 @@
+"""Who is known, read once and again after each change: a request is judged from memory.
+
+A password is hashed in a thread, with argon2id. A token's secret has 256 random bits, so that a plain SHA-256 of it is
+kept, and compared in constant time.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from functools import cache
+
+import argon2
+
+from vmctl.decide import access as rules
+from vmctl.model.access import Access, Token, User
+from vmctl.model.rights import Principal
+from vmctl.ports import Parts
+from vmctl.ports.store import Store
+
+SECRET_BYTES, ID_BYTES = 32, 6
+PREFIX = "vmctl"  # of tokens: who finds one somewhere knows what it opens
+TOKEN = re.compile(rf"{PREFIX}_([0-9a-f]{{{2 * ID_BYTES}}})_([A-Za-z0-9_-]{{43}})")
+HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=64 * 1024, parallelism=1)
+
+
+class Known:
+    """Everybody, as the registry has them."""
+
+    def __init__(self, store: Store, parts: Parts) -> None:
+        self._store, self._parts = store, parts
+        self.access = Access()
+
+    async def refresh(self) -> None:
+        """Read all of it again."""
+        self.access = await self._store.access()
+
+    def by_token(self, text: str) -> tuple[Principal, Token] | None:
+        """Who stands behind a token; None where nobody does, any more."""
+        found = TOKEN.fullmatch(text)
+        token = self.access.tokens.get(found[1]) if found else None
+        if found is None or token is None or not hmac.compare_digest(token.hash, hash_of(found[2])):
+            return None
+        return (rules.principal(self.access, token.user, token), token) if self.holds(token.id) else None
+
+    def holds(self, token: str) -> bool:
+        """Whether a token opens anything now: it is kept, has not expired, and its owner may log in."""
+        kept = self.access.tokens.get(token)
+        owner = self.access.users.get(kept.user) if kept is not None else None
+        return kept is not None and owner is not None and not owner.disabled and self._now() < kept.expires_at
+
+    async def by_password(self, name: str, password: str) -> User | None:
+        """The user of that name and password."""
+        user = self.access.users.get(name)
+        right = await self._parts.threads.run(_verify, user.password if user is not None else "", password)
+        return user if right and user is not None and user.password and not user.disabled else None
+
+    async def hash_password(self, password: str) -> str:
+        """What is kept of it."""
+        hashed: str = await self._parts.threads.run(HASHER.hash, password)
+        return hashed
+
+    def new_token(self, owner: str, expires_s: float, about: str, role: str, scope: str) -> tuple[Token, str]:
+        """A token, and the text that stands for it, which is kept nowhere."""
+        number = self._parts.ids.noise(ID_BYTES).hex()
+        secret = base64.urlsafe_b64encode(self._parts.ids.noise(SECRET_BYTES)).rstrip(b"=").decode()
+        now = self._now()
+        kept = Token(number, owner, hash_of(secret), now, now + expires_s, about, role, scope)
+        return kept, f"{PREFIX}_{number}_{secret}"
+
+    def _now(self) -> float:
+        return self._parts.clock.now()
+
+
+def hash_of(secret: str) -> str:
+    """What is kept of a token's secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+@cache
+def _nobodys() -> str:
+    """Of no password: who is not known, or has none, takes as long as who is."""
+    return HASHER.hash("nobody has this password")
+
+
+def _verify(kept: str, password: str) -> bool:
+    try:
+        return bool(HASHER.verify(kept or _nobodys(), password))
+    except argon2.exceptions.Argon2Error:
+        return False

@@ -1,0 +1,91 @@
+"""Users, groups, projects, roles, grants and tokens in memory. What each method promises is in its port."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from vmctl.model.access import Access, Grant, Group, Project, Role, Token, User, group, user
+from vmctl.model.records import DEFAULT_PROJECT, Image, VMRecord
+from vmctl.model.rights import BUILT_IN, project
+from vmctl.store import access_rules, rules
+
+Record = TypeVar("Record")
+
+
+class MemoryUsers:
+    """The part of the registry in memory that knows who there is."""
+
+    _kept: dict[type[Any], dict[Any, Any]]
+
+    async def access(self) -> Access:
+        return self._access()
+
+    async def add_grant(self, grant: Grant) -> None:
+        access_rules.check_grant(grant, self._access(), BUILT_IN, self._kept[VMRecord].keys())
+        number = max(self._kept[Grant], default=0) + 1
+        self._kept[Grant][number] = replace(grant, id=number)
+
+    async def remove_grant(self, who: str, role: str, scope: str) -> None:
+        same = [one.id for one in self._of(Grant) if (one.who, one.role, one.scope) == (who, role, scope)]
+        if not same:
+            raise rules.missing("grant", f"{who} {role} on {scope}")
+        del self._kept[Grant][same[0]]
+
+    async def add_token(self, token: Token) -> None:
+        self._there(User, token.user)
+        self._kept[Token][token.id] = token
+
+    async def move_vm(self, vm: str, project: str) -> None:
+        self._in_project(project)
+        self._there(VMRecord, vm)
+        self._kept[VMRecord][vm] = replace(self._kept[VMRecord][vm], project=project)
+
+    async def end_tokens(self, user: str) -> None:
+        self._kept[Token] = {key: one for key, one in self._kept[Token].items() if one.user != user}
+
+    async def remove_user(self, name: str) -> None:
+        self._there(User, name)
+        for one in self._of(Group):
+            if name in one.members:
+                members = [member for member in one.members if member != name]
+                self._kept[Group][one.name] = replace(one, members=members)
+        await self.end_tokens(name)
+        self._end_grants(who=user(name))
+        del self._kept[User][name]
+
+    async def remove_group(self, name: str) -> None:
+        self._there(Group, name)
+        self._end_grants(who=group(name))
+        del self._kept[Group][name]
+
+    async def remove_project(self, name: str) -> None:
+        access_rules.check_empty_project(name, (), ())
+        self._there(Project, name)
+        access_rules.check_empty_project(name, self._of(VMRecord), self._of(Image))
+        self._end_grants(scope=project(name))
+        del self._kept[Project][name]
+
+    async def remove_role(self, name: str) -> None:
+        self._there(Role, name)
+        access_rules.check_role_unused(name, self._access())
+        del self._kept[Role][name]
+
+    def _of(self, kind: type[Record]) -> list[Record]:
+        return [record for _, record in sorted(self._kept[kind].items())]
+
+    def _access(self) -> Access:
+        return access_rules.access_of(self._of)
+
+    def _there(self, kind: type[Any], name: str) -> None:
+        if name not in self._kept[kind]:
+            raise rules.missing(rules.WORDS[kind], name)
+
+    def _in_project(self, name: str) -> None:
+        """What comes into a project: it must be there. Raises NotFound."""
+        if name != DEFAULT_PROJECT:
+            self._there(Project, name)
+
+    def _end_grants(self, *, who: str = "", scope: str = "") -> None:
+        grants = self._kept[Grant].items()
+        self._kept[Grant] = {key: one for key, one in grants if not access_rules.goes_with(one, who=who, scope=scope)}

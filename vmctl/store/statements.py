@@ -1,0 +1,105 @@
+"""What the SQL registry's methods are made of: which table keeps what, and the statements that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from sqlmodel import SQLModel, col, select
+
+from vmctl.errors import VmctlError
+from vmctl.model.access import Grant, Group, Project, Role, Token, User
+from vmctl.model.records import (
+    ClusterValue,
+    DecisionRecord,
+    Event,
+    HostRecord,
+    Image,
+    LoadMean,
+    Schedule,
+    Storage,
+    Task,
+    VMRecord,
+)
+from vmctl.model.rights import Sight
+from vmctl.store import rows, rules
+from vmctl.store.tables import (
+    DecisionRow,
+    EventRow,
+    GrantRow,
+    GroupRow,
+    HostRow,
+    ImageRow,
+    MeanRow,
+    ProjectRow,
+    RoleRow,
+    ScheduleRow,
+    SettingRow,
+    StorageRow,
+    TaskRow,
+    TokenRow,
+    UserRow,
+    VMRow,
+)
+
+Record = TypeVar("Record")
+TABLES: dict[type[Any], type[SQLModel]] = {
+    HostRecord: HostRow,
+    Storage: StorageRow,
+    Image: ImageRow,
+    VMRecord: VMRow,
+    Task: TaskRow,
+    DecisionRecord: DecisionRow,
+    Event: EventRow,
+    LoadMean: MeanRow,
+    Schedule: ScheduleRow,
+    ClusterValue: SettingRow,
+    User: UserRow,
+    Group: GroupRow,
+    Project: ProjectRow,
+    Role: RoleRow,
+    Grant: GrantRow,
+    Token: TokenRow,
+}
+
+
+@contextmanager
+def unique(taken: Callable[[], VmctlError]) -> Iterator[None]:
+    """The error to raise where a row of that key, or name, is there already."""
+    try:
+        yield
+    except IntegrityError as err:
+        raise taken() from err
+
+
+def is_key(kind: type[Any], key: Any) -> ColumnElement[bool]:
+    """Whether a row has that key."""
+    column: ColumnElement[bool] = getattr(TABLES[kind], rules.KEYS[kind][0]) == key
+    return column
+
+
+def seen_by(sight: Sight, project: Any, vm: Any) -> list[ColumnElement[bool]]:
+    """Which rows somebody may see, by the columns of what they are about."""
+    return [] if sight.everything else [col(project).in_(sight.projects) | col(vm).in_(sight.vms)]
+
+
+def tell(db: Session, events: Iterable[Event]) -> None:
+    """Events stand in the transaction of what they tell: none is lost, and none is told of what was not done."""
+    db.add_all([rows.to_row(EventRow, event) for event in events])
+
+
+def locked(db: Session, kind: type[Record], key: Any) -> Record | None:
+    """A record that nobody changes before this transaction ends."""
+    found = read_all(db, kind, is_key(kind, key), locked=True)
+    return found[0] if found else None
+
+
+def read_all(db: Session, kind: type[Record], *where: ColumnElement[bool], locked: bool = False) -> list[Record]:
+    table = TABLES[kind]
+    query = select(table).where(*where).order_by(*table.__table__.primary_key)  # type: ignore[attr-defined]
+    found = db.execute(query.with_for_update() if locked else query).scalars()
+    return [rows.to_record(kind, row) for row in found]

@@ -1,0 +1,108 @@
+"""Users, groups, projects, roles, grants and tokens in the SQL registry. What each method promises is in its port."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import delete, update
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from vmctl.model.access import Access, Grant, Group, Project, Role, Token, User, group, user
+from vmctl.model.records import DEFAULT_PROJECT, Image, VMRecord
+from vmctl.model.rights import BUILT_IN, project
+from vmctl.store import access_rules, rows, rules
+from vmctl.store.database import Database, reading, writing
+from vmctl.store.statements import is_key, locked, read_all
+from vmctl.store.tables import GrantRow, GroupRow, ProjectRow, RoleRow, TokenRow, UserRow, VMRow
+
+
+class SqlUsers:
+    """The part of the SQL registry that knows who there is."""
+
+    database: Database
+
+    @reading
+    def access(self, db: Session) -> Access:
+        return _access(db)
+
+    @writing
+    def add_grant(self, db: Session, grant: Grant) -> None:
+        kind, _, name = grant.scope.partition(":")
+        vms = read_all(db, VMRecord, col(VMRow.uuid) == name, locked=True) if kind == "vm" else []
+        access_rules.check_grant(grant, _access(db, locked=True), BUILT_IN, {vm.uuid for vm in vms})
+        row: Any = rows.to_row(GrantRow, grant)
+        row.id = None
+        db.add(row)
+
+    @writing
+    def remove_grant(self, db: Session, who: str, role: str, scope: str) -> None:
+        same = (col(GrantRow.who) == who) & (col(GrantRow.role) == role) & (col(GrantRow.scope) == scope)
+        if db.execute(delete(GrantRow).where(same)).rowcount != 1:  # type: ignore[attr-defined]
+            raise rules.missing("grant", f"{who} {role} on {scope}")
+
+    @writing
+    def add_token(self, db: Session, token: Token) -> None:
+        _there(db, User, token.user)
+        db.add(rows.to_row(TokenRow, token))
+
+    @writing
+    def move_vm(self, db: Session, vm: str, project: str) -> None:
+        in_project(db, project)
+        _there(db, VMRecord, vm)
+        db.execute(update(VMRow).where(is_key(VMRecord, vm)).values(project=project))
+
+    @writing
+    def end_tokens(self, db: Session, user: str) -> None:
+        db.execute(delete(TokenRow).where(col(TokenRow.user) == user))
+
+    @writing
+    def remove_user(self, db: Session, name: str) -> None:
+        _there(db, User, name)
+        for one in read_all(db, Group, locked=True):
+            if name in one.members:
+                members = [member for member in one.members if member != name]
+                db.execute(update(GroupRow).where(is_key(Group, one.name)).values(members=members))
+        db.execute(delete(GrantRow).where(col(GrantRow.who) == user(name)))
+        db.execute(delete(TokenRow).where(col(TokenRow.user) == name))
+        db.execute(delete(UserRow).where(is_key(User, name)))
+
+    @writing
+    def remove_group(self, db: Session, name: str) -> None:
+        _there(db, Group, name)
+        db.execute(delete(GrantRow).where(col(GrantRow.who) == group(name)))
+        db.execute(delete(GroupRow).where(is_key(Group, name)))
+
+    @writing
+    def remove_project(self, db: Session, name: str) -> None:
+        access_rules.check_empty_project(name, (), ())
+        _there(db, Project, name)  # held: nothing comes into it meanwhile
+        access_rules.check_empty_project(name, read_all(db, VMRecord), read_all(db, Image))
+        end_grants(db, project(name))
+        db.execute(delete(ProjectRow).where(is_key(Project, name)))
+
+    @writing
+    def remove_role(self, db: Session, name: str) -> None:
+        _there(db, Role, name)
+        access_rules.check_role_unused(name, _access(db, locked=True))
+        db.execute(delete(RoleRow).where(is_key(Role, name)))
+
+
+def end_grants(db: Session, scope: str) -> None:
+    """Forget the grants on what is gone."""
+    db.execute(delete(GrantRow).where(col(GrantRow.scope) == scope))
+
+
+def in_project(db: Session, name: str) -> None:
+    """What comes into a project: it must be there, and stay until this is written. Raises NotFound."""
+    if name != DEFAULT_PROJECT:
+        _there(db, Project, name)
+
+
+def _there(db: Session, kind: type[Any], name: str) -> None:
+    if locked(db, kind, name) is None:
+        raise rules.missing(rules.WORDS[kind], name)
+
+
+def _access(db: Session, *, locked: bool = False) -> Access:
+    return access_rules.access_of(lambda kind: read_all(db, kind, locked=locked))
