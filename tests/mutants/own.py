@@ -269,6 +269,7 @@ VMS: tuple[Mutant, ...] = (
     Mutant("a start that may still begin is not waited for", "vmctl.act.power:LOOK_AGAIN_S", value(0.0)),
     Mutant("two VMs are placed at once", "vmctl.services.services:Services.__post_init__", unlocked),
     # -- stopping and deleting
+    Mutant("a delete believes a mount that is lost meanwhile", "vmctl.act.delete:refuse_unmounted", later_nothing),
     Mutant("a delete leaves the disks", "vmctl.act.disks:remove", later_answers([])),
     Mutant("an end is believed before it is seen", "vmctl.act.power:halt", later_nothing),
     Mutant("a stop by force waits for the one before", "vmctl.door.handlers:overtake_stop", later_nothing),

@@ -10,7 +10,7 @@ from tests.sim.story import tell
 MARK, UNTRUE = "== told", "UNTRUE "
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-a[0-9a-f]{3}-[0-9a-f]{12}")
 # Measures, which any change of the planner's moves; names drawn at random
-MEASURES = re.compile(r": CPU \d+%.*$|\d+(\.\d+)? s\b|(?<=vmctl-)[0-9a-f]{16}")
+MEASURES = re.compile(r": CPU \d+%.*$|\d+(\.\d+)? s\b|(?<=vmctl-)[0-9a-f]{16}|(?<=-big-)[0-9a-f]{16}")
 
 
 class Story(NamedTuple):

@@ -10,14 +10,14 @@ then
 > killed at 68
 > image big
 > wait 5
-kvm1: made /shared/image-big-8d723104f77383c1/disk.raw
+kvm1: made /shared/image-big-/disk.raw
 > controller
 > then
-kvm1: deleted /shared/image-big-8d723104f77383c1/disk.raw
+kvm1: deleted /shared/image-big-/disk.raw
   task 1 (image add big) failed image big was not added: the controller ended first
 > image big
 > then
-kvm1: made /shared/image-big-ff7b118e820865d6/disk.raw
+kvm1: made /shared/image-big-/disk.raw
   image: image big was added to shared
   task 2 (image add big) done
 > all is mended

@@ -9,5 +9,5 @@ wait 130
 > then
   task 1 (image add big) failed libvirt on kvm1 did not answer within 
 > wait 130
-kvm1: made /shared/image-big-8d723104f77383c1/disk.raw
+kvm1: made /shared/image-big-/disk.raw
 > all is mended

@@ -17,6 +17,6 @@ another controller takes over
   task 1 (image add big) failed image big was not added: the controller ended first
 > heal kvm1
 > wait 60
-kvm1: made /shared/image-big-8d723104f77383c1/disk.raw
+kvm1: made /shared/image-big-/disk.raw
   host back: kvm1 answers again, after 
 > all is mended

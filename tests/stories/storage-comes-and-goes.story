@@ -19,7 +19,7 @@ kvm1: deleted /shared/lockspace/vmctl-probe-1800000000-UUID
   task 1 (storage add two) done
 > image big two
 > then
-kvm1: made /two/image-big-17afa026e389adef/disk.raw
+kvm1: made /two/image-big-/disk.raw
   image: image big was added to two
   task 2 (image add big) done
 > forget two
@@ -27,7 +27,7 @@ kvm1: made /two/image-big-17afa026e389adef/disk.raw
   task 3 (storage remove two) failed storage two is in use by image big
 > unimage big
 > then
-kvm1: deleted /two/image-big-17afa026e389adef/disk.raw
+kvm1: deleted /two/image-big-/disk.raw
   image: image big was deleted
   task 4 (image remove big) done
 > forget two

@@ -28,7 +28,7 @@ kvm1: made /shared/lockspace/UUID
   task 2 (create web1) done
 > image big two
 > then
-kvm1: made /two/image-big-791018255057df41/disk.raw
+kvm1: made /two/image-big-/disk.raw
   image: image big was added to two
   task 3 (image add big) done
 > forget two
@@ -39,7 +39,7 @@ kvm1: made /two/image-big-791018255057df41/disk.raw
   task 5 (storage remove shared) failed storage shared is in use by web1, image tiny
 > unimage big
 > then
-kvm1: deleted /two/image-big-791018255057df41/disk.raw
+kvm1: deleted /two/image-big-/disk.raw
   image: image big was deleted
   task 6 (image remove big) done
 > forget two

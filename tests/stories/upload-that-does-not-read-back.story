@@ -8,12 +8,12 @@ then
 > fate * download refused
 > image big
 > then
-kvm1: made /shared/image-big-8d723104f77383c1/disk.raw
-kvm1: deleted /shared/image-big-8d723104f77383c1/disk.raw
+kvm1: made /shared/image-big-/disk.raw
+kvm1: deleted /shared/image-big-/disk.raw
   task 1 (image add big) failed libvirt on kvm2: internal error: no, says the story
 > image big
 > then
-kvm1: made /shared/image-big-9ca5499d004ae545/disk.raw
+kvm1: made /shared/image-big-/disk.raw
   image: image big was added to shared
   task 2 (image add big) done
 > all is mended

@@ -159,7 +159,7 @@ async def _undo(
             link = await files.remover(services)
             silent = silent or files.may_come(link)
             await on(link, storage).open()
-            await files.undo(link)
+            await files.undo(services, link)
             # The key is made last, after this file: without the file there is none.
             if disks.beside(vm.spec) in made:
                 await on(link, storage).remove_key(vm.uuid)

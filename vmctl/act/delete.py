@@ -8,7 +8,7 @@ from typing import Any
 from vmctl.act import disks
 from vmctl.act.disks import storage_of
 from vmctl.act.layers import beside
-from vmctl.act.mounted import host_with
+from vmctl.act.mounted import host_with, refuse_unmounted
 from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.whereabouts import prove_off
 from vmctl.commands.vms import Delete
@@ -44,6 +44,7 @@ async def delete(services: Services, job: Job[Delete, Deleting]) -> dict[str, An
             strangers = [one.path for one in await beside(link, vm.spec)]
             await services.store.change(VMRecord, vm.uuid, why=f"{HALF_DELETED}{more}: a delete of it has not ended")
             left = [*await disks.remove(link, storage, vm.spec), *strangers]
+            await refuse_unmounted(services, link, storage)  # else what was deleted may only be out of sight
     # Last: while files are left, the registry must know whose they are.
     await services.store.remove(VMRecord, vm.uuid)
     kept = f"; left where they are: {', '.join(left)}" if left else ""

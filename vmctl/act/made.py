@@ -62,9 +62,10 @@ class Made:
         """Whether something may still be made once `remover` has taken all away: its maker was asked, and is silent."""
         return bool(self.names) and self._job.journal.maker not in ("", remover.name)
 
-    async def undo(self, link: Link) -> None:
+    async def undo(self, services: Services, link: Link) -> None:
         """Take away what was made. Raises HostError, Refused; gone already is done."""
         await refuse_links(link, self._storage, self.names)
         for volume in self.names:
             await on(link, self._storage).delete(volume)
-            self._job.keep(made=[name for name in self.names if name != volume])
+        await refuse_unmounted(services, link, self._storage)  # else it may only be out of sight
+        self._job.keep(made=[])

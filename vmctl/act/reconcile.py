@@ -16,7 +16,7 @@ from vmctl.act.disks import look_for_key, storage_of
 from vmctl.act.leftover import STALE, LeftOver, left_over
 from vmctl.act.whereabouts import ASKED, IN_VAIN, Observation, alive, ask, ask_for_sure, known_as, off_at
 from vmctl.decide.outcome import DomainPresence, Resolution, resolve
-from vmctl.errors import HostError, Refused, VmctlError
+from vmctl.errors import HostError, NotFound, Refused, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.leaseprobe import PROBE, is_stale
 from vmctl.hosts.port import Link
@@ -284,6 +284,8 @@ async def _adopt(services: Services, link: Link, domain: DomainSeen) -> None:
     )
     try:
         await services.store.add_vm(record)
+    except NotFound:
+        return  # its host has just left the pool
     except Refused:
         if await services.store.find_vm(spec.uuid) is not None:
             return  # another host showed it at the same moment

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vmctl.act.made import Made
-from vmctl.act.mounted import host_with
+from vmctl.act.mounted import host_with, refuse_unmounted
 from vmctl.act.needed import refuse_if_needed, refuse_links
 from vmctl.act.proof import Proof, State, is_full, prove
 from vmctl.commands.storages import AddImage, AddStorage, CheckStorage, RemoveImage, RemoveStorage
@@ -285,7 +285,7 @@ async def _undo_image(services: Services, job: Uploading, storage: Storage) -> N
         if made.may_come(link):
             _tell_late(job, storage, made)
         await on(link, storage).open()
-        await made.undo(link)
+        await made.undo(services, link)
     except VmctlError as left:
         names = ", ".join(f"{storage.path}/{name}" for name in made.names)
         job.say(f"left on {storage.name}: {names}: {left.message}")
@@ -389,6 +389,7 @@ async def image_remove(services: Services, job: Job[RemoveImage, RemovingImage])
         await on(link, storage).open()
         for path in paths:
             await on(link, storage).delete(kind_of(storage).name(storage, path))
+        await refuse_unmounted(services, link, storage)  # else what was deleted may only be out of sight
     except (HostError, Refused) as err:
         await _keep_image(services, image, err)
         raise

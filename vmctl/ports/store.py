@@ -67,7 +67,10 @@ class VMs(Protocol):
         """The VM of that name or UUID. Raises NotFound."""
 
     async def add_vm(self, record: VMRecord, *, made: bool = False) -> None:
-        """Register a VM. Raises Refused when its name is taken; NotFound where it is just `made` and its image gone."""
+        """Register a VM. Raises Refused when its name is taken.
+
+        NotFound where its project is gone, where it is just `made` and its image gone, adopted and its host gone.
+        """
 
     async def forget_vm(self, vm: VMRecord, *, told: Iterable[Event] = ()) -> None:
         """Remove a VM that is as it was read, and that no task holds. Raises Overtaken."""

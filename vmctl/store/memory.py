@@ -111,6 +111,8 @@ class MemoryStore(Leasing, MemoryUsers):
         if made and image and image not in self._kept[Image]:
             raise rules.missing("image", image)
         self._in_project(record.project)
+        if record.adopted and record.host and record.host not in self._kept[HostRecord]:
+            raise rules.missing("host", record.host)
         if any(record.name == vm.name or record.uuid == vm.uuid for vm in self._kept[VMRecord].values()):
             raise rules.name_taken(record.name)
         self._put(record)

@@ -161,6 +161,9 @@ class SqlStore(Leasing, SqlUsers):
         if made and image and locked(db, Image, image) is None:
             raise rules.missing("image", image)
         in_project(db, record.project)
+        # One that leaves forgets those that were adopted there: none may come in after that.
+        if record.adopted and record.host and locked(db, HostRecord, record.host) is None:
+            raise rules.missing("host", record.host)
         db.add(rows.to_row(VMRow, record))
         with unique(lambda: rules.name_taken(record.name)):
             db.flush()
