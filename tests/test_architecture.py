@@ -118,7 +118,13 @@ CLI_ALSO = {
         "vmctl.formats.plain",
         "vmctl.decide.asked",
     ),
-    "vmctl.cli.serve": ("vmctl.api.server", "vmctl.cluster.controller", "vmctl.local.config", "vmctl.local.lock"),
+    "vmctl.cli.serve": (
+        "vmctl.api.server",
+        "vmctl.api.tls",
+        "vmctl.cluster.controller",
+        "vmctl.local.config",
+        "vmctl.local.lock",
+    ),
     "vmctl.cli.dumps": ("vmctl.model", "vmctl.formats.dump", "vmctl.formats.ganeti"),
 }
 # Not part of the room it lies in: `python -m vmctl.lab` is the command `vmctl lab`
@@ -127,6 +133,8 @@ MAINS = ("vmctl.lab.__main__",)
 OWNERS: dict[str, tuple[str, ...]] = {
     "libvirt": ("vmctl.hosts.virt",),
     "argon2": ("vmctl.services.known",),
+    "cryptography": ("vmctl.api.tls",),
+    "starlette": ("vmctl.api",),
     "asyncssh": ("vmctl.hosts.ssh",),
     "numba": ("vmctl.decide",),
     "numpy": ("vmctl.decide",),

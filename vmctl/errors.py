@@ -9,6 +9,8 @@
     │   └── NoHostFits               3    you: no host can take it; one line per host says why
     ├── NotFound                     4    you: no such thing
     ├── NotAllowed                   5    you: the controller or a host does not let you
+    │   └── NotLoggedIn              5    you: the controller does not know who you are
+    ├── TooManyRequests              3    you: wait, and ask again
     ├── TimedOut                     6    --timeout ran out; the work goes on
     ├── PartlyFailed                 7    you: some of it was done, some not
     ├── HostError                    8    the host's admin
@@ -93,6 +95,16 @@ class NotAllowed(VmctlError):
     """The controller or a host does not let you."""
 
     exit_code = 5
+
+
+class NotLoggedIn(NotAllowed):
+    """The controller does not know who asks."""
+
+
+class TooManyRequests(VmctlError):
+    """Somebody asks, or fails to log in, too often."""
+
+    exit_code = 3
 
 
 class TimedOut(VmctlError):

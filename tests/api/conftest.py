@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.api.peers import LOCAL, by
 from vmctl.api.app import make_app
 from vmctl.cluster.controller import Controller, open_controller
 from vmctl.errors import error_from_json
@@ -43,7 +44,7 @@ async def server(tmp_path: Path, empty_registry: Path, monkeypatch: pytest.Monke
     shutil.copy(empty_registry, tmp_path / "data" / "registry.db")
     controller = open_controller(Settings(), tmp_path / "data", tmp_path / "run")
     app = make_app(controller)
-    transport = httpx.ASGITransport(app)
+    transport = httpx.ASGITransport(by(LOCAL, app))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://vmctl") as http,

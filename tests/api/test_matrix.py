@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 import pytest
@@ -18,7 +18,8 @@ from vmctl.ledger import ProcessSample
 from vmctl.model.access import Project, User
 from vmctl.model.records import HostRecord, Image, Storage, Task, VMRecord
 from vmctl.model.rights import BUILT_IN, ONLY_EVERYWHERE, Permission, Principal, Right, Thing
-from vmctl.model.vms import Disk, Spec
+from vmctl.model.vms import Disk, PowerState, Spec
+from vmctl.services.observe import observe
 
 UUIDS = {"blue": "b1111111-2222-4333-8444-555555555555", "red": "c1111111-2222-4333-8444-555555555555"}
 WHOSE = ("own", "another's", "none")
@@ -82,6 +83,7 @@ def asked(row: Asked, project: str, *, signed: bool = False) -> Any:
             values[one.name] = MORE[one.name](row, project)
         else:
             values[one.name] = default_of(one)
+    values = {name: None if value is MISSING else value for name, value in values.items()}
     found = object.__new__(row.arguments)
     for name, value in values.items():
         object.__setattr__(found, name, value)
@@ -264,3 +266,22 @@ async def test_a_vm_may_not_be_called_like_a_uuid(filled: Server) -> None:
     for name in (UUIDS["red"], UUIDS["red"].replace("-", ""), UUIDS["red"].upper()):
         answered = await filled.ask("POST", "vms", json={"name": name, "image": "blue-image", "mem_mib": 64})
         assert answered.status_code == 422 and "UUID" in answered.text
+
+
+async def test_groups_of_two_projects_have_nothing_to_do_with_each_other(filled: Server) -> None:
+    """Else whoever names a group could keep another project's VMs from a host, or learn where they are."""
+    services = filled.controller.services
+    for project in (*UUIDS, "default"):
+        spec = Spec(f"{project[0]}9111111-2222-4333-8444-555555555555", f"{project}-web", 1, 64, apart="web")
+        await services.store.add_vm(VMRecord(spec, 1.0, host="kvm1", power=PowerState.RUNNING, project=project))
+    cluster = await observe(services)
+    groups = {name: [vm.name for vm in cluster.group("apart", name)] for name in ("web", "blue/web", "red/web")}
+    assert groups == {"web": ["default-web"], "blue/web": ["blue-web"], "red/web": ["red-web"]}
+    shown = await filled.controller.door.ask(vms.ShowVM("blue-web"), who("viewer", "own"))
+    assert shown.apart == "web", "as it was named"
+
+
+async def test_a_file_of_the_controllers_disk_is_for_its_local_user(filled: Server) -> None:
+    for file in ("/etc/shadow", "/nosuch"):
+        with pytest.raises(NotAllowed, match="local user"):
+            await filled.controller.door.ask(storages.AddImage("x", file, project="blue"), who("creator", "own"))

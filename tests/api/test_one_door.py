@@ -14,7 +14,8 @@ from annotated_types import Ge, Le
 from click.testing import CliRunner
 
 from tests.api.conftest import Server
-from vmctl.api import requests, routes
+from tests.api.peers import LOCAL, by
+from vmctl.api import peers, requests
 from vmctl.api.app import make_app
 from vmctl.cli import generic
 from vmctl.cli.main import cli
@@ -85,7 +86,7 @@ async def tickled(
     controller = open_controller(Settings(), tmp_path / "more", tmp_path / "run2")
     await controller.services.store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
     app = make_app(controller)
-    return controller, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vmctl")
+    return controller, httpx.AsyncClient(transport=httpx.ASGITransport(by(LOCAL, app)), base_url="http://vmctl")
 
 
 async def test_a_new_row_is_a_route_with_all_that_belongs_to_it(
@@ -100,7 +101,7 @@ async def test_a_new_row_is_a_route_with_all_that_belongs_to_it(
     entry = told["paths"]["/api/v1/vms/{vm}/tickle"]["post"]
     assert (entry["summary"], entry["x-permission"]) == ("Tickle a VM, to see whether it laughs.", "vm.set")
     assert entry["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/HostName")
-    monkeypatch.setattr(routes, "LOCAL_USER", Principal("nobody", rights(Permission.LOOK)))
+    monkeypatch.setattr(peers, "LOCAL_USER", Principal("nobody", rights(Permission.LOOK)))
     refused = await http.post("/api/v1/vms/web1/tickle", json={})
     assert (refused.status_code, refused.json()["error"]["message"]) == (403, "nobody has no permission vm.set")
     await http.aclose()

@@ -26,6 +26,7 @@ from vmctl.ledger import ProcessSample
 from vmctl.local import paths
 from vmctl.local.config import Settings
 from vmctl.model.access import Grant, Group, Token, User
+from vmctl.model.audit import Entry
 from vmctl.model.cluster import Cluster
 from vmctl.model.decisions import placed
 from vmctl.model.hosts import Host
@@ -103,6 +104,7 @@ async def _fill(controller: Controller) -> None:
     await store.add_token(Token("3f8a91c27d04", "anna", "", now, now + 9e9))
     await store.insert(Group("staff", now, ["anna"]))
     await controller.known.refresh()
+    await store.audit(Entry(now, "local user", "stop", "web1", "accepted"))
     disk = Disk("main", "/shared/web1.qcow2")
     web1 = Spec(WEB1, "web1", 1, 512, disks=(disk,), mac="52:54:00:00:00:01", image="tiny", apart="web")
     await store.add_vm(VMRecord(web1, now))

@@ -43,6 +43,8 @@ READS: dict[str, tuple[str, ...]] = {
     "token list": (),
     "can": ("anna", "look", "--on", "vm:web1"),
     "whoami": (),
+    "context list": (),
+    "audit": (),
 }
 ACTS: dict[str, tuple[str, ...]] = {
     "host add": ("kvm9=127.0.0.1:1",),
@@ -71,6 +73,10 @@ ACTS: dict[str, tuple[str, ...]] = {
     "schedule remove": ("rebalance",),
     "task attach": ("1",),
     "task cancel": ("1",),
+    "context add": ("work", "--server", "127.0.0.1:1"),
+    "context use": ("local",),
+    "context remove": ("work",),
+    "login": ("anna",),
     "user add": ("ben",),
     "user passwd": ("ben",),
     "user disable": ("ben",),

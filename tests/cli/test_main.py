@@ -45,6 +45,8 @@ def test_the_exit_codes_are_the_promised_ones() -> None:
         "NotMounted": 3,
         "NotFound": 4,
         "NotAllowed": 5,
+        "NotLoggedIn": 5,
+        "TooManyRequests": 3,
         "TimedOut": 6,
         "PartlyFailed": 7,
         "HostError": 8,

@@ -38,6 +38,7 @@ WRITES = frozenset(
     (
         *("put", "insert", "add", "change", "revise", "remove", "add_vm", "claim", "forget_vm", "take_slot"),
         *("add_image", "add_storage", "take_storage", "take_image", "add_host", "remove_host", "end_task"),
+        *("accept", "audit"),
         *("add_means", "prune", "_lease"),
     )
 )

@@ -1,7 +1,7 @@
 # The registry keeps a task's row and loses the answer: the command is carried out once.
 create web1
 then
-fate registry add unanswered
+fate registry accept unanswered
 stop web1
 then
 wait 30
@@ -13,7 +13,7 @@ kvm1: made /shared/vm-web1-UUID/disk.json
 kvm1: made /shared/lockspace/UUID
   created: web1 was created; runs on kvm1
   task 1 (create web1) done
-> fate registry add unanswered
+> fate registry accept unanswered
 > stop web1
 > then
   stopped: web1 was stopped on kvm1

@@ -31,8 +31,8 @@ kvm1: made /shared/lockspace/UUID
 > off kvm2
 > off kvm3
 > wait 60
-  host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
   host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
+  host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
   host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
   alarm: where web1 runs is not certain; kvm1: does not answer (kvm1: no route to host); kvm2: does not answer (kvm2: no route to host)
   task 2 (migrate web1) failed where web1 runs is not certain

@@ -36,8 +36,8 @@ kvm2: made /shared/lockspace/UUID
 > off kvm2
 > off kvm3
 > wait 60
-  host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
   host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; what ran there may go on: web2
+  host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
   host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
 > start web1
 > create web3
@@ -48,12 +48,12 @@ kvm2: made /shared/lockspace/UUID
 > on kvm2
 > on kvm3
 > wait 60
-  host back: kvm2 answers again, after 
-  ended: web2 is no longer on kvm2: stopped; kvm2 was rebooted
-  host rebooted: kvm2 was rebooted: what ran there has ended
   host back: kvm1 answers again, after 
   ended: web1 is no longer on kvm1: stopped; kvm1 was rebooted
   host rebooted: kvm1 was rebooted: what ran there has ended
+  host back: kvm2 answers again, after 
+  ended: web2 is no longer on kvm2: stopped; kvm2 was rebooted
+  host rebooted: kvm2 was rebooted: what ran there has ended
   autostart: web2 should run: it is started again
   autostart: web1 should run: it is started again
   started: web2 runs on kvm1

@@ -2,7 +2,7 @@
 create web1
 then
 stop web1
-wait 0.02
+wait 0.01
 cancel
 then
 wait 30
@@ -15,7 +15,7 @@ kvm1: made /shared/lockspace/UUID
   created: web1 was created; runs on kvm1
   task 1 (create web1) done
 > stop web1
-> wait 0.02
+> wait 0.01
 > cancel
 > then
   task 2 (stop web1) cancelled task 2 was cancelled

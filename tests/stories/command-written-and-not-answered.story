@@ -1,7 +1,7 @@
 # A command's row is written, and the answer is lost: it is accepted, and not begun later by surprise.
 create web1
 then
-fate registry add unanswered
+fate registry accept unanswered
 migrate web1 kvm2
 then
 kill
@@ -15,7 +15,7 @@ kvm1: made /shared/vm-web1-UUID/disk.json
 kvm1: made /shared/lockspace/UUID
   created: web1 was created; runs on kvm1
   task 1 (create web1) done
-> fate registry add unanswered
+> fate registry accept unanswered
 > migrate web1 kvm2
 > then
   migrated: web1 moved kvm1 -> kvm2, paused 40 ms

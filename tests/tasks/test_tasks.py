@@ -12,6 +12,7 @@ from vmctl.commands import catalogue
 from vmctl.commands.rows import Command
 from vmctl.commands.vms import Create
 from vmctl.errors import NoHostFits, NotFound, Refused, RegistryUnusable
+from vmctl.model.audit import Entry
 from vmctl.model.records import Task, TaskState, VMRecord
 from vmctl.model.rights import Permission, Principal
 from vmctl.model.vms import Spec
@@ -305,16 +306,16 @@ async def test_a_command_is_accepted_or_not_also_where_the_registrys_answer_is_l
     registry: Store, written: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No row may wait there for the next start after its asker was told no."""
-    real = SqlStore.add
+    real = SqlStore.accept
 
-    async def lost(self: SqlStore, record: Any) -> int:
+    async def lost(self: SqlStore, task: Task, entry: Entry) -> int:
         if written:
-            await real(self, record)
+            await real(self, task, entry)
         raise RegistryUnusable("no answer")
 
     tasks = running(registry, _nothing)
     earlier = await tasks.submit(Asked(), ME, "web1")
-    monkeypatch.setattr(SqlStore, "add", lost)
+    monkeypatch.setattr(SqlStore, "accept", lost)
     if not written:
         with pytest.raises(RegistryUnusable):
             await tasks.submit(Asked(), ME, "web1")

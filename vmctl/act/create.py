@@ -15,7 +15,7 @@ from vmctl.decide.asked import spec_of
 from vmctl.decide.outcome import DomainPresence
 from vmctl.errors import NoAnswer, Refused, Uncertain, Usage, VmctlError
 from vmctl.model.records import HALF_MADE, MORE_MAY_COME, ClusterValue, HostRecord, Image, Storage, VMRecord
-from vmctl.model.vms import VM, Boot, PowerState, Spec
+from vmctl.model.vms import VM, Boot, PowerState, Spec, in_project
 from vmctl.services import Services
 from vmctl.storage import on
 from vmctl.store.rules import BASELINE
@@ -100,7 +100,7 @@ async def create(services: Services, job: Job[Create, Creating]) -> dict[str, An
     async with services.placing:
         host, why = "", "not started, as asked"
         if starts:
-            found = await power.choose(services, job, VM(spec), args.host, "create")
+            found = await power.choose(services, job, VM(in_project(spec, args.project)), args.host, "create")
             host, why = found.host, found.why
             job.say(f"placed on {why}")
         record = _record(services, job, spec, host)

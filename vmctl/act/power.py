@@ -36,7 +36,7 @@ from vmctl.hosts.port import Link
 from vmctl.model.plans import NoPlace, Placement
 from vmctl.model.records import Storage, VMRecord
 from vmctl.model.rights import AUTOSTART
-from vmctl.model.vms import VM, PowerState
+from vmctl.model.vms import VM, PowerState, in_project
 from vmctl.services import Services
 from vmctl.services.observe import measured
 from vmctl.storage import kind_of, on
@@ -257,7 +257,7 @@ async def _place_and_lease(
     """Choose the host of a start, and take the lease for it."""
     # Choosing and taking the lease are one step: else two starts at once would both count on the same room.
     async with services.placing:
-        seen = VM(vm.spec, power=PowerState.STARTING, adopted=vm.adopted)
+        seen = VM(in_project(vm.spec, vm.project), power=PowerState.STARTING, adopted=vm.adopted)
         found = await choose(services, job, seen, wanted, "start")
         if not job.args.as_registered and not vm.adopted:
             # Only now is there a host from which the files beside its disk can be seen.

@@ -11,7 +11,7 @@ from vmctl.decide.fit import refusal
 from vmctl.errors import NotMounted, Refused
 from vmctl.hosts.port import Link
 from vmctl.model.records import VMRecord
-from vmctl.model.vms import VM, PowerState
+from vmctl.model.vms import VM, PowerState, in_project
 from vmctl.services import Services
 from vmctl.services.observe import observe
 from vmctl.tasks import Job
@@ -36,7 +36,7 @@ async def promise(services: Services, job: Job[Migrate, Any], vm: VMRecord) -> L
     while True:
         # Under the same lock as every start: the promise counts as room that is taken before the next one is placed.
         async with services.placing:
-            seen = VM(vm.spec, host=vm.host, power=vm.power, adopted=vm.adopted)
+            seen = VM(in_project(vm.spec, vm.project), host=vm.host, power=vm.power, adopted=vm.adopted)
             kind = "start" if vm.power is PowerState.STOPPED else "migrate"
             found = await power.choose(services, job, seen, wanted, kind, reason)
             await services.store.change(type(vm), vm.uuid, moving_to=found.host)

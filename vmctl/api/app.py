@@ -21,15 +21,28 @@ from vmctl.api import console, messages, routes
 from vmctl.api.limits import Limits
 from vmctl.api.routes import Plain
 from vmctl.door import Door
-from vmctl.errors import NotAllowed, NotFound, Refused, Unreachable, Usage, VmctlError, error_to_json
+from vmctl.errors import (
+    NotAllowed,
+    NotFound,
+    NotLoggedIn,
+    Refused,
+    TooManyRequests,
+    Unreachable,
+    Usage,
+    VmctlError,
+    error_to_json,
+)
 
 log = logging.getLogger("vmctl.api")
 WARNING = "X-Vmctl-Warning"  # percent-encoded
+AUTHENTICATE = {"WWW-Authenticate": "Bearer"}
 STATUS: tuple[tuple[type[VmctlError], int], ...] = (
     (Usage, 422),
     (NotFound, 404),
     (Refused, 409),
+    (NotLoggedIn, 401),
     (NotAllowed, 403),
+    (TooManyRequests, 429),
     (Unreachable, 502),
 )
 
@@ -79,7 +92,7 @@ def make_app(served: Served) -> FastAPI:
 async def _refuse(_request: Request, err: Exception) -> JSONResponse:
     assert isinstance(err, VmctlError)
     status = next((code for kind, code in STATUS if isinstance(err, kind)), 500)
-    return Plain({"error": error_to_json(err)}, status)
+    return Plain({"error": error_to_json(err)}, status, AUTHENTICATE if status == 401 else None)
 
 
 async def _malformed(_request: Request, err: Exception) -> JSONResponse:

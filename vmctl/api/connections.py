@@ -9,6 +9,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from vmctl.api.peers import STATE, peer_of
 from vmctl.errors import Refused, error_to_json
 
 MOST = 512  # connections at once; those who follow tasks have one each
@@ -25,6 +26,7 @@ class Patient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come; one too many is told so and sent away."""
         super().connection_made(transport)
+        self.app_state = {**self.app_state, STATE: peer_of(transport)}
         if len(self.connections) > MOST:
             transport.write(_too_many())
             transport.close()

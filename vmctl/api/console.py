@@ -7,9 +7,11 @@ import contextlib
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from vmctl import text
-from vmctl.api.routes import PREFIX, principal
+from vmctl.api.peers import principal
+from vmctl.api.routes import PREFIX
 from vmctl.door import Door
 from vmctl.door.console import End
+from vmctl.errors import VmctlError
 
 router = APIRouter(prefix=PREFIX)
 # WebSocket close codes; the reason is a sentence
@@ -40,6 +42,9 @@ async def console(socket: WebSocket, name: str, force: bool = False, who: str = 
     await socket.accept()
     door: Door = socket.app.state.door
     label = who if not text.bad_text(who, 60) else ""
-    end, why = await door.console(name, principal(), label, Socket(socket), force=force)
+    try:
+        end, why = await door.console(name, principal(socket), label, Socket(socket), force=force)
+    except VmctlError as err:
+        end, why = End.REFUSED, err.message
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the user has gone already
         await socket.close(CODES[end], why.encode()[:MOST_REASON].decode(errors="ignore"))

@@ -14,13 +14,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from vmctl.api import requests
+from vmctl.api.peers import Asker, peer
 from vmctl.commands.fields import hints
 from vmctl.commands.rows import Asked, Command
+from vmctl.commands.users import LogIn
 from vmctl.door import Door
-from vmctl.door.answers import Document
+from vmctl.door.answers import Document, NewToken
 from vmctl.door.door import answer_type
 from vmctl.formats.plain import plain
-from vmctl.model.rights import LOCAL_USER, Principal
+from vmctl.model.rights import Principal
 
 PREFIX = "/api/v1"
 ARGUMENT = re.compile(r"\{(\w+)\}")
@@ -34,11 +36,6 @@ class Plain(JSONResponse):
         return json.dumps(content, separators=(",", ":")).encode()
 
 
-def principal() -> Principal:
-    """Who asks. On the controller's own socket that is whoever may open it."""
-    return LOCAL_USER
-
-
 def _door(request: Request) -> Door:
     found: Door = request.app.state.door
     return found
@@ -48,6 +45,7 @@ def _door(request: Request) -> Door:
 def router(rows: tuple[Asked, ...]) -> APIRouter:
     """A route for every row that clients can ask for."""
     made = APIRouter(prefix=PREFIX, default_response_class=Plain)
+    _add_log_in(made)
     for row in rows:
         if row.way:
             _add(made, row)
@@ -72,6 +70,21 @@ def _add(router: APIRouter, row: Asked) -> None:
     )
 
 
+def _add_log_in(router: APIRouter) -> None:
+    """The one route that nobody need be known for."""
+    sent = requests.model(LogIn, ())
+
+    async def log_in(http: Request, asked: sent) -> Response:  # type: ignore[valid-type]
+        given = {name: getattr(asked, name) for name in LogIn.__dataclass_fields__}
+        return _response(await _door(http).log_in(LogIn(**given), peer(http).address), 200)
+
+    log_in.__annotations__ |= {"http": Request, "asked": sent, "return": Response}
+    summary = (LogIn.__doc__ or "").strip()
+    router.add_api_route(
+        "/login", log_in, methods=["POST"], summary=summary, operation_id="LogIn", response_model=NewToken
+    )
+
+
 def _endpoint(
     row: Asked, path: tuple[str, ...], sent: type[requests.Request] | None
 ) -> Callable[..., Awaitable[Response]]:
@@ -89,7 +102,7 @@ def _endpoint(
     parameters = [
         inspect.Parameter("http", kind, annotation=Request),
         inspect.Parameter("door", kind, annotation=Annotated[Door, Depends(_door)]),
-        inspect.Parameter("who", kind, annotation=Annotated[Principal, Depends(principal)]),
+        inspect.Parameter("who", kind, annotation=Asker),
     ]
     for name in path:
         hint: Any = hints(row.arguments)[name]

@@ -12,34 +12,83 @@ import logging
 import os
 import signal
 import socket
+import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
+from vmctl.api import tls
 from vmctl.api.app import Served, make_app
 from vmctl.api.connections import Patient
-from vmctl.errors import Refused, Usage
+from vmctl.errors import Refused, Usage, VmctlError
 
 log = logging.getLogger("vmctl.api")
+HANDSHAKE_S, GOODBYE_S = 10.0, 2.0
+TLS_BUFFER = 16 * 1024  # bytes of each connection: one record. The library's own 256 KiB are taken before it is known
 GRACE_S = 3  # for answers that are under way at the end
 
 
-def serve(make: Callable[[Path], Served], path: Path, holding: Callable[[], None]) -> None:
+@dataclass(frozen=True)
+class Elsewhere:
+    """How clients from elsewhere reach it."""
+
+    host: str
+    port: int
+    files: tls.Files
+
+
+def serve(
+    make: Callable[[Path], Served], path: Path, holding: Callable[[], None], elsewhere: Elsewhere | None = None
+) -> None:
     """Serve what `make` gives for the socket's folder, until SIGTERM or Ctrl-C.
 
     `make` takes the registry's lock, and `holding` is called once it has. Raises Refused or Usage for a socket that
-    cannot be made.
+    cannot be made, or a certificate that cannot be used.
     """
     before = os.umask(0o077)
+    speaks = tls.context(elsewhere.files) if elsewhere is not None else None
     try:
         app = make_app(make(private(path.parent)))
         holding()
-        with listening(path) as sock, contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(_run(app, sock))
+        with contextlib.ExitStack() as open_, contextlib.suppress(asyncio.CancelledError):
+            servers = [_server(app, open_.enter_context(listening(path)))]
+            if elsewhere is not None and speaks is not None:
+                servers.append(_server(app, open_.enter_context(bound(elsewhere)), speaks))
+            asyncio.run(_run(app, servers, lambda: _again(speaks, elsewhere)))
     finally:
         os.umask(before)
+
+
+def _again(speaks: ssl.SSLContext | None, elsewhere: Elsewhere | None) -> None:
+    """SIGHUP: read the certificate again."""
+    if speaks is None or elsewhere is None:
+        return
+    try:
+        tls.load(speaks, elsewhere.files)
+        log.info("read %s again", elsewhere.files.certificate)
+    except VmctlError as err:
+        log.error("the TLS certificate is as it was: %s", err.message)
+
+
+@contextlib.contextmanager
+def bound(elsewhere: Elsewhere) -> Iterator[socket.socket]:
+    """The socket for clients from elsewhere. Raises Usage."""
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(
+            elsewhere.host, elsewhere.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, number)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError as err:
+        cause = f"{elsewhere.host} port {elsewhere.port} cannot be listened at: {err.strerror or err}"
+        raise Usage(cause, hint=f"ss -ltnp sport = {elsewhere.port}; or another --listen") from err
+    with sock:
+        yield sock
 
 
 def private(folder: Path) -> Path:
@@ -92,7 +141,34 @@ def _answers(path: Path) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which end the process before the controller has closed."""
+    """uvicorn without its signal handlers, which end the process before the controller has closed.
+
+    Over TLS its patience with a silent or a slow client is ours, too, and what each costs before it has said a word.
+    """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        if self.config.ssl is None:
+            await super().startup(sockets)
+            return
+        self.servers = []
+        SSLProtocol.max_size = TLS_BUFFER
+        state = self.lifespan.state
+
+        def talk() -> Patient:
+            return Patient(config=self.config, server_state=self.server_state, app_state=state)
+
+        for sock in sockets or ():
+            made = await asyncio.get_running_loop().create_server(
+                talk,
+                sock=sock,
+                ssl=self.config.ssl,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=HANDSHAKE_S,
+                ssl_shutdown_timeout=GOODBYE_S,
+            )
+            self.servers.append(made)
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -100,24 +176,41 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _run(app: FastAPI, sock: socket.socket) -> None:
-    """Start the controller, and listen only then: who can connect is answered."""
-    server = _Server(
-        uvicorn.Config(
-            app, http=Patient, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, lifespan="off"
-        )
+Serving = tuple[_Server, socket.socket]
+
+
+def _server(app: FastAPI, sock: socket.socket, speaks: ssl.SSLContext | None = None) -> Serving:
+    config = uvicorn.Config(
+        app,
+        http=Patient,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+        lifespan="off",
+        server_header=False,
     )
+    config.load()
+    config.ssl = speaks
+    return _Server(config), sock
+
+
+async def _run(app: FastAPI, servers: list[Serving], again: Callable[[], None]) -> None:
+    """Start the controller, and listen only then: who can connect is answered."""
     main = asyncio.current_task()
     assert main is not None
 
     def end() -> None:
-        server.force_exit = server.should_exit
-        server.should_exit = True
-        if not server.started:
+        for server, _ in servers:
+            server.force_exit = server.should_exit
+            server.should_exit = True
+        if not all(server.started for server, _ in servers):
             main.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again)
     async with app.router.lifespan_context(app):
-        log.info("serving at %s", sock.getsockname())
-        await server.serve(sockets=[sock])
+        for server, sock in servers:
+            over = "over TLS at" if server.config.ssl is not None else "at"
+            log.info("serving %s %s", over, sock.getsockname())
+        await asyncio.gather(*(server.serve(sockets=[sock]) for server, sock in servers))

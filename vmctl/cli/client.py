@@ -1,4 +1,5 @@
-"""The HTTP client: one request at a time over the controller's unix socket. The standard library only: it must be fast.
+"""The HTTP client: one request at a time, over the controller's unix socket or to one elsewhere. The standard library
+only: it must be fast.
 
 When no controller answers, one is started in the background, and that is said in one line. Under `--dump FILE`
 no controller is asked at all.
@@ -20,7 +21,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from vmctl import errors
-from vmctl.cli import offline, output, wire
+from vmctl.cli import contexts, offline, output, wire
 from vmctl.local import lock, paths
 
 START_LIMIT_S = 30.0
@@ -59,15 +60,33 @@ class Client:
 
     def __init__(self, *, autostart: bool = True, patience_s: float | None = None) -> None:
         self._path = socket_path()
+        self._context = contexts.chosen()
+        self._where = str(self._path)  # that answered last
         self._patience_s = patience_s
         self._offline = offline.attached()
         self._warned = ""
-        self._autostart = autostart and "VMCTL_SOCKET" not in os.environ
+        self._autostart = autostart and "VMCTL_SOCKET" not in os.environ and self._context is None
 
     @property
     def offline(self) -> bool:
         """Whether a dump is asked instead of a controller."""
         return self._offline is not None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the controller is reached over the network, which may break while it goes on."""
+        return self._context is not None
+
+    def headers(self) -> dict[str, str]:
+        """What says who asks."""
+        token = self._context.token if self._context is not None else ""
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def socket(self) -> socket.socket:
+        """A connected socket, for what is no request and answer. Raises ControllerUnreachable."""
+        connection = self._connect()
+        assert connection.sock is not None
+        return connection.sock
 
     def ask(self, asked: Any) -> Any:
         """The answer to a query or command: a value of one of the classes in `vmctl.commands`."""
@@ -90,18 +109,22 @@ class Client:
             while line := response.readline():
                 yield json.loads(line)
 
+    def send(self, request: wire.Request) -> Any:
+        """The answer to a request that is in no catalogue."""
+        return self._once(request)
+
     def _once(self, request: wire.Request) -> Any:
         with contextlib.closing(self._connect()) as connection:
             return json.loads(self._send(connection, request).read())
 
-    def _send(self, connection: _UnixConnection, request: wire.Request) -> http.client.HTTPResponse:
-        headers = {"Content-Type": "application/json"} if request.body else {}
+    def _send(self, connection: http.client.HTTPConnection, request: wire.Request) -> http.client.HTTPResponse:
+        headers = self.headers() | ({"Content-Type": "application/json"} if request.body else {})
         try:
             connection.request(request.method, request.path, request.body, headers)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as err:
             raise errors.ControllerUnreachable(
-                f"the controller at {self._path} went away: {err}", hint="vmctl task list, once it is back"
+                f"the controller at {self._where} went away: {err}", hint="vmctl task list, once it is back"
             ) from err
         warning = response.headers.get("X-Vmctl-Warning", "")
         if warning and warning != self._warned:
@@ -111,7 +134,12 @@ class Client:
             raise _error(response)
         return response
 
-    def _connect(self) -> _UnixConnection:
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._context is not None:
+            from vmctl.cli import remote  # TLS is loaded by who needs it
+
+            sock, self._where = remote.opened(self._context, self._patience_s)
+            return remote.TlsConnection(sock, self._where)
         connection = _UnixConnection(self._path, self._patience_s)
         try:
             connection.connect()

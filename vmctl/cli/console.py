@@ -18,7 +18,7 @@ import click
 
 from vmctl import errors
 from vmctl.cli import complete
-from vmctl.cli.client import Client, log_path, socket_path
+from vmctl.cli.client import Client, log_path
 from vmctl.commands.vms import ShowVM
 
 if TYPE_CHECKING:
@@ -39,10 +39,11 @@ def console(name: str, force: bool) -> None:
 
     Example: vmctl console web1
     """
-    found = Client().ask(ShowVM(name))  # a clear error first, and a controller
+    client = Client()
+    found = client.ask(ShowVM(name))  # a clear error first, and a controller
     asked = urlencode({"force": str(force).lower(), "who": _who()})
     uri = f"ws://localhost/api/v1/vms/{quote(found['uuid'], safe='')}/console?{asked}"
-    with _raw() as terminal, _opened(uri) as socket:
+    with _raw() as terminal, _opened(client, uri) as socket:
         left = _talk(socket, name)
         problem = None if left else _problem(name, socket.close_code, socket.close_reason or "")
         if problem is not None and terminal and socket.close_code != REFUSED:
@@ -53,13 +54,13 @@ def console(name: str, force: bool) -> None:
     print("\nleft the console", file=sys.stderr)
 
 
-def _opened(uri: str) -> ClientConnection:
+def _opened(client: Client, uri: str) -> ClientConnection:
     """Raises ControllerUnreachable."""
     from websockets.exceptions import InvalidHandshake
-    from websockets.sync.client import unix_connect
+    from websockets.sync.client import connect
 
     try:
-        return unix_connect(str(socket_path()), uri, max_size=None)
+        return connect(uri, sock=client.socket(), additional_headers=client.headers(), max_size=None)
     except (InvalidHandshake, OSError) as err:
         message = "the controller does not open the console"
         raise errors.ControllerUnreachable(message, hint=f"see {log_path()}") from err

@@ -40,6 +40,7 @@ from vmctl.commands.vms import Create, WhereToCreate
 )
 @click.option("--no-start", is_flag=True, help="Only make it.")
 @click.option("--autostart/--no-autostart", default=True, help="Start it again after its host's reboot (yes).")
+@click.option("--project", default="default", shell_complete=complete.projects, help="What it belongs to (default).")
 @click.option("--dry-run", is_flag=True, help="Show the best three hosts, and why.")
 @output.option
 @follow.options

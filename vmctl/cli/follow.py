@@ -6,6 +6,7 @@ Leaving never stops a task: it is the controller's, and `vmctl task attach` find
 from __future__ import annotations
 
 import contextlib
+import http.client
 import queue
 import shutil
 import sys
@@ -23,6 +24,7 @@ from vmctl.cli.sizes import Amount
 from vmctl.commands.tasks import CancelTask, FollowTask
 
 BAR = 20
+AGAIN_S = 1.0  # until a stream that broke is read again
 ENDS = ("done", "failed", "cancelled")
 State = dict[str, Any]
 
@@ -85,7 +87,8 @@ class _Follower:
     def __init__(self, client: Client, tasks: list[State], *, quiet: bool, timeout_s: float | None) -> None:
         self._client = client
         self._states = {task["id"]: task for task in tasks}
-        self._news: queue.Queue[State | BaseException] = queue.Queue()
+        self._news: queue.Queue[State | str | BaseException] = queue.Queue()
+        self._lost: set[int] = set()  # tasks whose stream has broken
         self._quiet = quiet
         self._deadline = time.monotonic() + timeout_s if timeout_s else None
         self._screen = _Screen() if sys.stderr.isatty() and not quiet else None
@@ -113,14 +116,33 @@ class _Follower:
 
     def _read(self, number: int) -> None:
         try:
-            for state in self._client.lines(FollowTask(number)):
-                self._news.put(state)
-            if state["state"] not in ENDS:
-                raise errors.ControllerUnreachable(
-                    f"the controller went away; task {number} is in its journal", hint=f"vmctl task attach {number}"
-                )
+            while not self._read_on(number):
+                time.sleep(AGAIN_S)
         except BaseException as err:  # handed to the main thread, which raises it
             self._news.put(err)
+
+    def _read_on(self, number: int) -> bool:
+        """Read a task's stream to its end; False where it broke on the way, and may be read again."""
+        state, cause = State(state=""), "the controller went away"
+        try:
+            for state in self._client.lines(FollowTask(number)):
+                if number in self._lost:
+                    self._lost.discard(number)
+                    self._news.put("connected again")
+                self._news.put(state)
+        except (errors.ControllerUnreachable, OSError, ValueError, http.client.HTTPException) as err:
+            if not self._client.elsewhere:
+                raise
+            cause = str(err)
+        if state["state"] in ENDS:
+            return True
+        if not self._client.elsewhere:
+            text = f"{cause}; task {number} is in its journal"
+            raise errors.ControllerUnreachable(text, hint=f"vmctl task attach {number}")
+        if number not in self._lost:
+            self._news.put(f"the connection was lost ({cause}); task {number} goes on, and is followed again")
+            self._lost.add(number)
+        return False
 
     def _next(self) -> State | None:
         if self._deadline is not None and time.monotonic() > self._deadline:
@@ -133,6 +155,10 @@ class _Follower:
         if isinstance(news, BaseException):
             self._erase()
             raise news
+        if isinstance(news, str):
+            self._erase()
+            print(output.clean(news), file=sys.stderr)
+            return None
         return news
 
     def _ask(self, open_ones: set[int]) -> None:

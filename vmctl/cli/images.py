@@ -26,6 +26,7 @@ def image() -> None:
 )
 @click.option("--initrd", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="With this initrd.")
 @click.option("--cmdline", default="", help="And this kernel command line.")
+@click.option("--project", default="default", shell_complete=complete.projects, help="What it belongs to (default).")
 @click.option("--storage", "storage_name", default="", shell_complete=complete.storages, help="Where it is kept.")
 @output.option
 @follow.options
@@ -36,6 +37,7 @@ def image_add(
     initrd: Path | None,
     cmdline: str,
     storage_name: str,
+    project: str,
     form: str,
     detach: bool,
     timeout: float,
@@ -47,7 +49,7 @@ def image_add(
     client = Client()
     files = {"file": file, "kernel": kernel, "initrd": initrd}
     body = {key: str(path.resolve()) if path else "" for key, path in files.items()}
-    task = client.ask(AddImage(name, cmdline=cmdline, storage=storage_name, **body))
+    task = client.ask(AddImage(name, cmdline=cmdline, storage=storage_name, project=project, **body))
     follow.run(
         client,
         [task],

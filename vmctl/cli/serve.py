@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,27 +18,41 @@ from vmctl.cli.client import Client, log_path, socket_path
 from vmctl.commands.tasks import ListTasks
 from vmctl.local import config, lock, paths
 
+if TYPE_CHECKING:
+    from vmctl.api.server import Elsewhere
+
 STOP_LIMIT_S = 30.0
+SYSLOG = "/dev/log"
 
 
 @click.command()
 @click.option("--stop", is_flag=True, help="End the running controller. Hosts and VMs go on without it.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
+@click.option("--listen", metavar="ADDRESS:PORT", help="Let clients from elsewhere in there, too, over TLS.")
+@click.option("--init-tls", "names", multiple=True, metavar="NAME", help="Make a certificate for a name or address.")
 @click.option("--background", is_flag=True, hidden=True)  # as other commands start it: nobody looks at its outputs
-def serve(stop: bool, verbose: bool, background: bool) -> None:
+def serve(stop: bool, verbose: bool, listen: str | None, names: tuple[str, ...], background: bool) -> None:
     """Run the controller in the foreground.
 
-    Other commands start one in the background when none runs. Example: vmctl serve --stop
+    Other commands start one in the background when none runs. With `listen` in [api] of the settings that one lets
+    clients from elsewhere in, too.
+
+    \b
+    Example: vmctl serve --stop
+    vmctl serve --init-tls vm.example.org --init-tls 10.0.0.5
+    vmctl serve --listen 0.0.0.0:8006
     """
-    if stop:
+    if names:
+        _init_tls(names)
+    elif stop:
         _stop()
     elif background:
         _serve_unseen(verbose)
     else:
-        _serve(verbose, background=False)
+        _serve(verbose, listen, background=False)
 
 
-def _serve(verbose: bool, *, background: bool) -> None:
+def _serve(verbose: bool, listen: str | None = None, *, background: bool) -> None:
     # What is imported stays until the end: collecting garbage among it would take a sixth of the start's time now, and
     # hold up the controller for tens of milliseconds again and again.
     gc.disable()
@@ -51,7 +66,38 @@ def _serve(verbose: bool, *, background: bool) -> None:
         lambda folder: open_controller(settings, paths.data_dir(), folder),
         socket_path(),
         lambda: _log_to(verbose, background=background),
+        _elsewhere(settings.api, listen),
     )
+
+
+def _elsewhere(settings: config.ApiSettings, listen: str | None) -> Elsewhere | None:
+    """How clients from elsewhere reach it, if they do. Raises Usage."""
+    from vmctl.api import tls
+    from vmctl.api.server import Elsewhere
+
+    where = listen or settings.listen
+    if not where:
+        return None
+    host, _, port = where.rpartition(":")
+    if not port.isdigit() or not 0 < int(port) < 65536 or not host:
+        raise errors.Usage(f"{where!r} is not ADDRESS:PORT", hint="vmctl serve --listen 0.0.0.0:8006")
+    own = tls.own(paths.data_dir() / "tls")
+    certificate, key = settings.tls_certificate, settings.tls_key
+    files = tls.Files(Path(certificate) if certificate else own.certificate, Path(key) if key else own.key)
+    return Elsewhere(host.strip("[]"), int(port), files)
+
+
+def _init_tls(names: tuple[str, ...]) -> None:
+    from vmctl.api import tls
+
+    folder = paths.data_dir() / "tls"
+    fingerprint = tls.init(folder, names)
+    print(f"{folder / 'server.pem'}: for {', '.join(names)}")
+    print(f"fingerprint {fingerprint}")
+    if (number := running()) is not None:
+        os.kill(number, signal.SIGHUP)
+    server = f"{names[0]}:8006"
+    print(f"clients: vmctl context add work --server {server} --ca {folder / 'ca.pem'}", file=sys.stderr)
 
 
 def _log_to(verbose: bool, *, background: bool) -> None:
@@ -64,6 +110,12 @@ def _log_to(verbose: bool, *, background: bool) -> None:
     to = Rotating(log_path(), outputs=(1, 2)) if background else logging.StreamHandler(sys.stderr)
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[to])
+    if Path(SYSLOG).exists():
+        from logging.handlers import SysLogHandler
+
+        machines = SysLogHandler(SYSLOG)  # whoever changes the registry does not reach it
+        machines.setFormatter(logging.Formatter("vmctl: %(message)s"))
+        logging.getLogger("vmctl.audit").addHandler(machines)
     for noisy in ("asyncssh", "alembic", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

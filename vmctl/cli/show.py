@@ -35,6 +35,7 @@ VM_WIDE: tuple[output.Column, ...] = (
     ("RECEIVED", lambda v: rate(v["received_bytes_s"])),
     ("SENT", lambda v: rate(v["sent_bytes_s"])),
     ("IMAGE", lambda v: v["image"] or ("adopted" if v["adopted"] else "")),
+    ("PROJECT", lambda v: v["project"]),
     ("GROUPS", lambda v: [f"{k}:{v[k]}" for k in GROUPS if v[k]]),
     ("MAC", lambda v: v["mac"]),
     ("UUID", lambda v: v["uuid"]),

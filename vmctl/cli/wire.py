@@ -39,6 +39,11 @@ def request(asked: Any) -> Request:
     return Request(row.method, f"{BASE}{path}?{query}" if query else BASE + path, None)
 
 
+def posted(path: str, body: dict[str, Any]) -> Request:
+    """A request that is in no catalogue."""
+    return Request("POST", BASE + path, json.dumps(body).encode())
+
+
 def _row(arguments: type[Any]) -> Asked:
     """The row of these arguments: its module has it, so that no other need be loaded."""
     rows: tuple[Asked, ...] = sys.modules[arguments.__module__].ROWS

@@ -28,6 +28,7 @@ from vmctl.hosts.facts import RawSample
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import ensure_key
 from vmctl.local import config, lock, paths
+from vmctl.model.audit import head
 from vmctl.model.records import HostRecord
 from vmctl.services import Services
 from vmctl.services.claims import Deposed
@@ -45,7 +46,9 @@ GUESTS_EVERY_S = 1.0
 KEEP_LOGS_EVERY_S = 1.0
 RESTARTS_EVERY_S = 5.0
 CLOCK_EVERY_S = 2.0
+TELL_HEAD_EVERY_S = 3600.0
 COMPILE_AFTER_S = 1.0
+audit_log = logging.getLogger("vmctl.audit")
 
 
 class Controller:
@@ -92,11 +95,18 @@ class Controller:
             (KEEP_LOGS_EVERY_S, self.tasks.flush, "write the tasks' logs"),
             (RESTARTS_EVERY_S, self.restarts.look, "start again what its host's reboot ended"),
             (CLOCK_EVERY_S, self.scheduler.look, "look at the clock"),
+            (TELL_HEAD_EVERY_S, self._tell_head, "write the audit's head down"),
         )
         for seconds, work, name in regularly:
             self._spawn(self._every(seconds, work, name), name)
         self._spawn(self._compile_search(), "compile the search")
         await self.scheduler.start()
+
+    async def _tell_head(self) -> None:
+        """Write it where who changes the registry does not reach: this log, and the machine's."""
+        newest = await self.services.store.newest_audited()
+        told = f"the audit's head is {head(newest[0] if newest else None)}"
+        audit_log.info(told)
 
     def attach(self, record: HostRecord) -> Link:
         """Begin the lasting link to a registered host."""

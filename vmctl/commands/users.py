@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Ge, Le, MaxLen, MinLen
 
 from vmctl import text
-from vmctl.commands.fields import VM, Help, MaybeName, Name, Part, Rule, Text
+from vmctl.commands.fields import VM, Help, MaybeName, Most, Name, Number, Part, Rule, Seconds, Text
 from vmctl.commands.rows import Asked, Command, On, Query
 from vmctl.model.rights import Permission as May
 
@@ -207,6 +207,28 @@ class Can:
     on: Scope = "all"
 
 
+@dataclass(frozen=True, slots=True)
+class ListAudit:
+    """What was asked for and what became of it: the newest entries, oldest first.
+
+    `whole`: the next ones after a number, whatever they are.
+    """
+
+    after: Number = 0
+    most: Most = 100
+    who: Text = ""
+    what: Text = ""
+    since: Seconds = 0.0
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyAudit:
+    """Whether the audit is what it was when it was written; `head`: one that was written down earlier."""
+
+    head: Annotated[str, MaxLen(100)] = ""
+
+
 # fmt: off
 ROWS: tuple[Asked, ...] = (
     Command(AddUser, "POST users", May.USERS, "user add"),
@@ -232,6 +254,8 @@ ROWS: tuple[Asked, ...] = (
     Query(ListRoles, "GET roles", May.LOOK, on=On.NOBODY),
     Query(ListGrants, "GET grants", May.USERS),
     Query(ListTokens, "GET tokens", May.USERS, on=On.NOBODY),
+    Query(ListAudit, "GET audit", May.AUDIT),
+    Query(VerifyAudit, "GET audit/verify", May.AUDIT),
     Query(Can, "GET can/{user}/{permission}", May.USERS, on=On.SELF),
 )
 # fmt: on

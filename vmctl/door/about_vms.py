@@ -25,7 +25,7 @@ from vmctl.door.parts import ControllerParts
 from vmctl.errors import NotFound
 from vmctl.model.decisions import PlacedAgain, placed
 from vmctl.model.records import VMRecord
-from vmctl.model.vms import VM, PowerState
+from vmctl.model.vms import VM, PowerState, in_project
 from vmctl.services.observe import measured, observed
 
 
@@ -47,7 +47,7 @@ async def where_to_create(parts: ControllerParts, asked: WhereToCreate) -> answe
     """Where a new VM would go."""
     await check_new(parts, asked)
     spec, _, _ = await create.make_spec(parts.services, asked)
-    return await _where(parts, VM(spec), asked.host)
+    return await _where(parts, VM(in_project(spec, asked.project)), asked.host)
 
 
 async def check_new(parts: ControllerParts, asked: Create) -> None:
@@ -58,7 +58,8 @@ async def check_new(parts: ControllerParts, asked: Create) -> None:
 
 async def where_to_start(parts: ControllerParts, asked: WhereToStart) -> answers.Placed:
     """Where a VM would start."""
-    return await _where(parts, VM((await parts.services.store.vm(asked.vm)).spec), asked.host)
+    vm = await parts.services.store.vm(asked.vm)
+    return await _where(parts, VM(in_project(vm.spec, vm.project)), asked.host)
 
 
 async def where_now(parts: ControllerParts, asked: WhereNow) -> PlacedAgain:

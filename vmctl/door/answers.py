@@ -242,6 +242,34 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One entry of the audit, and the hash that binds it to the one before it."""
+
+    id: int
+    hash: str
+    at: float
+    who: str
+    what: str
+    subject: str
+    outcome: str
+    uuid: str
+    where: str
+    token: str
+    task: int | None
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditVerified:
+    """Whether the audit is as it was written; `head` is to be written down elsewhere, and given the next time."""
+
+    good: bool
+    why: str
+    entries: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
 class May:
     """Whether somebody may do something, and why."""
 

@@ -6,20 +6,24 @@ may not see does not exist for him.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Any, get_type_hints
 
 from vmctl.commands import catalogue
 from vmctl.commands.rows import Asked, Command
-from vmctl.door import handlers
+from vmctl.commands.users import LogIn
+from vmctl.door import handlers, held, users
+from vmctl.door.answers import NewToken
 from vmctl.door.console import Consoles, End, Wire
 from vmctl.door.parts import ControllerParts
-from vmctl.door.things import About, named
-from vmctl.errors import NotAllowed, Usage
+from vmctl.door.things import About, named, subject_of
+from vmctl.errors import NotAllowed, Usage, VmctlError
 from vmctl.model.rights import CLUSTER, Permission, Principal
 from vmctl.store.rules import missing
 from vmctl.tasks import TaskNow, now
+from vmctl.tasks.audit import asked as asked_for
+from vmctl.tasks.audit import entry
 
 
 class Door:
@@ -36,16 +40,37 @@ class Door:
         row = self._by_arguments[type(asked)]
         if (problem := _problem(asked)) is not None:
             raise Usage(problem)
-        about = await self._about(row, asked, who)
+        try:
+            about = await self._about(row, asked, who)
+        except NotAllowed as err:
+            await self._audit(who, row, About(asked, subject_of(asked)), "refused", {"why": err.message})
+            raise
         parts = replace(self._parts, who=who)
         if not isinstance(row, Command):
-            return await handlers.QUERIES[row.arguments](parts, about.asked)
+            answer = await handlers.QUERIES[row.arguments](parts, about.asked)
+            return held.stream(parts.known, who, answer) if isinstance(answer, AsyncIterator) else answer
         if (check := handlers.CHECKS.get(row.arguments)) is not None:
             await check(parts, about.asked, who)
         if not row.task:
-            return await handlers.AT_ONCE[row.arguments](parts, about.asked, who)
+            return await self._at_once(parts, row, about, who)
         task = await parts.tasks.submit(about.asked, who, about.subject, about.thing)
         return now(task, parts.tasks.live(task.id))
+
+    async def _at_once(self, parts: ControllerParts, row: Command, about: About, who: Principal) -> Any:
+        """Do it, between two entries of the audit: what cannot be written down is not begun."""
+        await self._audit(who, row, about, "accepted", asked_for(about.asked))
+        try:
+            answer = await handlers.AT_ONCE[row.arguments](parts, about.asked, who)
+        except VmctlError as err:
+            await self._audit(who, row, about, "failed", {"why": err.message})
+            raise
+        await self._audit(who, row, about, "done", {})
+        return answer
+
+    async def _audit(self, who: Principal, row: Asked, about: About, outcome: str, detail: dict[str, Any]) -> None:
+        at, what = self._parts.services.clock.now(), row.kind if isinstance(row, Command) else row.arguments.__name__
+        told = entry(at, who, what, about.subject, about.thing, outcome, detail)
+        await self._parts.services.store.audit(told)
 
     async def _about(self, row: Asked, asked: Any, who: Principal) -> About:
         """What it is about, and that `who` may do it there. Raises NotFound, NotAllowed."""
@@ -63,7 +88,17 @@ class Door:
             raise missing("VM", name)
         if not who.may(Permission.CONSOLE, vm.thing):
             raise NotAllowed(f"{who.name} has no permission {Permission.CONSOLE}")
-        return await self._consoles.open(vm.uuid, label, wire, force=force)
+        opened = self._consoles.open(vm.uuid, label, wire, force=force)
+        ended = await held.until(self._parts.known, who, opened)
+        return (End.ENDED, held.WHY) if ended is None else ended
+
+    def bearer(self, token: str) -> Principal | None:
+        """Who asks by a token; None where it opens nothing."""
+        return self._parts.known.by_token(token)
+
+    async def log_in(self, asked: LogIn, address: str) -> NewToken:
+        """A token for a password. Raises NotLoggedIn, TooManyRequests."""
+        return await users.log_in(self._parts, asked, address)
 
     def trouble(self) -> str:
         """Why what is shown may be older than what was done, in words; empty: it is not."""

@@ -15,10 +15,11 @@ from vmctl.act.overtake import overtake_stop
 from vmctl.act.plans import Plans
 from vmctl.act.whereabouts import check_signature
 from vmctl.commands import cluster, hosts, processes, storages, tasks, vms
-from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, plans, users
+from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, audit, plans, users
 from vmctl.door.parts import ControllerParts
+from vmctl.errors import NotAllowed
 from vmctl.hosts import address
-from vmctl.model.rights import Principal
+from vmctl.model.rights import LOCAL_USER, Principal
 from vmctl.services import Services
 from vmctl.services.claims import handle
 from vmctl.tasks import AnyJob, Handler
@@ -63,6 +64,7 @@ QUERIES: Mapping[type[Any], Observation] = {
     vms.ListHealth: about_vms.list_health,
     vms.ShowHealth: about_vms.show_health,
     **users.QUERIES,
+    **audit.QUERIES,
 }
 AT_ONCE: Mapping[type[Any], AtOnce] = {
     hosts.LabelHost: at_once.label_host,
@@ -118,6 +120,12 @@ async def _addresses(parts: ControllerParts, asked: hosts.AddHosts, _who: Princi
         address.wanted(text)
 
 
+async def _local_file(parts: ControllerParts, asked: storages.AddImage, who: Principal) -> None:
+    # Its path is of the controller's own disk, of which nobody elsewhere may learn or use anything.
+    if who is not LOCAL_USER:
+        raise NotAllowed("a file of the controller's own disk is for its local user", hint="there: vmctl image add")
+
+
 async def _known_hosts(parts: ControllerParts, asked: hosts.CheckHosts, _who: Principal) -> None:
     for name in asked.hosts:
         parts.services.link(name)
@@ -149,6 +157,7 @@ CHECKS: Mapping[type[Any], Check] = {
     vms.Stop: _stop,
     vms.Delete: _signature,
     vms.Migrate: _target,
+    storages.AddImage: _local_file,
     hosts.AddHosts: _addresses,
     hosts.CheckHosts: _known_hosts,
 }

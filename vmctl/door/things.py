@@ -10,8 +10,9 @@ from vmctl.commands.fields import Names, mark
 from vmctl.commands.rows import Asked, On
 from vmctl.errors import NotAllowed
 from vmctl.model.access import Project
-from vmctl.model.records import DEFAULT_PROJECT, HostRecord, Image, Storage, Task, VMRecord
+from vmctl.model.records import HostRecord, Image, Storage, Task, VMRecord
 from vmctl.model.rights import CLUSTER, EVERYTHING, Permission, Principal, Thing, project
+from vmctl.model.vms import DEFAULT_PROJECT
 from vmctl.ports.store import Store
 from vmctl.store.rules import missing
 
@@ -28,9 +29,14 @@ class About:
     own: bool = False  # it is about a task of whoever asks, who needs no right for that
 
 
+def subject_of(asked: Any) -> str:
+    """The name of what it is about, as far as the arguments say."""
+    return str(getattr(asked, "subject", "") or getattr(asked, "name", ""))
+
+
 async def named(store: Store, row: Asked, asked: Any, who: Principal) -> About:
     """What it names. Raises NotFound, also for what `who` may not see."""
-    found = About(asked, str(getattr(asked, "subject", "") or getattr(asked, "name", "")))
+    found = About(asked, subject_of(asked))
     for one in fields(asked):
         mark_of = mark(type(asked), one.name, Names)
         if mark_of is not None:

@@ -11,8 +11,9 @@ from vmctl.decide import access as rules
 from vmctl.door import answers
 from vmctl.door.parts import ControllerParts
 from vmctl.door.things import seen_vm
-from vmctl.errors import NotAllowed, NotFound, Refused, Usage
+from vmctl.errors import NotAllowed, NotFound, NotLoggedIn, Refused, TooManyRequests, Usage
 from vmctl.model.access import Grant, Group, Project, Role, User, user
+from vmctl.model.audit import Entry
 from vmctl.model.records import VMRecord
 from vmctl.model.rights import BUILT_IN, CLUSTER, EVERYTHING, Permission, Principal, Right, Thing, project, vm
 from vmctl.store.rules import missing
@@ -176,6 +177,25 @@ async def revoke_token(parts: ControllerParts, asked: users.RevokeToken, who: Pr
         raise NotAllowed(f"{who.name} asks by a narrowed token, which ends no others")
     await parts.services.store.remove(type(kept), kept.id)
     return await _told(parts, who, kept.id, f"token {kept.id} of {kept.user} was revoked")
+
+
+async def log_in(parts: ControllerParts, asked: users.LogIn, address: str) -> answers.NewToken:
+    """A token for a password. Raises TooManyRequests after some failures, NotLoggedIn."""
+    store, now = parts.services.store, parts.services.clock.now()
+    of = tuple(f"{kind}/{name}" for kind, name in (("user", asked.user), ("from", address)) if name)
+    if wait_s := await store.failures(of, now):
+        text = f"too many log-ins of {asked.user}, or from {address or 'here'}, have failed"
+        raise TooManyRequests(text, hint=f"try again in {wait_s:.0f} s")
+    user = await parts.known.by_password(asked.user, asked.password)
+    if user is None:
+        await store.count_failure(of, now)
+        await store.audit(Entry(now, asked.user, "log in", asked.user, "refused", where=address))
+        raise NotLoggedIn("there is no such user, or the password is another one")
+    kept, secret = parts.known.new_token(user.name, asked.expires_s, f"log-in from {address or 'here'}", "", "")
+    await store.audit(Entry(now, user.name, "log in", user.name, "done", where=address, token=kept.id))
+    await store.add_token(kept)
+    await _told(parts, Principal(user.name), kept.id, f"{user.name} logged in, from {address or 'here'}")
+    return answers.NewToken(kept.id, user.name, secret, kept.expires_at, "", "")
 
 
 # -- queries

@@ -31,6 +31,18 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """Where clients from elsewhere reach the controller, over TLS; with no address they do not.
+
+    With no files of its own the certificate is the one that `vmctl serve --init-tls` made.
+    """
+
+    listen: str = ""  # ADDRESS:PORT
+    tls_certificate: str = ""
+    tls_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an admin can set, with defaults that need no file."""
 
@@ -41,6 +53,7 @@ class Settings:
     read_guests: bool = True  # through their agents' ports
     health: HealthPolicy = field(default_factory=HealthPolicy)
     ledger: LedgerPolicy = field(default_factory=LedgerPolicy)
+    api: ApiSettings = field(default_factory=ApiSettings)
 
 
 Range = tuple[float, float]
@@ -49,6 +62,7 @@ PERIOD: Range = (0.1, 86400.0)
 # The range of every number, ends included. A number that is none (nan) is in no range.
 RANGES: dict[type[Any], dict[str, Range]] = {
     Settings: {"sample_period_s": (0.1, 3600.0)},
+    ApiSettings: {},
     Timeouts: {
         "ssh_connect_s": PERIOD,
         "ssh_keepalive_s": PERIOD,

@@ -73,6 +73,15 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Failures:
+    """Log-ins that failed, of a user or from an address, since a time."""
+
+    of: str
+    since: float
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """All of it at one moment, by name; tokens by their ids."""
 

@@ -7,9 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from vmctl.model.rights import Thing
-from vmctl.model.vms import PowerState, Spec
-
-DEFAULT_PROJECT = "default"  # what belongs to no other
+from vmctl.model.vms import DEFAULT_PROJECT, PowerState, Spec
 
 
 @dataclass(frozen=True, slots=True)

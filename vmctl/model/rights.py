@@ -115,12 +115,15 @@ ALL = Sight(everything=True)
 class Principal:
     """Who asks: the name that tasks, decisions and events carry, and what it may do.
 
-    `narrowed`: what a token lets its bearer do at most; None: all that its owner may.
+    `narrowed`: what a token lets its bearer do at most; None: all that its owner may. `token`: its id, where it asks by
+    one; `where`: the address that it asks from.
     """
 
     name: str
     rights: tuple[Right, ...] = ()
     narrowed: tuple[Right, ...] | None = None
+    token: str = ""
+    where: str = ""
 
     def right(self, permission: Permission, thing: Thing) -> Right | None:
         """A right that lets it do that; None: there is none."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
+DEFAULT_PROJECT = "default"  # what belongs to no other
 GROUPS = ("apart", "together", "prefer_apart", "prefer_together")  # fields of Spec that name a group of VMs
 
 
@@ -102,3 +104,11 @@ class VM:
     def name(self) -> str:
         """The VM's name."""
         return self.spec.name
+
+
+def in_project(spec: Spec, project: str) -> Spec:
+    """The same with its groups' names as they are for all projects: each project has groups of its own."""
+    if project == DEFAULT_PROJECT:
+        return spec
+    named: dict[str, Any] = {kind: f"{project}/{name}" for kind in GROUPS if (name := getattr(spec, kind))}
+    return replace(spec, **named)

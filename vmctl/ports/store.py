@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
 from vmctl.model.access import Access, Grant, Token
+from vmctl.model.audit import Entry, Kept
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, LoadMean, Storage, Task, VMRecord
 from vmctl.model.rights import ALL, Sight
@@ -136,8 +137,8 @@ class History(Protocol):
     async def open_tasks(self) -> list[Task]:
         """Tasks that have not ended: after a start, those of a controller that died."""
 
-    async def end_task(self, task: int, **values: Any) -> None:
-        """Write a task's end, and let go of every VM that it holds and of what was promised to it."""
+    async def end_task(self, task: int, *, entry: Entry | None = None, **values: Any) -> None:
+        """Write a task's end with the entry that tells of it; let go of its VMs and of what was promised to it."""
 
     async def tasks(self, most: int = 50, sight: Sight = ALL) -> list[Task]:
         """The newest tasks that somebody may see, oldest first."""
@@ -173,6 +174,12 @@ class Users(Protocol):
     async def add_token(self, token: Token) -> None:
         """Keep a token. Raises NotFound where its owner is gone."""
 
+    async def count_failure(self, of: Iterable[str], now: float) -> None:
+        """Count a log-in that failed, of each of these (a user, an address)."""
+
+    async def failures(self, of: Iterable[str], now: float) -> float:
+        """For how many seconds nobody of these may log in; 0: somebody may."""
+
     async def remove_user(self, name: str) -> None:
         """Forget a user, with his grants, his tokens and his place in groups. Raises NotFound."""
 
@@ -190,6 +197,22 @@ class Users(Protocol):
 
     async def end_tokens(self, user: str) -> None:
         """Forget all tokens of a user."""
+
+
+class Audit(Protocol):
+    """What somebody asked for and what became of it: only ever appended to."""
+
+    async def audit(self, entry: Entry) -> None:
+        """Append an entry."""
+
+    async def accept(self, task: Task, entry: Entry) -> int:
+        """Add a task and the entry that tells of it, in one step; the number that both have."""
+
+    async def newest_audited(self, before: int | None = None, most: int = 1) -> list[Kept]:
+        """The last entries before a number, or of all; oldest first."""
+
+    async def chain(self, after: int, most: int) -> list[Kept]:
+        """The next entries after a number, from the first one on."""
 
 
 class Ledger(Protocol):
@@ -231,7 +254,7 @@ class Ledger(Protocol):
         """What was too short-lived for a row, since a day, the most CPU first."""
 
 
-class Store(Records, VMs, History, Users, Protocol):
+class Store(Records, VMs, History, Users, Audit, Protocol):
     """The whole registry."""
 
     trouble: str  # why it takes nothing just now, while somebody waits for it: in words

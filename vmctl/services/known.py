@@ -37,13 +37,13 @@ class Known:
         """Read all of it again."""
         self.access = await self._store.access()
 
-    def by_token(self, text: str) -> tuple[Principal, Token] | None:
+    def by_token(self, text: str) -> Principal | None:
         """Who stands behind a token; None where nobody does, any more."""
         found = TOKEN.fullmatch(text)
         token = self.access.tokens.get(found[1]) if found else None
         if found is None or token is None or not hmac.compare_digest(token.hash, hash_of(found[2])):
             return None
-        return (rules.principal(self.access, token.user, token), token) if self.holds(token.id) else None
+        return rules.principal(self.access, token.user, token) if self.holds(token.id) else None
 
     def holds(self, token: str) -> bool:
         """Whether a token opens anything now: it is kept, has not expired, and its owner may log in."""

@@ -11,7 +11,7 @@ from vmctl.hosts.port import Link
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host, HostState
 from vmctl.model.records import HostRecord, Storage, VMRecord
-from vmctl.model.vms import VM, PowerState, VMLoad
+from vmctl.model.vms import VM, PowerState, VMLoad, in_project
 from vmctl.services import Services
 
 # For hosts that have just answered for the first time, their first load is waited for so long.
@@ -101,7 +101,7 @@ def _vm(services: Services, record: VMRecord, loads: Mapping[str, VMLoad], now: 
     link = services.links.get(record.host)
     power = _power(record, link)
     return VM(
-        spec=record.spec,
+        spec=in_project(record.spec, record.project),
         # an adopted VM that is stopped has its definition on a host, but no place is promised to it there
         host="" if power is PowerState.STOPPED else record.host,
         moving_to=record.moving_to,

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from vmctl.errors import Refused
-from vmctl.model.access import Access, Grant, Group, Project, Role, Token, User
-from vmctl.model.records import DEFAULT_PROJECT, Image, VMRecord
+from vmctl.model.access import Access, Failures, Grant, Group, Project, Role, Token, User
+from vmctl.model.records import Image, VMRecord
 from vmctl.model.rights import EVERYTHING
+from vmctl.model.vms import DEFAULT_PROJECT
 from vmctl.store.rules import missing
 
+FAILURES_S = 60.0
+# In that time. Of a user many, as anybody may fail in his name: that must not lock him out.
+MOST_FAILURES = {"from": 5, "user": 50}
 DEFAULT = Project(DEFAULT_PROJECT, 0.0, "what belongs to no other")
 
 
@@ -24,6 +29,23 @@ def access_of(read: Callable[[type[Any]], Iterable[Any]]) -> Access:
         tuple(read(Grant)),
         {one.id: one for one in read(Token)},
     )
+
+
+def one_more(kept: Failures | None, of: str, now: float) -> Failures:
+    """A failure more; those of an earlier time are forgotten."""
+    if kept is None or not 0 <= now - kept.since < FAILURES_S:
+        kept = Failures(of, now)
+    return replace(kept, count=kept.count + 1)
+
+
+def wait_s(kept: Iterable[Failures], now: float) -> float:
+    """For how long nobody of these may log in."""
+    over = [
+        one.since + FAILURES_S - now
+        for one in kept
+        if one.count >= MOST_FAILURES[one.of.partition("/")[0]] and now >= one.since
+    ]
+    return max([0.0, *over])
 
 
 def check_grant(grant: Grant, access: Access, built_in: Collection[str], vms: Collection[str]) -> None:

@@ -11,6 +11,8 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from vmctl.model import rights
+from vmctl.model.access import Failures
+from vmctl.model.audit import Entry, Kept, following
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
@@ -26,7 +28,7 @@ from vmctl.model.records import (
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
-from vmctl.store import rules
+from vmctl.store import access_rules, rules
 from vmctl.store.leasing import Leasing
 from vmctl.store.memory_ledger import MemoryLedger
 from vmctl.store.memory_users import MemoryUsers
@@ -45,6 +47,7 @@ class MemoryStore(Leasing, MemoryUsers):
     def __init__(self, clock: Clock = SYSTEM.clock) -> None:
         super().__init__(clock)
         self._kept: dict[type[Any], dict[Any, Any]] = {kind: {} for kind in rules.KEYS}
+        self._audit: list[Kept] = []
         self._numbers: dict[type[Any], int] = {}
         self.ledger = MemoryLedger()
 
@@ -206,10 +209,27 @@ class MemoryStore(Leasing, MemoryUsers):
     async def open_tasks(self) -> list[Task]:
         return self._all(Task, lambda task: task.state not in rules.ENDED)
 
-    async def end_task(self, task: int, **values: Any) -> None:
+    async def end_task(self, task: int, *, entry: Entry | None = None, **values: Any) -> None:
         for vm in self._all(VMRecord, lambda vm: vm.task == task):
             self._change(VMRecord, vm.uuid, dict(rules.FREED))
         self._change(Task, task, values)
+        if entry is not None:
+            self._audit.append(following(self._audit[-1] if self._audit else None, entry))
+
+    async def audit(self, entry: Entry) -> None:
+        self._audit.append(following(self._audit[-1] if self._audit else None, entry))
+
+    async def accept(self, task: Task, entry: Entry) -> int:
+        number = self._add(task)
+        await self.audit(replace(entry, task=number))
+        return number
+
+    async def newest_audited(self, before: int | None = None, most: int = 1) -> list[Kept]:
+        until = len(self._audit) if before is None else before - 1
+        return self._audit[max(0, until - most) : until]
+
+    async def chain(self, after: int, most: int) -> list[Kept]:
+        return self._audit[after : after + most]
 
     async def tasks(self, most: int = 50, sight: Sight = ALL) -> list[Task]:
         return self._all(Task, lambda task: sight.shows(task.thing))[-most:]
@@ -234,6 +254,7 @@ class MemoryStore(Leasing, MemoryUsers):
         told, minutes, tens = now - rules.TOLD_KEPT_S, now - rules.MINUTES_KEPT_S, now - rules.TENS_KEPT_S
         old: dict[type[Any], Callable[[Any], bool]] = {
             LoadMean: lambda one: one.at < tens or (one.period_s < 600 and one.at < minutes),
+            Failures: lambda one: one.since < now - access_rules.FAILURES_S,
             Event: lambda one: one.at < told,
             DecisionRecord: lambda one: one.made_at < told,
             Task: lambda one: one.ended_at is not None and one.created_at < told,

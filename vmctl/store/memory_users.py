@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from vmctl.model.access import Access, Grant, Group, Project, Role, Token, User, group, user
-from vmctl.model.records import DEFAULT_PROJECT, Image, VMRecord
+from vmctl.model.access import Access, Failures, Grant, Group, Project, Role, Token, User, group, user
+from vmctl.model.records import Image, VMRecord
 from vmctl.model.rights import BUILT_IN, project
+from vmctl.model.vms import DEFAULT_PROJECT
 from vmctl.store import access_rules, rules
 
 Record = TypeVar("Record")
@@ -43,6 +45,14 @@ class MemoryUsers:
 
     async def end_tokens(self, user: str) -> None:
         self._kept[Token] = {key: one for key, one in self._kept[Token].items() if one.user != user}
+
+    async def count_failure(self, of: Iterable[str], now: float) -> None:
+        for one in of:
+            self._kept[Failures][one] = access_rules.one_more(self._kept[Failures].get(one), one, now)
+
+    async def failures(self, of: Iterable[str], now: float) -> float:
+        kept = self._kept[Failures]
+        return access_rules.wait_s([kept[one] for one in of if one in kept], now)
 
     async def remove_user(self, name: str) -> None:
         self._there(User, name)

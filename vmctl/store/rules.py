@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.errors import NotFound, Overtaken, Refused
-from vmctl.model.access import Grant, Group, Project, Role, Token, User
+from vmctl.model.access import Failures, Grant, Group, Project, Role, Token, User
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
@@ -55,6 +55,7 @@ KEYS: Mapping[type[Any], tuple[str, ...]] = {
     Role: ("name",),
     Grant: ("id",),
     Token: ("id",),
+    Failures: ("of",),
 }
 FREED: Mapping[str, Any] = {"task": None, "moving_to": "", "copying": False}  # of a VM whose task has ended
 DAY_S = 86400.0

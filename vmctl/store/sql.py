@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
 from vmctl.model import rights
+from vmctl.model.audit import Entry
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
@@ -31,7 +32,8 @@ from vmctl.model.records import (
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
-from vmctl.store import database, rows, rules
+from vmctl.store import access_rules, database, rows, rules
+from vmctl.store.audit import SqlAudit, append
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.incarnations import LedgerStore
 from vmctl.store.leasing import Leasing
@@ -39,6 +41,7 @@ from vmctl.store.statements import TABLES, is_key, locked, read_all, seen_by, te
 from vmctl.store.tables import (
     DecisionRow,
     EventRow,
+    FailuresRow,
     HostRow,
     ImageRow,
     MeanRow,
@@ -53,7 +56,7 @@ Record = TypeVar("Record")
 MEANS_AT_ONCE = 250  # made ready in one go: nobody else has a turn meanwhile
 
 
-class SqlStore(Leasing, SqlUsers):
+class SqlStore(Leasing, SqlUsers, SqlAudit):
     """Open with `SqlStore.open`, end with `close`. What its methods promise is in `vmctl.ports.store`."""
 
     def __init__(self, path: Path, clock: Clock = SYSTEM.clock) -> None:
@@ -296,9 +299,11 @@ class SqlStore(Leasing, SqlUsers):
         return read_all(db, Task, col(TaskRow.state).not_in([str(state) for state in rules.ENDED]))
 
     @writing
-    def end_task(self, db: Session, /, task: int, **values: Any) -> None:
+    def end_task(self, db: Session, /, task: int, *, entry: Entry | None = None, **values: Any) -> None:
         db.execute(update(VMRow).where(col(VMRow.task) == task).values(**rules.FREED))
         db.execute(update(TaskRow).where(is_key(Task, task)).values(**rows.columns(values)))
+        if entry is not None:
+            append(db, entry)
 
     async def tasks(self, most: int = 50, sight: Sight = ALL) -> list[Task]:
         return await self._newest(Task, most, *seen_by(sight, TaskRow.project, TaskRow.vm))
@@ -343,6 +348,7 @@ class SqlStore(Leasing, SqlUsers):
         old = [
             delete(MeanRow).where(col(MeanRow.period_s) < 600, col(MeanRow.at) < now - rules.MINUTES_KEPT_S),
             delete(MeanRow).where(col(MeanRow.at) < now - rules.TENS_KEPT_S),
+            delete(FailuresRow).where(col(FailuresRow.since) < now - access_rules.FAILURES_S),
             delete(EventRow).where(col(EventRow.at) < told),
             delete(DecisionRow).where(col(DecisionRow.made_at) < told),
             delete(TaskRow).where(col(TaskRow.ended_at).is_not(None), col(TaskRow.created_at) < told),

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col, select
 
 from vmctl.errors import VmctlError
-from vmctl.model.access import Grant, Group, Project, Role, Token, User
+from vmctl.model.access import Failures, Grant, Group, Project, Role, Token, User
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
@@ -30,6 +30,7 @@ from vmctl.store import rows, rules
 from vmctl.store.tables import (
     DecisionRow,
     EventRow,
+    FailuresRow,
     GrantRow,
     GroupRow,
     HostRow,
@@ -64,6 +65,7 @@ TABLES: dict[type[Any], type[SQLModel]] = {
     Role: RoleRow,
     Grant: GrantRow,
     Token: TokenRow,
+    Failures: FailuresRow,
 }
 
 

@@ -268,6 +268,24 @@ class TokenRow(Base, table=True):
     scope: str = ""
 
 
+class AuditRow(Base, table=True):
+    """What somebody asked for and what became of it, bound to the entry before it. Only ever appended to."""
+
+    __tablename__ = "audit"
+    id: int = Field(primary_key=True)
+    text: str
+    hash: str
+
+
+class FailuresRow(Base, table=True):
+    """Log-ins that failed."""
+
+    __tablename__ = "login_failure"
+    of: str = Field(primary_key=True)
+    since: float
+    count: int
+
+
 class SettingRow(Base, table=True):
     """One value that belongs to the whole cluster, such as its baseline CPU."""
 

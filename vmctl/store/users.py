@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from vmctl.model.access import Access, Grant, Group, Project, Role, Token, User, group, user
-from vmctl.model.records import DEFAULT_PROJECT, Image, VMRecord
+from vmctl.model.access import Access, Failures, Grant, Group, Project, Role, Token, User, group, user
+from vmctl.model.records import Image, VMRecord
 from vmctl.model.rights import BUILT_IN, project
+from vmctl.model.vms import DEFAULT_PROJECT
 from vmctl.store import access_rules, rows, rules
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.statements import is_key, locked, read_all
-from vmctl.store.tables import GrantRow, GroupRow, ProjectRow, RoleRow, TokenRow, UserRow, VMRow
+from vmctl.store.tables import FailuresRow, GrantRow, GroupRow, ProjectRow, RoleRow, TokenRow, UserRow, VMRow
 
 
 class SqlUsers:
@@ -55,6 +57,16 @@ class SqlUsers:
     @writing
     def end_tokens(self, db: Session, user: str) -> None:
         db.execute(delete(TokenRow).where(col(TokenRow.user) == user))
+
+    @writing
+    def count_failure(self, db: Session, of: Iterable[str], now: float) -> None:
+        for one in sorted(of):
+            row = rows.to_row(FailuresRow, access_rules.one_more(locked(db, Failures, one), one, now))
+            db.execute(rows.upsert(self.database.engine, FailuresRow), rows.named(row))
+
+    @reading
+    def failures(self, db: Session, of: Iterable[str], now: float) -> float:
+        return access_rules.wait_s(read_all(db, Failures, col(FailuresRow.of).in_(list(of))), now)
 
     @writing
     def remove_user(self, db: Session, name: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from vmctl.commands import catalogue
 from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Refused, RegistryUnusable, Uncertain, VmctlError, error_to_json
+from vmctl.model.audit import Entry
 from vmctl.model.records import Task, TaskState
 from vmctl.model.rights import CLUSTER, Principal, Thing
 from vmctl.ports import SYSTEM, Clock
@@ -23,6 +24,7 @@ from vmctl.ports.store import Store
 from vmctl.services.claims import Deposed
 from vmctl.services.walls import wall
 from vmctl.store.patience import PATIENCE_S, TRY_AGAIN_S
+from vmctl.tasks.audit import entry_of
 from vmctl.tasks.job import AnyJob, Job, TaskNow, now, stored
 
 log = logging.getLogger("vmctl.tasks")
@@ -52,14 +54,14 @@ class Tasks:
         kind = self._kinds[type(arguments)]
         given, at = asdict(arguments), self._clock.now()
         task = Task(0, kind, subject, at, args=given, who=who.name, project=thing.project, vm=thing.vm)
-        task = replace(task, id=await self._accept(task))
+        task = replace(task, id=await self._accept(task, entry_of(task, "accepted", who)))
         self._begin(task, self.commands[kind], self.handlers[kind])
         return task
 
-    async def _accept(self, task: Task) -> int:
+    async def _accept(self, task: Task, entry: Entry) -> int:
         """Write its row; the number that it has. Raises RegistryUnusable."""
         try:
-            return await self._store.add(task)
+            return await self._store.accept(task, entry)
         except RegistryUnusable:
             # It may be written, and only the answer lost. Who asked is told no: then no start may begin it later.
             number = await self._find(task)
@@ -91,7 +93,7 @@ class Tasks:
         except VmctlError as err:
             problem = err
         ending = {"state": TaskState.FAILED, "error": error_to_json(problem), "ended_at": self._clock.now()}
-        self._run_beside(self._write_end(task.id, lambda: None, **ending), f"the end of task {task.id}")
+        self._run_beside(self._write_end(task, lambda: None, **ending), f"the end of task {task.id}")
 
     def _begin(self, task: Task, command: Command, handler: Handler) -> None:
         job: AnyJob = Job(task, command, self._store, self._clock)
@@ -164,7 +166,7 @@ class Tasks:
         def later() -> None:
             job.show(text=f"it has ended ({ending['state']}); that is not written yet: the registry takes nothing")
 
-        await self._write_end(job.id, later, **ending, log=list(job.log), step=job.step, ended_at=self._clock.now())
+        await self._write_end(job.task, later, **ending, log=list(job.log), step=job.step, ended_at=self._clock.now())
         job.enter(ending["state"])
         self._let_go(job)
 
@@ -176,12 +178,13 @@ class Tasks:
         job.ended.set()
         job.touch()
 
-    async def _write_end(self, number: int, later: Callable[[], None], **ending: Any) -> None:
+    async def _write_end(self, task: Task, later: Callable[[], None], **ending: Any) -> None:
         """Write an end, again and again until it is written: a full disk must not leave a task open for ever."""
-        wait_s = FIRST_RETRY_S
+        wait_s, number = FIRST_RETRY_S, task.id
+        entry = replace(entry_of(task, str(ending["state"])), at=self._clock.now(), detail=ending.get("error") or {})
         while True:
             try:
-                await self._store.end_task(number, **ending)
+                await self._store.end_task(number, entry=entry, **ending)
                 return
             except Exception as err:
                 # Whatever the registry's trouble is, the work itself has ended.

@@ -1,0 +1,70 @@
+"""Who is at the other end of a connection, and whom he may speak for.
+
+On the controller's own socket that is whoever may open it, as the kernel names him. From anywhere else it is whoever
+has a token; what is known of no connection speaks for nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from dataclasses import replace
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from vmctl.door import Door
+from vmctl.errors import NotAllowed, NotLoggedIn
+from vmctl.model.rights import LOCAL_USER, Principal
+
+STATE = "peer"  # its name in what a connection's requests have in common
+CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
+BEARER = "Bearer "
+
+
+class Peer(NamedTuple):
+    """Who is connected: by the controller's own socket as a user of this machine, or from an address."""
+
+    uid: int | None = None
+    address: str = ""
+
+
+NOBODY = Peer()
+
+
+def peer_of(transport: Any) -> Peer:
+    """Who is at the other end of a transport."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family == socket.AF_UNIX:
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+        return Peer(uid=CREDENTIALS.unpack(credentials)[1])
+    name = transport.get_extra_info("peername")
+    return Peer(address=str(name[0])) if isinstance(name, tuple) and name else NOBODY
+
+
+def peer(http: HTTPConnection) -> Peer:
+    """Who sent a request."""
+    found = http.scope.get("state", {}).get(STATE, NOBODY)
+    return found if isinstance(found, Peer) else NOBODY
+
+
+def principal(http: HTTPConnection) -> Principal:
+    """Who asks. Raises NotLoggedIn, NotAllowed."""
+    found = peer(http)
+    if found.uid is not None:
+        # Root may open any socket; and whoever runs the controller has its key to all hosts.
+        if found.uid in (0, os.geteuid()):
+            return LOCAL_USER
+        raise NotAllowed(f"the controller's own socket is not for user {found.uid} of this machine")
+    given = http.headers.get("authorization", "")
+    door: Door = http.app.state.door
+    known = door.bearer(given.removeprefix(BEARER).strip()) if given.startswith(BEARER) else None
+    if known is None:
+        why = "this token opens nothing (any more)" if given else "no token was given"
+        raise NotLoggedIn(why, hint="vmctl login, or vmctl context add NAME --server ... --token-file ...")
+    return replace(known, where=found.address)
+
+
+Asker = Annotated[Principal, Depends(principal)]

@@ -1,0 +1,50 @@
+"""What stays open ends with the token that opened it: within a second, and with the reason."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
+
+from vmctl.errors import NotLoggedIn
+from vmctl.model.rights import Principal
+from vmctl.services.known import Known
+
+Done = TypeVar("Done")
+Item = TypeVar("Item")
+LOOK_S = 0.5
+WHY = "the token that opened it opens nothing any more"
+
+
+def _holds(known: Known, who: Principal) -> bool:
+    return not who.token or known.holds(who.token)
+
+
+async def until(known: Known, who: Principal, work: Coroutine[Any, Any, Done]) -> Done | None:
+    """What `work` gives; None where it was ended as its token was."""
+    running = asyncio.ensure_future(work)
+    try:
+        while not running.done():
+            await asyncio.wait({running}, timeout=LOOK_S)
+            if not running.done() and not _holds(known, who):
+                return None
+        return running.result()
+    finally:
+        running.cancel()
+
+
+async def stream(known: Known, who: Principal, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
+    """The same items. Raises NotLoggedIn once the token has ended."""
+    while True:
+        following = asyncio.ensure_future(anext(items, None))
+        try:
+            while not following.done():
+                await asyncio.wait({following}, timeout=LOOK_S)
+                if not _holds(known, who):
+                    raise NotLoggedIn(WHY)
+            item = following.result()
+        finally:
+            following.cancel()
+        if item is None:
+            return
+        yield item

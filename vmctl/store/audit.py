@@ -1,0 +1,54 @@
+"""The audit in the SQL registry. What each method promises is in its port."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.orm import Session
+from sqlmodel import col, select
+
+from vmctl.model.audit import Entry, Kept, following
+from vmctl.model.records import Task
+from vmctl.store import rows
+from vmctl.store.database import reading, writing
+from vmctl.store.tables import AuditRow, TaskRow
+
+
+class SqlAudit:
+    """The part of the SQL registry that is only ever appended to."""
+
+    @writing
+    def audit(self, db: Session, entry: Entry) -> None:
+        append(db, entry)
+
+    @writing
+    def accept(self, db: Session, task: Task, entry: Entry) -> int:
+        row: Any = rows.to_row(TaskRow, task)
+        row.id = None
+        db.add(row)
+        db.flush()
+        append(db, replace(entry, task=int(row.id)))
+        return int(row.id)
+
+    @reading
+    def newest_audited(self, db: Session, before: int | None = None, most: int = 1) -> list[Kept]:
+        limits = [] if before is None else [col(AuditRow.id) < before]
+        query = select(AuditRow).where(*limits).order_by(col(AuditRow.id).desc()).limit(most)
+        return [_kept(row) for row in db.execute(query).scalars()][::-1]
+
+    @reading
+    def chain(self, db: Session, after: int, most: int) -> list[Kept]:
+        query = select(AuditRow).where(col(AuditRow.id) > after).order_by(col(AuditRow.id)).limit(most)
+        return [_kept(row) for row in db.execute(query).scalars()]
+
+
+def append(db: Session, entry: Entry) -> None:
+    """Append an entry; last in its transaction, so that the chain is short of nothing that was written before."""
+    last = db.execute(select(AuditRow).order_by(col(AuditRow.id).desc()).limit(1).with_for_update()).scalar()
+    made = following(_kept(last) if last is not None else None, entry)
+    db.add(AuditRow(id=made.id, text=made.text, hash=made.hash))
+
+
+def _kept(row: AuditRow) -> Kept:
+    return Kept(row.id, row.text, row.hash)
