@@ -31,7 +31,7 @@ from vmctl.api import tls
 from vmctl.api.app import make_app
 from vmctl.commands import catalogue, tasks, users
 from vmctl.door import held
-from vmctl.errors import NotAllowed, NotFound, NotLoggedIn, Refused, Usage
+from vmctl.errors import NotAllowed, NotFound, NotLoggedIn, Refused, RegistryUnusable, Usage
 from vmctl.model.records import Task, VMRecord
 from vmctl.model.rights import LOCAL_USER, Principal
 from vmctl.model.vms import Spec
@@ -226,6 +226,7 @@ async def test_names_of_what_is_missing_are_told(server: Server, cheap: None) ->
             await door.ask(asked, LOCAL_USER)
     await door.ask(users.AddUser("anna"), LOCAL_USER)
     for wrong in (
+        users.AddUser("short", "seven c"),
         users.GrantRole("anna", "viewer", "planet:mars"),
         users.Can("anna", "fly"),
         users.AddRole("r", ["fly"]),
@@ -251,6 +252,33 @@ async def test_a_project_with_something_in_it_stays(server: Server, elsewhere: h
     assert (await server.controller.services.store.vm("web1")).project == "red"
     await door.ask(users.RemoveProject("blue"), LOCAL_USER)
     assert server.controller.known.access.grants == (), "what was granted on it is gone with it"
+
+
+async def test_s6_what_breaks_says_nothing_of_this_machine(
+    server: Server, elsewhere: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, door = bearer(await token(server)), server.controller.door
+    place = "/root/secret/place"
+    for err in (OSError(place), RegistryUnusable(f"the registry {place}")):
+
+        async def broken(*_: Any, err: Exception = err) -> Any:
+            raise err
+
+        monkeypatch.setattr(door, "ask", broken)
+        answer = await elsewhere.get("/api/v1/vms", headers=anna)
+        assert answer.status_code == 500 and place not in answer.text and answer.json()["error"]["message"]
+        assert place in (await server.ask("GET", "vms")).text, "its own user is told"
+    monkeypatch.undo()
+    server.controller.services.store.trouble = "the registry /root/secret/place is full"
+    answer = await elsewhere.get("/api/v1/whoami", headers=anna)
+    assert "takes%20nothing" in answer.headers["x-vmctl-warning"] and "root" not in answer.headers["x-vmctl-warning"]
+    assert "x-vmctl-warning" not in (await elsewhere.get("/api/v1/whoami")).headers
+    for page in ("/docs", "/redoc"):
+        assert (await elsewhere.get(page)).status_code == 404
+    assert (await elsewhere.get("/healthz")).json() == {"alive": True}
+    assert (await elsewhere.get("/readyz")).status_code == 503
+    server.controller.services.store.trouble = ""
+    assert (await elsewhere.get("/readyz")).json() == {"ready": True}
 
 
 # -- what stays open

@@ -103,7 +103,10 @@ async def test_a_new_row_is_a_route_with_all_that_belongs_to_it(
     assert entry["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/HostName")
     monkeypatch.setattr(peers, "LOCAL_USER", Principal("nobody", rights(Permission.LOOK)))
     refused = await http.post("/api/v1/vms/web1/tickle", json={})
-    assert (refused.status_code, refused.json()["error"]["message"]) == (403, "nobody has no permission vm.set")
+    assert (refused.status_code, refused.json()["error"]["message"]) == (
+        403,
+        f"nobody has no permission vm.set on vm:{UUID}",
+    )
     await http.aclose()
     await controller.close()
 

@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse
 from vmctl import __version__, text
 from vmctl.api import console, messages, routes
 from vmctl.api.limits import Limits
+from vmctl.api.peers import peer
 from vmctl.api.routes import Plain
 from vmctl.door import Door
 from vmctl.errors import (
@@ -26,6 +27,7 @@ from vmctl.errors import (
     NotFound,
     NotLoggedIn,
     Refused,
+    RegistryUnusable,
     TooManyRequests,
     Unreachable,
     Usage,
@@ -35,6 +37,7 @@ from vmctl.errors import (
 
 log = logging.getLogger("vmctl.api")
 WARNING = "X-Vmctl-Warning"  # percent-encoded
+OUT_OF_ORDER = "the controller's registry takes nothing just now"
 AUTHENTICATE = {"WWW-Authenticate": "Bearer"}
 STATUS: tuple[tuple[type[VmctlError], int], ...] = (
     (Usage, 422),
@@ -73,6 +76,8 @@ def make_app(served: Served) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
         redirect_slashes=False,  # an empty name leads nowhere else
+        docs_url=None,  # pages that load programs from elsewhere
+        redoc_url=None,
         default_response_class=Plain,
     )
     app.state.door = served.door
@@ -83,14 +88,29 @@ def make_app(served: Served) -> FastAPI:
         app.add_exception_handler(status, _no_route)
     app.middleware("http")(_edge)
     app.add_middleware(Limits)
+    app.add_api_route("/healthz", _alive, include_in_schema=False)
+    app.add_api_route("/readyz", _ready, include_in_schema=False)
     for made in (routes.router(served.door.rows), console.router):
         # As they are: all routes of a router that is included are built again when the first client asks for one.
         app.router.routes.extend(made.routes)
     return app
 
 
-async def _refuse(_request: Request, err: Exception) -> JSONResponse:
+async def _alive() -> Plain:
+    """Whether this process answers: for whoever starts it again where it does not."""
+    return Plain({"alive": True})
+
+
+async def _ready(request: Request) -> Plain:
+    """Whether it can do what it is asked for: for whoever shares requests out."""
+    ready = not request.app.state.door.trouble()
+    return Plain({"ready": ready}, 200 if ready else 503)
+
+
+async def _refuse(request: Request, err: Exception) -> JSONResponse:
     assert isinstance(err, VmctlError)
+    if isinstance(err, RegistryUnusable) and not _is_local(request):
+        err = RegistryUnusable(OUT_OF_ORDER)  # where its file is, is for its own machine
     status = next((code for kind, code in STATUS if isinstance(err, kind)), 500)
     return Plain({"error": error_to_json(err)}, status, AUTHENTICATE if status == 401 else None)
 
@@ -113,10 +133,17 @@ async def _edge(request: Request, call: Callable[[Request], Awaitable[Any]]) -> 
     """What nobody expected is logged whole and shown in one sentence: the API's edge."""
     try:
         answer = await call(request)
-        if trouble := request.app.state.door.trouble():
+        if (trouble := request.app.state.door.trouble()) and answer.status_code < 400:
+            trouble = trouble if _is_local(request) else OUT_OF_ORDER
             # What is shown may be older than what was done: whoever reads it should know.
             answer.headers[WARNING] = quote(f"{trouble}; what is shown may be out of date")
         return answer
     except Exception as err:
         log.exception("%s %s broke", request.method, request.url.path)
-        return Plain({"error": error_to_json(VmctlError(f"{type(err).__name__}: {err}"))}, 500)
+        # What it says may name files of this machine.
+        what = f"{type(err).__name__}: {err}" if _is_local(request) else "this broke; the controller's log has why"
+        return Plain({"error": error_to_json(VmctlError(what))}, 500)
+
+
+def _is_local(request: Request) -> bool:
+    return peer(request).uid is not None

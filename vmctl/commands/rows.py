@@ -8,7 +8,7 @@ from typing import Any
 
 from vmctl.commands.fields import Names, Needs, default_of, mark
 from vmctl.errors import NotAllowed
-from vmctl.model.rights import Permission, Principal, Thing
+from vmctl.model.rights import EVERYTHING, Permission, Principal, Thing
 
 May = Permission
 
@@ -79,7 +79,10 @@ class Asked:
             if given and (more := mark(self.arguments, one.name, Needs)) is not None:
                 wanted.append(more.permission)
         if missing := [permission for permission in wanted if not who.may(permission, thing)]:
-            raise NotAllowed(f"{who.name} has no permission {', '.join(missing)}", hint=_ask(who, missing[0], thing))
+            there = thing.scopes[-1]
+            where = "everything" if there == EVERYTHING else there
+            text = f"{who.name} has no permission {', '.join(missing)} on {where}"
+            raise NotAllowed(text, hint=_ask(who, missing[0], there))
 
 
 def _names(arguments: type[Any], argument: str, what: str) -> bool:
@@ -87,8 +90,8 @@ def _names(arguments: type[Any], argument: str, what: str) -> bool:
     return named is not None and named.what == what
 
 
-def _ask(who: Principal, permission: Permission, thing: Thing) -> str:
-    return f"vmctl can {who.name.split()[0]} {permission} --on {thing.scopes[-1]}" if who.rights else ""
+def _ask(who: Principal, permission: Permission, there: str) -> str:
+    return f"vmctl can {who.name} {permission} --on {there}" if who.rights else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from vmctl.commands.fields import VM, Help, MaybeName, Most, Name, Number, Part,
 from vmctl.commands.rows import Asked, Command, On, Query
 from vmctl.model.rights import Permission as May
 
+SHORTEST = 8  # password, in characters
 YEAR_S = 366 * 86400.0
-Password = Annotated[str, MinLen(8), MaxLen(1024), Help("Read from the terminal where it is not given.")]
+Password = Annotated[str, MinLen(SHORTEST), MaxLen(1024), Help("Read from the terminal where it is not given.")]
 Who = Annotated[str, Rule(text.bad_part), Help("A user; group:NAME for a group.")]
 Scope = Annotated[str, Rule(text.bad_part), Help("all, project:NAME or vm:NAME.")]
 Users = Annotated[list[Name], MaxLen(1000)]
@@ -25,6 +26,10 @@ class AddUser:
 
     name: Name
     password: Annotated[str, MaxLen(1024)] = ""
+
+    def problem(self) -> str | None:
+        """What cannot be."""
+        return f"a password has at least {SHORTEST} characters" if 0 < len(self.password) < SHORTEST else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,11 @@ class GrantRole:
     role: Name
     on: Scope
 
+    @property
+    def subject(self) -> str:
+        """What it is about."""
+        return f"{self.who} {self.role} on {self.on}"
+
 
 @dataclass(frozen=True, slots=True)
 class RevokeRole:
@@ -128,6 +138,11 @@ class RevokeRole:
     who: Who
     role: Name
     on: Scope
+
+    @property
+    def subject(self) -> str:
+        """What it is about."""
+        return f"{self.who} {self.role} on {self.on}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +158,22 @@ class CreateToken:
     role: MaybeName = ""
     on: Annotated[str, MaxLen(255)] = ""
 
+    @property
+    def subject(self) -> str:
+        """What it is about."""
+        return self.user
+
 
 @dataclass(frozen=True, slots=True)
 class RevokeToken:
     """End a token; what is open by it ends, too."""
 
     id: Part
+
+    @property
+    def subject(self) -> str:
+        """What it is about."""
+        return self.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,13 @@ class Door:
     async def ask(self, asked: Any, who: Principal) -> Any:
         """Answer a query, do a command, or accept one that is a task. Raises NotFound, NotAllowed first."""
         row = self._by_arguments[type(asked)]
-        if (problem := _problem(asked)) is not None:
-            raise Usage(problem)
         try:
             about = await self._about(row, asked, who)
         except NotAllowed as err:
             await self._audit(who, row, About(asked, subject_of(asked)), "refused", {"why": err.message})
             raise
+        if (problem := _problem(asked)) is not None:
+            raise Usage(problem)
         parts = replace(self._parts, who=who)
         if not isinstance(row, Command):
             answer = await handlers.QUERIES[row.arguments](parts, about.asked)
