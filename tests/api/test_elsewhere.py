@@ -153,6 +153,17 @@ async def test_s5_log_ins_that_fail_are_counted_in_the_registry(server: Server, 
     assert await store.failures(["from/192.0.2.7"], now + 61) == 0
 
 
+async def test_s5_one_token_may_not_ask_all_the_time(server: Server, elsewhere: httpx.AsyncClient) -> None:
+    one, other = bearer(await token(server)), bearer(await token(server))
+    codes = [(await elsewhere.get("/api/v1/whoami", headers=one)).status_code for _ in range(130)]
+    assert codes[:100] == [200] * 100 and 429 in codes[100:]
+    answer = await elsewhere.get("/api/v1/whoami", headers=one)
+    while answer.status_code == 200:
+        answer = await elsewhere.get("/api/v1/whoami", headers=one)
+    assert "ask again in" in answer.json()["error"]["hint"]
+    assert (await elsewhere.get("/api/v1/whoami", headers=other)).status_code == 200, "each by itself"
+
+
 async def test_a_user_without_a_password_cannot_log_in(server: Server, elsewhere: httpx.AsyncClient) -> None:
     await server.controller.door.ask(users.AddUser("ben"), LOCAL_USER)
     answer = await elsewhere.post("/api/v1/login", json={"user": "ben", "password": ""})

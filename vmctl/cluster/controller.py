@@ -63,7 +63,7 @@ class Controller:
         self.health_monitor = HealthMonitor(self.services, self.tasks)
         self.restarts = Restarts(self.services, self.tasks)
         self.scheduler = Scheduler(self.services, self.tasks)
-        self.known = Known(services.store, services.parts)
+        self.known = Known(services.store, services.parts, services.settings.api.requests_per_s)
         parts = ControllerParts(
             services=self.services,
             tasks=self.tasks,

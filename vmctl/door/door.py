@@ -93,8 +93,8 @@ class Door:
         return (End.ENDED, held.WHY) if ended is None else ended
 
     def bearer(self, token: str) -> Principal | None:
-        """Who asks by a token; None where it opens nothing."""
-        return self._parts.known.by_token(token)
+        """Who asks by a token; None where it opens nothing. Raises TooManyRequests."""
+        return self._parts.known.asks(token)
 
     async def log_in(self, asked: LogIn, address: str) -> NewToken:
         """A token for a password. Raises NotLoggedIn, TooManyRequests."""

@@ -40,6 +40,7 @@ class ApiSettings:
     listen: str = ""  # ADDRESS:PORT
     tls_certificate: str = ""
     tls_key: str = ""
+    requests_per_s: float = 20.0  # of one token, after five times as many at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ PERIOD: Range = (0.1, 86400.0)
 # The range of every number, ends included. A number that is none (nan) is in no range.
 RANGES: dict[type[Any], dict[str, Range]] = {
     Settings: {"sample_period_s": (0.1, 3600.0)},
-    ApiSettings: {},
+    ApiSettings: {"requests_per_s": (0.1, 1e6)},
     Timeouts: {
         "ssh_connect_s": PERIOD,
         "ssh_keepalive_s": PERIOD,

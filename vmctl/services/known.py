@@ -15,10 +15,12 @@ from functools import cache
 import argon2
 
 from vmctl.decide import access as rules
+from vmctl.errors import TooManyRequests
 from vmctl.model.access import Access, Token, User
 from vmctl.model.rights import Principal
 from vmctl.ports import Parts
 from vmctl.ports.store import Store
+from vmctl.services.rates import Rates
 
 SECRET_BYTES, ID_BYTES = 32, 6
 PREFIX = "vmctl"  # of tokens: who finds one somewhere knows what it opens
@@ -29,13 +31,22 @@ HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=64 * 1024, parallelism=1
 class Known:
     """Everybody, as the registry has them."""
 
-    def __init__(self, store: Store, parts: Parts) -> None:
+    def __init__(self, store: Store, parts: Parts, requests_per_s: float) -> None:
         self._store, self._parts = store, parts
         self.access = Access()
+        self.rates = Rates(requests_per_s)
 
     async def refresh(self) -> None:
         """Read all of it again."""
         self.access = await self._store.access()
+        self.rates.forget({*self.access.tokens})
+
+    def asks(self, text: str) -> Principal | None:
+        """Who asks by a token; None where nobody does. Raises TooManyRequests."""
+        who = self.by_token(text)
+        if who is not None and (wait_s := self.rates.take(who.token, self._parts.clock.monotonic())):
+            raise TooManyRequests(f"{who.name} asks too often", hint=f"ask again in {wait_s:.2f} s")
+        return who
 
     def by_token(self, text: str) -> Principal | None:
         """Who stands behind a token; None where nobody does, any more."""
