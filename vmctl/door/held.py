@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
 from vmctl.errors import NotLoggedIn
@@ -35,16 +35,23 @@ async def until(known: Known, who: Principal, work: Coroutine[Any, Any, Done]) -
 
 async def stream(known: Known, who: Principal, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
     """The same items. Raises NotLoggedIn once the token has ended."""
-    while True:
-        following = asyncio.ensure_future(anext(items, None))
-        try:
-            while not following.done():
-                await asyncio.wait({following}, timeout=LOOK_S)
-                if not _holds(known, who):
-                    raise NotLoggedIn(WHY)
-            item = following.result()
-        finally:
+    try:
+        while (item := await _next(known, who, items)) is not None:
+            yield item
+    finally:
+        if isinstance(items, AsyncGenerator):  # whatever follows for it ends with it
+            await items.aclose()
+
+
+async def _next(known: Known, who: Principal, items: AsyncIterator[Item]) -> Item | None:
+    following = asyncio.ensure_future(anext(items, None))
+    try:
+        while not following.done():
+            await asyncio.wait({following}, timeout=LOOK_S)
+            if not _holds(known, who):
+                raise NotLoggedIn(WHY)
+        return following.result()
+    finally:
+        if not following.done():
             following.cancel()
-        if item is None:
-            return
-        yield item
+            await asyncio.wait({following})

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from vmctl.model import rights
-from vmctl.model.access import Failures
+from vmctl.model.access import Failures, Token
 from vmctl.model.audit import Entry, Kept, following
 from vmctl.model.records import (
     ClusterValue,
@@ -255,6 +255,7 @@ class MemoryStore(Leasing, MemoryUsers):
         old: dict[type[Any], Callable[[Any], bool]] = {
             LoadMean: lambda one: one.at < tens or (one.period_s < 600 and one.at < minutes),
             Failures: lambda one: one.since < now - access_rules.FAILURES_S,
+            Token: lambda one: one.expires_at < tens,
             Event: lambda one: one.at < told,
             DecisionRecord: lambda one: one.made_at < told,
             Task: lambda one: one.ended_at is not None and one.created_at < told,

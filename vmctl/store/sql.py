@@ -48,6 +48,7 @@ from vmctl.store.tables import (
     SettingRow,
     StorageRow,
     TaskRow,
+    TokenRow,
     VMRow,
 )
 from vmctl.store.users import SqlUsers, end_grants, in_project
@@ -349,6 +350,7 @@ class SqlStore(Leasing, SqlUsers, SqlAudit):
             delete(MeanRow).where(col(MeanRow.period_s) < 600, col(MeanRow.at) < now - rules.MINUTES_KEPT_S),
             delete(MeanRow).where(col(MeanRow.at) < now - rules.TENS_KEPT_S),
             delete(FailuresRow).where(col(FailuresRow.since) < now - access_rules.FAILURES_S),
+            delete(TokenRow).where(col(TokenRow.expires_at) < now - rules.TENS_KEPT_S),
             delete(EventRow).where(col(EventRow.at) < told),
             delete(DecisionRow).where(col(DecisionRow.made_at) < told),
             delete(TaskRow).where(col(TaskRow.ended_at).is_not(None), col(TaskRow.created_at) < told),

@@ -53,24 +53,10 @@ def upgrade() -> None:
         *(_text(name) for name in ("about", "role", "scope")),
         sa.PrimaryKeyConstraint("id", name="pk_token"),
     )
-    op.create_table(
-        "audit",
-        sa.Column("id", sa.Integer(), nullable=False),
-        _text("text"),
-        _text("hash"),
-        sa.PrimaryKeyConstraint("id", name="pk_audit"),
-    )
-    op.create_table(
-        "login_failure",
-        _text("of"),
-        sa.Column("since", sa.Float(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("of", name="pk_login_failure"),
-    )
 
 
 def downgrade() -> None:
-    for table in ("audit", "login_failure", "token", "grant_of_role", "role", "project", "account_group", "account"):
+    for table in ("token", "grant_of_role", "role", "project", "account_group", "account"):
         op.drop_table(table)
     for table, columns in TEXT.items():
         for name in columns:
