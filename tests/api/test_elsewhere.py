@@ -218,6 +218,21 @@ async def test_whoever_manages_users_gives_no_more_than_he_has(server: Server) -
             await door.ask(users.GrantRole("mia", role, "all"), mia)
     with pytest.raises(NotAllowed, match="and so cannot give it"):
         await door.ask(users.AddRole("more", ["hosts"]), mia)
+    # Nor may she become somebody who has more: by his token, his password, or a group.
+    await door.ask(users.AddUser("root"), LOCAL_USER)
+    await door.ask(users.AddGroup("admins", ["root"]), LOCAL_USER)
+    await door.ask(users.GrantRole("group:admins", "admin", "all"), LOCAL_USER)
+    for asked in (
+        users.CreateToken(user="root"),
+        users.CreateToken(user="root", role="viewer"),
+        users.SetPassword("root", "of mia's choice"),
+        users.SetMembers("admins", ["mia"]),
+    ):
+        with pytest.raises(NotAllowed, match="and so cannot give it"):
+            await door.ask(asked, mia)
+    assert server.controller.known.access.groups["admins"].members == ["root"]
+    await door.ask(users.SetMembers("admins", remove=["root"]), mia)
+    await door.ask(users.CreateToken(user="root"), mia)  # he has nothing any more
 
 
 async def test_names_of_what_is_missing_are_told(server: Server, cheap: None) -> None:

@@ -5,7 +5,7 @@ Roles on scopes, as Proxmox VE has them; a token narrows its owner and never wid
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from vmctl.model.access import Access, Grant, Token, group, user
 from vmctl.model.rights import BUILT_IN, EVERYTHING, Permission, Principal, Right, Thing
@@ -22,9 +22,12 @@ def permissions(access: Access, role: str) -> frozenset[Permission]:
 
 def rights(access: Access, name: str) -> tuple[Right, ...]:
     """What a user was given, himself and by his groups."""
-    groups = {group(one.name) for one in access.groups.values() if name in one.members}
-    mine = (grant for grant in access.grants if grant.who == user(name) or grant.who in groups)
-    return tuple(_right(access, grant) for grant in mine)
+    return granted(access, {user(name), *(group(one.name) for one in access.groups.values() if name in one.members)})
+
+
+def granted(access: Access, grantees: Collection[str]) -> tuple[Right, ...]:
+    """What some users and groups were given, each by itself."""
+    return tuple(_right(access, grant) for grant in access.grants if grant.who in grantees)
 
 
 def _right(access: Access, grant: Grant) -> Right:
@@ -65,9 +68,10 @@ def wider(who: Principal, given: Iterable[Permission], on: str, thing: Thing) ->
 
 def _useless(permission: Permission, on: str) -> bool:
     """Whether a grant there gives nothing by it."""
-    return not Right(frozenset((permission,)), on).covers(permission, _thing(on))
+    return not Right(frozenset((permission,)), on).covers(permission, thing_of(on))
 
 
-def _thing(on: str) -> Thing:
+def thing_of(on: str) -> Thing:
+    """What a scope is on."""
     kind, _, name = on.partition(":")
     return Thing(name) if kind == "project" else Thing(vm=name) if kind == "vm" else Thing()

@@ -12,7 +12,7 @@ from vmctl.door import answers
 from vmctl.door.parts import ControllerParts
 from vmctl.door.things import seen_vm
 from vmctl.errors import NotAllowed, NotFound, NotLoggedIn, Refused, TooManyRequests, Usage
-from vmctl.model.access import Grant, Group, Project, Role, User, user
+from vmctl.model.access import Grant, Group, Project, Role, User, group, user
 from vmctl.model.audit import Entry
 from vmctl.model.records import VMRecord
 from vmctl.model.rights import BUILT_IN, CLUSTER, EVERYTHING, Permission, Principal, Right, Thing, project, vm
@@ -29,6 +29,8 @@ async def add_user(parts: ControllerParts, asked: users.AddUser, who: Principal)
 async def set_password(parts: ControllerParts, asked: users.SetPassword, who: Principal) -> answers.Named:
     """Another password; tokens that were got by the old one end."""
     await parts.services.store.get(User, asked.name)
+    if asked.name != who.name:
+        _refuse_more(who, rules.rights(parts.known.access, asked.name))
     password = await parts.known.hash_password(asked.password)
     await parts.services.store.change(User, asked.name, password=password)
     await parts.services.store.end_tokens(asked.name)
@@ -58,6 +60,8 @@ async def add_group(parts: ControllerParts, asked: users.AddGroup, who: Principa
 async def set_members(parts: ControllerParts, asked: users.SetMembers, who: Principal) -> answers.GroupMembers:
     """Who is in it."""
     _refuse_unknown(parts, asked.add)
+    if asked.add:
+        _refuse_more(who, rules.granted(parts.known.access, {group(asked.name)}))
 
     def changed(kept: Group | None) -> Group:
         if kept is None:
@@ -153,6 +157,8 @@ async def create_token(parts: ControllerParts, asked: users.CreateToken, who: Pr
         )
     if owner != who.name and not who.may(Permission.USERS):
         raise NotAllowed(f"{who.name} has no permission {Permission.USERS}: this token would be another user's")
+    if owner != who.name:
+        _refuse_more(who, rules.rights(parts.known.access, owner))
     if who.narrowed is not None:
         raise NotAllowed(f"{who.name} asks by a narrowed token, which makes no others")
     role, scope = asked.role, ""
@@ -302,6 +308,12 @@ async def _scope(parts: ControllerParts, who: Principal, on: str) -> tuple[str, 
 def _refuse_wider(who: Principal, given: Iterable[Permission], scope: str, thing: Thing) -> None:
     if (more := rules.wider(who, given, scope, thing)) is not None:
         raise NotAllowed(f"{who.name} has no permission {more} there, and so cannot give it")
+
+
+def _refuse_more(who: Principal, rights: Iterable[Right]) -> None:
+    """Who lets himself or others be somebody gives them what that one has. Raises NotAllowed where it is more."""
+    for right in rights:
+        _refuse_wider(who, right.permissions, right.on, rules.thing_of(right.on))
 
 
 async def _told(parts: ControllerParts, who: Principal, about: str, text: str) -> answers.Named:
