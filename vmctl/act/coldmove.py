@@ -73,8 +73,6 @@ async def go_on(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]
     if there.sight is DomainPresence.SILENT and not begun and here.sight is not DomainPresence.GONE:
         await services.store.lease(vm, source, PowerState.RUNNING)
         raise MigrationFailed(f"{vm.name} was not moved and runs on {source}", lines=(str(here), str(there)))
-    if not begun and there.sight in (DomainPresence.RUNNING, DomainPresence.PAUSED):
-        await _somebody_else(services, vm, here, there)
     # A host that may have the VM is silent. A start anywhere could be a second copy, so the move ends without one.
     if here.sight is DomainPresence.SILENT or (there.sight is DomainPresence.SILENT and begun == target):
         lines = (str(here), str(there))
@@ -82,6 +80,8 @@ async def go_on(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]
             vm, source, PowerState.UNKNOWN, also=(target,) if begun else (), why="; ".join(lines)
         )
         raise Uncertain(f"where {vm.name} runs is not certain", lines=lines, hint=f"vmctl show {vm.name}")
+    if not begun and there.sight in (DomainPresence.RUNNING, DomainPresence.PAUSED):
+        await _somebody_else(services, vm, here, there)
     if there.sight is DomainPresence.GONE and here.sight is not DomainPresence.GONE and begun != source:
         vm = await _stop(services, job, vm, source)
     elif here.sight is there.sight is DomainPresence.GONE:

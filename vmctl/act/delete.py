@@ -31,6 +31,7 @@ async def delete(services: Services, job: Job[Delete, Deleting]) -> dict[str, An
         )
     vm = await prove_off(services, vm, "delete", job.args.i_know_it_is_off, job.task.who)
     left: list[str] = []
+    more = MORE_MAY_COME if MORE_MAY_COME in vm.why else ""
     if not vm.adopted:
         await refuse_if_needed(services, {disk.path for disk in vm.spec.disks}, vm.uuid)
         storage = await storage_of(services, vm)
@@ -39,7 +40,6 @@ async def delete(services: Services, job: Job[Delete, Deleting]) -> dict[str, An
         if storage is not None:
             link = await host_with(services, storage)
             await refuse_links(link, storage, disks.names(storage, vm.spec))
-            more = MORE_MAY_COME if MORE_MAY_COME in vm.why else ""
             # Read before the disks go: files beside them are left, and told of.
             strangers = [one.path for one in await beside(link, vm.spec)]
             await services.store.change(VMRecord, vm.uuid, why=f"{HALF_DELETED}{more}: a delete of it has not ended")
@@ -48,7 +48,7 @@ async def delete(services: Services, job: Job[Delete, Deleting]) -> dict[str, An
     # Last: while files are left, the registry must know whose they are.
     await services.store.remove(VMRecord, vm.uuid)
     kept = f"; left where they are: {', '.join(left)}" if left else ""
-    if MORE_MAY_COME in vm.why:
+    if more:
         folders = sorted({str(PurePosixPath(disk.path).parent) for disk in vm.spec.disks})
         kept += f"; a host that gave no answer may still make files in {', '.join(folders)}: look there later"
     what = "was forgotten; its disks stay" if vm.adopted else f"and its disks were deleted{kept}"

@@ -75,8 +75,7 @@ def _add_log_in(router: APIRouter) -> None:
     sent = requests.model(LogIn, ())
 
     async def log_in(http: Request, asked: sent) -> Response:  # type: ignore[valid-type]
-        given = {name: getattr(asked, name) for name in LogIn.__dataclass_fields__}
-        return _response(await _door(http).log_in(LogIn(**given), peer(http).address), 200)
+        return _response(await _door(http).log_in(LogIn(**_given(asked)), peer(http).address), 200)
 
     log_in.__annotations__ |= {"http": Request, "asked": sent, "return": Response}
     summary = (LogIn.__doc__ or "").strip()
@@ -94,8 +93,7 @@ def _endpoint(
         http: Request, door: Door, who: Principal, asked: requests.Request | None = None, **named: Any
     ) -> Response:
         await _refuse_unread(http, row, sent)
-        given = {name: getattr(asked, name) for name in type(asked).model_fields} if asked is not None else {}
-        answer = await door.ask(row.arguments(**named, **given), who)
+        answer = await door.ask(row.arguments(**named, **_given(asked)), who)
         return _response(answer, 202 if isinstance(row, Command) and row.task else 200)
 
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -112,6 +110,10 @@ def _endpoint(
         parameters.append(inspect.Parameter("asked", kind, annotation=annotation))
     endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return endpoint
+
+
+def _given(asked: requests.Request | None) -> dict[str, Any]:
+    return {} if asked is None else {name: getattr(asked, name) for name in type(asked).model_fields}
 
 
 async def _refuse_unread(http: Request, row: Asked, sent: type[requests.Request] | None) -> None:

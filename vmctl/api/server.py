@@ -56,7 +56,7 @@ def serve(
         holding()
         with contextlib.ExitStack() as open_, contextlib.suppress(asyncio.CancelledError):
             servers = [_server(app, open_.enter_context(listening(path)))]
-            if elsewhere is not None and speaks is not None:
+            if elsewhere is not None:
                 servers.append(_server(app, open_.enter_context(bound(elsewhere)), speaks))
             asyncio.run(_run(app, servers, lambda: _again(speaks, elsewhere)))
     finally:

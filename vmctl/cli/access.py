@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from click.shell_completion import CompletionItem
 from vmctl import errors
 from vmctl.cli import contexts, output, times, wire
 from vmctl.cli.client import Client
+from vmctl.cli.typed import typed
 from vmctl.commands.users import WhoAmI
 
 
@@ -122,8 +122,8 @@ def login(user: str | None, expires: float, form: str) -> None:
         raise errors.Usage(
             "this machine's own controller knows who you are", hint="vmctl context add NAME --server ADDRESS --ca F"
         )
-    name = user or _asked("User")
-    password = _asked("Password", hidden=True)
+    name = user or typed("User")
+    password = typed("Password", hidden=True)
     body = {"user": name, "password": password, "expires_s": expires}
     found = Client().send(wire.posted("login", body))
     kept = replace(chosen, token=found["token"])
@@ -132,14 +132,3 @@ def login(user: str | None, expires: float, form: str) -> None:
     shown = {"name": me["name"], "context": chosen.name, "expires_at": found["expires_at"]}
     left = output.ago(found["expires_at"] - time.time())
     output.result(shown, form, f"logged in as {me['name']} for {left}, in context {chosen.name}")
-
-
-def _asked(what: str, *, hidden: bool = False) -> str:
-    """What is typed; a line of standard input where that is no terminal. Raises Usage for nothing."""
-    if sys.stdin.isatty():
-        found = str(click.prompt(what, hide_input=hidden, err=True))
-    else:
-        found = sys.stdin.readline().rstrip("\n")
-    if not found:
-        raise errors.Usage(f"no {what.lower()} was given", hint="type it, or give it as a line of standard input")
-    return found

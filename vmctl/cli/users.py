@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
@@ -10,8 +9,8 @@ import click
 
 from vmctl.cli import complete, output, times
 from vmctl.cli.client import Client
+from vmctl.cli.typed import new_password
 from vmctl.commands import users as asked
-from vmctl.errors import Usage
 
 on_option = click.option(
     "--on",
@@ -25,17 +24,6 @@ on_option = click.option(
 
 def _done(value: dict[str, Any], form: str, sentence: str) -> None:
     output.result(value, form, sentence, lambda one: one.get("name") or one.get("who"))
-
-
-def new_password() -> str:
-    """One that is typed twice; a line of standard input where that is no terminal. Raises Usage for an empty one."""
-    if sys.stdin.isatty():
-        found = str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
-    else:
-        found = sys.stdin.readline().rstrip("\n")
-    if not found:
-        raise Usage("no password was given", hint="type it, or give it as a line of standard input")
-    return found
 
 
 # -- users

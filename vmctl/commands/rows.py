@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from vmctl.commands.fields import Names, Needs, default_of, mark
@@ -57,9 +58,7 @@ class Asked:
     @property
     def where(self) -> On:
         """What the permission must be on: the VM, where the arguments name one and the row says nothing else."""
-        if self.on is On.CLUSTER and any(_names(self.arguments, one.name, "VM") for one in fields(self.arguments)):
-            return On.VM
-        return self.on
+        return _where(self.arguments, self.on)  # type: ignore[arg-type]  # a class is hashable
 
     @property
     def self_argument(self) -> str:
@@ -85,9 +84,10 @@ class Asked:
             raise NotAllowed(text, hint=_ask(who, missing[0], there))
 
 
-def _names(arguments: type[Any], argument: str, what: str) -> bool:
-    named = mark(arguments, argument, Names)
-    return named is not None and named.what == what
+@cache  # asked at each request, and reading hints takes long
+def _where(arguments: type[Any], on: On) -> On:
+    names_vm = any(mark(arguments, one.name, Names) == Names("VM") for one in fields(arguments))
+    return On.VM if on is On.CLUSTER and names_vm else on
 
 
 def _ask(who: Principal, permission: Permission, there: str) -> str:

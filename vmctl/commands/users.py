@@ -132,17 +132,8 @@ class GrantRole:
 
 
 @dataclass(frozen=True, slots=True)
-class RevokeRole:
+class RevokeRole(GrantRole):
     """Take back what was granted."""
-
-    who: Who
-    role: Name
-    on: Scope
-
-    @property
-    def subject(self) -> str:
-        """What it is about."""
-        return f"{self.who} {self.role} on {self.on}"
 
 
 @dataclass(frozen=True, slots=True)

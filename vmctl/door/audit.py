@@ -20,9 +20,10 @@ async def list_audit(parts: ControllerParts, asked: users.ListAudit) -> list[ans
         return [_shown(kept) for kept in await store.chain(asked.after, asked.most)]
     before, found = None, list[answers.AuditEntry]()
     while len(found) < asked.most and (some := await store.newest_audited(before, AT_ONCE)):
-        found = [*(one for one in map(_shown, some) if _wanted(one, asked)), *found]
-        before = some[0].id
-        if found and found[0].at < asked.since:
+        page = [_shown(kept) for kept in some]
+        found = [*(one for one in page if _wanted(one, asked)), *found]
+        before = page[0].id
+        if page[0].at < asked.since:
             break
     return found[-asked.most :]
 

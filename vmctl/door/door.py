@@ -45,7 +45,7 @@ class Door:
             raise
         if (problem := _problem(asked)) is not None:
             raise Usage(problem)
-        parts = replace(self._parts, who=who)
+        parts = replace(self._parts, who=who, sight=who.sight)
         if not isinstance(row, Command):
             answer = await handlers.QUERIES[row.arguments](parts, about.asked)
             return held.stream(parts.known, who, answer) if isinstance(answer, AsyncIterator) else answer

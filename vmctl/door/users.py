@@ -16,6 +16,7 @@ from vmctl.model.access import Grant, Group, Project, Role, User, group, user
 from vmctl.model.audit import Entry
 from vmctl.model.records import VMRecord
 from vmctl.model.rights import BUILT_IN, CLUSTER, EVERYTHING, Permission, Principal, Right, Thing, project, vm
+from vmctl.model.vms import DEFAULT_PROJECT
 from vmctl.store.rules import missing
 
 
@@ -95,6 +96,8 @@ async def add_project(parts: ControllerParts, asked: users.AddProject, who: Prin
 
 async def remove_project(parts: ControllerParts, asked: users.RemoveProject, who: Principal) -> answers.Named:
     """Forget it, where nothing belongs to it."""
+    if asked.name == DEFAULT_PROJECT:
+        raise Refused(f"project {asked.name} is there for what belongs to no other")
     await parts.services.store.remove_project(asked.name)
     return await _told(parts, who, asked.name, f"project {asked.name} was removed")
 

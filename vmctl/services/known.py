@@ -34,11 +34,12 @@ class Known:
     def __init__(self, store: Store, parts: Parts, requests_per_s: float) -> None:
         self._store, self._parts = store, parts
         self.access = Access()
+        self._principals: dict[str, Principal] = {}  # token's id -> who stands behind it, as of `access`
         self.rates = Rates(requests_per_s)
 
     async def refresh(self) -> None:
         """Read all of it again."""
-        self.access = await self._store.access()
+        self.access, self._principals = await self._store.access(), {}
         self.rates.forget({*self.access.tokens})
 
     def asks(self, text: str) -> Principal | None:
@@ -54,7 +55,11 @@ class Known:
         token = self.access.tokens.get(found[1]) if found else None
         if found is None or token is None or not hmac.compare_digest(token.hash, hash_of(found[2])):
             return None
-        return rules.principal(self.access, token.user, token) if self.holds(token.id) else None
+        if not self.holds(token.id):
+            return None
+        if token.id not in self._principals:
+            self._principals[token.id] = rules.principal(self.access, token.user, token)
+        return self._principals[token.id]
 
     def holds(self, token: str) -> bool:
         """Whether a token opens anything now: it is kept, has not expired, and its owner may log in."""

@@ -67,8 +67,6 @@ def check_grant(grant: Grant, access: Access, built_in: Collection[str], vms: Co
 
 def check_empty_project(name: str, vms: Iterable[VMRecord], images: Iterable[Image]) -> None:
     """Raises Refused, which names what belongs to it."""
-    if name == DEFAULT_PROJECT:
-        raise Refused(f"project {name} is there for what belongs to no other")
     there = [vm.name for vm in vms if vm.project == name]
     there += [f"image {image.name}" for image in images if image.project == name]
     if there:

@@ -214,7 +214,7 @@ class MemoryStore(Leasing, MemoryUsers):
             self._change(VMRecord, vm.uuid, dict(rules.FREED))
         self._change(Task, task, values)
         if entry is not None:
-            self._audit.append(following(self._audit[-1] if self._audit else None, entry))
+            await self.audit(entry)
 
     async def audit(self, entry: Entry) -> None:
         self._audit.append(following(self._audit[-1] if self._audit else None, entry))

@@ -70,7 +70,6 @@ class MemoryUsers:
         del self._kept[Group][name]
 
     async def remove_project(self, name: str) -> None:
-        access_rules.check_empty_project(name, (), ())
         self._there(Project, name)
         access_rules.check_empty_project(name, self._of(VMRecord), self._of(Image))
         self._end_grants(scope=project(name))
