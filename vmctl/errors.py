@@ -6,6 +6,7 @@
     │   ├── AlreadyRuns              3    you: another controller holds the registry
     │   ├── NotMounted               3    you: a storage is not mounted on a host that needs it
     │   ├── Overtaken                3    you: somebody else has changed the VM meanwhile
+    │   ├── OverLimit                3    you: a user or a project has as much as it may have
     │   └── NoHostFits               3    you: no host can take it; one line per host says why
     ├── NotFound                     4    you: no such thing
     ├── NotAllowed                   5    you: the controller or a host does not let you
@@ -75,6 +76,10 @@ class Overtaken(Refused):
     """Somebody else has changed the VM since it was looked at."""
 
     uuid = ""  # of the VM, where it is known
+
+
+class OverLimit(Refused):
+    """A user or a project has as much as it may have."""
 
 
 class NotMounted(Refused):
@@ -168,9 +173,10 @@ class Unreadable(HostError):
 
 
 class ControllerUnreachable(VmctlError):
-    """No controller answers where the context points."""
+    """No controller answers where the context points. `heard`: it may have heard what it was asked."""
 
     exit_code = 8
+    heard = False
 
 
 class RegistryUnusable(VmctlError):

@@ -295,7 +295,7 @@ async def test_the_cause_is_told_though_an_image_cannot_be_registered_again(
     """Its storage was forgotten while the host that was to delete its file did not answer."""
     shared.failing["delete_volume"] = NoAnswer("kvm1 does not answer")
 
-    async def forgotten(_image: Image) -> None:
+    async def forgotten(_image: Image, **_: Any) -> None:
         raise NotFound("there is no storage 'main'")
 
     job = await new_job(services, "image remove", "tiny", name="tiny")

@@ -33,7 +33,7 @@ class Server:
         known = {key: value for key, value in query.items() if value is not None}
         answer = await self._http.get("/api/v1/" + "/".join(parts), params=known or None)
         if answer.status_code >= 400:
-            raise error_from_json(answer.json()["error"])
+            raise error_from_json(answer.json() | {"message": answer.json()["detail"]})
         return answer.json()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.api.conftest import Server
 from vmctl.commands import cluster, hosts, users, vms
-from vmctl.door.answers import AuditEntry
+from vmctl.door.user_answers import AuditEntry
 from vmctl.errors import NotAllowed, NotLoggedIn, RegistryUnusable, Usage
 from vmctl.model.audit import Entry
 from vmctl.model.records import Task, VMRecord
@@ -86,7 +86,7 @@ async def test_what_cannot_be_written_down_is_not_done(server: Server, monkeypat
     store = server.controller.services.store
     await store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
 
-    async def full(*_: Any) -> Any:
+    async def full(*_: Any, **__: Any) -> Any:
         raise RegistryUnusable("the registry's disk is full")
 
     monkeypatch.setattr(store, "audit", full)

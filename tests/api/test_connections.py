@@ -102,7 +102,7 @@ async def test_one_client_too_many_is_told_so(path: str) -> None:
     others = [await asyncio.open_unix_connection(path) for _ in range(5)]
     heard = await talk(path)
     head, _, body = heard.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 503") and json.loads(body)["error"]["exit_code"] == 3
+    assert head.startswith(b"HTTP/1.1 503") and json.loads(body)["exit_code"] == 3
     for reader, writer in others:
         assert await reader.read() == b"", "their time is over"
         writer.close()

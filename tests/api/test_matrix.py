@@ -62,7 +62,7 @@ def inert(filled: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
         for arguments in table:
             monkeypatch.setitem(table, arguments, done)
 
-    async def submit(_asked: Any, _who: Principal, _subject: str, _thing: Thing) -> Any:
+    async def submit(_asked: Any, _who: Principal, _subject: str, _thing: Thing, _given: Any) -> Any:
         return Task(0, "none", "", 1.0)
 
     monkeypatch.setattr(filled.controller.door._parts.tasks, "submit", submit)
@@ -195,9 +195,10 @@ async def test_lists_show_only_what_one_may_see(filled: Server) -> None:
         services.incarnations.guest_picture(uuid, "boot-1", [sample], ip="10.0.0.7", gone=None)
     await services.record_event("host", "kvm1", "red herring: kvm1 is not a project's")
     by_sight = {row.arguments for row in catalogue.ROWS if row.where is On.SIGHT}
+    from vmctl.commands.limits import ListLimits
     from vmctl.commands.users import ListProjects
 
-    assert by_sight == {*SHOWN, ListProjects}, "a list that nobody has looked at"
+    assert by_sight == {*SHOWN, ListProjects, ListLimits}, "a list that nobody has looked at"
     for one in (*SHOWN.values(), ListProjects()):
         try:
             told = repr(await filled.controller.door.ask(one, who("viewer", "own")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
@@ -16,9 +17,11 @@ from click.testing import CliRunner
 
 from tests.api.live import Live, served
 from tests.cli.run import said, vmctl
-from vmctl.cli import contexts
+from vmctl.cli import client, contexts
 from vmctl.cli.main import cli
 from vmctl.commands import users
+from vmctl.door import handlers
+from vmctl.door.user_answers import Named
 from vmctl.errors import ControllerUnreachable, NotAllowed, NotFound, NotLoggedIn, Refused, Usage
 from vmctl.model.records import Task, TaskState, VMRecord
 from vmctl.model.vms import Spec
@@ -60,7 +63,7 @@ def test_commands_are_the_same_over_the_network(live: Live, tmp_path: Path) -> N
     assert "web1" in said("show", "web1")
     refused = vmctl("stop", "web1").exception
     assert isinstance(refused, NotAllowed) and "anna has no permission vm.power" in refused.message
-    assert refused.hint == "vmctl can anna vm.power --on vm:" + UUID
+    assert refused.hint == "vmctl can anna vm.power --on vm:web1"
 
 
 def test_a_context_is_a_private_file(live: Live, tmp_path: Path) -> None:
@@ -200,15 +203,18 @@ class Wire:
             pass
 
     def close(self) -> None:
-        """Take no more."""
+        """Take no more, and break what is open."""
+        self.listening.shutdown(socket.SHUT_RDWR)  # who waits for a client there wakes up
         self.listening.close()
+        self.cut()
 
     def cut(self) -> None:
         """Break what is open now."""
         gone, self.open = self.open, []
         for one in gone:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, and no goodbye
-            one.shutdown(socket.SHUT_RD)
+            with contextlib.suppress(OSError):  # the other end has gone
+                one.shutdown(socket.SHUT_RD)
             one.close()
 
 
@@ -242,7 +248,7 @@ def test_a_connection_that_breaks_is_said_and_the_task_followed_on(
     assert "the connection was lost" in told and "connected again" in told
 
 
-def test_a_command_that_may_have_been_heard_is_not_given_again(
+def test_a_command_that_may_have_been_heard_is_asked_after_and_done_once(
     live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live.ask(users.AddUser("mia"))
@@ -254,12 +260,28 @@ def test_a_command_that_may_have_been_heard_is_not_given_again(
         asked.append(one.name)
         wire.cut()
         await asyncio.sleep(1)
-
-    from vmctl.door import handlers
+        return Named("done once")
 
     monkeypatch.setitem(handlers.AT_ONCE, users.AddProject, heard)
     add(live, tmp_path, "--ca", str(live.ca_file), server=f"127.0.0.1:{wire.port}", token=live.token("mia"))
-    lost = vmctl("project", "create", "green").exception
+    told = vmctl("project", "create", "green", "-o", "json")
     wire.close()
-    assert isinstance(lost, ControllerUnreachable) and "went away" in lost.message
-    assert asked == ["green"]
+    assert asked == ["green"] and json.loads(told.stdout) == {"name": "done once"}
+    assert "the connection was lost; asking what became of it" in told.stderr
+
+
+def test_a_command_whose_controller_is_gone_says_so(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = Wire(live.port)
+
+    async def heard(_parts: Any, _one: users.AddProject, _who: Any) -> Any:
+        wire.close()
+
+    live.ask(users.AddUser("kim"))
+    live.ask(users.GrantRole("kim", "admin", "all"))
+    monkeypatch.setitem(handlers.AT_ONCE, users.AddProject, heard)
+    monkeypatch.setattr(client, "AGAIN_S", 0.3)
+    add(live, tmp_path, "--ca", str(live.ca_file), server=f"127.0.0.1:{wire.port}", token=live.token("kim"))
+    lost = vmctl("project", "create", "green").exception
+    assert isinstance(lost, ControllerUnreachable) and "cannot be reached" in lost.message

@@ -45,6 +45,7 @@ READS: dict[str, tuple[str, ...]] = {
     "whoami": (),
     "context list": (),
     "audit": (),
+    "limits show": (),
 }
 ACTS: dict[str, tuple[str, ...]] = {
     "host add": ("kvm9=127.0.0.1:1",),
@@ -94,6 +95,7 @@ ACTS: dict[str, tuple[str, ...]] = {
     "revoke": ("anna", "operator"),
     "token create": ("anna",),
     "token revoke": ("nosuch",),
+    "limits set": ("user:anna", "--vms", "3"),
 }
 # They print nothing for a program
 OTHERS = ("console", "serve", "completion", "dump save", "dump convert")

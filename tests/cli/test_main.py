@@ -41,6 +41,7 @@ def test_the_exit_codes_are_the_promised_ones() -> None:
         "Refused": 3,
         "AlreadyRuns": 3,
         "Overtaken": 3,
+        "OverLimit": 3,
         "NoHostFits": 3,
         "NotMounted": 3,
         "NotFound": 4,

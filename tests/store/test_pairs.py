@@ -19,12 +19,13 @@ from tests.store.conftest import New
 from tests.store.test_ledger import changes, life
 from vmctl.errors import VmctlError
 from vmctl.ledger import Changes, Life, Listening, ShortLived
-from vmctl.model.access import Failures, Grant, Group, Project, Role, Token, User
+from vmctl.model.access import Failures, Grant, Group, Limit, Project, Role, Token, User
 from vmctl.model.audit import Entry, Kept
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import (
     ClusterValue,
     Event,
+    Given,
     HostRecord,
     Image,
     LoadMean,
@@ -43,8 +44,10 @@ Method = Callable[[Store], Awaitable[Any]]
 Again = Callable[[], Awaitable[Store]]
 WEB1 = VMRecord(Spec("u1", "web1", 1, 128, (Disk("main", "/s/web1"),), image="tiny"), 1.0, host="kvm1", copying=False)
 KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, LoadMean, Schedule, ClusterValue)
-USERS = (User, Group, Project, Role, Grant, Token, Failures)
+USERS = (User, Group, Project, Role, Grant, Token, Failures, Limit, Given)
 KVM4 = HostRecord("kvm5", "kvm4", "k", "f", 2.0, about={"host_uuid": "m4"})
+COMMAND = Task(0, "stop", "x", 2.0, who="anna", project="blue")
+GIVEN = Given("anna/key", "hash", 2.0)
 ENDED = Entry(3.0, "anna", "migrate", "web1", "done")
 NOW = 100 * 86400.0  # when what is old is forgotten
 
@@ -61,6 +64,8 @@ async def fill(store: Store) -> None:
     for one in (User("anna", 1.0), Group("ops", 1.0, ["anna"]), Project("blue", 1.0), Role("tester", 1.0, ["look"])):
         await store.insert(one)
     await store.add_grant(Grant("group:ops", "viewer", "all", 1.0))
+    # So that of two new VMs one is over it, and of two commands.
+    await store.set_limit("project:blue", lambda limit: replace(limit, vms=1, commands=1))
     await store.add_token(Token("t1", "anna", "h", 1.0, 9.0))
     for subject in ("web1", "web2"):
         await store.add(Task(0, "migrate", subject, 1.0))
@@ -153,6 +158,18 @@ METHODS: dict[str, Method] = {
     "remove role": lambda store: store.remove_role("tester"),
     "into project": lambda store: store.move_vm("u1", "blue"),
     "new VM of project": lambda store: store.add_vm(VMRecord(Spec("u5", "five", 1, 128), 2.0, project="blue")),
+    "limit": lambda store: store.set_limit("project:blue", lambda limit: replace(limit, vms=0)),
+    "limit user": lambda store: store.set_limit("user:anna", lambda limit: replace(limit, vcpus=1)),
+    "lift": lambda store: store.set_limit("project:blue", lambda limit: replace(limit, vms=None)),
+    "VM of anna": lambda store: store.add_vm(
+        VMRecord(Spec("u6", "six", 1, 128), 2.0, project="blue", owner="anna"), made=True
+    ),
+    "VM more": lambda store: store.add_vm(VMRecord(Spec("u7", "seven", 1, 128), 2.0, project="blue"), made=True),
+    "limited": lambda store: store.accept(COMMAND, Entry(2.0, "anna", "stop", "x", "accepted"), limited=True),
+    "limited too": lambda store: store.accept(
+        replace(COMMAND, created_at=3.0), Entry(3.0, "anna", "stop", "x", "accepted"), given=GIVEN, limited=True
+    ),
+    "given": lambda store: store.accept(COMMAND, Entry(2.0, "anna", "stop", "y", "accepted"), given=GIVEN),
     "members": lambda store: store.revise(Group, "ops", _without_anna),
     "audit": lambda store: store.audit(Entry(2.0, "anna", "stop", "web1", "done")),
     "accept": lambda store: store.accept(Task(0, "stop", "web2", 2.0), Entry(2.0, "anna", "stop", "web2", "accepted")),
@@ -173,6 +190,7 @@ ABOUT_USERS = frozenset(
     (
         *("grant", "same grant", "grant on VM", "revoke", "token", "end tokens", "remove user", "remove group"),
         *("remove project", "remove role", "into project", "new VM of project", "members", "failed log-in"),
+        *("limit", "limit user", "lift", "VM of anna", "VM more", "limited", "limited too", "given"),
     )
 )
 MEETS_USERS = ABOUT_USERS | {"claim 1", "lease", "new VM", "forget web1", "forget VM", "remove host", "prune", "audit"}

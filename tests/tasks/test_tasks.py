@@ -308,9 +308,9 @@ async def test_a_command_is_accepted_or_not_also_where_the_registrys_answer_is_l
     """No row may wait there for the next start after its asker was told no."""
     real = SqlStore.accept
 
-    async def lost(self: SqlStore, task: Task, entry: Entry) -> int:
+    async def lost(self: SqlStore, task: Task, entry: Entry, **more: Any) -> int:
         if written:
-            await real(self, task, entry)
+            await real(self, task, entry, **more)
         raise RegistryUnusable("no answer")
 
     tasks = running(registry, _nothing)

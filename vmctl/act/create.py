@@ -103,7 +103,7 @@ async def create(services: Services, job: Job[Create, Creating]) -> dict[str, An
             found = await power.choose(services, job, VM(in_project(spec, args.project)), args.host, "create")
             host, why = found.host, found.why
             job.say(f"placed on {why}")
-        record = _record(services, job, spec, host)
+        record = _record(services, job, spec, host, args.disk_bytes or image.size_bytes)
         await services.store.add_vm(record, made=True)
     made = Made(job, storage)
     try:
@@ -131,7 +131,7 @@ async def create(services: Services, job: Job[Create, Creating]) -> dict[str, An
     return {"vm": spec.name, "uuid": spec.uuid, "host": host, "why": why}
 
 
-def _record(services: Services, job: Job[Create, Creating], spec: Spec, host: str) -> VMRecord:
+def _record(services: Services, job: Job[Create, Creating], spec: Spec, host: str, disk_bytes: int) -> VMRecord:
     """What is registered of it: with a place where it is to start, else without."""
     return VMRecord(
         spec,
@@ -142,6 +142,7 @@ def _record(services: Services, job: Job[Create, Creating], spec: Spec, host: st
         autostart=job.args.autostart,
         project=job.args.project,
         owner=job.task.who,
+        disk_bytes=disk_bytes,
     )
 
 

@@ -400,7 +400,7 @@ async def image_remove(services: Services, job: Job[RemoveImage, RemovingImage])
 async def _keep_image(services: Services, image: Image, err: VmctlError) -> None:
     """Register it again, as its files are there; where that cannot be, the error that kept them says so, too."""
     try:
-        await services.store.add_image(image)
+        await services.store.add_image(image, again=True)
     except (NotFound, Refused) as gone:  # its storage was forgotten, or another image has its name
         files = ", ".join(path for path in (image.path, image.kernel, image.initrd) if path)
         err.lines = (*err.lines, f"image {image.name} is registered no more: {gone.message}; its files stay: {files}")

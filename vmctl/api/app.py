@@ -1,7 +1,7 @@
 """The HTTP API: validate, ask at the door, return values. No decision is made here.
 
 A command is accepted with 202 and a task; `/tasks/ID/follow` streams the task as JSON lines until it has ended.
-Errors are the error tree's, with the sentence, the next command and the exit code that a client should use.
+Errors are the error tree's, as problem details (`problems.py`).
 """
 
 from __future__ import annotations
@@ -17,37 +17,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from vmctl import __version__, text
-from vmctl.api import console, messages, routes
+from vmctl.api import console, document, messages, routes
 from vmctl.api.limits import Limits
 from vmctl.api.peers import peer
+from vmctl.api.problems import ProblemResponse
 from vmctl.api.routes import Plain
 from vmctl.door import Door
-from vmctl.errors import (
-    NotAllowed,
-    NotFound,
-    NotLoggedIn,
-    Refused,
-    RegistryUnusable,
-    TooManyRequests,
-    Unreachable,
-    Usage,
-    VmctlError,
-    error_to_json,
-)
+from vmctl.errors import NotFound, RegistryUnusable, Usage, VmctlError
 
 log = logging.getLogger("vmctl.api")
 WARNING = "X-Vmctl-Warning"  # percent-encoded
 OUT_OF_ORDER = "the controller's registry takes nothing just now"
-AUTHENTICATE = {"WWW-Authenticate": "Bearer"}
-STATUS: tuple[tuple[type[VmctlError], int], ...] = (
-    (Usage, 422),
-    (NotFound, 404),
-    (Refused, 409),
-    (NotLoggedIn, 401),
-    (NotAllowed, 403),
-    (TooManyRequests, 429),
-    (Unreachable, 502),
-)
 
 
 class Served(Protocol):
@@ -93,6 +73,7 @@ def make_app(served: Served) -> FastAPI:
     for made in (routes.router(served.door.rows), console.router):
         # As they are: all routes of a router that is included are built again when the first client asks for one.
         app.router.routes.extend(made.routes)
+    app.openapi = lambda: document.document(app)  # type: ignore[method-assign]
     return app
 
 
@@ -111,22 +92,21 @@ async def _refuse(request: Request, err: Exception) -> JSONResponse:
     assert isinstance(err, VmctlError)
     if isinstance(err, RegistryUnusable) and not _is_local(request):
         err = RegistryUnusable(OUT_OF_ORDER)  # where its file is, is for its own machine
-    status = next((code for kind, code in STATUS if isinstance(err, kind)), 500)
-    return Plain({"error": error_to_json(err)}, status, AUTHENTICATE if status == 401 else None)
+    return ProblemResponse(err)
 
 
 async def _malformed(_request: Request, err: Exception) -> JSONResponse:
     assert isinstance(err, RequestValidationError)
-    return Plain({"error": error_to_json(Usage(messages.sentence(err.errors())))}, 422)
+    return ProblemResponse(Usage(messages.sentence(err.errors())))
 
 
 async def _unreadable(_request: Request, _err: Exception) -> JSONResponse:
-    return Plain({"error": error_to_json(Usage("the body cannot be read"))}, 422)
+    return ProblemResponse(Usage("the body cannot be read"))
 
 
 async def _no_route(request: Request, _err: Exception) -> JSONResponse:
     path = text.shown(request.url.path)
-    return Plain({"error": error_to_json(NotFound(f"the API has no {request.method} {path}"))}, 404)
+    return ProblemResponse(NotFound(f"the API has no {request.method} {path}"))
 
 
 async def _edge(request: Request, call: Callable[[Request], Awaitable[Any]]) -> Any:
@@ -142,7 +122,7 @@ async def _edge(request: Request, call: Callable[[Request], Awaitable[Any]]) -> 
         log.exception("%s %s broke", request.method, request.url.path)
         # What it says may name files of this machine.
         what = f"{type(err).__name__}: {err}" if _is_local(request) else "this broke; the controller's log has why"
-        return Plain({"error": error_to_json(VmctlError(what))}, 500)
+        return ProblemResponse(VmctlError(what))
 
 
 def _is_local(request: Request) -> bool:

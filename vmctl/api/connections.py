@@ -10,7 +10,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vmctl.api.peers import STATE, peer_of
-from vmctl.errors import Refused, error_to_json
+from vmctl.api.problems import MEDIA_TYPE, details
+from vmctl.errors import Refused
 
 MOST = 512  # connections at once; those who follow tasks have one each
 HEAD_LIMIT_S = 10.0  # for the head of a request, whether it is the first of its connection or not
@@ -64,6 +65,6 @@ class Patient(H11Protocol):
 
 
 def _too_many() -> bytes:
-    body = json.dumps({"error": error_to_json(Refused(f"more than {MOST} clients are connected"))}).encode()
-    head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    body = json.dumps(details(Refused(f"more than {MOST} clients are connected"), 503)).encode()
+    head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: {MEDIA_TYPE}\r\nConnection: close\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from fastapi.responses import JSONResponse
-
-from vmctl.errors import Usage, error_to_json
+from vmctl.api.problems import ProblemResponse
+from vmctl.errors import Usage
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -74,5 +73,5 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return take
 
 
-def _refuse(status: int, why: str) -> JSONResponse:
-    return JSONResponse({"error": error_to_json(Usage(why))}, status, {"Connection": "close"})
+def _refuse(status: int, why: str) -> ProblemResponse:
+    return ProblemResponse(Usage(why), status, {"Connection": "close"})

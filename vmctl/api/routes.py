@@ -13,14 +13,15 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from vmctl.api import requests
+from vmctl.api import how, problems, requests
 from vmctl.api.peers import Asker, peer
 from vmctl.commands.fields import hints
 from vmctl.commands.rows import Asked, Command
 from vmctl.commands.users import LogIn
 from vmctl.door import Door
-from vmctl.door.answers import Document, NewToken
+from vmctl.door.answers import Document, DryRun
 from vmctl.door.door import answer_type
+from vmctl.door.user_answers import NewToken
 from vmctl.formats.plain import plain
 from vmctl.model.rights import Principal
 
@@ -56,17 +57,20 @@ def _add(router: APIRouter, row: Asked) -> None:
     path = tuple(ARGUMENT.findall(row.path))
     sent = requests.model(row.arguments, path)
     answer = answer_type(row)
+    takes_long = isinstance(row, Command) and row.task
+    also: Any = DryRun if isinstance(row, Command) and not row.task else answer
     streams = getattr(answer, "__origin__", None) is AsyncIterator
     router.add_api_route(
         f"/{row.path}",
         _endpoint(row, path, sent),
         methods=[row.method],
-        status_code=202 if isinstance(row, Command) and row.task else 200,
+        status_code=202 if takes_long else 200,
         summary=row.summary,
         description=inspect.cleandoc(row.arguments.__doc__ or ""),
         operation_id=row.arguments.__name__,
-        response_model=answer.__args__[0] if streams else None if answer is Document else answer,
-        openapi_extra={"x-permission": str(row.needs)},
+        response_model=answer.__args__[0] if streams else None if answer is Document else answer | also,
+        responses=problems.RESPONSES | ({200: {"model": DryRun}} if takes_long else {}),
+        openapi_extra={"x-permission": str(row.needs), "parameters": how.documented(row)},
     )
 
 
@@ -80,7 +84,13 @@ def _add_log_in(router: APIRouter) -> None:
     log_in.__annotations__ |= {"http": Request, "asked": sent, "return": Response}
     summary = (LogIn.__doc__ or "").strip()
     router.add_api_route(
-        "/login", log_in, methods=["POST"], summary=summary, operation_id="LogIn", response_model=NewToken
+        "/login",
+        log_in,
+        methods=["POST"],
+        summary=summary,
+        operation_id="LogIn",
+        response_model=NewToken,
+        responses=problems.RESPONSES,
     )
 
 
@@ -93,8 +103,9 @@ def _endpoint(
         http: Request, door: Door, who: Principal, asked: requests.Request | None = None, **named: Any
     ) -> Response:
         await _refuse_unread(http, row, sent)
-        answer = await door.ask(row.arguments(**named, **_given(asked)), who)
-        return _response(answer, 202 if isinstance(row, Command) and row.task else 200)
+        asked_how = how.read(http, row)
+        answer = await door.ask(row.arguments(**named, **_given(asked)), who, asked_how)
+        return _response(answer, 202 if isinstance(row, Command) and row.task and not asked_how.dry else 200)
 
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [
@@ -107,7 +118,12 @@ def _endpoint(
         parameters.append(inspect.Parameter(name, kind, annotation=Annotated[hint, Path()]))
     if sent is not None:
         annotation: Any = sent if row.method in ("POST", "PUT") else Annotated[sent, Query()]
-        parameters.append(inspect.Parameter("asked", kind, annotation=annotation))
+        # Who gives nothing need send no body.
+        may_be_left_out = row.method in ("POST", "PUT") and not any(f.is_required() for f in sent.model_fields.values())
+        if may_be_left_out:
+            annotation = annotation | None
+        given = None if may_be_left_out else inspect.Parameter.empty
+        parameters.append(inspect.Parameter("asked", kind, annotation=annotation, default=given))
     endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return endpoint
 
@@ -119,8 +135,9 @@ def _given(asked: requests.Request | None) -> dict[str, Any]:
 async def _refuse_unread(http: Request, row: Asked, sent: type[requests.Request] | None) -> None:
     """Refuse what nobody would read: it was meant to say something."""
     in_body = row.method in ("POST", "PUT")
-    if http.query_params and (in_body or sent is None):
-        raise _extra("query", next(iter(http.query_params)))
+    in_query = [name for name in http.query_params if not (name == how.DRY_RUN and isinstance(row, Command))]
+    if in_query and (in_body or sent is None):
+        raise _extra("query", in_query[0])
     if not (in_body and sent) and (await http.body()).strip() not in (b"", b"{}"):
         raise _extra("body")
 
@@ -136,4 +153,5 @@ def _response(answer: Any, status: int) -> Response:
         return StreamingResponse(lines, media_type="application/x-ndjson")
     if isinstance(answer, Document):
         return Response(answer.text, media_type="application/json")
-    return Plain(plain(answer), status)
+    version = getattr(answer, "version", "")
+    return Plain(plain(answer), status, {"ETag": f'"{version}"'} if version else None)

@@ -26,6 +26,7 @@ from vmctl.local import lock, paths
 
 START_LIMIT_S = 30.0
 LOOK_EVERY_S = 0.05
+AGAIN_S = 10.0  # how long a controller is looked for that went away with an answer
 
 
 def socket_path() -> Path:
@@ -95,11 +96,23 @@ class Client:
             return self._offline.answer(asked)
         try:
             return self._once(request)
-        except errors.ControllerUnreachable:
-            if request.method != "GET" or not self._autostart:
-                raise  # it may have been heard
-        time.sleep(LOOK_EVERY_S)  # it ended just as it was asked: the next one answers
-        return self._once(request)
+        except errors.ControllerUnreachable as err:
+            if not (err.heard and (request.key or self._autostart)):
+                raise
+        return self._again(request)
+
+    def _again(self, request: wire.Request) -> Any:
+        """Ask again what may have been heard: only what is looked at, or has a key and so is not done twice."""
+        deadline = time.monotonic() + AGAIN_S
+        if request.key:
+            print("the connection was lost; asking what became of it", file=sys.stderr)
+        while True:
+            time.sleep(LOOK_EVERY_S)  # it ended just as it was asked: the next one answers
+            try:
+                return self._once(request)
+            except errors.ControllerUnreachable:
+                if not request.key or time.monotonic() > deadline:
+                    raise
 
     def lines(self, asked: Any) -> Iterator[dict[str, Any]]:
         """The answer to a query that goes on: line by line."""
@@ -119,13 +132,15 @@ class Client:
 
     def _send(self, connection: http.client.HTTPConnection, request: wire.Request) -> http.client.HTTPResponse:
         headers = self.headers() | ({"Content-Type": "application/json"} if request.body else {})
+        headers |= {"Idempotency-Key": request.key} if request.key else {}
         try:
             connection.request(request.method, request.path, request.body, headers)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as err:
-            raise errors.ControllerUnreachable(
-                f"the controller at {self._where} went away: {err}", hint="vmctl task list, once it is back"
-            ) from err
+            text = f"the controller at {self._where} went away: {err}"
+            lost = errors.ControllerUnreachable(text, hint="vmctl task list, once it is back")
+            lost.heard = True
+            raise lost from err
         warning = response.headers.get("X-Vmctl-Warning", "")
         if warning and warning != self._warned:
             self._warned = warning
@@ -214,6 +229,7 @@ def _answers(path: Path) -> bool:
 def _error(response: http.client.HTTPResponse) -> errors.VmctlError:
     text = response.read()
     try:
-        return errors.error_from_json(json.loads(text)["error"])
+        found = json.loads(text)
+        return errors.error_from_json(found | {"message": found["detail"]})
     except (ValueError, KeyError):
         return errors.VmctlError(f"the controller answered {response.status}: {text[:200]!r}")

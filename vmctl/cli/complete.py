@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -51,10 +51,23 @@ open_tasks = names("tasks.ListTasks", key="id", when=lambda task: task["state"] 
 draining = names("hosts.ListHosts", when=lambda host: host["draining"])
 
 
+def limited(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What may have a limit."""
+    return _with_kind((("user", users), ("project", projects)), context, parameter, incomplete)
+
+
 def scopes(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """What a grant may be on."""
     found = [CompletionItem("all")] if "all".startswith(incomplete) else []
-    for kind, of_kind in (("project", projects), ("vm", vms)):
+    return found + _with_kind((("project", projects), ("vm", vms)), context, parameter, incomplete)
+
+
+def _with_kind(
+    kinds: Iterable[tuple[str, Completer]], context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names that are written as KIND:NAME."""
+    found = []
+    for kind, of_kind in kinds:
         rest = incomplete.removeprefix(f"{kind}:") if incomplete.startswith(f"{kind}:") else ""
         offered = [f"{kind}:{item.value}" for item in of_kind(context, parameter, rest)]
         found += [CompletionItem(name) for name in offered if name.startswith(incomplete)]

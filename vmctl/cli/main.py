@@ -57,6 +57,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "can": ("users", "can", "Say whether a user may do something, and why."),
     "whoami": ("users", "whoami", "Say who you are to the controller."),
     "token": ("users", "token", "Tokens, which stand for their owner."),
+    "limits": ("limits", "limits", "How much users and projects may have: set, show."),
     "audit": ("audit", "audit", "Who asked for what, and what became of it."),
     "task": ("tasks", "task", "Tasks: list, show, attach, cancel."),
     "events": ("tasks", "events", "What happened."),

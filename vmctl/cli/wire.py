@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import MISSING, fields
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from urllib.parse import quote
 
 from vmctl import errors, text
 from vmctl.commands.fields import Inner, mark
-from vmctl.commands.rows import Asked
+from vmctl.commands.rows import Asked, Command
 
 BASE = "/api/v1/"
 
@@ -21,6 +22,7 @@ class Request(NamedTuple):
     method: str
     path: str
     body: bytes | None
+    key: str = ""  # of a command: who repeats it hears of the first
 
 
 def request(asked: Any) -> Request:
@@ -33,10 +35,11 @@ def request(asked: Any) -> Request:
             path = path.replace(hole, _part(str(value)))
         elif mark(type(asked), field.name, Inner) is None and (field.default is MISSING or value != field.default):
             sent[field.name] = value
+    key = os.urandom(16).hex() if isinstance(row, Command) else ""
     if row.method in ("POST", "PUT"):
-        return Request(row.method, BASE + path, json.dumps(sent).encode())
+        return Request(row.method, BASE + path, json.dumps(sent).encode(), key)
     query = "&".join(f"{key}={quote(_word(one), safe='')}" for key, value in sent.items() for one in _many(value))
-    return Request(row.method, f"{BASE}{path}?{query}" if query else BASE + path, None)
+    return Request(row.method, f"{BASE}{path}?{query}" if query else BASE + path, None, key)
 
 
 def posted(path: str, body: dict[str, Any]) -> Request:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vmctl.commands import cluster, hosts, processes, storages, users, vms
+from vmctl.commands import cluster, hosts, limits, processes, storages, users, vms
 from vmctl.commands import tasks as about_tasks
 from vmctl.commands.rows import Asked, Command
 
@@ -20,6 +20,7 @@ ROWS: tuple[Asked, ...] = (
     *about_tasks.ROWS,
     *processes.ROWS,
     *users.ROWS,
+    *limits.ROWS,
 )
 
 

@@ -100,7 +100,7 @@ ROWS: tuple[Asked, ...] = (
     task("host check", CheckHosts, "POST hosts/check", May.HOSTS, resumes=True),
     task("host remove", RemoveHost, "DELETE hosts/{host}", May.HOSTS),
     task("drain", DrainHost, "POST hosts/{host}/drain", May.PLAN, resumes=True),
-    Command(LabelHost, "PUT hosts/{host}/labels", May.HOSTS, "host label"),
+    Command(LabelHost, "PUT hosts/{host}/labels", May.HOSTS, "host label", edits=True),
     Command(UndrainHost, "POST hosts/{host}/undrain", May.PLAN, "undrain"),
     Query(ListHosts, "GET hosts", May.LOOK),
     Query(ShowHost, "GET hosts/{host}", May.LOOK),

@@ -70,8 +70,8 @@ class Asked:
         """Whether it needs its permission on everything, whatever it names."""
         return self.where is On.CLUSTER
 
-    def check_permission(self, who: Principal, asked: Any, thing: Thing) -> None:
-        """Raises NotAllowed where `who` may not ask for this, or not with these arguments."""
+    def check_permission(self, who: Principal, asked: Any, thing: Thing, name: str = "") -> None:
+        """Raises NotAllowed where `who` may not ask for this, or not with these arguments; `name`: of its VM."""
         wanted = [] if self.where in (On.SIGHT, On.NOBODY) else [self.needs]
         for one in fields(self.arguments):
             given = getattr(asked, one.name) != default_of(one)
@@ -79,7 +79,9 @@ class Asked:
                 wanted.append(more.permission)
         if missing := [permission for permission in wanted if not who.may(permission, thing)]:
             there = thing.scopes[-1]
-            where = "everything" if there == EVERYTHING else there
+            if thing.vm and name:  # nobody knows a VM by its UUID
+                there = f"vm:{name}"
+            where = "everything" if there == EVERYTHING else there.replace("vm:", "VM ").replace("project:", "project ")
             text = f"{who.name} has no permission {', '.join(missing)} on {where}"
             raise NotAllowed(text, hint=_ask(who, missing[0], there))
 
@@ -109,6 +111,7 @@ class Command(Asked):
     resumes: bool = False
     meanwhile: str = ""  # it holds its VM, whose silence means nothing: what is said of that VM
     restarts_guest: bool = False  # nothing has been heard of its VM's guest after that
+    edits: bool = False  # something that has a version: who edits may say which one he saw
 
 
 @dataclass(frozen=True, slots=True)

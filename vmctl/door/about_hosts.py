@@ -8,6 +8,7 @@ from vmctl.door import answers, views
 from vmctl.door.parts import ControllerParts
 from vmctl.errors import NotFound
 from vmctl.model.records import Image, Storage
+from vmctl.model.versions import version
 from vmctl.services.observe import observed
 
 
@@ -16,13 +17,15 @@ async def list_hosts(parts: ControllerParts, _asked: hosts.ListHosts) -> list[an
     return views.hosts(parts.services, await observed(parts.services))
 
 
-async def show_host(parts: ControllerParts, asked: hosts.ShowHost) -> answers.Host:
+async def show_host(parts: ControllerParts, asked: hosts.ShowHost) -> answers.ShownHost:
     """One host."""
     seen = await observed(parts.services)
     found = seen.cluster.host(asked.host)
     if found is None:
         raise NotFound(f"there is no host {asked.host!r} any more")
-    return views.host(parts.services, seen.hosts[asked.host], found, seen.cluster)
+    record = seen.hosts[asked.host]
+    shown = views.host(parts.services, record, found, seen.cluster)
+    return views.wider(answers.ShownHost, shown, version=version(record))
 
 
 async def list_storages(parts: ControllerParts, _asked: storages.ListStorages) -> list[answers.Storage]:

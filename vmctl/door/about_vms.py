@@ -21,11 +21,15 @@ from vmctl.commands.vms import (
 from vmctl.decide.asked import check_class
 from vmctl.decide.place import place
 from vmctl.door import answers, plans, views
+from vmctl.door.limits import check_room
 from vmctl.door.parts import ControllerParts
 from vmctl.errors import NotFound
+from vmctl.model.access import Use
 from vmctl.model.decisions import PlacedAgain, placed
 from vmctl.model.records import VMRecord
-from vmctl.model.vms import VM, PowerState, in_project
+from vmctl.model.rights import Principal
+from vmctl.model.versions import version
+from vmctl.model.vms import VM, PowerState, Spec, in_project
 from vmctl.services.observe import measured, observed
 
 
@@ -34,26 +38,29 @@ async def list_vms(parts: ControllerParts, _asked: ListVMs) -> list[answers.VM |
     return views.vms(parts.services, await observed(parts.services), parts.sight)
 
 
-async def show_vm(parts: ControllerParts, asked: ShowVM) -> answers.VM:
+async def show_vm(parts: ControllerParts, asked: ShowVM) -> answers.ShownVM:
     """One VM."""
     seen = await observed(parts.services)
     if asked.vm not in seen.vms:
         raise NotFound(f"there is no VM {asked.vm!r} any more")
     vm = next(vm for vm in seen.cluster.vms if vm.spec.uuid == asked.vm)
-    return views.vm(parts.services, seen.vms[asked.vm], vm)
+    record = seen.vms[asked.vm]
+    return views.wider(answers.ShownVM, views.vm(parts.services, record, vm), version=version(record))
 
 
 async def where_to_create(parts: ControllerParts, asked: WhereToCreate) -> answers.Placed:
     """Where a new VM would go."""
-    await check_new(parts, asked)
-    spec, _, _ = await create.make_spec(parts.services, asked)
+    spec = await check_new(parts, asked, parts.who)
     return await _where(parts, VM(in_project(spec, asked.project)), asked.host)
 
 
-async def check_new(parts: ControllerParts, asked: Create) -> None:
-    """Refuse bad input. Raises Usage, Refused, NotFound."""
+async def check_new(parts: ControllerParts, asked: Create, who: Principal) -> Spec:
+    """What it would be. Raises Usage, Refused, NotFound, OverLimit."""
     check_class(asked.load_class, parts.services.policy)
-    await create.make_spec(parts.services, asked)
+    spec, image, _ = await create.make_spec(parts.services, asked)
+    wanted = Use(1, spec.cpus, spec.mem_mib, asked.disk_bytes or image.size_bytes)
+    await check_room(parts, who.name, asked.project, wanted)
+    return spec
 
 
 async def where_to_start(parts: ControllerParts, asked: WhereToStart) -> answers.Placed:

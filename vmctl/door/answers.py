@@ -13,9 +13,6 @@ from vmctl.act.checks import MigrationCheck as MigrationCheck
 from vmctl.act.decided import Undone
 from vmctl.decide.capacity import Capacity as Capacity
 from vmctl.decide.reboots import Reboots as Reboots
-from vmctl.model.access import Grant as Grant
-from vmctl.model.access import Group as Group
-from vmctl.model.access import Project as Project
 from vmctl.model.decisions import Placed as Placed
 from vmctl.model.decisions import PlacedAgain as PlacedAgain
 from vmctl.model.hosts import HostLoad
@@ -73,6 +70,13 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownHost(Host):
+    """A host by itself; `version`: of what is edited."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class VM:
     """One VM. `differs`: in what it is not as it is registered; `stays`: what keeps it on its host."""
 
@@ -122,6 +126,13 @@ class VM:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownVM(VM):
+    """A VM by itself; `version`: of what is edited."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Top:
     """Hosts, VMs and the score's terms at one moment."""
 
@@ -155,129 +166,13 @@ class HostName:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """The name of what it was about."""
+class DryRun:
+    """What a command would do; nothing was done. `detail`: what it would answer, or what decides it."""
 
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class GroupMembers:
-    """Who is in a group."""
-
-    name: str
-    members: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """Who has what role on what."""
-
-    who: str
-    role: str
-    on: str
-
-
-@dataclass(frozen=True, slots=True)
-class NewToken:
-    """A token, and the text that stands for it: shown this once, and kept nowhere."""
-
-    id: str
-    user: str
-    token: str
-    expires_at: float
-    role: str
-    on: str
-
-
-@dataclass(frozen=True, slots=True)
-class RightOf:
-    """Permissions on something, and where they come from."""
-
-    on: str
-    permissions: list[str]
-    how: str
-
-
-@dataclass(frozen=True, slots=True)
-class Me:
-    """Who asks, and what he may do; `narrowed`: what his token lets him do at most."""
-
-    name: str
-    rights: list[RightOf]
-    narrowed: list[RightOf] | None
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Somebody who may log in."""
-
-    name: str
-    password: bool
-    disabled: bool
-    groups: list[str]
-    created_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """Permissions that are granted together."""
-
-    name: str
-    permissions: list[str]
-    built_in: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token, without its secret."""
-
-    id: str
-    user: str
-    about: str
-    role: str
-    on: str
-    created_at: float
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One entry of the audit, and the hash that binds it to the one before it."""
-
-    id: int
-    hash: str
-    at: float
-    who: str
-    what: str
+    command: str
     subject: str
-    outcome: str
-    uuid: str
-    where: str
-    token: str
-    task: int | None
-    detail: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class AuditVerified:
-    """Whether the audit is as it was written; `head` is to be written down elsewhere, and given the next time."""
-
-    good: bool
-    why: str
-    entries: int
-    head: str
-
-
-@dataclass(frozen=True, slots=True)
-class May:
-    """Whether somebody may do something, and why."""
-
-    user: str
-    permission: str
-    on: str
-    may: bool
-    why: str
+    would: str
+    detail: Any = None
 
 
 @dataclass(frozen=True, slots=True)

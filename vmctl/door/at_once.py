@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 
 from vmctl.commands import cluster, hosts, tasks, vms
@@ -10,6 +11,7 @@ from vmctl.decide.heal import LEVELS
 from vmctl.door import about_cluster, answers
 from vmctl.door.parts import ControllerParts
 from vmctl.errors import Refused, Usage
+from vmctl.model import versions
 from vmctl.model.records import HostRecord, VMRecord
 from vmctl.model.rights import Principal
 from vmctl.store.rules import missing
@@ -22,6 +24,7 @@ async def label_host(parts: ControllerParts, asked: hosts.LabelHost, who: Princi
     def labelled(host: HostRecord | None) -> HostRecord:
         if host is None:
             raise missing("host", asked.host)
+        versions.check(parts.expected, host, asked.host)
         return replace(host, labels={key: value for key, value in (host.labels | asked.labels).items() if value})
 
     labels = (await parts.services.store.revise(HostRecord, asked.host, labelled)).labels
@@ -44,12 +47,23 @@ async def undrain_host(parts: ControllerParts, asked: hosts.UndrainHost, who: Pr
     return answers.HostName(name)
 
 
+def _seen(parts: ControllerParts, vm: VMRecord) -> Callable[[VMRecord | None], None]:
+    """What a VM must be like to be edited: still there, and of the version that was seen."""
+
+    def check(kept: VMRecord | None) -> None:
+        if kept is None:
+            raise missing("VM", vm.name)
+        versions.check(parts.expected, kept, vm.name)
+
+    return check
+
+
 async def set_autostart(parts: ControllerParts, asked: vms.SetAutostart, who: Principal) -> answers.Autostart:
     """Whether it is started again after its host's reboot."""
     vm = await parts.services.store.vm(asked.vm)
     again = "started again" if asked.on else "left off"
     told = parts.services.event("autostart", vm, f"{vm.name} is {again} after its host's reboot", who.name)
-    await parts.services.store.change(VMRecord, vm.uuid, autostart=asked.on, told=[told])
+    await parts.services.store.change(VMRecord, vm.uuid, autostart=asked.on, told=[told], check=_seen(parts, vm))
     return answers.Autostart(vm.name, asked.on)
 
 
@@ -59,7 +73,7 @@ async def set_heal(parts: ControllerParts, asked: vms.SetHeal, who: Principal) -
         raise Usage(f"{asked.level!r} is none of {', '.join(LEVELS)}")
     vm = await parts.services.store.vm(asked.vm)
     told = parts.services.event("heal level", vm, f"{vm.name} may be treated: {asked.level}", who.name)
-    await parts.services.store.change(VMRecord, vm.uuid, heal=asked.level, told=[told])
+    await parts.services.store.change(VMRecord, vm.uuid, heal=asked.level, told=[told], check=_seen(parts, vm))
     return answers.Heal(vm.name, asked.level)
 
 

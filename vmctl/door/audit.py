@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from vmctl.commands import users
-from vmctl.door import answers
+from vmctl.door import user_answers as answers
 from vmctl.door.parts import ControllerParts
 from vmctl.model.audit import Chain, Kept, head
 

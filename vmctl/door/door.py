@@ -13,13 +13,16 @@ from typing import Any, get_type_hints
 from vmctl.commands import catalogue
 from vmctl.commands.rows import Asked, Command
 from vmctl.commands.users import LogIn
-from vmctl.door import handlers, held, users
-from vmctl.door.answers import NewToken
+from vmctl.door import dry, given, handlers, held, users
+from vmctl.door.answers import DryRun
 from vmctl.door.console import Consoles, End, Wire
+from vmctl.door.how import PLAINLY, How
 from vmctl.door.parts import ControllerParts
 from vmctl.door.things import About, named, subject_of
+from vmctl.door.user_answers import NewToken
 from vmctl.errors import NotAllowed, Usage, VmctlError
-from vmctl.model.rights import CLUSTER, Permission, Principal
+from vmctl.model.records import Given
+from vmctl.model.rights import CLUSTER, Permission, Principal, project
 from vmctl.store.rules import missing
 from vmctl.tasks import TaskNow, now
 from vmctl.tasks.audit import asked as asked_for
@@ -35,28 +38,67 @@ class Door:
         self._parts = parts
         self._consoles = Consoles(parts.services)
 
-    async def ask(self, asked: Any, who: Principal) -> Any:
+    async def ask(self, asked: Any, who: Principal, how: How = PLAINLY) -> Any:
         """Answer a query, do a command, or accept one that is a task. Raises NotFound, NotAllowed first."""
-        row = self._by_arguments[type(asked)]
-        try:
-            about = await self._about(row, asked, who)
-        except NotAllowed as err:
-            await self._audit(who, row, About(asked, subject_of(asked)), "refused", {"why": err.message})
-            raise
+        row, parts = self._by_arguments[type(asked)], self._parts
+        new = self._given(row, asked, who, how)
+        if new is not None and (found := await given.earlier(parts.services.store, parts.tasks, new)) is not None:
+            return found
+        about = await self._allowed(row, asked, who)
         if (problem := _problem(asked)) is not None:
             raise Usage(problem)
-        parts = replace(self._parts, who=who, sight=who.sight)
+        parts = replace(parts, who=who, sight=who.sight, expected=how.expected)
         if not isinstance(row, Command):
             answer = await handlers.QUERIES[row.arguments](parts, about.asked)
             return held.stream(parts.known, who, answer) if isinstance(answer, AsyncIterator) else answer
         if (check := handlers.CHECKS.get(row.arguments)) is not None:
             await check(parts, about.asked, who)
-        if not row.task:
-            return await self._at_once(parts, row, about, who)
-        task = await parts.tasks.submit(about.asked, who, about.subject, about.thing)
-        return now(task, parts.tasks.live(task.id))
+        if how.dry:
+            return await self._dry(parts, row, about, who)
+        if row.task:
+            return await self._accept(parts, about, who, new)
+        return await self._at_once(parts, row, about, who, new)
 
-    async def _at_once(self, parts: ControllerParts, row: Command, about: About, who: Principal) -> Any:
+    def _given(self, row: Asked, asked: Any, who: Principal, how: How) -> Given | None:
+        """What is kept of a command with a key; None where it has none. Raises Usage for what a row cannot heed."""
+        command = isinstance(row, Command)
+        if how.expected and not (isinstance(row, Command) and row.edits):
+            raise Usage("this edits nothing that has a version", hint="without If-Match")
+        if how.dry and not command:
+            raise Usage("this changes nothing anyway", hint="without dry_run")
+        if not (isinstance(row, Command) and how.key) or how.dry:
+            return None
+        return given.given(row, asked, who, how.key, self._parts.services.clock.now())
+
+    async def _dry(self, parts: ControllerParts, row: Command, about: About, who: Principal) -> DryRun:
+        """What it would do."""
+        detail = None
+        if (query := dry.query(about.asked)) is not None:
+            detail = await handlers.QUERIES[type(query)](parts, query)
+        elif not row.task:
+            detail = await dry.at_once(parts, about, who, handlers.AT_ONCE[row.arguments])
+        return await dry.told(parts.services.store, row, about, detail)
+
+    async def _accept(self, parts: ControllerParts, about: About, who: Principal, new: Given | None) -> Any:
+        """The task that it is from now on."""
+
+        async def submit() -> TaskNow:
+            task = await parts.tasks.submit(about.asked, who, about.subject, about.thing, new)
+            return now(task, parts.tasks.live(task.id))
+
+        return await (submit() if new is None else given.accepted(parts.services.store, parts.tasks, new, submit))
+
+    async def _at_once(
+        self, parts: ControllerParts, row: Command, about: About, who: Principal, new: Given | None
+    ) -> Any:
+        """Do it, once where it has a key."""
+
+        async def do() -> Any:
+            return await self._audited(parts, row, about, who)
+
+        return await (do() if new is None else given.once(parts.services.store, parts.tasks, new, do))
+
+    async def _audited(self, parts: ControllerParts, row: Command, about: About, who: Principal) -> Any:
         """Do it, between two entries of the audit: what cannot be written down is not begun."""
         await self._audit(who, row, about, "accepted", asked_for(about.asked))
         try:
@@ -72,13 +114,20 @@ class Door:
         told = entry(at, who, what, about.subject, about.thing, outcome, detail)
         await self._parts.services.store.audit(told)
 
-    async def _about(self, row: Asked, asked: Any, who: Principal) -> About:
-        """What it is about, and that `who` may do it there. Raises NotFound, NotAllowed."""
-        if row.on_cluster:  # before a name is looked up: who may not ask learns of none
-            row.check_permission(who, asked, CLUSTER)
-        about = await named(self._parts.services.store, row, asked, who)
-        if not about.own:
-            row.check_permission(who, about.asked, about.thing)
+    async def _allowed(self, row: Asked, asked: Any, who: Principal) -> About:
+        """What it is about, and that `who` may do it there; a refusal is audited. Raises NotFound, NotAllowed."""
+        about = About(asked, subject_of(asked))
+        try:
+            if row.on_cluster:  # before a name is looked up: who may not ask learns of none
+                row.check_permission(who, asked, CLUSTER)
+            about = await named(self._parts.services.store, row, asked, who)
+            if not about.own:
+                row.check_permission(who, about.asked, about.thing, about.subject)
+        except NotAllowed as err:
+            await self._audit(who, row, about, "refused", {"why": err.message})
+            raise
+        if who.token and about.thing.project:
+            self._parts.known.count_of(project(about.thing.project), f"project {about.thing.project}")
         return about
 
     async def console(self, name: str, who: Principal, label: str, wire: Wire, *, force: bool) -> tuple[End, str]:

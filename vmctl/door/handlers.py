@@ -15,10 +15,11 @@ from vmctl.act.overtake import overtake_stop
 from vmctl.act.plans import Plans
 from vmctl.act.whereabouts import check_signature
 from vmctl.commands import cluster, hosts, processes, storages, tasks, vms
-from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, audit, plans, users
+from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, audit, limits, plans, users
 from vmctl.door.parts import ControllerParts
 from vmctl.errors import NotAllowed
 from vmctl.hosts import address
+from vmctl.model.access import Use
 from vmctl.model.rights import LOCAL_USER, Principal
 from vmctl.services import Services
 from vmctl.services.claims import handle
@@ -65,6 +66,7 @@ QUERIES: Mapping[type[Any], Observation] = {
     vms.ShowHealth: about_vms.show_health,
     **users.QUERIES,
     **audit.QUERIES,
+    **limits.QUERIES,
 }
 AT_ONCE: Mapping[type[Any], AtOnce] = {
     hosts.LabelHost: at_once.label_host,
@@ -75,6 +77,7 @@ AT_ONCE: Mapping[type[Any], AtOnce] = {
     cluster.RemoveSchedule: at_once.remove_schedule,
     tasks.CancelTask: at_once.cancel_task,
     **users.AT_ONCE,
+    **limits.AT_ONCE,
 }
 
 
@@ -120,10 +123,11 @@ async def _addresses(parts: ControllerParts, asked: hosts.AddHosts, _who: Princi
         address.wanted(text)
 
 
-async def _local_file(parts: ControllerParts, asked: storages.AddImage, who: Principal) -> None:
+async def _image(parts: ControllerParts, asked: storages.AddImage, who: Principal) -> None:
     # Its path is of the controller's own disk, of which nobody elsewhere may learn or use anything.
     if who is not LOCAL_USER:
         raise NotAllowed("a file of the controller's own disk is for its local user", hint="there: vmctl image add")
+    await limits.check_room(parts, "", asked.project, Use(disk_bytes=1))
 
 
 async def _known_hosts(parts: ControllerParts, asked: hosts.CheckHosts, _who: Principal) -> None:
@@ -131,8 +135,8 @@ async def _known_hosts(parts: ControllerParts, asked: hosts.CheckHosts, _who: Pr
         parts.services.link(name)
 
 
-async def _new(parts: ControllerParts, asked: vms.Create, _who: Principal) -> None:
-    await about_vms.check_new(parts, asked)
+async def _new(parts: ControllerParts, asked: vms.Create, who: Principal) -> None:
+    await about_vms.check_new(parts, asked, who)
 
 
 async def _signature(parts: ControllerParts, asked: vms.Start | vms.Delete, _who: Principal) -> None:
@@ -157,7 +161,7 @@ CHECKS: Mapping[type[Any], Check] = {
     vms.Stop: _stop,
     vms.Delete: _signature,
     vms.Migrate: _target,
-    storages.AddImage: _local_file,
+    storages.AddImage: _image,
     hosts.AddHosts: _addresses,
     hosts.CheckHosts: _known_hosts,
 }

@@ -25,3 +25,4 @@ class ControllerParts:
     known: Known
     who: Principal = LOCAL_USER  # who asks
     sight: Sight = ALL  # what he may see
+    expected: str = ""  # the version that he edits; empty: whichever there is

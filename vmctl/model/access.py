@@ -82,6 +82,34 @@ class Failures:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """How much a user or a project may have: `of` is user:NAME or project:NAME. None: as much as there is."""
+
+    of: str
+    vms: int | None = None
+    vcpus: int | None = None
+    mem_mib: int | None = None
+    disk_bytes: int | None = None
+    commands: int | None = None  # that have not ended
+    requests_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a user or a project has of all that is limited, promised or made.
+
+    `unmeasured`: of so many of its VMs the size of the disks is not known, and not in `disk_bytes`.
+    """
+
+    vms: int = 0
+    vcpus: int = 0
+    mem_mib: int = 0
+    disk_bytes: int = 0
+    commands: int = 0
+    unmeasured: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """All of it at one moment, by name; tokens by their ids."""
 
@@ -91,6 +119,7 @@ class Access:
     roles: Mapping[str, Role] = field(default_factory=dict)
     grants: tuple[Grant, ...] = ()
     tokens: Mapping[str, Token] = field(default_factory=dict)
+    limits: Mapping[str, Limit] = field(default_factory=dict)  # by whom they are of
 
 
 def user(name: str) -> str:

@@ -106,6 +106,7 @@ class VMRecord:
     stuck_cold: list[str] = field(default_factory=list)  # and stopped
     project: str = DEFAULT_PROJECT
     owner: str = ""  # the user who made it; empty: nobody who is known
+    disk_bytes: int | None = None  # how large its disks may grow; None: not known
 
     @property
     def half(self) -> bool:
@@ -179,6 +180,22 @@ class Task:
     def thing(self) -> Thing:
         """What it is about."""
         return Thing(self.project, self.vm)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A command that was given with a key, so that whoever repeats it hears of the first and nothing is done twice.
+
+    `key`: who gave it and the key; `hash`: of all that was asked for, but for secrets. A task is named by its number;
+    of what is done at once `answer` is the answer (JSON), and until it is `done` nobody knows how it ended.
+    """
+
+    key: str
+    hash: str
+    at: float
+    task: int | None = None
+    done: bool = False
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,3 +163,4 @@ SCHEDULE = Principal("schedule")
 HEALTH = Principal("health")
 AUTOSTART = Principal("autostart")
 LEASE_GUARD = Principal("lease guard")
+OWN = frozenset(one.name for one in (SCHEDULE, HEALTH, AUTOSTART, LEASE_GUARD))  # names that no user may have

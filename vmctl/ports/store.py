@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
-from vmctl.model.access import Access, Grant, Token
+from vmctl.model.access import Access, Grant, Limit, Token
 from vmctl.model.audit import Entry, Kept
 from vmctl.model.policy import LedgerPolicy
-from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, LoadMean, Storage, Task, VMRecord
+from vmctl.model.records import DecisionRecord, Event, Given, HostRecord, Image, LoadMean, Storage, Task, VMRecord
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.vms import PowerState
 
@@ -45,8 +45,19 @@ class Records(Protocol):
     async def add(self, record: Any) -> int:
         """Add a record that gets its number here; returns it."""
 
-    async def change(self, kind: type[Any], key: Any, *, told: Iterable[Event] = (), **values: Any) -> None:
-        """Set some fields of one record, whatever they were, and record the events that tell of it."""
+    async def change(
+        self,
+        kind: type[Any],
+        key: Any,
+        *,
+        told: Iterable[Event] = (),
+        check: Callable[[Any], None] | None = None,
+        **values: Any,
+    ) -> None:
+        """Set some fields of one record, whatever they were, and record the events that tell of it.
+
+        `check` is given the record as it is (None: there is none), and may raise: then nothing is changed.
+        """
 
     async def revise(self, kind: type[Record], key: Any, change: Callable[[Record | None], Record]) -> Record:
         """Put what `change` makes of the record with that key (None: there is none); nobody changes it in between.
@@ -70,7 +81,8 @@ class VMs(Protocol):
     async def add_vm(self, record: VMRecord, *, made: bool = False) -> None:
         """Register a VM. Raises Refused when its name is taken.
 
-        NotFound where its project is gone, where it is just `made` and its image gone, adopted and its host gone.
+        NotFound where its project is gone, where it is just `made` and its image gone, adopted and its host gone;
+        OverLimit where it is just `made` and its owner or its project has as much as it may have.
         """
 
     async def forget_vm(self, vm: VMRecord, *, told: Iterable[Event] = ()) -> None:
@@ -102,8 +114,12 @@ class VMs(Protocol):
     async def take_slot(self, vm: VMRecord, target: str, most_out: int, most_in: int) -> str | None:
         """Let a VM copy to `target`, unless its hosts copy enough already: then why it must wait, in words."""
 
-    async def add_image(self, image: Image) -> None:
-        """Register an image. Raises Refused when its name is taken, NotFound when its storage was forgotten."""
+    async def add_image(self, image: Image, *, again: bool = False) -> None:
+        """Register an image.
+
+        Raises Refused when its name is taken, NotFound when its storage was forgotten, OverLimit unless it was there
+        before and is registered `again`.
+        """
 
     async def take_image(self, name: str) -> None:
         """Forget an image that no VM is made from. Refused names those that are."""
@@ -192,8 +208,14 @@ class Users(Protocol):
     async def remove_role(self, name: str) -> None:
         """Forget a role. Raises NotFound; Refused names who has it."""
 
-    async def move_vm(self, vm: str, project: str) -> None:
-        """Let a VM (UUID) belong to another project. Raises NotFound."""
+    async def move_vm(self, vm: str, project: str, check: Callable[[Any], None] | None = None) -> None:
+        """Let a VM (UUID) belong to another project; `check` as of `change`. Raises NotFound, OverLimit."""
+
+    async def set_limit(self, of: str, change: Callable[[Limit], Limit]) -> Limit:
+        """Let a user (user:NAME) or a project (project:NAME) have no more than what `change` makes of its limit.
+
+        What it has already stays. Raises NotFound where there is no such user or project.
+        """
 
     async def end_tokens(self, user: str) -> None:
         """Forget all tokens of a user."""
@@ -205,8 +227,12 @@ class Audit(Protocol):
     async def audit(self, entry: Entry) -> None:
         """Append an entry."""
 
-    async def accept(self, task: Task, entry: Entry) -> int:
-        """Add a task and the entry that tells of it, in one step; the number that both have."""
+    async def accept(self, task: Task, entry: Entry, *, given: Given | None = None, limited: bool = False) -> int:
+        """Add a task and the entry that tells of it, in one step; the number that both have.
+
+        `given`: the key that it was given with, which is kept in the same step: Refused where that is kept already.
+        `limited`: OverLimit where who gave it, or its project, has as many commands under way as it may.
+        """
 
     async def newest_audited(self, before: int | None = None, most: int = 1) -> list[Kept]:
         """The last entries before a number, or of all; oldest first."""

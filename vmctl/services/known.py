@@ -16,7 +16,7 @@ import argon2
 
 from vmctl.decide import access as rules
 from vmctl.errors import TooManyRequests
-from vmctl.model.access import Access, Token, User
+from vmctl.model.access import Access, Token, User, user
 from vmctl.model.rights import Principal
 from vmctl.ports import Parts
 from vmctl.ports.store import Store
@@ -40,14 +40,25 @@ class Known:
     async def refresh(self) -> None:
         """Read all of it again."""
         self.access, self._principals = await self._store.access(), {}
-        self.rates.forget({*self.access.tokens})
+        self.rates.keep({*self.access.tokens, *self.access.limits})
 
     def asks(self, text: str) -> Principal | None:
         """Who asks by a token; None where nobody does. Raises TooManyRequests."""
         who = self.by_token(text)
-        if who is not None and (wait_s := self.rates.take(who.token, self._parts.clock.monotonic())):
-            raise TooManyRequests(f"{who.name} asks too often", hint=f"ask again in {wait_s:.2f} s")
+        if who is not None:
+            self._count(who.token, who.name)
+            self.count_of(user(who.name), who.name)
         return who
+
+    def count_of(self, of: str, name: str) -> None:
+        """Count a request of a user or a project that may send so many. Raises TooManyRequests."""
+        limit = self.access.limits.get(of)
+        if limit is not None and limit.requests_per_s is not None:
+            self._count(of, name, limit.requests_per_s)
+
+    def _count(self, of: str, name: str, per_s: float | None = None) -> None:
+        if wait_s := self.rates.take(of, self._parts.clock.monotonic(), per_s):
+            raise TooManyRequests(f"{name} asks too often", hint=f"ask again in {wait_s:.2f} s")
 
     def by_token(self, text: str) -> Principal | None:
         """Who stands behind a token; None where nobody does, any more."""
@@ -69,9 +80,9 @@ class Known:
 
     async def by_password(self, name: str, password: str) -> User | None:
         """The user of that name and password."""
-        user = self.access.users.get(name)
-        right = await self._parts.threads.run(_verify, user.password if user is not None else "", password)
-        return user if right and user is not None and user.password and not user.disabled else None
+        found = self.access.users.get(name)
+        right = await self._parts.threads.run(_verify, found.password if found is not None else "", password)
+        return found if right and found is not None and found.password and not found.disabled else None
 
     async def hash_password(self, password: str) -> str:
         """What is kept of it."""

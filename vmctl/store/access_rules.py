@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.errors import Refused
-from vmctl.model.access import Access, Failures, Grant, Group, Project, Role, Token, User
+from vmctl.model.access import Access, Failures, Grant, Group, Limit, Project, Role, Token, User
 from vmctl.model.records import Image, VMRecord
 from vmctl.model.rights import EVERYTHING
 from vmctl.model.vms import DEFAULT_PROJECT
@@ -28,6 +28,7 @@ def access_of(read: Callable[[type[Any]], Iterable[Any]]) -> Access:
         {one.name: one for one in read(Role)},
         tuple(read(Grant)),
         {one.id: one for one in read(Token)},
+        {one.of: one for one in read(Limit)},
     )
 
 

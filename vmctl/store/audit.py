@@ -8,11 +8,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
+from vmctl.model.access import Use
 from vmctl.model.audit import Entry, Kept, following
-from vmctl.model.records import Task
-from vmctl.store import rows
+from vmctl.model.records import Given, Task
+from vmctl.store import limit_rules, rows, rules
 from vmctl.store.database import reading, writing
-from vmctl.store.tables import AuditRow, TaskRow
+from vmctl.store.statements import unique
+from vmctl.store.tables import AuditRow, GivenRow, TaskRow
+from vmctl.store.users import within
 
 
 class SqlAudit:
@@ -23,11 +26,19 @@ class SqlAudit:
         append(db, entry)
 
     @writing
-    def accept(self, db: Session, task: Task, entry: Entry) -> int:
+    def accept(
+        self, db: Session, task: Task, entry: Entry, *, given: Given | None = None, limited: bool = False
+    ) -> int:
+        if limited:
+            within(db, limit_rules.whose(task.who, task.project), Use(commands=1))
         row: Any = rows.to_row(TaskRow, task)
         row.id = None
         db.add(row)
         db.flush()
+        if given is not None:
+            db.add(rows.to_row(GivenRow, replace(given, task=int(row.id))))
+            with unique(lambda: rules.there_is(Given, given.key)):
+                db.flush()
         append(db, replace(entry, task=int(row.id)))
         return int(row.id)
 

@@ -11,12 +11,13 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from vmctl.model import rights
-from vmctl.model.access import Failures, Token
+from vmctl.model.access import Failures, Token, Use
 from vmctl.model.audit import Entry, Kept, following
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
     Event,
+    Given,
     HostRecord,
     Image,
     LoadMean,
@@ -28,7 +29,7 @@ from vmctl.model.records import (
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
-from vmctl.store import access_rules, rules
+from vmctl.store import access_rules, limit_rules, rules
 from vmctl.store.leasing import Leasing
 from vmctl.store.memory_ledger import MemoryLedger
 from vmctl.store.memory_users import MemoryUsers
@@ -83,7 +84,17 @@ class MemoryStore(Leasing, MemoryUsers):
     async def add(self, record: Any) -> int:
         return self._add(record)
 
-    async def change(self, kind: type[Any], key: Any, *, told: Iterable[Event] = (), **values: Any) -> None:
+    async def change(
+        self,
+        kind: type[Any],
+        key: Any,
+        *,
+        told: Iterable[Event] = (),
+        check: Callable[[Any], None] | None = None,
+        **values: Any,
+    ) -> None:
+        if check is not None:
+            check(self._find(kind, key))
         self._change(kind, key, values)
         self._tell(told)
 
@@ -114,6 +125,8 @@ class MemoryStore(Leasing, MemoryUsers):
         if made and image and image not in self._kept[Image]:
             raise rules.missing("image", image)
         self._in_project(record.project)
+        if made:
+            self._within(limit_rules.whose(record.owner, record.project), limit_rules.of_vm(record))
         if record.adopted and record.host and record.host not in self._kept[HostRecord]:
             raise rules.missing("host", record.host)
         if any(record.name == vm.name or record.uuid == vm.uuid for vm in self._kept[VMRecord].values()):
@@ -161,10 +174,12 @@ class MemoryStore(Leasing, MemoryUsers):
             self._change(VMRecord, vm.uuid, {"copying": True})
         return why
 
-    async def add_image(self, image: Image) -> None:
+    async def add_image(self, image: Image, *, again: bool = False) -> None:
         if image.storage not in self._kept[Storage]:
             raise rules.missing("storage", image.storage)
         self._in_project(image.project)
+        if not again:
+            self._within(limit_rules.whose("", image.project), limit_rules.of_image(image))
         await self.insert(image)
 
     async def add_storage(self, storage: Storage) -> None:
@@ -219,8 +234,14 @@ class MemoryStore(Leasing, MemoryUsers):
     async def audit(self, entry: Entry) -> None:
         self._audit.append(following(self._audit[-1] if self._audit else None, entry))
 
-    async def accept(self, task: Task, entry: Entry) -> int:
+    async def accept(self, task: Task, entry: Entry, *, given: Given | None = None, limited: bool = False) -> int:
+        if limited:
+            self._within(limit_rules.whose(task.who, task.project), Use(commands=1))
+        if given is not None and given.key in self._kept[Given]:
+            raise rules.there_is(Given, given.key)
         number = self._add(task)
+        if given is not None:
+            self._put(replace(given, task=number))
         await self.audit(replace(entry, task=number))
         return number
 
@@ -256,6 +277,7 @@ class MemoryStore(Leasing, MemoryUsers):
             LoadMean: lambda one: one.at < tens or (one.period_s < 600 and one.at < minutes),
             Failures: lambda one: one.since < now - access_rules.FAILURES_S,
             Token: lambda one: one.expires_at < tens,
+            Given: lambda one: one.at < now - rules.GIVEN_KEPT_S,
             Event: lambda one: one.at < told,
             DecisionRecord: lambda one: one.made_at < told,
             Task: lambda one: one.ended_at is not None and one.created_at < told,

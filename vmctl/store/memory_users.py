@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from vmctl.model.access import Access, Failures, Grant, Group, Project, Role, Token, User, group, user
-from vmctl.model.records import Image, VMRecord
+from vmctl.model.access import Access, Failures, Grant, Group, Limit, Project, Role, Token, Use, User, group, user
+from vmctl.model.records import Image, Task, VMRecord
 from vmctl.model.rights import BUILT_IN, project
 from vmctl.model.vms import DEFAULT_PROJECT
-from vmctl.store import access_rules, rules
+from vmctl.store import access_rules, limit_rules, rules
 
 Record = TypeVar("Record")
 
@@ -38,10 +38,26 @@ class MemoryUsers:
         self._there(User, token.user)
         self._kept[Token][token.id] = token
 
-    async def move_vm(self, vm: str, project: str) -> None:
+    async def move_vm(self, vm: str, project: str, check: Callable[[Any], None] | None = None) -> None:
         self._in_project(project)
         self._there(VMRecord, vm)
+        found = self._kept[VMRecord][vm]
+        if check is not None:
+            check(found)
+        if found.project != project:
+            self._within(limit_rules.whose("", project), limit_rules.of_vm(found))
         self._kept[VMRecord][vm] = replace(self._kept[VMRecord][vm], project=project)
+
+    async def set_limit(self, of: str, change: Callable[[Limit], Limit]) -> Limit:
+        kind, _, name = of.partition(":")
+        if kind == "user":
+            self._there(User, name)
+        else:
+            self._in_project(name)
+        after = change(self._kept[Limit].pop(of, Limit(of)))
+        if not limit_rules.is_empty(after):
+            self._kept[Limit][of] = after
+        return after
 
     async def end_tokens(self, user: str) -> None:
         self._kept[Token] = {key: one for key, one in self._kept[Token].items() if one.user != user}
@@ -62,6 +78,7 @@ class MemoryUsers:
                 self._kept[Group][one.name] = replace(one, members=members)
         await self.end_tokens(name)
         self._end_grants(who=user(name))
+        self._kept[Limit].pop(user(name), None)
         del self._kept[User][name]
 
     async def remove_group(self, name: str) -> None:
@@ -73,6 +90,7 @@ class MemoryUsers:
         self._there(Project, name)
         access_rules.check_empty_project(name, self._of(VMRecord), self._of(Image))
         self._end_grants(scope=project(name))
+        self._kept[Limit].pop(project(name), None)
         del self._kept[Project][name]
 
     async def remove_role(self, name: str) -> None:
@@ -94,6 +112,14 @@ class MemoryUsers:
         """What comes into a project: it must be there. Raises NotFound."""
         if name != DEFAULT_PROJECT:
             self._there(Project, name)
+
+    def _within(self, of: Iterable[str], wanted: Use) -> None:
+        """Raises OverLimit where one of these users and projects has as much as it may have."""
+        limits = [self._kept[Limit][one] for one in of if one in self._kept[Limit]]
+        open_tasks = [task for task in self._of(Task) if not task.state.ended]
+        limit_rules.check(
+            limits, wanted, lambda one: limit_rules.used(one, self._of(VMRecord), self._of(Image), open_tasks)
+        )
 
     def _end_grants(self, *, who: str = "", scope: str = "") -> None:
         grants = self._kept[Grant].items()

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.errors import NotFound, Overtaken, Refused
-from vmctl.model.access import Failures, Grant, Group, Project, Role, Token, User
+from vmctl.model.access import Failures, Grant, Group, Limit, Project, Role, Token, User
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
     Event,
+    Given,
     HostRecord,
     Image,
     LoadMean,
@@ -36,6 +37,7 @@ WORDS: Mapping[type[Any], str] = {
     Project: "project",
     Role: "role",
     Token: "token",
+    Given: "command with key",
 }
 # Kind of record -> the fields that are its key
 KEYS: Mapping[type[Any], tuple[str, ...]] = {
@@ -56,9 +58,12 @@ KEYS: Mapping[type[Any], tuple[str, ...]] = {
     Grant: ("id",),
     Token: ("id",),
     Failures: ("of",),
+    Limit: ("of",),
+    Given: ("key",),
 }
 FREED: Mapping[str, Any] = {"task": None, "moving_to": "", "copying": False}  # of a VM whose task has ended
 DAY_S = 86400.0
+GIVEN_KEPT_S = 7 * DAY_S  # after that a key may be used again
 MINUTES_KEPT_S, TENS_KEPT_S, TOLD_KEPT_S = DAY_S, 30 * DAY_S, 90 * DAY_S
 BASELINE = "cpu-baseline"  # the setting that holds the CPU that every host can give; until another host joins
 ENDED = tuple(state for state in TaskState if state.ended)

@@ -1,7 +1,8 @@
 """The registry in an SQL database.
 
 Each method is one statement, or locks the rows that it changes before it looks at what they say: two at once give what
-one after the other would give. Locks are taken in one order: hosts by name, images, VMs by UUID, tasks.
+one after the other would give. Locks are taken in one order: hosts by name, images, projects, limits, VMs by UUID,
+tasks.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from vmctl.model.records import (
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
-from vmctl.store import access_rules, database, rows, rules
+from vmctl.store import access_rules, database, limit_rules, rows, rules
 from vmctl.store.audit import SqlAudit, append
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.incarnations import LedgerStore
@@ -42,6 +43,7 @@ from vmctl.store.tables import (
     DecisionRow,
     EventRow,
     FailuresRow,
+    GivenRow,
     HostRow,
     ImageRow,
     MeanRow,
@@ -51,7 +53,7 @@ from vmctl.store.tables import (
     TokenRow,
     VMRow,
 )
-from vmctl.store.users import SqlUsers, end_grants, in_project
+from vmctl.store.users import SqlUsers, end_grants, in_project, within
 
 Record = TypeVar("Record")
 MEANS_AT_ONCE = 250  # made ready in one go: nobody else has a turn meanwhile
@@ -116,7 +118,19 @@ class SqlStore(Leasing, SqlUsers, SqlAudit):
         return int(row.id)  # type: ignore[attr-defined]
 
     @writing
-    def change(self, db: Session, /, kind: type[Any], key: Any, *, told: Iterable[Event] = (), **values: Any) -> None:
+    def change(
+        self,
+        db: Session,
+        /,
+        kind: type[Any],
+        key: Any,
+        *,
+        told: Iterable[Event] = (),
+        check: Callable[[Any], None] | None = None,
+        **values: Any,
+    ) -> None:
+        if check is not None:
+            check(locked(db, kind, key))
         db.execute(update(TABLES[kind]).where(is_key(kind, key)).values(**rows.columns(values)))
         tell(db, told)
 
@@ -165,6 +179,8 @@ class SqlStore(Leasing, SqlUsers, SqlAudit):
         if made and image and locked(db, Image, image) is None:
             raise rules.missing("image", image)
         in_project(db, record.project)
+        if made:
+            within(db, limit_rules.whose(record.owner, record.project), limit_rules.of_vm(record))
         # One that leaves forgets those that were adopted there: none may come in after that.
         if record.adopted and record.host and locked(db, HostRecord, record.host) is None:
             raise rules.missing("host", record.host)
@@ -231,10 +247,12 @@ class SqlStore(Leasing, SqlUsers, SqlAudit):
         return why
 
     @writing
-    def add_image(self, db: Session, image: Image) -> None:
+    def add_image(self, db: Session, image: Image, *, again: bool = False) -> None:
         if locked(db, Storage, image.storage) is None:
             raise rules.missing("storage", image.storage)
         in_project(db, image.project)
+        if not again:
+            within(db, limit_rules.whose("", image.project), limit_rules.of_image(image))
         db.add(rows.to_row(ImageRow, image))
         with unique(lambda: rules.there_is(Image, image.name)):
             db.flush()
@@ -351,6 +369,7 @@ class SqlStore(Leasing, SqlUsers, SqlAudit):
             delete(MeanRow).where(col(MeanRow.at) < now - rules.TENS_KEPT_S),
             delete(FailuresRow).where(col(FailuresRow.since) < now - access_rules.FAILURES_S),
             delete(TokenRow).where(col(TokenRow.expires_at) < now - rules.TENS_KEPT_S),
+            delete(GivenRow).where(col(GivenRow.at) < now - rules.GIVEN_KEPT_S),
             delete(EventRow).where(col(EventRow.at) < told),
             delete(DecisionRow).where(col(DecisionRow.made_at) < told),
             delete(TaskRow).where(col(TaskRow.ended_at).is_not(None), col(TaskRow.created_at) < told),

@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col, select
 
 from vmctl.errors import VmctlError
-from vmctl.model.access import Failures, Grant, Group, Project, Role, Token, User
+from vmctl.model.access import Failures, Grant, Group, Limit, Project, Role, Token, User
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
     Event,
+    Given,
     HostRecord,
     Image,
     LoadMean,
@@ -31,10 +32,12 @@ from vmctl.store.tables import (
     DecisionRow,
     EventRow,
     FailuresRow,
+    GivenRow,
     GrantRow,
     GroupRow,
     HostRow,
     ImageRow,
+    LimitRow,
     MeanRow,
     ProjectRow,
     RoleRow,
@@ -66,6 +69,8 @@ TABLES: dict[type[Any], type[SQLModel]] = {
     Grant: GrantRow,
     Token: TokenRow,
     Failures: FailuresRow,
+    Limit: LimitRow,
+    Given: GivenRow,
 }
 
 

@@ -125,6 +125,7 @@ class VMRow(Base, table=True):
     stuck_cold: list[str] = _json("[]", list)
     project: str = _text("default")
     owner: str = _text("")
+    disk_bytes: int | None = Field(default=None, sa_type=BigInteger)
     created_at: float
 
 
@@ -266,6 +267,31 @@ class TokenRow(Base, table=True):
     about: str = ""
     role: str = ""
     scope: str = ""
+
+
+class LimitRow(Base, table=True):
+    """How much a user or a project may have."""
+
+    __tablename__ = "limit_of_use"
+    of: str = Field(primary_key=True)
+    vms: int | None = None
+    vcpus: int | None = None
+    mem_mib: int | None = Field(default=None, sa_type=BigInteger)
+    disk_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    commands: int | None = None
+    requests_per_s: float | None = None
+
+
+class GivenRow(Base, table=True):
+    """A command that was given with a key, so that it is not done twice."""
+
+    __tablename__ = "given"
+    key: str = Field(primary_key=True)
+    hash: str
+    at: float = Field(index=True)
+    task: int | None = None
+    done: bool = False
+    answer: str = ""
 
 
 class AuditRow(Base, table=True):

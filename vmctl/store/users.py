@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from vmctl.model.access import Access, Failures, Grant, Group, Project, Role, Token, User, group, user
-from vmctl.model.records import Image, VMRecord
+from vmctl.model.access import Access, Failures, Grant, Group, Limit, Project, Role, Token, Use, User, group, user
+from vmctl.model.records import Image, Task, VMRecord
 from vmctl.model.rights import BUILT_IN, project
 from vmctl.model.vms import DEFAULT_PROJECT
-from vmctl.store import access_rules, rows, rules
+from vmctl.store import access_rules, limit_rules, rows, rules
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.statements import is_key, locked, read_all
-from vmctl.store.tables import FailuresRow, GrantRow, GroupRow, ProjectRow, RoleRow, TokenRow, UserRow, VMRow
+from vmctl.store.tables import (
+    FailuresRow,
+    GrantRow,
+    GroupRow,
+    ImageRow,
+    LimitRow,
+    ProjectRow,
+    RoleRow,
+    TaskRow,
+    TokenRow,
+    UserRow,
+    VMRow,
+)
 
 
 class SqlUsers:
@@ -49,10 +61,31 @@ class SqlUsers:
         db.add(rows.to_row(TokenRow, token))
 
     @writing
-    def move_vm(self, db: Session, vm: str, project: str) -> None:
+    def move_vm(self, db: Session, vm: str, project: str, check: Callable[[Any], None] | None = None) -> None:
         in_project(db, project)
-        _there(db, VMRecord, vm)
+        # Held before the VM is: whoever makes one holds them in this order, too.
+        limits = read_all(db, Limit, col(LimitRow.of).in_(limit_rules.whose("", project)), locked=True)
+        found = locked(db, VMRecord, vm)
+        if found is None:
+            raise rules.missing("VM", vm)
+        if check is not None:
+            check(found)
+        if found.project != project:
+            limit_rules.check(limits, limit_rules.of_vm(found), lambda of: _use(db, of))
         db.execute(update(VMRow).where(is_key(VMRecord, vm)).values(project=project))
+
+    @writing
+    def set_limit(self, db: Session, of: str, change: Callable[[Limit], Limit]) -> Limit:
+        kind, _, name = of.partition(":")
+        if kind == "user":
+            _there(db, User, name)
+        else:
+            in_project(db, name)
+        after = change(locked(db, Limit, of) or Limit(of))
+        db.execute(delete(LimitRow).where(is_key(Limit, of)))
+        if not limit_rules.is_empty(after):
+            db.add(rows.to_row(LimitRow, after))
+        return after
 
     @writing
     def end_tokens(self, db: Session, user: str) -> None:
@@ -77,6 +110,7 @@ class SqlUsers:
                 db.execute(update(GroupRow).where(is_key(Group, one.name)).values(members=members))
         db.execute(delete(GrantRow).where(col(GrantRow.who) == user(name)))
         db.execute(delete(TokenRow).where(col(TokenRow.user) == name))
+        db.execute(delete(LimitRow).where(is_key(Limit, user(name))))
         db.execute(delete(UserRow).where(is_key(User, name)))
 
     @writing
@@ -90,6 +124,7 @@ class SqlUsers:
         _there(db, Project, name)  # held: nothing comes into it meanwhile
         access_rules.check_empty_project(name, read_all(db, VMRecord), read_all(db, Image))
         end_grants(db, project(name))
+        db.execute(delete(LimitRow).where(is_key(Limit, project(name))))
         db.execute(delete(ProjectRow).where(is_key(Project, name)))
 
     @writing
@@ -108,6 +143,22 @@ def in_project(db: Session, name: str) -> None:
     """What comes into a project: it must be there, and stay until this is written. Raises NotFound."""
     if name != DEFAULT_PROJECT:
         _there(db, Project, name)
+
+
+def within(db: Session, of: Iterable[str], wanted: Use) -> None:
+    """What is promised to some users and projects: their limits are held until it is written. Raises OverLimit."""
+    limits = read_all(db, Limit, col(LimitRow.of).in_(list(of)), locked=True)
+    limit_rules.check(limits, wanted, lambda one: _use(db, one))
+
+
+def _use(db: Session, of: str) -> Use:
+    kind, _, name = of.partition(":")
+    of_user = kind == "user"
+    vms = read_all(db, VMRecord, col(VMRow.owner if of_user else VMRow.project) == name)
+    images = [] if of_user else read_all(db, Image, col(ImageRow.project) == name)
+    open_ = col(TaskRow.state).not_in([str(state) for state in rules.ENDED])
+    tasks = read_all(db, Task, open_, col(TaskRow.who if of_user else TaskRow.project) == name)
+    return limit_rules.used(of, vms, images, tasks)
 
 
 def _there(db: Session, kind: type[Any], name: str) -> None:

@@ -17,7 +17,7 @@ from vmctl.commands import catalogue
 from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Refused, RegistryUnusable, Uncertain, VmctlError, error_to_json
 from vmctl.model.audit import Entry
-from vmctl.model.records import Task, TaskState
+from vmctl.model.records import Given, Task, TaskState
 from vmctl.model.rights import CLUSTER, Principal, Thing
 from vmctl.ports import SYSTEM, Clock
 from vmctl.ports.store import Store
@@ -49,19 +49,25 @@ class Tasks:
         self._jobs: dict[int, AnyJob] = {}
         self._running: set[asyncio.Task[None]] = set()
 
-    async def submit(self, arguments: Any, who: Principal, subject: str, thing: Thing = CLUSTER) -> Task:
-        """Accept a command that is about `thing`: its row is committed before this returns."""
+    async def submit(
+        self, arguments: Any, who: Principal, subject: str, thing: Thing = CLUSTER, given: Given | None = None
+    ) -> Task:
+        """Accept a command that is about `thing`: its row is committed before this returns.
+
+        Raises OverLimit, and Refused where the key that it was `given` with is kept already.
+        """
         kind = self._kinds[type(arguments)]
-        given, at = asdict(arguments), self._clock.now()
-        task = Task(0, kind, subject, at, args=given, who=who.name, project=thing.project, vm=thing.vm)
-        task = replace(task, id=await self._accept(task, entry_of(task, "accepted", who)))
+        args, at = asdict(arguments), self._clock.now()
+        task = Task(0, kind, subject, at, args=args, who=who.name, project=thing.project, vm=thing.vm)
+        entry = entry_of(task, "accepted", who)
+        task = replace(task, id=await self._accept(task, entry, given, limited=bool(who.token)))
         self._begin(task, self.commands[kind], self.handlers[kind])
         return task
 
-    async def _accept(self, task: Task, entry: Entry) -> int:
-        """Write its row; the number that it has. Raises RegistryUnusable."""
+    async def _accept(self, task: Task, entry: Entry, given: Given | None, *, limited: bool) -> int:
+        """Write its row; the number that it has. Raises RegistryUnusable, OverLimit, Refused."""
         try:
-            return await self._store.accept(task, entry)
+            return await self._store.accept(task, entry, given=given, limited=limited)
         except RegistryUnusable:
             # It may be written, and only the answer lost. Who asked is told no: then no start may begin it later.
             number = await self._find(task)
