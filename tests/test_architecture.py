@@ -142,6 +142,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("vmctl.store",),
     "alembic": ("vmctl.store",),
     "fastapi": ("vmctl.api",),
+    "orjson": ("vmctl.api.routes",),
     "pydantic": ("vmctl.api", "vmctl.guests", "vmctl.formats.dump"),
     "pydantic_core": ("vmctl.commands.fields",),  # inside a function: who has no pydantic needs none
     "annotated_types": ("vmctl.commands", "vmctl.cli.generic"),
@@ -197,7 +198,7 @@ EDGES = (
     "vmctl.guests.followers",
     "vmctl.hosts.doctor",
     "vmctl.tasks.engine",
-    "vmctl.api.app",
+    "vmctl.api.edge",
     "vmctl.cli.main",
     "vmctl.cli.follow",
 )

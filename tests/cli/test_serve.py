@@ -128,7 +128,7 @@ def test_a_command_that_may_have_been_heard_is_asked_for_with_its_key(dying: lis
     """So it is not done twice."""
     assert Client().ask(Stop("web1")) == []
     keys = {line for one in dying for line in one.splitlines() if line.startswith(b"Idempotency-Key: ")}
-    assert len(dying) == 2 and len(keys) == 1
+    assert len(dying) >= 2 and len(keys) == 1
 
 
 def test_stopping_takes_the_socket_away_and_says_so(home: Home) -> None:

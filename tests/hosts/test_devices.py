@@ -105,11 +105,11 @@ def test_the_load_has_disk_and_link() -> None:
     smoothed = Smoothed()
     for second in (0, 10, 20):
         smoothed.add(moving(second), float(second))
-    load, vms = smoothed.host(20), smoothed.vms(20, TAPS)
+    load, vms = smoothed.host(20), smoothed.vms(TAPS)
     assert load is not None and (load.disk, load.net) == pytest.approx((0.5, 0.2))
     assert (vms["u1"].disk, vms["u1"].net) == pytest.approx((0.25, 0.1))
     assert (vms["u2"].disk, vms["u2"].net) == (0.0, 0.0)
-    assert smoothed.vms(20)["u1"].net == 0.0, "which devices are its own is not known yet"
+    assert smoothed.vms()["u1"].net == 0.0, "which devices are its own is not known yet"
 
 
 def test_counters_that_begin_anew_count_from_there() -> None:
@@ -127,7 +127,7 @@ def test_a_host_that_shows_neither_has_no_load_of_them() -> None:
         smoothed.add(moving(second)._replace(disks={}, interfaces={}), float(second))
     load = smoothed.host(10)
     assert load is not None and (load.disk, load.net) == (0.0, 0.0)
-    assert [(used.disk, used.net) for used in smoothed.vms(10, TAPS).values()] == [(0.0, 0.0)] * 2
+    assert [(used.disk, used.net) for used in smoothed.vms(TAPS).values()] == [(0.0, 0.0)] * 2
 
 
 COUNTS = st.integers(0, 1 << 64)
@@ -149,7 +149,7 @@ def test_shares_are_possible_whatever_comes(counters: list[dict[str, Any]], writ
     for number, some in enumerate(counters):
         vms = (vm(ticks=100 + number, write_bytes=written * number), vm("u2", 11, 8, 100 + number))
         smoothed.add(later(BASE, number, number, number, *vms)._replace(**some), float(number))
-    load, vms_load = smoothed.host(9.0), smoothed.vms(9.0, TAPS)
+    load, vms_load = smoothed.host(9.0), smoothed.vms(TAPS)
     assert load is not None and set(vms_load) == {"u1", "u2"}
     shares = [(load.disk, load.net), *((used.disk, used.net) for used in vms_load.values())]
     assert all(0 <= share <= 1 for pair in shares for share in pair)

@@ -6,11 +6,9 @@ Errors are the error tree's, as problem details (`problems.py`).
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
-from urllib.parse import quote
+from typing import Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,16 +16,13 @@ from fastapi.responses import JSONResponse
 
 from vmctl import __version__, text
 from vmctl.api import console, document, messages, routes
+from vmctl.api.edge import OUT_OF_ORDER, Edge
 from vmctl.api.limits import Limits
-from vmctl.api.peers import peer
+from vmctl.api.peers import is_local
 from vmctl.api.problems import ProblemResponse
 from vmctl.api.routes import Plain
 from vmctl.door import Door
 from vmctl.errors import NotFound, RegistryUnusable, Usage, VmctlError
-
-log = logging.getLogger("vmctl.api")
-WARNING = "X-Vmctl-Warning"  # percent-encoded
-OUT_OF_ORDER = "the controller's registry takes nothing just now"
 
 
 class Served(Protocol):
@@ -66,7 +61,7 @@ def make_app(served: Served) -> FastAPI:
     app.add_exception_handler(400, _unreadable)
     for status in (404, 405):
         app.add_exception_handler(status, _no_route)
-    app.middleware("http")(_edge)
+    app.add_middleware(Edge)
     app.add_middleware(Limits)
     app.add_api_route("/healthz", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
@@ -90,7 +85,7 @@ async def _ready(request: Request) -> Plain:
 
 async def _refuse(request: Request, err: Exception) -> JSONResponse:
     assert isinstance(err, VmctlError)
-    if isinstance(err, RegistryUnusable) and not _is_local(request):
+    if isinstance(err, RegistryUnusable) and not is_local(request):
         err = RegistryUnusable(OUT_OF_ORDER)  # where its file is, is for its own machine
     return ProblemResponse(err)
 
@@ -107,23 +102,3 @@ async def _unreadable(_request: Request, _err: Exception) -> JSONResponse:
 async def _no_route(request: Request, _err: Exception) -> JSONResponse:
     path = text.shown(request.url.path)
     return ProblemResponse(NotFound(f"the API has no {request.method} {path}"))
-
-
-async def _edge(request: Request, call: Callable[[Request], Awaitable[Any]]) -> Any:
-    """What nobody expected is logged whole and shown in one sentence: the API's edge."""
-    try:
-        answer = await call(request)
-        if (trouble := request.app.state.door.trouble()) and answer.status_code < 400:
-            trouble = trouble if _is_local(request) else OUT_OF_ORDER
-            # What is shown may be older than what was done: whoever reads it should know.
-            answer.headers[WARNING] = quote(f"{trouble}; what is shown may be out of date")
-        return answer
-    except Exception as err:
-        log.exception("%s %s broke", request.method, request.url.path)
-        # What it says may name files of this machine.
-        what = f"{type(err).__name__}: {err}" if _is_local(request) else "this broke; the controller's log has why"
-        return ProblemResponse(VmctlError(what))
-
-
-def _is_local(request: Request) -> bool:
-    return peer(request).uid is not None

@@ -50,6 +50,11 @@ def peer(http: HTTPConnection) -> Peer:
     return found if isinstance(found, Peer) else NOBODY
 
 
+def is_local(http: HTTPConnection) -> bool:
+    """Whether somebody on the controller's own machine asks."""
+    return peer(http).uid is not None
+
+
 def principal(http: HTTPConnection) -> Principal:
     """Who asks. Raises NotLoggedIn, NotAllowed."""
     found = peer(http)
@@ -67,4 +72,9 @@ def principal(http: HTTPConnection) -> Principal:
     return replace(known, where=found.address)
 
 
-Asker = Annotated[Principal, Depends(principal)]
+async def asker(http: HTTPConnection) -> Principal:
+    """The same for a route: what is no coroutine would be run in a thread, which takes longer than all else."""
+    return principal(http)
+
+
+Asker = Annotated[Principal, Depends(asker)]

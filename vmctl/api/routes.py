@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+import orjson
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.datastructures import URL
 
 from vmctl.api import how, problems, requests
 from vmctl.api.peers import Asker, peer
@@ -21,6 +23,7 @@ from vmctl.commands.users import LogIn
 from vmctl.door import Door
 from vmctl.door.answers import Document, DryRun
 from vmctl.door.door import answer_type
+from vmctl.door.pages import Page
 from vmctl.door.user_answers import NewToken
 from vmctl.formats.plain import plain
 from vmctl.model.rights import Principal
@@ -99,18 +102,16 @@ def _endpoint(
 ) -> Callable[..., Awaitable[Response]]:
     """The function of a route; its signature is what the framework reads."""
 
-    async def endpoint(
-        http: Request, door: Door, who: Principal, asked: requests.Request | None = None, **named: Any
-    ) -> Response:
+    async def endpoint(http: Request, who: Principal, asked: requests.Request | None = None, **named: Any) -> Response:
         await _refuse_unread(http, row, sent)
         asked_how = how.read(http, row)
-        answer = await door.ask(row.arguments(**named, **_given(asked)), who, asked_how)
-        return _response(answer, 202 if isinstance(row, Command) and row.task and not asked_how.dry else 200)
+        answer = await _door(http).ask(row.arguments(**named, **_given(asked)), who, asked_how)
+        status = 202 if isinstance(row, Command) and row.task and not asked_how.dry else 200
+        return _response(answer, status, http.url)
 
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         inspect.Parameter("http", kind, annotation=Request),
-        inspect.Parameter("door", kind, annotation=Annotated[Door, Depends(_door)]),
         inspect.Parameter("who", kind, annotation=Asker),
     ]
     for name in path:
@@ -146,8 +147,10 @@ def _extra(*where: str) -> RequestValidationError:
     return RequestValidationError([{"type": "extra_forbidden", "loc": where, "msg": "nothing is read from there"}])
 
 
-def _response(answer: Any, status: int) -> Response:
+def _response(answer: Any, status: int, asked_at: URL | None = None) -> Response:
     """An answer for the wire: one place, for all of them."""
+    if isinstance(answer, Page):
+        return _page(answer, asked_at)
     if isinstance(answer, AsyncIterator):
         lines = (json.dumps(plain(each)) + "\n" async for each in answer)
         return StreamingResponse(lines, media_type="application/x-ndjson")
@@ -155,3 +158,20 @@ def _response(answer: Any, status: int) -> Response:
         return Response(answer.text, media_type="application/json")
     version = getattr(answer, "version", "")
     return Plain(plain(answer), status, {"ETag": f'"{version}"'} if version else None)
+
+
+def _page(page: Page[Any], asked_at: URL | None) -> Response:
+    """A page, and where the next one is (RFC 8288). It is written out once, however many ask for it."""
+    if not page.body:
+        page.body = _written(page)
+        if page.next and asked_at is not None:
+            following = asked_at.include_query_params(after=page.next)
+            page.link = {"Link": f'<{following.path}?{following.query}>; rel="next"'}
+    return Response(page.body, media_type="application/json", headers=page.link)
+
+
+def _written(page: Page[Any]) -> bytes:
+    try:
+        return orjson.dumps(page, default=plain)
+    except orjson.JSONEncodeError:  # text that is no Unicode
+        return json.dumps(plain(page), separators=(",", ":")).encode()

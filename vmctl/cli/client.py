@@ -128,7 +128,13 @@ class Client:
 
     def _once(self, request: wire.Request) -> Any:
         with contextlib.closing(self._connect()) as connection:
-            return json.loads(self._send(connection, request).read())
+            response = self._send(connection, request)
+            answer = json.loads(response.read())
+        while (following := wire.next_page(response.headers.get("Link", ""))) is not None:
+            with contextlib.closing(self._connect()) as connection:
+                response = self._send(connection, following)
+                answer += json.loads(response.read())
+        return answer
 
     def _send(self, connection: http.client.HTTPConnection, request: wire.Request) -> http.client.HTTPResponse:
         headers = self.headers() | ({"Content-Type": "application/json"} if request.body else {})

@@ -42,6 +42,12 @@ def request(asked: Any) -> Request:
     return Request(row.method, f"{BASE}{path}?{query}" if query else BASE + path, None, key)
 
 
+def next_page(link: str) -> Request | None:
+    """The request for the page that a Link header (RFC 8288) names; None where that was the last one."""
+    address, _, relation = link.partition(">; ")
+    return Request("GET", address.removeprefix("<"), None) if relation == 'rel="next"' else None
+
+
 def posted(path: str, body: dict[str, Any]) -> Request:
     """A request that is in no catalogue."""
     return Request("POST", BASE + path, json.dumps(body).encode())

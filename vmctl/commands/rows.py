@@ -116,7 +116,9 @@ class Command(Asked):
 
 @dataclass(frozen=True, slots=True)
 class Query(Asked):
-    """Something that is only looked at."""
+    """Something that is only looked at. `pages`: its answer comes page by page, the next one `after` the last."""
+
+    pages: bool = False
 
 
 def task(kind: str, arguments: type[Any], way: str, needs: Permission, **more: Any) -> Command:

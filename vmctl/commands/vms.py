@@ -17,6 +17,7 @@ from vmctl.commands.fields import (
     Labels,
     MaybeHost,
     MaybeName,
+    Most,
     Name,
     Project,
     Seconds,
@@ -158,9 +159,20 @@ class SetHeal:
 # -- queries
 
 
+Power = Literal["", "running", "paused", "stopped", "starting", "stopping", "migrating", "crashed", "unknown"]
+
+
 @dataclass(frozen=True, slots=True)
 class ListVMs:
-    """All VMs, by name."""
+    """VMs by name, page by page: at most `limit` after the one called `after`. `begins`: how their names begin."""
+
+    limit: Most = 500
+    after: Text = ""
+    begins: Text = ""
+    project: MaybeName = ""
+    host: MaybeName = ""
+    owner: MaybeName = ""
+    power: Power = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +253,7 @@ ROWS: tuple[Asked, ...] = (
          meanwhile="taking its lease again"),
     Command(SetAutostart, "PUT vms/{vm}/autostart", May.SET, "autostart", edits=True),
     Command(SetHeal, "PUT vms/{vm}/heal", May.SET, "heal", edits=True),
-    Query(ListVMs, "GET vms", May.LOOK, on=On.SIGHT),
+    Query(ListVMs, "GET vms", May.LOOK, on=On.SIGHT, pages=True),
     Query(WhereToCreate, "POST vms/dry-run", May.CREATE, on=On.PROJECT),
     Query(ShowVM, "GET vms/{vm}", May.LOOK),
     Query(WhereToStart, "POST vms/{vm}/start/dry-run", May.LOOK),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from vmctl.act import checks, create, decided
@@ -22,20 +22,47 @@ from vmctl.decide.asked import check_class
 from vmctl.decide.place import place
 from vmctl.door import answers, plans, views
 from vmctl.door.limits import check_room
+from vmctl.door.pages import Page
 from vmctl.door.parts import ControllerParts
 from vmctl.errors import NotFound
 from vmctl.model.access import Use
 from vmctl.model.decisions import PlacedAgain, placed
+from vmctl.model.pages import Wanted
 from vmctl.model.records import VMRecord
 from vmctl.model.rights import Principal
 from vmctl.model.versions import version
 from vmctl.model.vms import VM, PowerState, Spec, in_project
-from vmctl.services.observe import measured, observed
+from vmctl.services.observe import measured, observed, observed_vms
 
 
-async def list_vms(parts: ControllerParts, _asked: ListVMs) -> list[answers.VM | answers.Broken]:
-    """All VMs."""
-    return views.vms(parts.services, await observed(parts.services), parts.sight)
+async def list_vms(parts: ControllerParts, asked: ListVMs) -> list[answers.VM | answers.Broken]:
+    """A page of them."""
+    store, key = parts.services.store, (asked, parts.sight)
+    writes, now = store.writes, parts.services.clock.monotonic()
+    kept = parts.pages.get(key, writes, now)
+    if kept is not None:
+        return kept
+    page = await _page(parts, asked)
+    parts.pages.put(key, writes, now, page)
+    return page
+
+
+async def _page(parts: ControllerParts, asked: ListVMs) -> Page[answers.VM | answers.Broken]:
+    """What a VM does is known of its host: those that do something else than is wanted are read, too."""
+    wanted = Wanted(asked.after, asked.limit, parts.sight, asked.project, asked.host, asked.owner, asked.begins)
+    page = Page[answers.VM | answers.Broken]()
+    while len(page) < asked.limit:
+        records = await parts.services.store.page_of_vms(wanted)
+        seen = observed_vms(parts.services, records)
+        for record, vm in zip(records, seen, strict=True):
+            if asked.power in ("", vm.power) and len(page) < asked.limit:
+                page += views.each((record,), lambda one, vm=vm: views.vm(parts.services, one, vm))  # type: ignore[misc]
+                page.next = record.name
+        if len(records) < asked.limit:
+            page.next = page.next if len(page) == asked.limit and page.next < records[-1].name else ""
+            break
+        wanted = replace(wanted, after=records[-1].name)
+    return page
 
 
 async def show_vm(parts: ControllerParts, asked: ShowVM) -> answers.ShownVM:

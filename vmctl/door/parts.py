@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vmctl.act.health import HealthMonitor
 from vmctl.act.hosts import Attach
 from vmctl.cluster.schedules import Scheduler
+from vmctl.door.pages import Pages
 from vmctl.model.rights import ALL, LOCAL_USER, Principal, Sight
 from vmctl.services import Services
 from vmctl.services.known import Known
@@ -23,6 +24,7 @@ class ControllerParts:
     health_monitor: HealthMonitor
     scheduler: Scheduler
     known: Known
+    pages: Pages = field(default_factory=Pages)  # that were asked for just now
     who: Principal = LOCAL_USER  # who asks
     sight: Sight = ALL  # what he may see
     expected: str = ""  # the version that he edits; empty: whichever there is

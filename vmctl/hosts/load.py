@@ -103,6 +103,7 @@ class Smoothed:
         self._window_s = window_s
         self._samples: deque[RawSample] = deque()
         self._at = 0.0
+        self._worked_out: tuple[object, dict[str, VMLoad]] | None = None
 
     def add(self, sample: RawSample, at: float) -> Rates | None:
         """Take a sample that came at `at` (the caller's monotonic seconds); the rates since the one before."""
@@ -114,6 +115,7 @@ class Smoothed:
         while len(self._samples) > 2 and sample.uptime_s - self._samples[1].uptime_s >= self._window_s:
             self._samples.popleft()
         self._at = at
+        self._worked_out = None
         return step
 
     def host(self, now: float) -> HostLoad | None:
@@ -146,11 +148,23 @@ class Smoothed:
         """(received, sent) bytes per second of these interfaces of the host, between the two newest samples."""
         return bytes_s(self._samples[-2], self._samples[-1], interfaces) if len(self._samples) > 1 else None
 
-    def vms(self, now: float, net_devices: NetDevices = MappingProxyType({})) -> dict[str, VMLoad]:
-        """Each VM's load by UUID, over the part of the window in which its process ran; a new one has none yet."""
+    def age_s(self, now: float) -> float:
+        """How old the newest sample is."""
+        return max(0.0, now - self._at)
+
+    def vms(self, net_devices: NetDevices = MappingProxyType({})) -> Mapping[str, VMLoad]:
+        """Each VM's load by UUID, over the part of the window in which its process ran; a new one has none yet.
+
+        It is as old as its sample, and says nothing of that: so it is worked out once, however many look at it.
+        """
         if len(self._samples) < 2:
             return {}
-        newest, age = self._samples[-1], max(0.0, now - self._at)
+        if self._worked_out is None or self._worked_out[0] != net_devices:
+            self._worked_out = dict(net_devices), self._work_out(net_devices)
+        return self._worked_out[1]
+
+    def _work_out(self, net_devices: NetDevices) -> dict[str, VMLoad]:
+        newest = self._samples[-1]
         left = {(vm.pid, vm.start_ticks) for vm in newest.vms}
         found: dict[str, VMLoad] = {}
         for sample in self._samples:
@@ -159,16 +173,16 @@ class Smoothed:
             here = {(vm.pid, vm.start_ticks) for vm in sample.vms} & left
             if here:
                 left -= here
-                for uuid, load in _vm_loads(sample, newest, net_devices, age).items():
+                for uuid, load in _vm_loads(sample, newest, net_devices).items():
                     found.setdefault(uuid, load)
         return found
 
 
-def _vm_loads(before: RawSample, after: RawSample, net_devices: NetDevices, age_s: float) -> dict[str, VMLoad]:
+def _vm_loads(before: RawSample, after: RawSample, net_devices: NetDevices) -> dict[str, VMLoad]:
     used = _vm_rates(before, after, after.uptime_s - before.uptime_s)
     moved = {uuid: (vm.read_bytes_s or 0.0) + (vm.write_bytes_s or 0.0) for uuid, vm in used.items()}
     disk, link = disk_parts(moved, busiest_disk(before, after)), busiest_link(before, after)
     return {
-        uuid: VMLoad(vm.cpu, vm.mem_mib, age_s, disk[uuid], link_part(before, after, net_devices.get(uuid, ()), link))
+        uuid: VMLoad(vm.cpu, vm.mem_mib, 0.0, disk[uuid], link_part(before, after, net_devices.get(uuid, ()), link))
         for uuid, vm in used.items()
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from vmctl.hosts.devices import NetDevices, uplinks
@@ -65,10 +65,15 @@ class Loads:
         newest = self._newest.get(name)
         return newest.bridges if newest else None
 
-    def vms(self, host: str, net_devices: NetDevices) -> dict[str, VMLoad]:
-        """The smoothed load of each VM of a host by UUID; `net_devices` are the network devices of each."""
+    def vms(self, host: str, net_devices: NetDevices) -> Mapping[str, VMLoad]:
+        """The smoothed load of each VM of a host by UUID, as old as `age_s` says; `net_devices`: of each."""
         smoothed = self._smoothed.get(host)
-        return smoothed.vms(self._clock.monotonic(), net_devices) if smoothed else {}
+        return smoothed.vms(net_devices) if smoothed else {}
+
+    def age_s(self, host: str) -> float:
+        """How old the newest sample of a host is; 0 where there is none."""
+        smoothed = self._smoothed.get(host)
+        return smoothed.age_s(self._clock.monotonic()) if smoothed else 0.0
 
     def details(self, host: str) -> dict[str, Any]:
         """What the newest sample shows beyond the smoothed load: for `top` and `host show`."""

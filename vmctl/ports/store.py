@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
 from vmctl.model.access import Access, Grant, Limit, Token
 from vmctl.model.audit import Entry, Kept
+from vmctl.model.pages import Wanted
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import DecisionRecord, Event, Given, HostRecord, Image, LoadMean, Storage, Task, VMRecord
 from vmctl.model.rights import ALL, Sight
@@ -74,6 +75,9 @@ class VMs(Protocol):
 
     async def find_vm(self, name: str) -> VMRecord | None:
         """The VM of that name or UUID, if there is one."""
+
+    async def page_of_vms(self, wanted: Wanted) -> list[VMRecord]:
+        """Some VMs, by name."""
 
     async def vm(self, name: str) -> VMRecord:
         """The VM of that name or UUID. Raises NotFound."""
@@ -284,6 +288,10 @@ class Store(Records, VMs, History, Users, Audit, Protocol):
     """The whole registry."""
 
     trouble: str  # why it takes nothing just now, while somebody waits for it: in words
+
+    @property
+    def writes(self) -> int:
+        """So often was it written here, at most: what was read at another count may have changed since."""
 
     @property
     def ledger(self) -> Ledger:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from vmctl.hosts.domainxml import offered
@@ -54,13 +54,21 @@ async def observed(services: Services) -> Observed:
     """The cluster now, and what the registry says beside it."""
     now = services.clock.now()
     hosts, vms, storages = await services.store.inventory()
-    loads = {name: _loads(services, link) for name, link in services.links.items()}
+    loads = {name: _Loads(services, link) for name, link in services.links.items()}
     cluster = Cluster(
         tuple(_host(services, record, storages) for record in hosts),
-        tuple(_vm(services, record, loads.get(record.host, {}), now) for record in vms),
+        tuple(_vm(services, record, loads.get(record.host), now) for record in vms),
         now,
     )
     return Observed(cluster, {host.name: host for host in hosts}, {vm.uuid: vm for vm in vms})
+
+
+def observed_vms(services: Services, records: Iterable[VMRecord]) -> list[VM]:
+    """Some VMs now, without all others."""
+    records, now = list(records), services.clock.now()
+    links = {record.host: services.links.get(record.host) for record in records}
+    loads = {name: _Loads(services, link) for name, link in links.items() if link is not None}
+    return [_vm(services, record, loads.get(record.host), now) for record in records]
 
 
 def _host(services: Services, record: HostRecord, storages: list[Storage]) -> Host:
@@ -97,7 +105,7 @@ def _last_size(record: HostRecord) -> tuple[int, int]:
         return 0, 0
 
 
-def _vm(services: Services, record: VMRecord, loads: Mapping[str, VMLoad], now: float) -> VM:
+def _vm(services: Services, record: VMRecord, loads: _Loads | None, now: float) -> VM:
     link = services.links.get(record.host)
     power = _power(record, link)
     return VM(
@@ -106,7 +114,7 @@ def _vm(services: Services, record: VMRecord, loads: Mapping[str, VMLoad], now: 
         host="" if power is PowerState.STOPPED else record.host,
         moving_to=record.moving_to,
         power=power,
-        load=_load(services, record, loads),
+        load=loads.of(record) if loads is not None else None,
         # One that lies in the future says nothing: the clock was set back since.
         moved_s_ago=now - record.moved_at if record.moved_at is not None and record.moved_at <= now else None,
         busy=record.task is not None,
@@ -116,17 +124,20 @@ def _vm(services: Services, record: VMRecord, loads: Mapping[str, VMLoad], now: 
     )
 
 
-def _loads(services: Services, link: Link) -> dict[str, VMLoad]:
-    """What a host shows of the VMs there, by UUID."""
-    return services.loads.vms(link.name, {uuid: seen.net_devices for uuid, seen in link.domains.items()})
+class _Loads:
+    """What a host shows of the VMs there."""
 
+    def __init__(self, services: Services, link: Link) -> None:
+        self._guests = services.guests
+        self._age_s = services.loads.age_s(link.name)
+        self._by_uuid = services.loads.vms(link.name, {uuid: seen.net_devices for uuid, seen in link.domains.items()})
 
-def _load(services: Services, record: VMRecord, loads: Mapping[str, VMLoad]) -> VMLoad | None:
-    """What its host shows of its QEMU, what its guest says of itself, and what its last migration has shown."""
-    load, uuid = loads.get(record.uuid), record.uuid
-    if load is None:
-        return None
-    return replace(load, stall=services.guests.stall(uuid), dirty_mib_s=record.dirty_mib_s)
+    def of(self, record: VMRecord) -> VMLoad | None:
+        """What it shows of its QEMU, what its guest says of itself, and what its last migration has shown."""
+        load, uuid = self._by_uuid.get(record.uuid), record.uuid
+        if load is None:
+            return None
+        return replace(load, age_s=self._age_s, stall=self._guests.stall(uuid), dirty_mib_s=record.dirty_mib_s)
 
 
 def _power(record: VMRecord, link: Link | None) -> PowerState:

@@ -55,6 +55,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.engine = _engine(path)
         self._path = path
+        self.writes = 0
         self._writer = ThreadPoolExecutor(1, "registry-writer")
         self._readers = ThreadPoolExecutor(READERS, "registry-reader")
 
@@ -64,7 +65,10 @@ class Database:
         Raises RegistryUnusable where the file cannot be read or written.
         """
         asked_at = time.monotonic()
-        return await _in_thread(self._writer, lambda: self._transaction(work, asked_at=asked_at))
+        try:
+            return await _in_thread(self._writer, lambda: self._transaction(work, asked_at=asked_at))
+        finally:
+            self.writes += 1  # after it is committed: whoever has read before that counts as too early
 
     async def read(self, work: Callable[[Session], Done]) -> Done:
         """The same for work that only reads; it waits for no writer."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from vmctl.model import rights
 from vmctl.model.access import Failures, Token, Use
 from vmctl.model.audit import Entry, Kept, following
+from vmctl.model.pages import Wanted
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
@@ -49,6 +50,7 @@ class MemoryStore(Leasing, MemoryUsers):
         super().__init__(clock)
         self._kept: dict[type[Any], dict[Any, Any]] = {kind: {} for kind in rules.KEYS}
         self._audit: list[Kept] = []
+        self._asked = 0
         self._numbers: dict[type[Any], int] = {}
         self.ledger = MemoryLedger()
 
@@ -113,6 +115,14 @@ class MemoryStore(Leasing, MemoryUsers):
 
     async def find_vm(self, name: str) -> VMRecord | None:
         return next(iter(self._all(VMRecord, lambda vm: name in (vm.name, vm.uuid))), None)
+
+    async def page_of_vms(self, wanted: Wanted) -> list[VMRecord]:
+        return sorted(self._all(VMRecord, wanted.fits), key=lambda vm: vm.name)[: wanted.most]
+
+    @property
+    def writes(self) -> int:
+        self._asked += 1  # nobody counts: whoever asks is told that there may be something new
+        return self._asked
 
     async def vm(self, name: str) -> VMRecord:
         found = await self.find_vm(name)

@@ -18,6 +18,7 @@ from sqlmodel import col, select
 
 from vmctl.model import rights
 from vmctl.model.audit import Entry
+from vmctl.model.pages import Wanted
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
@@ -56,6 +57,7 @@ from vmctl.store.tables import (
 from vmctl.store.users import SqlUsers, end_grants, in_project, within
 
 Record = TypeVar("Record")
+LAST = chr(0x10FFFF)  # no character comes after it
 MEANS_AT_ONCE = 250  # made ready in one go: nobody else has a turn meanwhile
 
 
@@ -165,6 +167,20 @@ class SqlStore(Leasing, SqlUsers, SqlAudit):
     def find_vm(self, db: Session, name: str) -> VMRecord | None:
         found = read_all(db, VMRecord, (col(VMRow.name) == name) | (col(VMRow.uuid) == name))
         return found[0] if found else None
+
+    @reading
+    def page_of_vms(self, db: Session, wanted: Wanted) -> list[VMRecord]:
+        limits = [col(VMRow.name) > wanted.after, *seen_by(wanted.sight, VMRow.project, VMRow.uuid)]
+        for column, value in ((VMRow.project, wanted.project), (VMRow.host, wanted.host), (VMRow.owner, wanted.owner)):
+            limits += [col(column) == value] if value else []
+        if wanted.begins:  # LIKE would take upper and lower case for one
+            limits += [col(VMRow.name) >= wanted.begins, col(VMRow.name) < wanted.begins + LAST]
+        query = select(VMRow).where(*limits).order_by(col(VMRow.name)).limit(wanted.most)
+        return [rows.to_record(VMRecord, row) for row in db.execute(query).scalars()]
+
+    @property
+    def writes(self) -> int:
+        return self.database.writes
 
     async def vm(self, name: str) -> VMRecord:
         found = await self.find_vm(name)

@@ -1,0 +1,1 @@
+"""The API beside a bare route and a plain FastAPI and SQLModel program."""
