@@ -43,6 +43,13 @@ class Request(BaseModel):
         return values
 
 
+def one(arguments: type[Any], name: str) -> type[Request]:
+    """One argument by itself."""
+    sent: dict[str, Any] = {name: (hints(arguments)[name], ...)}
+    made: type[Request] = create_model(arguments.__name__, __base__=Request, **sent)
+    return made
+
+
 def model(arguments: type[Any], path: tuple[str, ...]) -> type[Request] | None:
     """What is sent besides the path's own arguments; None where that is nothing. No client gives what is `Inner`.
 

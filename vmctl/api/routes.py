@@ -82,7 +82,7 @@ def _add_log_in(router: APIRouter) -> None:
     sent = requests.model(LogIn, ())
 
     async def log_in(http: Request, asked: sent) -> Response:  # type: ignore[valid-type]
-        return _response(await _door(http).log_in(LogIn(**_given(asked)), peer(http).address), 200)
+        return _response(await _door(http).log_in(LogIn(**values_of(asked)), peer(http).address), 200)
 
     log_in.__annotations__ |= {"http": Request, "asked": sent, "return": Response}
     summary = (LogIn.__doc__ or "").strip()
@@ -105,7 +105,7 @@ def _endpoint(
     async def endpoint(http: Request, who: Principal, asked: requests.Request | None = None, **named: Any) -> Response:
         await _refuse_unread(http, row, sent)
         asked_how = how.read(http, row)
-        answer = await _door(http).ask(row.arguments(**named, **_given(asked)), who, asked_how)
+        answer = await _door(http).ask(row.arguments(**named, **values_of(asked)), who, asked_how)
         status = 202 if isinstance(row, Command) and row.task and not asked_how.dry else 200
         return _response(answer, status, http.url)
 
@@ -129,7 +129,8 @@ def _endpoint(
     return endpoint
 
 
-def _given(asked: requests.Request | None) -> dict[str, Any]:
+def values_of(asked: requests.Request | None) -> dict[str, Any]:
+    """What was sent, by name."""
     return {} if asked is None else {name: getattr(asked, name) for name in type(asked).model_fields}
 
 

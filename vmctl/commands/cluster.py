@@ -121,6 +121,6 @@ ROWS: tuple[Asked, ...] = (
     Query(PlanCurve, "GET rebalance/curve", May.LOOK),
     Query(Capacity, "GET capacity", May.LOOK),
     Query(PlanReboots, "GET reboot-plan", May.LOOK),
-    Query(ListSchedules, "GET schedules", May.LOOK),
+    Query(ListSchedules, "GET schedules", May.LOOK, live=True),
 )
 # fmt: on

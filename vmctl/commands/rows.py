@@ -116,9 +116,13 @@ class Command(Asked):
 
 @dataclass(frozen=True, slots=True)
 class Query(Asked):
-    """Something that is only looked at. `pages`: its answer comes page by page, the next one `after` the last."""
+    """Something that is only looked at.
+
+    `pages`: its answer comes page by page, the next one `after` the last; `live`: it can be looked at in a feed.
+    """
 
     pages: bool = False
+    live: bool = False
 
 
 def task(kind: str, arguments: type[Any], way: str, needs: Permission, **more: Any) -> Command:

@@ -263,7 +263,7 @@ ROWS: tuple[Asked, ...] = (
     Command(RevokeRole, "POST grants/revoke", May.USERS, "revoke"),
     Command(CreateToken, "POST tokens", May.USERS, "token create", on=On.NOBODY),
     Command(RevokeToken, "DELETE tokens/{id}", May.USERS, "token revoke", on=On.NOBODY),
-    Query(WhoAmI, "GET whoami", May.LOOK, on=On.NOBODY),
+    Query(WhoAmI, "GET whoami", May.LOOK, on=On.NOBODY, live=True),
     Query(ListUsers, "GET users", May.USERS),
     Query(ListGroups, "GET groups", May.USERS),
     Query(ListProjects, "GET projects", May.LOOK, on=On.SIGHT),

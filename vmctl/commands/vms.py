@@ -253,14 +253,14 @@ ROWS: tuple[Asked, ...] = (
          meanwhile="taking its lease again"),
     Command(SetAutostart, "PUT vms/{vm}/autostart", May.SET, "autostart", edits=True),
     Command(SetHeal, "PUT vms/{vm}/heal", May.SET, "heal", edits=True),
-    Query(ListVMs, "GET vms", May.LOOK, on=On.SIGHT, pages=True),
+    Query(ListVMs, "GET vms", May.LOOK, on=On.SIGHT, pages=True, live=True),
     Query(WhereToCreate, "POST vms/dry-run", May.CREATE, on=On.PROJECT),
-    Query(ShowVM, "GET vms/{vm}", May.LOOK),
+    Query(ShowVM, "GET vms/{vm}", May.LOOK, live=True),
     Query(WhereToStart, "POST vms/{vm}/start/dry-run", May.LOOK),
     Query(WhereNow, "GET vms/{vm}/placement", May.LOOK),
     Query(CheckMigration, "GET vms/{vm}/migrate/check", May.LOOK),
     Query(Why, "GET vms/{vm}/why", May.LOOK),
-    Query(ListHealth, "GET health", May.LOOK, on=On.SIGHT),
-    Query(ShowHealth, "GET vms/{vm}/health", May.LOOK),
+    Query(ListHealth, "GET health", May.LOOK, on=On.SIGHT, live=True),
+    Query(ShowHealth, "GET vms/{vm}/health", May.LOOK, live=True),
 )
 # fmt: on

@@ -14,6 +14,7 @@ from vmctl.commands import catalogue
 from vmctl.commands.rows import Asked, Command
 from vmctl.commands.users import LogIn
 from vmctl.door import dry, given, handlers, held, users
+from vmctl.door import feed as feeds
 from vmctl.door.answers import DryRun
 from vmctl.door.console import Consoles, End, Wire
 from vmctl.door.how import PLAINLY, How
@@ -37,6 +38,7 @@ class Door:
         self._by_arguments = {row.arguments: row for row in self.rows}
         self._parts = parts
         self._consoles = Consoles(parts.services)
+        self._feeds = held.Few("feeds")
 
     async def ask(self, asked: Any, who: Principal, how: How = PLAINLY) -> Any:
         """Answer a query, do a command, or accept one that is a task. Raises NotFound, NotAllowed first."""
@@ -129,6 +131,25 @@ class Door:
         if who.token and about.thing.project:
             self._parts.known.count_of(project(about.thing.project), f"project {about.thing.project}")
         return about
+
+    async def feed(
+        self, asked: Iterable[tuple[str, Any]], who: Principal, last: int | None, *, events: bool
+    ) -> AsyncIterator[feeds.Told]:
+        """What changes in what somebody looks at. Raises what the first look at each view raises; TooManyRequests."""
+        store, known = self._parts.services.store, self._parts.known
+        views = [feeds.View(name, one) for name, one in asked]
+        for view in views:
+            await self.ask(view.asked, who)
+        newest = await store.events(most=1)
+        seen = last if last is not None else (newest[-1].id or 0) if newest else 0
+        told = feeds.feed(
+            lambda one: self.ask(one, known.now(who)),
+            views,
+            (lambda after: store.events(after, feeds.EVENTS_AT_ONCE, known.now(who).sight)) if events else None,
+            seen,
+            self._parts.services.clock,
+        )
+        return held.stream(known, who, self._feeds.counted(who, told))
 
     async def console(self, name: str, who: Principal, label: str, wire: Wire, *, force: bool) -> tuple[End, str]:
         """A VM's serial console, until either side ends it; `label` is what other users are told of this one."""

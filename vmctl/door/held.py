@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
-from vmctl.errors import NotLoggedIn
+from vmctl.errors import NotLoggedIn, TooManyRequests
 from vmctl.model.rights import Principal
 from vmctl.services.known import Known
 
 Done = TypeVar("Done")
 Item = TypeVar("Item")
 LOOK_S = 0.5
+MOST_OPEN = 20
 WHY = "the token that opened it opens nothing any more"
 
 
 def _holds(known: Known, who: Principal) -> bool:
     return not who.token or known.holds(who.token)
+
+
+class Few:
+    """What each may have open at once, so that nobody takes all that there is."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._open: Counter[str] = Counter()
+
+    def counted(self, who: Principal, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
+        """The same items, counted while somebody takes them. Raises TooManyRequests."""
+        if self._open[who.name] >= MOST_OPEN:
+            raise TooManyRequests(f"{who.name} has {MOST_OPEN} {self._what} open", hint="close one of them")
+        return self._count(who.name, items)
+
+    async def _count(self, name: str, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
+        self._open[name] += 1
+        try:
+            async for item in items:
+                yield item
+        finally:
+            self._open[name] -= 1
+            if isinstance(items, AsyncGenerator):
+                await items.aclose()
 
 
 async def until(known: Known, who: Principal, work: Coroutine[Any, Any, Done]) -> Done | None:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import re
+from dataclasses import replace
 from functools import cache
 
 import argon2
@@ -68,6 +69,14 @@ class Known:
             return None
         if not self.holds(token.id):
             return None
+        return self._principal(token)
+
+    def now(self, who: Principal) -> Principal:
+        """The same one with what he may do by now, where he asks by a token."""
+        token = self.access.tokens.get(who.token)
+        return who if token is None else replace(self._principal(token), where=who.where)
+
+    def _principal(self, token: Token) -> Principal:
         if token.id not in self._principals:
             self._principals[token.id] = rules.principal(self.access, token.user, token)
         return self._principals[token.id]
