@@ -19,7 +19,7 @@ from vmctl.api import tls
 from vmctl.api.app import make_app
 from vmctl.cluster.controller import Controller, open_controller
 from vmctl.commands import users
-from vmctl.local.config import Settings
+from vmctl.local.config import ApiSettings, Settings
 from vmctl.model.rights import LOCAL_USER
 
 START_S = 20.0
@@ -58,7 +58,7 @@ class Live:
 
 
 @contextmanager
-def served(folder: Path, registry: Path) -> Iterator[Live]:
+def served(folder: Path, registry: Path, requests_per_s: float = 20.0) -> Iterator[Live]:
     """One at 127.0.0.1, with a CA of its own in folder/tls."""
     (folder / "registry.db").write_bytes(registry.read_bytes())
     tls.init(folder / "tls", ["127.0.0.1", "localhost"])
@@ -69,7 +69,8 @@ def served(folder: Path, registry: Path) -> Iterator[Live]:
     server: list[Any] = []
 
     async def main() -> None:
-        controller = open_controller(Settings(), folder, folder / "run")
+        settings = Settings(api=ApiSettings(requests_per_s=requests_per_s))
+        controller = open_controller(settings, folder, folder / "run")
         app = make_app(controller)
         elsewhere = serving.Elsewhere("127.0.0.1", port, tls.own(folder / "tls"))
         async with app.router.lifespan_context(app):

@@ -106,8 +106,8 @@ async def test_how_it_ended_is_not_claimed_where_nobody_knows(server: Server, mo
     monkeypatch.setattr("vmctl.door.given.LOOK_S", 0.01)
     first = await server.ask("POST", "projects", json={"name": "blue"}, headers=key("k1"))
     again = await server.ask("POST", "projects", json={"name": "blue"}, headers=key("k1"))
-    assert first.status_code == 500 and done == ["blue"]
-    assert again.status_code == 500 and "whether it was done is not known" in again.json()["detail"]
+    assert first.status_code == 503 and done == ["blue"]
+    assert again.status_code == 409 and "whether it was done is not known" in again.json()["detail"]
     assert again.json()["code"] == "Uncertain"
 
 

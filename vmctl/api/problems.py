@@ -15,13 +15,15 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from vmctl.errors import (
+    HostError,
     NotAllowed,
     NotFound,
     NotLoggedIn,
     Overtaken,
     Refused,
+    RegistryUnusable,
     TooManyRequests,
-    Unreachable,
+    Uncertain,
     Usage,
     VmctlError,
     error_to_json,
@@ -37,7 +39,9 @@ STATUS: tuple[tuple[type[VmctlError], int], ...] = (
     (NotLoggedIn, 401),
     (NotAllowed, 403),
     (TooManyRequests, 429),
-    (Unreachable, 502),
+    (Uncertain, 409),
+    (HostError, 502),
+    (RegistryUnusable, 503),
 )
 HEADERS: Mapping[int, dict[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}
 
