@@ -178,10 +178,18 @@ class FakeHost:
         self._answers("delete_volume")
         self.files.pop(f"{pool_path}/{name}", None)
 
-    async def upload(self, pool_path: str, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False) -> None:
+    async def upload(
+        self, pool_path: str, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False, offset: int = 0
+    ) -> None:
         self._answers("upload")
         data = b"".join(bytes(piece) if isinstance(piece, int) else piece for piece in pieces)
-        self.files[f"{pool_path}/{name}"] = bytes(len(data)) if self.loses_writes else data
+        if f"{pool_path}/{name}" not in self.files:
+            raise LibvirtError(f"no storage vol with matching path {name}", code_number=GONE[0])
+        was = self.files[f"{pool_path}/{name}"].ljust(offset, b"\0")
+        data = bytes(len(data)) if self.loses_writes else data
+        self.files[f"{pool_path}/{name}"] = was[:offset] + data + was[offset + len(data) :]
+        if "uploaded" in self.failing:  # it was written, and the reply was lost
+            raise self.failing.pop("uploaded")
 
     async def download(self, pool_path: str, name: str, most: int, offset: int = 0) -> bytes:
         self._answers("download")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from vmctl.model.access import Access, Failures, Grant, Group, Project, Role, Token, User, group, user
 from vmctl.model.records import Image, VMRecord
 from vmctl.model.rights import BUILT_IN, project
+from vmctl.model.uploads import Upload
 from vmctl.model.vms import DEFAULT_PROJECT
 from vmctl.store import access_rules, rules
 
@@ -71,7 +72,7 @@ class MemoryUsers:
 
     async def remove_project(self, name: str) -> None:
         self._there(Project, name)
-        access_rules.check_empty_project(name, self._of(VMRecord), self._of(Image))
+        access_rules.check_empty_project(name, self._of(VMRecord), self._of(Image), self._of(Upload))
         self._end_grants(scope=project(name))
         del self._kept[Project][name]
 
