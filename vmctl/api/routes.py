@@ -6,16 +6,16 @@ import inspect
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from vmctl.api import requests
+from vmctl.api import bodies, requests
 from vmctl.api.peers import Asker, peer
-from vmctl.commands.fields import hints
+from vmctl.commands.fields import Body, hints, mark
 from vmctl.commands.rows import Asked, Command
 from vmctl.commands.users import LogIn
 from vmctl.door import Door
@@ -55,6 +55,9 @@ def router(rows: tuple[Asked, ...]) -> APIRouter:
 def _add(router: APIRouter, row: Asked) -> None:
     path = tuple(ARGUMENT.findall(row.path))
     sent = requests.model(row.arguments, path)
+    more: dict[str, Any] = {"x-permission": str(row.needs)}
+    if reads_body(row):
+        more["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     answer = answer_type(row)
     streams = getattr(answer, "__origin__", None) is AsyncIterator
     router.add_api_route(
@@ -66,8 +69,13 @@ def _add(router: APIRouter, row: Asked) -> None:
         description=inspect.cleandoc(row.arguments.__doc__ or ""),
         operation_id=row.arguments.__name__,
         response_model=answer.__args__[0] if streams else None if answer is Document else answer,
-        openapi_extra={"x-permission": str(row.needs)},
+        openapi_extra=more,
     )
+
+
+def reads_body(row: Asked) -> str:
+    """The argument by which a command reads the body as it comes; empty: it has none."""
+    return next((one for one in hints(row.arguments) if mark(row.arguments, one, Body) is not None), "")
 
 
 def _add_log_in(router: APIRouter) -> None:
@@ -88,11 +96,16 @@ def _endpoint(
     row: Asked, path: tuple[str, ...], sent: type[requests.Request] | None
 ) -> Callable[..., Awaitable[Response]]:
     """The function of a route; its signature is what the framework reads."""
+    reader = reads_body(row)
 
     async def endpoint(
         http: Request, door: Door, who: Principal, asked: requests.Request | None = None, **named: Any
     ) -> Response:
-        await _refuse_unread(http, row, sent)
+        if reader:  # by whoever answers, once it is known that he who asks may do that
+            _refuse_query(http)
+            named[reader] = partial(bodies.received, http)
+        else:
+            await _refuse_unread(http, row, sent)
         answer = await door.ask(row.arguments(**named, **_given(asked)), who)
         return _response(answer, 202 if isinstance(row, Command) and row.task else 200)
 
@@ -119,10 +132,15 @@ def _given(asked: requests.Request | None) -> dict[str, Any]:
 async def _refuse_unread(http: Request, row: Asked, sent: type[requests.Request] | None) -> None:
     """Refuse what nobody would read: it was meant to say something."""
     in_body = row.method in ("POST", "PUT")
-    if http.query_params and (in_body or sent is None):
-        raise _extra("query", next(iter(http.query_params)))
+    if in_body or sent is None:
+        _refuse_query(http)
     if not (in_body and sent) and (await http.body()).strip() not in (b"", b"{}"):
         raise _extra("body")
+
+
+def _refuse_query(http: Request) -> None:
+    if http.query_params:
+        raise _extra("query", next(iter(http.query_params)))
 
 
 def _extra(*where: str) -> RequestValidationError:

@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from vmctl.act import create, delete, leases, lockfree, migrate, power, power_action, stop, storage
+from vmctl.act import create, delete, finish, leases, lockfree, migrate, power, power_action, stop, storage
+from vmctl.act.dropped import drop
 from vmctl.act.hosts import Hosts
 from vmctl.act.overtake import overtake_stop
 from vmctl.act.plans import Plans
 from vmctl.act.whereabouts import check_signature
 from vmctl.commands import cluster, hosts, processes, storages, tasks, vms
-from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, audit, plans, users
+from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, audit, plans, uploads, users
 from vmctl.door.parts import ControllerParts
 from vmctl.errors import NotAllowed
 from vmctl.hosts import address
@@ -63,6 +64,7 @@ QUERIES: Mapping[type[Any], Observation] = {
     vms.Why: about_vms.why,
     vms.ListHealth: about_vms.list_health,
     vms.ShowHealth: about_vms.show_health,
+    **uploads.QUERIES,
     **users.QUERIES,
     **audit.QUERIES,
 }
@@ -74,6 +76,7 @@ AT_ONCE: Mapping[type[Any], AtOnce] = {
     cluster.SetSchedule: at_once.set_schedule,
     cluster.RemoveSchedule: at_once.remove_schedule,
     tasks.CancelTask: at_once.cancel_task,
+    **uploads.AT_ONCE,
     **users.AT_ONCE,
 }
 
@@ -98,6 +101,8 @@ def task_handlers(parts: ControllerParts) -> dict[str, Handler]:
         "storage remove": storage.remove,
         "image add": storage.image_add,
         "image remove": storage.image_remove,
+        "image finish": finish.finish,
+        "image drop": drop,
         "host add": lambda services, job: Hosts(services, attach).add(job),
         "host check": lambda services, job: Hosts(services, attach).check(job),
         "host remove": lambda services, job: Hosts(services, attach).remove(job),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vmctl.act.health import HealthMonitor
 from vmctl.act.hosts import Attach
 from vmctl.cluster.schedules import Scheduler
+from vmctl.door.receiving import Pieces
 from vmctl.model.rights import ALL, LOCAL_USER, Principal, Sight
 from vmctl.services import Services
 from vmctl.services.known import Known
@@ -23,5 +24,6 @@ class ControllerParts:
     health_monitor: HealthMonitor
     scheduler: Scheduler
     known: Known
+    pieces: Pieces = field(default_factory=Pieces)  # that are being received
     who: Principal = LOCAL_USER  # who asks
     sight: Sight = ALL  # what he may see

@@ -44,6 +44,14 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """What may become an image."""
+
+    most_gib: float = 1024.0  # of its files together, where they are uploaded or fetched
+    abandoned_after_h: float = 24.0  # an upload that nobody goes on with is taken away
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an admin can set, with defaults that need no file."""
 
@@ -55,6 +63,7 @@ class Settings:
     health: HealthPolicy = field(default_factory=HealthPolicy)
     ledger: LedgerPolicy = field(default_factory=LedgerPolicy)
     api: ApiSettings = field(default_factory=ApiSettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
 
 
 Range = tuple[float, float]
@@ -63,6 +72,7 @@ PERIOD: Range = (0.1, 86400.0)
 # The range of every number, ends included. A number that is none (nan) is in no range.
 RANGES: dict[type[Any], dict[str, Range]] = {
     Settings: {"sample_period_s": (0.1, 3600.0)},
+    ImageSettings: {"most_gib": (ABOVE_ZERO, 65536.0), "abandoned_after_h": (ABOVE_ZERO, 8784.0)},
     ApiSettings: {"requests_per_s": (0.1, 1e6)},
     Timeouts: {
         "ssh_connect_s": PERIOD,

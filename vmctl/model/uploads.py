@@ -57,6 +57,7 @@ class Upload:
     state: UploadState = UploadState.MAKING
     made: list[str] = field(default_factory=list)  # volumes, each written here before it is made
     maker: str = ""  # the host that was asked to make them
+    unsure: bool = False  # it may still make one: it gave no answer yet
     kind: str = ""  # what the file is said to be: qcow2, raw or iso; empty: whatever it is
     cmdline: str = ""
     project: str = DEFAULT_PROJECT

@@ -107,6 +107,7 @@ class UploadRow(Base, table=True):
     state: str
     made: list[str] = Field(sa_column=Column(JSON, nullable=False))
     maker: str
+    unsure: bool
     kind: str
     cmdline: str
     project: str

@@ -26,7 +26,9 @@ def upgrade() -> None:
         *(_json(name) for name in ("sizes", "hashes", "done", "pending")),
         _text("state"),
         _json("made"),
-        *(_text(name) for name in ("maker", "kind", "cmdline", "project", "who")),
+        _text("maker"),
+        sa.Column("unsure", sa.Boolean(), nullable=False),
+        *(_text(name) for name in ("kind", "cmdline", "project", "who")),
         sa.ForeignKeyConstraint(["storage"], ["storage.name"], name="fk_upload_storage_storage"),
         sa.PrimaryKeyConstraint("id", name="pk_upload"),
     )
