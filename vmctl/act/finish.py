@@ -45,10 +45,8 @@ async def complete(services: Services, job: AnyFinish, key: str) -> dict[str, An
     What is not what was said, or no image, is taken away. In any other trouble the upload stays, and can be finished
     again. Raises Refused, NotFound, HostError.
     """
-    if job.journal.image:  # by a predecessor, or by us where the registry's answer was lost
-        image = Image(**job.journal.image)
-        if await services.store.find(Image, image.name) == image:
-            return _told(image, job)
+    if (done := await registered(services, job)) is not None:
+        return done
     upload = await _ready(services, key)
     try:
         image = await _judged(services, job, upload)
@@ -60,6 +58,14 @@ async def complete(services: Services, job: AnyFinish, key: str) -> dict[str, An
     told = services.event("image", image.name, text, job.task.who, image.project)
     await services.store.finish_upload(key, image, told=[told])
     return _told(image, job)
+
+
+async def registered(services: Services, job: AnyFinish) -> dict[str, Any] | None:
+    """The end of a task whose image is there: by a predecessor, or by us where the registry's answer was lost."""
+    if not job.journal.image:
+        return None
+    image = Image(**job.journal.image)
+    return _told(image, job) if await services.store.find(Image, image.name) == image else None
 
 
 def _told(image: Image, job: AnyFinish) -> dict[str, Any]:

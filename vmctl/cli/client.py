@@ -118,7 +118,7 @@ class Client:
             return json.loads(self._send(connection, request).read())
 
     def _send(self, connection: http.client.HTTPConnection, request: wire.Request) -> http.client.HTTPResponse:
-        headers = self.headers() | ({"Content-Type": "application/json"} if request.body else {})
+        headers = self.headers() | ({"Content-Type": request.kind} if request.body else {})
         try:
             connection.request(request.method, request.path, request.body, headers)
             response = connection.getresponse()

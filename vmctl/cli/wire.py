@@ -21,6 +21,7 @@ class Request(NamedTuple):
     method: str
     path: str
     body: bytes | None
+    kind: str = "application/json"  # of the body
 
 
 def request(asked: Any) -> Request:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le, MaxLen
+from annotated_types import Ge, Le, MaxLen, MinLen
 
 from vmctl.commands.fields import MOST_NUMBER, Body, Help, Inner, MaybeName, Name, Names, Number, Project, Rule
 from vmctl.commands.rows import Asked, Command, On, Query, task
@@ -82,6 +82,18 @@ class DropUpload:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchImage:
+    """Fetch a disk image from another server, where the controller's settings allow it."""
+
+    name: Name
+    url: Annotated[str, MinLen(1), MaxLen(2048)]
+    sha256: Sha256 = ""
+    kind: Kind = ""
+    storage: MaybeName = ""
+    project: Project = "default"
+
+
+@dataclass(frozen=True, slots=True)
 class ListUploads:
     """All uploads that are under way."""
 
@@ -100,6 +112,7 @@ ROWS: tuple[Asked, ...] = (
             quiet=True),
     task("image finish", FinishUpload, "POST images/uploads/{upload}/finish", May.IMAGES, on=On.UPLOAD, resumes=True),
     task("image drop", DropUpload, "DELETE images/uploads/{upload}", May.IMAGES, on=On.UPLOAD, resumes=True),
+    task("image fetch", FetchImage, "POST images/fetch", May.IMAGES, on=On.PROJECT, resumes=True),
     Query(ListUploads, "GET images/uploads", May.LOOK, on=On.SIGHT),
     Query(ShowUpload, "GET images/uploads/{upload}", May.LOOK, on=On.UPLOAD),
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from vmctl.act import create, delete, finish, leases, lockfree, migrate, power, power_action, stop, storage
 from vmctl.act.dropped import drop
+from vmctl.act.fetch import fetch
 from vmctl.act.hosts import Hosts
 from vmctl.act.overtake import overtake_stop
 from vmctl.act.plans import Plans
@@ -103,6 +104,7 @@ def task_handlers(parts: ControllerParts) -> dict[str, Handler]:
         "image remove": storage.image_remove,
         "image finish": finish.finish,
         "image drop": drop,
+        "image fetch": fetch,
         "host add": lambda services, job: Hosts(services, attach).add(job),
         "host check": lambda services, job: Hosts(services, attach).check(job),
         "host remove": lambda services, job: Hosts(services, attach).remove(job),
@@ -163,6 +165,7 @@ CHECKS: Mapping[type[Any], Check] = {
     vms.Delete: _signature,
     vms.Migrate: _target,
     storages.AddImage: _local_file,
+    **uploads.CHECKS,
     hosts.AddHosts: _addresses,
     hosts.CheckHosts: _known_hosts,
 }

@@ -32,6 +32,7 @@ class Upload:
     id: str
     name: str
     kind: str
+    cmdline: str
     storage: str
     project: str
     who: str

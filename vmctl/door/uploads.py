@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmctl.act import uploads
-from vmctl.commands.uploads import BeginUpload, ListUploads, ShowUpload, WritePiece
+from vmctl.commands.uploads import BeginUpload, FetchImage, ListUploads, ShowUpload, WritePiece
 from vmctl.door import sent
 from vmctl.door.parts import ControllerParts
 from vmctl.errors import Usage
+from vmctl.model import urls
 from vmctl.model.rights import Principal
 from vmctl.model.uploads import Upload
 
@@ -54,6 +55,11 @@ async def show_upload(parts: ControllerParts, asked: ShowUpload) -> sent.Upload:
     return _shown(parts, await parts.services.store.get(Upload, asked.upload))
 
 
+async def may_fetch(parts: ControllerParts, asked: FetchImage, _who: Principal) -> None:
+    """Raises Usage, Refused, before there is a task, for what is not on the allow-list."""
+    urls.entry_for(urls.asked_for(asked.url), parts.services.settings.images.allow_urls)
+
+
 def _shown(parts: ControllerParts, upload: Upload) -> sent.Upload:
     """An upload as clients see it: nothing of where its files lie."""
     patience_s = parts.services.settings.images.abandoned_after_h * HOUR_S
@@ -61,6 +67,7 @@ def _shown(parts: ControllerParts, upload: Upload) -> sent.Upload:
         id=upload.id,
         name=upload.name,
         kind=upload.kind,
+        cmdline=upload.cmdline,
         storage=upload.storage,
         project=upload.project,
         who=upload.who,
@@ -77,4 +84,5 @@ def _shown(parts: ControllerParts, upload: Upload) -> sent.Upload:
 
 
 QUERIES: Mapping[type[Any], Any] = {ListUploads: list_uploads, ShowUpload: show_upload}
+CHECKS: Mapping[type[Any], Any] = {FetchImage: may_fetch}
 AT_ONCE: Mapping[type[Any], Any] = {BeginUpload: begin, WritePiece: write_piece}

@@ -72,6 +72,13 @@ class Finishing(Journal):
 
 
 @dataclass(frozen=True, slots=True)
+class Fetching(Finishing):
+    """An image that is fetched."""
+
+    upload: str = ""  # written before it is begun
+
+
+@dataclass(frozen=True, slots=True)
 class AddingStorage(Journal):
     """A storage that is proven and registered."""
 
@@ -157,4 +164,5 @@ JOURNALS: dict[str, type[Journal]] = {
     "image add": Making,
     "image remove": RemovingImage,
     "image finish": Finishing,
+    "image fetch": Fetching,
 }
