@@ -149,6 +149,9 @@ def test_what_the_controller_refuses_is_told(live: Live, file: Path) -> None:
     file.write_bytes(b"<html>" + b" " * 5000)
     refused = vmctl("image", "add", "tiny", str(file)).exception
     assert isinstance(refused, Refused) and "is a web page" in refused.message
+    for task in live.controller.tasks.jobs():
+        live.do(live.controller.tasks.wait(task.id))
+    assert json.loads(said("image", "uploads", "-o", "json")) == [], "nothing of it is left"
     live.ask(users.AddProject("red"))
     assert isinstance(vmctl("image", "add", "tiny", str(file), "--project", "red").exception, NotAllowed)
 

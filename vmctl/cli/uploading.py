@@ -5,6 +5,7 @@ What was sent is kept there. The same command goes on with it, which it knows by
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 from vmctl import errors
 from vmctl.cli import follow, output, wire
 from vmctl.cli.client import Client
-from vmctl.commands.uploads import BeginUpload, FinishUpload, ListUploads, Part, ShowUpload, WritePiece
+from vmctl.commands.uploads import BeginUpload, DropUpload, FinishUpload, ListUploads, Part, ShowUpload, WritePiece
 
 PIECE = 8 << 20
 AGAIN_S = 1.0
@@ -50,7 +51,7 @@ def send(
             text = f"{sources[0].path} is not what was said: its SHA-256 is {sources[0].sha256}"
             raise errors.Refused(text, hint="get the file again")
         upload = _begun_before(client, wanted, sources) or client.ask(_begin(wanted, sources))
-        upload = _Sender(client, upload, bar).send(sources)
+        upload = _sent(client, upload, sources, bar)
         return _finish(client, upload["id"])
     except KeyboardInterrupt:
         bar.end()
@@ -58,6 +59,18 @@ def send(
         raise SystemExit(130) from None
     finally:
         bar.end()
+
+
+def _sent(client: Client, upload: State, sources: list[Source], bar: _Bar) -> State:
+    """All of it is there. Where not even its beginning is taken, nothing is left behind."""
+    sender = _Sender(client, upload, bar)
+    try:
+        return sender.send(sources)
+    except errors.Refused:
+        if not any(part["offset"] for part in sender.upload["parts"]):
+            with contextlib.suppress(errors.VmctlError):
+                client.ask(DropUpload(upload["id"]))
+        raise
 
 
 def _finish(client: Client, key: str) -> State:
@@ -113,44 +126,44 @@ class _Sender:
     """Sends pieces where the controller says that it has come to."""
 
     def __init__(self, client: Client, upload: State, bar: _Bar) -> None:
-        self._client, self._upload, self._bar = client, upload, bar
+        self._client, self.upload, self._bar = client, upload, bar
         self._away_since: float | None = None
 
     def send(self, sources: list[Source]) -> State:
         """All of them; the upload, whole."""
         # What is sent and not counted yet goes first: no other piece is taken before.
-        pending = (self._upload["pending"] or {}).get("part")
+        pending = (self.upload["pending"] or {}).get("part")
         for source in sorted(sources, key=lambda one: one.part != pending):
             with source.path.open("rb") as file:
                 while (at := self._offset(source.part)) < source.size_bytes:
                     file.seek(at)
                     self._piece(source, at, file.read(self._size(source.part, at)))
-        return self._upload
+        return self.upload
 
     def _offset(self, part: str) -> int:
-        return next(int(one["offset"]) for one in self._upload["parts"] if one["part"] == part)
+        return next(int(one["offset"]) for one in self.upload["parts"] if one["part"] == part)
 
     def _size(self, part: str, at: int) -> int:
-        pending = self._upload["pending"] or {}
+        pending = self.upload["pending"] or {}
         return int(pending["size_bytes"]) if (pending.get("part"), pending.get("offset")) == (part, at) else PIECE
 
     def _piece(self, source: Source, at: int, data: bytes) -> None:
         self._bar.check_time()
         if not data:
             raise errors.Refused(f"{source.path} has become shorter", hint="begin again, with a file that stays")
-        request = wire.request(WritePiece(self._upload["id"], source.part, at))
+        request = wire.request(WritePiece(self.upload["id"], source.part, at))
         try:
-            self._upload = self._client.send(request._replace(body=data, kind=BYTES))
+            self.upload = self._client.send(request._replace(body=data, kind=BYTES))
         except AWAY as err:
             self._wait(err)
             return
         except errors.Refused:
-            before, self._upload = at, self._client.ask(ShowUpload(self._upload["id"]))
+            before, self.upload = at, self._client.ask(ShowUpload(self.upload["id"]))
             if self._offset(source.part) == before:
                 raise  # else somebody else sends the same
         self._away_since = None
-        done = sum(int(one["offset"]) for one in self._upload["parts"])
-        total = sum(int(one["size_bytes"]) for one in self._upload["parts"])
+        done = sum(int(one["offset"]) for one in self.upload["parts"])
+        total = sum(int(one["size_bytes"]) for one in self.upload["parts"])
         self._bar.show(100 * done / total, f"{output.in_bytes(done)} of {output.in_bytes(total)}")
 
     def _wait(self, err: Exception) -> None:
@@ -163,7 +176,7 @@ class _Sender:
             raise err
         time.sleep(AGAIN_S)
         try:
-            self._upload = self._client.ask(ShowUpload(self._upload["id"]))
+            self.upload = self._client.ask(ShowUpload(self.upload["id"]))
         except AWAY:
             return
 
