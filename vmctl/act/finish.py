@@ -84,7 +84,8 @@ async def _ready(services: Services, key: str) -> Upload:
     upload = await services.store.get(Upload, key)
     refuse_if_not_open(upload)
     if not upload.whole or upload.pending:
-        left = ", ".join(f"{upload.sizes[part] - at} bytes of its {part}" for part, at in upload.next.items())
+        lacking = {part: upload.sizes[part] - at for part, at in upload.next.items() if at < upload.sizes[part]}
+        left = ", ".join(f"{count} bytes of its {part}" for part, count in lacking.items())
         raise Refused(f"upload {key} is not whole: it lacks {left}", hint="send what is left, then finish it")
     if await services.store.find(Image, upload.name) is not None:
         raise there_is(Image, upload.name)
