@@ -14,11 +14,13 @@ import pytest
 from tests.act.hosts import FakeHost
 from tests.api.live import Live, served
 from tests.cli.run import said, vmctl
-from vmctl.cli import uploading
+from vmctl.api import limits
+from vmctl.cli import uploading, wire
 from vmctl.cli.client import Client
 from vmctl.cli.wire import Request
 from vmctl.commands import users
-from vmctl.errors import ControllerUnreachable, NotAllowed, Refused, Usage
+from vmctl.commands.uploads import WritePiece
+from vmctl.errors import ControllerUnreachable, NotAllowed, NotFound, Refused, Usage
 from vmctl.model.records import Image, Storage
 from vmctl.model.rights import LOCAL_USER
 from vmctl.model.uploads import Upload
@@ -154,6 +156,17 @@ def test_what_the_controller_refuses_is_told(live: Live, file: Path) -> None:
     assert json.loads(said("image", "uploads", "-o", "json")) == [], "nothing of it is left"
     live.ask(users.AddProject("red"))
     assert isinstance(vmctl("image", "add", "tiny", str(file), "--project", "red").exception, NotAllowed)
+
+
+def test_a_piece_that_is_refused_unread_is_answered_all_the_same(
+    live: Live, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The controller reads nothing of it, the client is in the middle of sending, and nobody waits for a limit."""
+    monkeypatch.setattr(limits, "BODY_LIMIT_S", 3600.0)
+    request = wire.request(WritePiece("nosuch", "file", 0))._replace(body=bytes(8 << 20), kind=uploading.BYTES)
+    for _ in range(5):
+        with pytest.raises(NotFound, match="there is no upload 'nosuch'"):
+            Client(patience_s=30.0).send(request)
 
 
 def test_a_url_is_fetched_by_the_controller_where_its_settings_allow_it(live: Live, file: Path) -> None:

@@ -80,21 +80,28 @@ class _Rest:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._size, self._ended = 0, False
+        self._size, self._ended = 0, asyncio.Event()
 
     async def take(self) -> MutableMapping[str, Any]:
         """The next of it."""
         message = await self._receive()
         self._size += len(message.get("body", b""))
-        self._ended = not message.get("more_body", False)
+        if not message.get("more_body", False) or self._size > MOST_PIECE:
+            self._ended.set()
         return message
 
     async def drop(self) -> None:
         """Let the rest pass by, for a while, and no more than a piece."""
+        passing = asyncio.create_task(self._pass_by())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BODY_LIMIT_S):
-                while not self._ended and self._size <= MOST_PIECE:
-                    await self.take()
+                # The framework may listen, too, for who goes away: the end may come to either of us.
+                await self._ended.wait()
+        passing.cancel()
+
+    async def _pass_by(self) -> None:
+        while not self._ended.is_set():
+            await self.take()
 
 
 def _told_length(scope: Scope) -> int:

@@ -69,7 +69,8 @@ def image_add(
         given: dict[Part, Path | None] = {"file": file, "kernel": kernel, "initrd": initrd}
         files = {part: path for part, path in given.items() if path}
         wanted = BeginUpload(name, 1, sha256, kind, cmdline=cmdline, storage=storage, project=project)
-        task = uploading.send(client, files, wanted, quiet=form not in output.PEOPLE, timeout_s=timeout)
+        sender = Client(patience_s=uploading.PATIENCE_S)
+        task = uploading.send(sender, files, wanted, quiet=form not in output.PEOPLE, timeout_s=timeout)
     else:
         here = {part: str(path.resolve()) if path else "" for part, path in (("kernel", kernel), ("initrd", initrd))}
         task = client.ask(

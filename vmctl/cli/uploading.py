@@ -21,7 +21,7 @@ from vmctl.commands.uploads import BeginUpload, DropUpload, FinishUpload, ListUp
 
 PIECE = 8 << 20
 AGAIN_S = 1.0
-PATIENCE_S = 300.0  # how long a controller that is away is tried again
+PATIENCE_S = 300.0  # how long a controller that is away is tried again, and one answer is waited for
 BYTES = "application/octet-stream"
 AWAY = (errors.ControllerUnreachable, errors.TooManyRequests, errors.HostError, OSError, http.client.HTTPException)
 State = dict[str, Any]
