@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from vmctl.act import leases
-from vmctl.act.dropped import take_abandoned
 from vmctl.act.health import HealthMonitor
 from vmctl.act.mounted import Mounts
 from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
@@ -47,7 +46,6 @@ GUESTS_EVERY_S = 1.0
 KEEP_LOGS_EVERY_S = 1.0
 RESTARTS_EVERY_S = 5.0
 CLOCK_EVERY_S = 2.0
-UPLOADS_EVERY_S = 600.0
 TELL_HEAD_EVERY_S = 3600.0
 COMPILE_AFTER_S = 1.0
 audit_log = logging.getLogger("vmctl.audit")
@@ -97,7 +95,6 @@ class Controller:
             (KEEP_LOGS_EVERY_S, self.tasks.flush, "write the tasks' logs"),
             (RESTARTS_EVERY_S, self.restarts.look, "start again what its host's reboot ended"),
             (CLOCK_EVERY_S, self.scheduler.look, "look at the clock"),
-            (UPLOADS_EVERY_S, lambda: take_abandoned(self.services), "take abandoned uploads away"),
             (TELL_HEAD_EVERY_S, self._tell_head, "write the audit's head down"),
         )
         for seconds, work, name in regularly:
