@@ -92,6 +92,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         "vmctl.errors",
         "vmctl.formats.plain",
         "vmctl.model.rights",
+        "vmctl.model.uploads",
         "vmctl.commands",
         "vmctl.door",
     ),

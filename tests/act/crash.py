@@ -18,7 +18,7 @@ from vmctl.tasks import AnyJob, Job
 
 RECORDS = ("add", "change", "insert", "put", "remove", "revise")
 TAKES = ("take_image", "take_storage", "take_slot", "add_host", "remove_host")
-WRITES = (*RECORDS, *TAKES, "add_vm", "add_image", "claim", "lease", "end_task")
+WRITES = (*RECORDS, *TAKES, "add_vm", "add_image", "add_upload", "finish_upload", "claim", "lease", "end_task")
 FILES = ("create_volume", "upload", "delete_volume", "ensure_pool", "drop_pool", "drop_pools_below")
 DOMAINS = ("create", "define", "undefine", "destroy", "shutdown", "start", "suspend", "resume", "reset")
 MOVES = ("offer", "withdraw", "migrate", "set_autostart")

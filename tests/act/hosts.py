@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 
 from tests.sim.world import lease_of
 from vmctl.errors import HostError, LibvirtError, NotFound, Unreachable
-from vmctl.hosts import doctor, domainxml, mounts
+from vmctl.hosts import doctor, domainxml, mounts, ondisk
 from vmctl.hosts.doctor import Check
 from vmctl.hosts.facts import Fact
 from vmctl.hosts.leaseprobe import PROBE
@@ -96,6 +97,7 @@ class FakeHost:
         self.compares = True  # CPUs
         self.free = 1 << 30  # bytes of its storage
         self.loses_writes = False
+        self.closed = False  # its files may only be read by libvirt
         self.cpus: dict[str, bool] = {}
 
     def shows(self, power: PowerState | None, **more: Any) -> None:
@@ -178,10 +180,18 @@ class FakeHost:
         self._answers("delete_volume")
         self.files.pop(f"{pool_path}/{name}", None)
 
-    async def upload(self, pool_path: str, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False) -> None:
+    async def upload(
+        self, pool_path: str, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False, offset: int = 0
+    ) -> None:
         self._answers("upload")
         data = b"".join(bytes(piece) if isinstance(piece, int) else piece for piece in pieces)
-        self.files[f"{pool_path}/{name}"] = bytes(len(data)) if self.loses_writes else data
+        if f"{pool_path}/{name}" not in self.files:
+            raise LibvirtError(f"no storage vol with matching path {name}", code_number=GONE[0])
+        was = self.files[f"{pool_path}/{name}"].ljust(offset, b"\0")
+        data = bytes(len(data)) if self.loses_writes else data
+        self.files[f"{pool_path}/{name}"] = was[:offset] + data + was[offset + len(data) :]
+        if "uploaded" in self.failing:  # it was written, and the reply was lost
+            raise self.failing.pop("uploaded")
 
     async def download(self, pool_path: str, name: str, most: int, offset: int = 0) -> bytes:
         self._answers("download")
@@ -199,6 +209,9 @@ class FakeHost:
             return fact.read("".join(map(json.dumps, chains)), self.name)
         if any(known in word for word in fact.command for known in ("test -e", "test -L", "%d:%i", "-newermt")):
             return fact.read((await self.run(fact.command)).out, self.name)
+        if ondisk.SYNC in fact.command:
+            self._answers("sync")
+            return True
         if fact.parse is mounts.parse:
             return mounts.Mount(fact.command[-1], "nfs", "server:/s")
         if mounts.LIST in fact.command or mounts.KEYS in fact.command:
@@ -215,6 +228,8 @@ class FakeHost:
 
     async def run(self, argv: Sequence[str], *, check: bool = True, timeout_s: float = 0.0) -> Ran:
         """Which of the files is not there, or lies beside a disk; all else is done."""
+        if ondisk.CHECKSUM in argv:
+            return self._checksum(argv[-1])
         if argv[0] == "rm":
             self.sockets.discard(argv[-1])
         if self.cut:
@@ -239,6 +254,13 @@ class FakeHost:
             known = [(self.same.get(word, word), word) for word in argv if word in self.files or word in self.same]
             return Ran(0, "".join(f"1:{number} {word}\n" for number, word in known), "")
         return Ran(0, "".join(f"{word}\n" for word in argv if word in self.lost), "")
+
+    def _checksum(self, path: str) -> Ran:
+        """What is on the disk; `closed` to a user who may not read it."""
+        self._answers("checksum")
+        data = self.files[path]
+        told = f"size {len(data)}\nread 0\n{hashlib.sha256(data).hexdigest()}  -\n"
+        return Ran(0, "closed\n" if self.closed else told, "")
 
     # -- domains
 

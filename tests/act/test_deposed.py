@@ -16,7 +16,21 @@ import pytest
 from tests.act.crash import new_job
 from tests.act.hosts import UUID, FakeHost, joining, like_the_host
 from tests.act.test_coldmove import OWN_XML, SPEC
-from vmctl.act import create, delete, halt, leases, lockfree, migrate, power, power_action, stop, storage
+from vmctl.act import (
+    create,
+    delete,
+    dropped,
+    fetch,
+    finish,
+    halt,
+    leases,
+    lockfree,
+    migrate,
+    power,
+    power_action,
+    stop,
+    storage,
+)
 from vmctl.act.hosts import Hosts
 from vmctl.act.plans import Plans
 from vmctl.commands import catalogue
@@ -30,6 +44,8 @@ from vmctl.local.config import Settings
 from vmctl.model.plans import Move, Placement, Plan
 from vmctl.model.records import HostRecord, Image, Storage, Task, TaskState, VMRecord
 from vmctl.model.rights import LOCAL_USER, Principal, Thing
+from vmctl.model.uploads import Upload, UploadState
+from vmctl.model.urls import place
 from vmctl.model.vms import PowerState
 from vmctl.ports.store import Store
 from vmctl.services import Services, observe
@@ -39,6 +55,7 @@ from vmctl.tasks import AnyJob, Tasks
 from vmctl.tasks import job as jobs
 
 MIB = 1 << 20
+SENT = bytes(510) + b"\x55\xaa" + b"x" * 3584  # a disk image
 RUNNING, STOPPED, PAUSED = PowerState.RUNNING, PowerState.STOPPED, PowerState.PAUSED
 Scene = tuple[Callable[[Services, AnyJob], Awaitable[Any]], str, dict[str, Any]]
 
@@ -78,6 +95,9 @@ class Pool:
         await self.store.put(Storage("main", "/s", 1.0, "/s/lockspace", ["kvm1", "kvm2"]))
         await self.store.put(Storage("spare", "/spare", 1.0, "", ["kvm1"]))
         await self.store.put(Image("tiny", "main", "/s/image-tiny-00.qcow2", 1.0, size_bytes=MIB))
+        size, sent = len(SENT), Upload("whole", "sent", "main", 1.0, 1.0, {"file": len(SENT)}, maker="kvm1")
+        await self.store.put(replace(sent, done={"file": size}, state=UploadState.OPEN, made=[sent.volume("file")]))
+        self.kvm1.files[f"/s/{sent.volume('file')}"] = SENT
         self.kvm1.files |= {"/s/image-tiny-00.qcow2": b"image", "/s/web1.qcow2": b"disk"}
         runs = power_now is not STOPPED
         there = {"kvm1": "machine-kvm1"} if runs else {}
@@ -130,7 +150,24 @@ async def _planned(services: Services, job: AnyJob) -> Any:
     return await (plans.drain(job) if job.task.kind == "drain" else plans.rebalance(job))
 
 
+class Fetched:
+    """A file of another server, here already."""
+
+    size_bytes, at = len(SENT), place("https://images.example.org/twin")
+
+    def __init__(self, *_: object) -> None:
+        self._left = SENT
+
+    def some(self, most: int) -> bytes:
+        found, self._left = self._left[:most], self._left[most:]
+        return found
+
+    def close(self) -> None:
+        return
+
+
 VM = {"vm": UUID}
+WEB = {"name": "twin", "url": "https://images.example.org/twin", "storage": "main"}
 HOST = {"host": "kvm1"}
 PICTURE = {"name": "twin", "file": "PICTURE", "storage": "main"}
 EXTRA = {"name": "extra", "path": "/extra", "lockspace": "/s/lockspace"}
@@ -152,6 +189,9 @@ SCENES: dict[str, tuple[PowerState, bool, Scene]] = {
     "renew a lease": (RUNNING, False, (leases.renew, "renew lease", VM)),
     "image add": (STOPPED, False, (storage.image_add, "image add", PICTURE)),
     "image remove": (STOPPED, False, (storage.image_remove, "image remove", {"name": "tiny"})),
+    "image finish": (STOPPED, False, (finish.finish, "image finish", {"upload": "whole"})),
+    "image drop": (STOPPED, False, (dropped.drop, "image drop", {"upload": "whole"})),
+    "image fetch": (STOPPED, False, (fetch.fetch, "image fetch", WEB)),
     "storage add": (STOPPED, False, (storage.add, "storage add", EXTRA)),
     "storage measure": (STOPPED, False, (_measure, "storage measure", {"name": "main", "host": "kvm1"})),
     "storage check": (STOPPED, False, (storage.check, "storage check", {"name": "main"})),
@@ -199,7 +239,8 @@ def _at_once(monkeypatch: pytest.MonkeyPatch, hurry: None) -> None:
 async def test_who_is_deposed_changes_nothing_more(scene: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     power_now, adopted, (action, kind, args) = SCENES[scene]
     picture = tmp_path / "twin.raw"
-    picture.write_bytes(bytes(510) + b"\x55\xaa" + b"x" * 3584)
+    picture.write_bytes(SENT)
+    monkeypatch.setattr(fetch, "opened", Fetched)
     steps = 0
     for step in range(500):
         pool = Pool(tmp_path)

@@ -41,8 +41,8 @@ class Host(FakeHost):
             return await super().ask(fact)
         return self.probes
 
-    async def upload(self, pool_path: str, name: str, pieces: Any, *, sparse: bool = False) -> None:
-        await super().upload(pool_path, name, pieces, sparse=sparse)
+    async def upload(self, pool_path: str, name: str, pieces: Any, *, sparse: bool = False, offset: int = 0) -> None:
+        await super().upload(pool_path, name, pieces, sparse=sparse, offset=offset)
         if self.cache is not None:
             self.cache[name] = self.files[f"{pool_path}/{name}"]
 

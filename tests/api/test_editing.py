@@ -119,6 +119,10 @@ GOOD: dict[str, Any] = {
     "cron": "0 3 * * *",
     "path": "/more",
     "file": __file__,
+    "url": "https://images.example.org/a.qcow2",
+    "size_bytes": 1 << 20,
+    "part": "file",
+    "offset": 0,
 }
 
 

@@ -292,7 +292,7 @@ async def test_s6_what_breaks_says_nothing_of_this_machine(
 
         monkeypatch.setattr(door, "ask", broken)
         answer = await elsewhere.get("/api/v1/vms", headers=anna)
-        assert answer.status_code == 500 and place not in answer.text and answer.json()["detail"]
+        assert answer.status_code >= 500 and place not in answer.text and answer.json()["detail"]
         assert place in (await server.ask("GET", "vms")).text, "its own user is told"
     monkeypatch.undo()
     server.controller.services.store.trouble = "the registry /root/secret/place is full"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Server
-from vmctl.commands import catalogue, hosts, processes, storages, tasks, vms
+from vmctl.commands import catalogue, hosts, processes, storages, tasks, uploads, vms
 from vmctl.commands.fields import Names, Needs, default_of, mark
 from vmctl.commands.rows import Asked, On
 from vmctl.door import handlers
@@ -18,6 +18,7 @@ from vmctl.ledger import ProcessSample
 from vmctl.model.access import Project, User
 from vmctl.model.records import HostRecord, Image, Storage, Task, VMRecord
 from vmctl.model.rights import BUILT_IN, ONLY_EVERYWHERE, Permission, Principal, Right, Thing
+from vmctl.model.uploads import Upload
 from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.services.observe import observe
 
@@ -45,6 +46,7 @@ async def filled(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
         disk = Disk("main", f"/s/{project}")
         await store.add_vm(VMRecord(Spec(uuid, f"{project}-vm", 1, 64, (disk,)), 1.0, project=project))
         await store.add_image(Image(f"{project}-image", "main", f"/s/i-{project}", 1.0, project=project))
+        await store.add_upload(Upload(f"{project}-upload", f"{project}-sent", "main", 1.0, 1.0, {}, project=project))
         await store.add(Task(0, "start", f"{project}-vm", 1.0, who="somebody", project=project, vm=uuid))
     await store.insert(User("carl", 1.0))
     await server.controller.known.refresh()
@@ -177,6 +179,7 @@ SHOWN = {
     vms.ListVMs: vms.ListVMs(),
     vms.ListHealth: vms.ListHealth(),
     storages.ListImages: storages.ListImages(),
+    uploads.ListUploads: uploads.ListUploads(),
     tasks.ListTasks: tasks.ListTasks(),
     tasks.ListEvents: tasks.ListEvents(),
     processes.ListProcesses: processes.ListProcesses(),
@@ -205,7 +208,8 @@ async def test_lists_show_only_what_one_may_see(filled: Server) -> None:
         except NotFound as err:
             told = f"{err.message} {err.hint}"
         assert "red" not in told.replace("refused", "").replace("shared", ""), (one, told)
-        assert "blue" in told or not isinstance(one, vms.ListVMs | tasks.ListEvents | storages.ListImages), one
+        listed = isinstance(one, vms.ListVMs | tasks.ListEvents | storages.ListImages | uploads.ListUploads)
+        assert "blue" in told or not listed, one
         nothing = repr(await shown_to_nobody(filled, one))
         assert "blue" not in nothing and "red" not in nothing.replace("refused", ""), nothing
 
@@ -244,10 +248,14 @@ async def test_what_is_not_seen_is_refused_as_what_is_not_there(filled: Server) 
         (tasks.ShowTask(2), tasks.ShowTask(99)),
         (tasks.CancelTask(2), tasks.CancelTask(99)),
         (storages.RemoveImage("red-image"), storages.RemoveImage("nosuch")),
+        (uploads.ShowUpload("red-upload"), uploads.ShowUpload("nosuch")),
+        (uploads.DropUpload("red-upload"), uploads.DropUpload("nosuch")),
+        (uploads.WritePiece("red-upload", "file", 0), uploads.WritePiece("nosuch", "file", 0)),
+        (uploads.BeginUpload("x", 512, project="red"), uploads.BeginUpload("x", 512, project="nosuch")),
     ):
         words, hint = await refusal(there)
         expected_words, expected_hint = await refusal(gone)
-        for name in ("red-vm", UUIDS["red"], "red-image", "'red'", "nosuch", "'2'", "'99'"):
+        for name in ("red-vm", UUIDS["red"], "red-image", "red-upload", "'red'", "nosuch", "'2'", "'99'"):
             words, expected_words = words.replace(name, "X"), expected_words.replace(name, "X")
         assert (words.replace("'X'", "X"), hint) == (expected_words.replace("'X'", "X"), expected_hint), there
 

@@ -32,6 +32,7 @@ from vmctl.model.decisions import placed
 from vmctl.model.hosts import Host
 from vmctl.model.policy import Policy
 from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Schedule, Storage, Task, TaskState, VMRecord
+from vmctl.model.uploads import Upload, UploadState
 from vmctl.model.vms import VM, Disk, PowerState, Spec
 
 WEB1, DB1 = "11111111-2222-3333-4444-555555555555", "21111111-2222-3333-4444-555555555555"
@@ -99,6 +100,7 @@ async def _fill(controller: Controller) -> None:
         link.about = About("9.0.0", "7.2.0", "kvm", "", (), 8192, 4, name)  # as it was when it still answered
     await store.put(Storage("main", "/shared", now, "/shared/locks", hosts=["kvm1", "kvm2"]))
     await store.put(Image("tiny", "main", "/shared/tiny.qcow2", now, "qcow2", 16 << 20))
+    await store.add_upload(Upload("a1b2c3d4e5f60718", "sent", "main", now, now, {"file": 512}, state=UploadState.OPEN))
     await store.insert(User("anna", now))
     await store.add_grant(Grant("user:anna", "operator", "all", now))
     await store.add_token(Token("3f8a91c27d04", "anna", "", now, now + 9e9))

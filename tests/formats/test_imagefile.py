@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmctl.errors import NotFound, Refused, VmctlError
-from vmctl.formats.imagefile import ImageFile, extents, inspect, pieces, samples
+from vmctl.formats.imagefile import ImageFile, check_head, extents, inspect, is_iso, pieces, refuse_disk, samples
 
 needs_qemu_img = pytest.mark.skipif(not shutil.which("qemu-img"), reason="no qemu-img")
 MIB = 1 << 20
@@ -212,3 +212,34 @@ def test_samples_have_the_last_data_and_are_few(tmp_path: Path) -> None:
     (tmp_path / "hole").touch()
     os.truncate(tmp_path / "hole", MIB)
     assert list(samples(tmp_path / "hole")) == [] and list(pieces(tmp_path / "hole")) == [MIB]
+
+
+# -- by its first bytes, before a host sees any
+
+
+@needs_qemu_img
+def test_a_head_alone_tells_what_lies_below(good: Path, tmp_path: Path) -> None:
+    child, apart = tmp_path / "child.qcow2", tmp_path / "apart.qcow2"
+    qemu_img("create", "-f", "qcow2", "-b", good, "-F", "qcow2", child)
+    qemu_img("create", "-f", "qcow2", "-o", f"data_file={tmp_path}/data.raw", apart, "1M")
+    check_head(good, good.read_bytes(), good.stat().st_size)
+    for path, why in ((child, "backing file"), (apart, "data in another file")):
+        with pytest.raises(Refused, match=why):
+            check_head(path, path.read_bytes(), path.stat().st_size)
+
+
+@pytest.mark.parametrize("head", [b"KDMV", b"QED\0", b"<html>", b"\x1f\x8b\x08"])
+def test_a_head_that_is_no_disks_is_refused(head: bytes) -> None:
+    with pytest.raises(Refused):
+        check_head(Path("x"), head + b"-" * 100, 4096)
+
+
+@pytest.mark.parametrize("head", [b"QFI\xfb\0\0\0\3", b"QED\0", b"KDMV", b"COWD", b"# Disk DescriptorFile"])
+def test_a_kernel_is_no_disk_image(head: bytes) -> None:
+    with pytest.raises(Refused, match="disk image"):
+        refuse_disk(Path("vmlinuz"), head)
+    refuse_disk(Path("initrd"), gzip.compress(b"cpio"))
+
+
+def test_an_iso_is_known_by_its_mark() -> None:
+    assert is_iso(bytes(32 << 10) + b"\x01CD001\x01") and not is_iso(bytes(40 << 10))

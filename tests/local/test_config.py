@@ -142,7 +142,8 @@ def numbers(kind: type[Any]) -> set[str]:
     return {
         field.name
         for field in dataclasses.fields(kind)
-        if isinstance(value := getattr(kind(), field.name), int | float | tuple | dict) and not isinstance(value, bool)
+        if isinstance(value := getattr(kind(), field.name), int | float | tuple | dict)
+        and not (isinstance(value, bool) or field.name == "allow_urls")
     }
 
 
@@ -174,3 +175,13 @@ def test_no_group_of_settings_is_without_ranges() -> None:
         if dataclasses.is_dataclass(value := getattr(Settings(), f.name))
     }
     assert groups | {Settings} == set(RANGES)
+
+
+def test_from_where_images_may_be_fetched_is_read_as_it_will_be_compared(tmp_path: Path) -> None:
+    path = tmp_path / "vmctl.toml"
+    path.write_text('[images]\nallow_urls = ["images.example.org", "http://10.0.0.5/x/"]\n')
+    assert load(path).images.allow_urls == ("images.example.org", "http://10.0.0.5/x/")
+    for wrong in ("ftp://x/", "https://x/../y", "anna@x", "5"):
+        path.write_text(f'[images]\nallow_urls = ["images.example.org", {wrong if wrong == "5" else repr(wrong)}]\n')
+        with pytest.raises(Usage, match="allow_urls"):
+            load(path)

@@ -106,8 +106,8 @@ def nobody_stays(was: Any) -> Any:
 def any_backing(was: Any) -> Any:
     """A qcow2's header says nothing of a file below it."""
 
-    def init(self: Any, path: Any, file: Any, head: bytes, length: int) -> None:
-        was(self, path, file, head[:8] + bytes(8) + head[16:], length)
+    def init(self: Any, path: Any, head: bytes, length: int) -> None:
+        was(self, path, head[:8] + bytes(8) + head[16:], length)
 
     return init
 

@@ -19,12 +19,14 @@ from tests.mutants.faults import (
     value,
     vm_as_it_is,
 )
+from vmctl.act.mounted import host_with as host_with_it
 from vmctl.act.whereabouts import Observation
 from vmctl.cluster.controller import FIRST_LOOK_S
 from vmctl.decide.health import Health, HealthStatus
 from vmctl.decide.outcome import DomainPresence, Resolution
 from vmctl.errors import MigrationFailed, Refused
 from vmctl.model.records import VMRecord
+from vmctl.model.uploads import as_dict
 from vmctl.model.vms import PowerState
 from vmctl.storage import kind_of
 
@@ -148,6 +150,16 @@ def not_waited_for(was: Any) -> Any:
         return bool(self.online) if limit_s > FIRST_LOOK_S else await was(self, limit_s)
 
     return wait_online
+
+
+def any_bytes(_was: Any) -> Any:
+    """What was sent before at that place, and not counted, does not count."""
+    return lambda upload, piece: dataclasses.replace(upload, pending=as_dict(piece))
+
+
+def by_any_host(_was: Any) -> Any:
+    """Whoever answers takes it away."""
+    return lambda services, storage, _upload: host_with_it(services, storage)
 
 
 def sick_whatever(was: Any) -> Any:
@@ -355,6 +367,11 @@ HOSTS: tuple[Mutant, ...] = (
     Mutant("an upload is not read back", "vmctl.act.storage:_read_back", later_nothing),
     Mutant("who made a file is not asked to take it away", "vmctl.act.made:Made.may_come", answers(False)),
     Mutant("an upload asks for no room", "vmctl.act.storage:_check_room", later_nothing),
+    Mutant("a host sees what nobody has looked at", "vmctl.act.uploads:_check_head", nothing),
+    Mutant("other bytes are taken where some may still come", "vmctl.act.uploads:begun", any_bytes),
+    Mutant("a checksum is compared with nothing", "vmctl.act.finish:_compare", nothing),
+    Mutant("an upload goes while its maker may make more", "vmctl.act.dropped:_remover", by_any_host),
+    Mutant("an address inside is fetched from", "vmctl.model.urls:check_address", nothing),
     Mutant("an image goes that a stranger needs", "vmctl.act.storage:refuse_if_needed", later_nothing),
     Mutant("an image that cannot go is forgotten", "vmctl.act.storage:_keep_image", later_nothing),
     # -- guests

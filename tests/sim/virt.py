@@ -327,12 +327,16 @@ class SimVirt:
     async def volume_path(self, _pool: str, _volume: str) -> str:
         return await self._call("volume_path", lambda: "")
 
-    async def upload(self, pool_path: str, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False) -> None:
+    async def upload(
+        self, pool_path: str, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False, offset: int = 0
+    ) -> None:
         data = b"".join(bytes(min(piece, MIB)) if isinstance(piece, int) else piece for piece in pieces)
 
         def act() -> None:
             self._must_have(f"{pool_path}/{name}")
-            self.world.files[f"{pool_path}/{name}"] = data
+            was = self.world.files[f"{pool_path}/{name}"] if offset else b""
+            was = was.ljust(offset, b"\0")
+            self.world.files[f"{pool_path}/{name}"] = was[:offset] + data + was[offset + len(data) :]
 
         await self._call("upload", act, timeout_s=3600.0)
 

@@ -35,6 +35,7 @@ from vmctl.model.records import (
     TaskState,
     VMRecord,
 )
+from vmctl.model.uploads import Piece, Upload, UploadState, begun, counted
 from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.ports.store import Store
 from vmctl.store.memory import MemoryStore
@@ -43,8 +44,11 @@ from vmctl.store.sql import SqlStore
 Method = Callable[[Store], Awaitable[Any]]
 Again = Callable[[], Awaitable[Store]]
 WEB1 = VMRecord(Spec("u1", "web1", 1, 128, (Disk("main", "/s/web1"),), image="tiny"), 1.0, host="kvm1", copying=False)
-KINDS = (HostRecord, Storage, Image, VMRecord, Task, Event, LoadMean, Schedule, ClusterValue)
+KINDS = (HostRecord, Storage, Image, Upload, VMRecord, Task, Event, LoadMean, Schedule, ClusterValue)
 USERS = (User, Group, Project, Role, Grant, Token, Failures, Limit, Given)
+SENT = Upload("a1", "sent", "spare", 1.0, 1.0, {"file": 512}, state=UploadState.OPEN, project="blue")
+WHOLE = replace(SENT, id="a2", name="whole", storage="main", done={"file": 512}, project="default")
+HALF = replace(SENT, id="a3", storage="main", project="default")
 KVM4 = HostRecord("kvm5", "kvm4", "k", "f", 2.0, about={"host_uuid": "m4"})
 COMMAND = Task(0, "stop", "x", 2.0, who="anna", project="blue")
 GIVEN = Given("anna/key", "hash", 2.0)
@@ -61,6 +65,8 @@ async def fill(store: Store) -> None:
     await store.put(Image("tiny", "main", "/s/tiny", 1.0))
     await store.put(ClusterValue("proof/spare", "{}"))
     await store.put(Image("idle", "main", "/s/idle", 1.0))
+    await store.put(WHOLE)
+    await store.put(HALF)
     for one in (User("anna", 1.0), Group("ops", 1.0, ["anna"]), Project("blue", 1.0), Role("tester", 1.0, ["look"])):
         await store.insert(one)
     await store.add_grant(Grant("group:ops", "viewer", "all", 1.0))
@@ -92,6 +98,22 @@ def _shared(host: str) -> Method:
 
 async def _new_vm(store: Store) -> None:
     await store.add_vm(VMRecord(Spec("u3", "new", 1, 128, image="idle"), 2.0), made=True)
+
+
+def _piece(letter: str) -> Piece:
+    return Piece("file", 0, 256, letter * 64)
+
+
+def _named(letter: str) -> Method:
+    return lambda store: store.revise(Upload, "a3", lambda kept: begun(kept or HALF, _piece(letter)))
+
+
+def _counted(letter: str) -> Method:
+    return lambda store: store.revise(Upload, "a3", lambda kept: counted(kept or HALF, _piece(letter), 2.0))
+
+
+def _going(kept: Upload | None) -> Upload:
+    return replace(kept or WHOLE, state=UploadState.GOING)
 
 
 def _without_anna(kept: Group | None) -> Group:
@@ -140,6 +162,14 @@ METHODS: dict[str, Method] = {
     "forget storage": lambda store: store.take_storage("spare"),
     "forget main": lambda store: store.take_storage("main"),
     "new image": lambda store: store.add_image(Image("new", "spare", "/spare/new", 1.0)),
+    "new upload": lambda store: store.add_upload(SENT),
+    "finish upload": lambda store: store.finish_upload("a2", Image("whole", "main", "/s/whole", 2.0)),
+    "its name": lambda store: store.add_image(Image("whole", "main", "/s/other", 2.0)),
+    "drop upload": lambda store: store.revise(Upload, "a2", _going),
+    "forget upload": lambda store: store.remove(Upload, "a2"),
+    "name piece": _named("a"),
+    "name other piece": _named("b"),
+    "count piece": _counted("a"),
     "insert": lambda store: store.insert(Image("twin", "main", "/a", 1.0)),
     "insert other": lambda store: store.insert(Image("twin", "main", "/b", 2.0)),
     "put": lambda store: store.put(Schedule("rebalance", "* * * * *")),
@@ -190,7 +220,7 @@ ABOUT_USERS = frozenset(
     (
         *("grant", "same grant", "grant on VM", "revoke", "token", "end tokens", "remove user", "remove group"),
         *("remove project", "remove role", "into project", "new VM of project", "members", "failed log-in"),
-        *("limit", "limit user", "lift", "VM of anna", "VM more", "limited", "limited too", "given"),
+        *("limit", "limit user", "lift", "VM of anna", "VM more", "limited", "limited too", "given", "new upload"),
     )
 )
 MEETS_USERS = ABOUT_USERS | {"claim 1", "lease", "new VM", "forget web1", "forget VM", "remove host", "prune", "audit"}

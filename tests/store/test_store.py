@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from vmctl.errors import NotFound, Overtaken, Refused, RegistryUnusable
+from vmctl.model.access import Project
 from vmctl.model.records import ClusterValue, Event, HostRecord, Image, LoadMean, Storage, Task, TaskState, VMRecord
+from vmctl.model.uploads import Upload, UploadState
 from vmctl.model.vms import Boot, Disk, PowerState, Spec
 from vmctl.ports.store import Store
 from vmctl.store import patience
@@ -329,6 +331,34 @@ async def test_what_a_storage_was_proven_to_do_goes_with_it(registry: Store) -> 
         await registry.take_storage("main")
     await registry.take_storage("spare")
     assert [kept.name for kept in await registry.all(ClusterValue)] == ["proof/main"]
+
+
+async def test_an_upload_becomes_an_image_in_one_step_and_keeps_its_storage_and_project(registry: Store) -> None:
+    await registry.put(Storage("main", "/main", 1.0))
+    await registry.insert(Project("blue", 1.0))
+    sent = Upload("a1", "tiny", "main", 1.0, 1.0, {"file": 512}, state=UploadState.OPEN, project="blue")
+    await registry.add_upload(sent)
+    with pytest.raises(Refused, match="in use by upload a1"):
+        await registry.take_storage("main")
+    with pytest.raises(Refused, match="uploads a1 belong to project blue"):
+        await registry.remove_project("blue")
+    image = Image("tiny", "main", "/main/tiny", 2.0, project="blue")
+    with pytest.raises(Refused, match="not whole"):
+        await registry.finish_upload("a1", image)
+    await registry.put(replace(sent, done={"file": 512}))
+    await registry.add_image(replace(image, path="/main/other"))
+    with pytest.raises(Refused, match="already an image"):
+        await registry.finish_upload("a1", image)
+    assert await registry.find(Upload, "a1") is not None, "its files have an owner"
+    await registry.take_image("tiny")
+    await registry.finish_upload("a1", image, told=[Event("image", "tiny", "it is there", 2.0)])
+    assert (await registry.all(Upload), await registry.all(Image)) == ([], [image])
+    assert [event.text for event in await registry.events()] == ["it is there"]
+    with pytest.raises(NotFound):
+        await registry.finish_upload("a1", image)
+    for gone in (replace(sent, storage="spare"), replace(sent, project="red")):
+        with pytest.raises(NotFound):
+            await registry.add_upload(gone)
 
 
 async def test_an_event_goes_with_what_it_tells_of(registry: Store) -> None:

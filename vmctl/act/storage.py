@@ -227,7 +227,7 @@ async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
         raise Usage(problem)
     if await services.store.find(Image, name) is not None:
         raise Refused(f"there is already an image {name!r}", hint="vmctl image list")
-    storage = await _storage(services, job.args.storage)
+    storage = await chosen_storage(services, job.args.storage)
     link = await host_with(services, storage)
     await on(link, storage).open()
     if job.args.initrd and not job.args.kernel:
@@ -303,7 +303,8 @@ async def _finish_image(services: Services, job: Uploading) -> dict[str, Any]:
     raise Refused(f"image {job.args.name} was not added: the controller ended first", hint="give the command again")
 
 
-async def _storage(services: Services, name: str) -> Storage:
+async def chosen_storage(services: Services, name: str) -> Storage:
+    """The storage of that name; the only one, where none is named. Raises NotFound, Usage."""
     if name:
         return await services.store.get(Storage, name)
     found = await services.store.all(Storage)

@@ -44,7 +44,7 @@ def _dry(http: Request) -> bool:
 
 def documented(row: Asked) -> list[dict[str, Any]]:
     """The same for the API's document."""
-    if not isinstance(row, Command):
+    if not isinstance(row, Command) or row.quiet:
         return []
     said = [
         _parameter(KEY, "header", "string", "Who repeats a command with it hears of the first; nothing is done twice."),

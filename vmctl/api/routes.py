@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any
 
 import orjson
@@ -15,9 +15,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.datastructures import URL
 
-from vmctl.api import how, problems, requests
+from vmctl.api import bodies, how, problems, requests
 from vmctl.api.peers import Asker, peer
-from vmctl.commands.fields import hints
+from vmctl.commands.fields import Body, hints, mark
 from vmctl.commands.rows import Asked, Command
 from vmctl.commands.users import LogIn
 from vmctl.door import Door
@@ -59,6 +59,9 @@ def router(rows: tuple[Asked, ...]) -> APIRouter:
 def _add(router: APIRouter, row: Asked) -> None:
     path = tuple(ARGUMENT.findall(row.path))
     sent = requests.model(row.arguments, path)
+    more: dict[str, Any] = {"x-permission": str(row.needs)}
+    if reads_body(row):
+        more["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     answer = answer_type(row)
     takes_long = isinstance(row, Command) and row.task
     also: Any = DryRun if isinstance(row, Command) and not row.task else answer
@@ -73,8 +76,13 @@ def _add(router: APIRouter, row: Asked) -> None:
         operation_id=row.arguments.__name__,
         response_model=answer.__args__[0] if streams else None if answer is Document else answer | also,
         responses=problems.RESPONSES | ({200: {"model": DryRun}} if takes_long else {}),
-        openapi_extra={"x-permission": str(row.needs), "parameters": how.documented(row)},
+        openapi_extra=more | {"parameters": how.documented(row)},
     )
+
+
+def reads_body(row: Asked) -> str:
+    """The argument by which a command reads the body as it comes; empty: it has none."""
+    return next((one for one in hints(row.arguments) if mark(row.arguments, one, Body) is not None), "")
 
 
 def _add_log_in(router: APIRouter) -> None:
@@ -101,9 +109,14 @@ def _endpoint(
     row: Asked, path: tuple[str, ...], sent: type[requests.Request] | None
 ) -> Callable[..., Awaitable[Response]]:
     """The function of a route; its signature is what the framework reads."""
+    reader = reads_body(row)
 
     async def endpoint(http: Request, who: Principal, asked: requests.Request | None = None, **named: Any) -> Response:
-        await _refuse_unread(http, row, sent)
+        if reader:  # by whoever answers, once it is known that he who asks may do that
+            _refuse_query(http, row)
+            named[reader] = partial(bodies.received, http)
+        else:
+            await _refuse_unread(http, row, sent)
         asked_how = how.read(http, row)
         answer = await _door(http).ask(row.arguments(**named, **values_of(asked)), who, asked_how)
         status = 202 if isinstance(row, Command) and row.task and not asked_how.dry else 200
@@ -137,11 +150,16 @@ def values_of(asked: requests.Request | None) -> dict[str, Any]:
 async def _refuse_unread(http: Request, row: Asked, sent: type[requests.Request] | None) -> None:
     """Refuse what nobody would read: it was meant to say something."""
     in_body = row.method in ("POST", "PUT")
-    in_query = [name for name in http.query_params if not (name == how.DRY_RUN and isinstance(row, Command))]
-    if in_query and (in_body or sent is None):
-        raise _extra("query", in_query[0])
+    if in_body or sent is None:
+        _refuse_query(http, row)
     if not (in_body and sent) and (await http.body()).strip() not in (b"", b"{}"):
         raise _extra("body")
+
+
+def _refuse_query(http: Request, row: Asked) -> None:
+    in_query = [name for name in http.query_params if not (name == how.DRY_RUN and isinstance(row, Command))]
+    if in_query:
+        raise _extra("query", in_query[0])
 
 
 def _extra(*where: str) -> RequestValidationError:

@@ -137,7 +137,7 @@ class Client:
         return answer
 
     def _send(self, connection: http.client.HTTPConnection, request: wire.Request) -> http.client.HTTPResponse:
-        headers = self.headers() | ({"Content-Type": "application/json"} if request.body else {})
+        headers = self.headers() | ({"Content-Type": request.kind} if request.body else {})
         headers |= {"Idempotency-Key": request.key} if request.key else {}
         try:
             connection.request(request.method, request.path, request.body, headers)

@@ -42,6 +42,7 @@ def in_state(*states: str) -> Completer:
 
 
 vms, hosts = names("vms.ListVMs"), names("hosts.ListHosts")
+uploads = names("uploads.ListUploads", key="id")
 images, storages = names("storages.ListImages"), names("storages.ListStorages")
 users, groups, projects = names("users.ListUsers"), names("users.ListGroups"), names("users.ListProjects")
 roles, tokens = names("users.ListRoles"), names("users.ListTokens", key="id")

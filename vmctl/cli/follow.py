@@ -91,7 +91,7 @@ class _Follower:
         self._lost: set[int] = set()  # tasks whose stream has broken
         self._quiet = quiet
         self._deadline = time.monotonic() + timeout_s if timeout_s else None
-        self._screen = _Screen() if sys.stderr.isatty() and not quiet else None
+        self._screen = Screen() if sys.stderr.isatty() and not quiet else None
         self._said: dict[int, int] = {}
         self._tenth: dict[int, int] = {}
 
@@ -206,7 +206,7 @@ class _Follower:
             self._screen.stop()
 
 
-class _Screen:
+class Screen:
     """Lines at the bottom of the terminal that are drawn over, and sentences that stay above them."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "host": ("hosts", "host", "Hosts: add, list, check, drain, remove."),
     "storage": ("storages", "storage", "Shared storage: add, list, show, check, measure."),
-    "image": ("images", "image", "Images that disks are made from: add, list, remove."),
+    "image": ("images", "image", "Images that disks are made from: add, list, uploads, remove."),
     "create": ("create", "create", "Make a VM and start it where placement says."),
     "start": ("vms", "start", "Start VMs where placement says."),
     "stop": ("vms", "stop", "Shut VMs down through their guests."),

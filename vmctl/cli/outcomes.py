@@ -36,6 +36,9 @@ WORDS: dict[str, Callable[[Result], str]] = {
     "drain": _moves,
     "rebalance": _moves,
     "image add": lambda r: f"{r.get('format', '')} in {r.get('path', '')}",
+    "image finish": lambda r: f"{r.get('format', '')} in {r.get('path', '')}",
+    "image fetch": lambda r: f"{r.get('format', '')} in {r.get('path', '')}",
+    "image drop": lambda _: "taken away",
     "image remove": lambda _: "deleted",
 }
 

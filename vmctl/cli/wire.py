@@ -23,6 +23,7 @@ class Request(NamedTuple):
     path: str
     body: bytes | None
     key: str = ""  # of a command: who repeats it hears of the first
+    kind: str = "application/json"  # of the body
 
 
 def request(asked: Any) -> Request:
@@ -35,7 +36,7 @@ def request(asked: Any) -> Request:
             path = path.replace(hole, _part(str(value)))
         elif mark(type(asked), field.name, Inner) is None and (field.default is MISSING or value != field.default):
             sent[field.name] = value
-    key = os.urandom(16).hex() if isinstance(row, Command) else ""
+    key = os.urandom(16).hex() if isinstance(row, Command) and not row.quiet else ""
     if row.method in ("POST", "PUT"):
         return Request(row.method, BASE + path, json.dumps(sent).encode(), key)
     query = "&".join(f"{key}={quote(_word(one), safe='')}" for key, value in sent.items() for one in _many(value))

@@ -1,4 +1,4 @@
-"""What runs by the clock: rebalancing as the admin scheduled it, pruning, the daily doctor.
+"""What runs by the clock: rebalancing as the admin scheduled it, pruning, the daily doctor, abandoned uploads.
 
 Cron text means what crontab(5) says. apscheduler counts a week from Monday and crontab from Sunday, so days of the week
 are turned into names first. Times are UTC: a job at 02:30 then runs once a day on every day of the year.
@@ -20,6 +20,7 @@ from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 
 from vmctl.act import plans
+from vmctl.act.dropped import take_abandoned
 from vmctl.commands.cluster import Rebalance
 from vmctl.commands.hosts import CheckHosts
 from vmctl.errors import Usage
@@ -36,7 +37,7 @@ MODES = ("advise", "act")
 JOBS = ("rebalance",)
 MOMENT = timedelta(microseconds=1)
 SET_BACK_S = 60.0  # a clock that was set back by less harms nothing
-PRUNE_CRON, DOCTOR_CRON = "17 * * * *", "23 4 * * *"
+PRUNE_CRON, DOCTOR_CRON, UPLOADS_CRON = "17 * * * *", "23 4 * * *", "*/10 * * * *"
 
 
 def trigger(cron: str, clock: Clock = SYSTEM.clock) -> BaseTrigger:
@@ -124,6 +125,7 @@ class Scheduler:
         """Begin."""
         self._plan("prune", PRUNE_CRON, self._prune)
         self._plan("doctor", DOCTOR_CRON, self._doctor)
+        self._plan("uploads", UPLOADS_CRON, functools.partial(take_abandoned, self._services))
         for schedule in await self._services.store.all(Schedule):
             with wall(log, f"the schedule of {schedule.name}"):  # an earlier version took dates that never come
                 self._arm(schedule)

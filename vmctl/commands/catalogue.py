@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vmctl.commands import cluster, hosts, limits, processes, storages, users, vms
+from vmctl.commands import cluster, hosts, limits, processes, storages, uploads, users, vms
 from vmctl.commands import tasks as about_tasks
 from vmctl.commands.rows import Asked, Command
 
@@ -16,6 +16,7 @@ ROWS: tuple[Asked, ...] = (
     *vms.ROWS,
     *hosts.ROWS,
     *storages.ROWS,
+    *uploads.ROWS,
     *cluster.ROWS,
     *about_tasks.ROWS,
     *processes.ROWS,

@@ -64,6 +64,11 @@ class Inner:
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """The argument reads the request's body, which is bytes and no JSON. None is read before somebody calls it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Help:
     """What a user is told of the argument."""
 

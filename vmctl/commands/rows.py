@@ -20,6 +20,7 @@ class On(Enum):
     CLUSTER = "all"  # on everything
     VM = "its VM"  # that the arguments name
     IMAGE = "its image"  # that the arguments name
+    UPLOAD = "its upload"  # that the arguments name
     PROJECT = "its project"  # that the arguments name
     TASK = "its task"  # that the arguments name; one's own needs none
     MACHINE = "its machine"  # a VM that the arguments name; where it is a host or none: on everything
@@ -110,7 +111,9 @@ class Command(Asked):
     # a controller left open is reported as interrupted.
     resumes: bool = False
     meanwhile: str = ""  # it holds its VM, whose silence means nothing: what is said of that VM
+    quiet: bool = False  # done many times for one thing, whose begin and end are audited: this is not
     restarts_guest: bool = False  # nothing has been heard of its VM's guest after that
+    on_hosts: bool = False  # it is done at once, and not in the registry alone
     edits: bool = False  # something that has a version: who edits may say which one he saw
 
 

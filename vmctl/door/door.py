@@ -63,12 +63,12 @@ class Door:
 
     def _given(self, row: Asked, asked: Any, who: Principal, how: How) -> Given | None:
         """What is kept of a command with a key; None where it has none. Raises Usage for what a row cannot heed."""
-        command = isinstance(row, Command)
         if how.expected and not (isinstance(row, Command) and row.edits):
             raise Usage("this edits nothing that has a version", hint="without If-Match")
-        if how.dry and not command:
-            raise Usage("this changes nothing anyway", hint="without dry_run")
-        if not (isinstance(row, Command) and how.key) or how.dry:
+        if how.dry and (not isinstance(row, Command) or row.quiet):
+            raise Usage("there is no dry run of this", hint="without dry_run")
+        # What is quiet may come twice anyway.
+        if not (isinstance(row, Command) and how.key) or how.dry or row.quiet:
             return None
         return given.given(row, asked, who, how.key, self._parts.services.clock.now())
 
@@ -77,7 +77,7 @@ class Door:
         detail = None
         if (query := dry.query(about.asked)) is not None:
             detail = await handlers.QUERIES[type(query)](parts, query)
-        elif not row.task:
+        elif not row.task and not row.on_hosts:
             detail = await dry.at_once(parts, about, who, handlers.AT_ONCE[row.arguments])
         return await dry.told(parts.services.store, row, about, detail)
 
@@ -102,6 +102,8 @@ class Door:
 
     async def _audited(self, parts: ControllerParts, row: Command, about: About, who: Principal) -> Any:
         """Do it, between two entries of the audit: what cannot be written down is not begun."""
+        if row.quiet:
+            return await handlers.AT_ONCE[row.arguments](parts, about.asked, who)
         await self._audit(who, row, about, "accepted", asked_for(about.asked))
         try:
             answer = await handlers.AT_ONCE[row.arguments](parts, about.asked, who)

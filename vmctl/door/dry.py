@@ -51,6 +51,7 @@ async def at_once(parts: ControllerParts, about: About, who: Principal, handler:
         return None
     services = copy.copy(parts.services)
     services.store = await _copied(parts.services.store)
+    services.links = {}  # no host can be reached from here, whatever is tried
     trial = Tasks(services.store, clock=services.clock)
     on_copy = replace(parts, services=services, tasks=trial, scheduler=Scheduler(services, trial))
     answer = await handler(on_copy, about.asked, who)
@@ -73,5 +74,5 @@ async def told(store: Store, row: Command, about: About, detail: Any) -> DryRun:
     if about.thing.vm:
         vm: VMRecord = await store.vm(about.thing.vm)
         now = f" ({vm.power}{f' on {vm.host}' if vm.host else ''} now)"
-    asks = "; its hosts are asked when it is done" if row.task and detail is None else ""
+    asks = "; its hosts are asked when it is done" if detail is None and (row.task or row.on_hosts) else ""
     return DryRun(row.kind, about.subject, f"would {row.kind} {about.subject}{now}{asks}", detail)

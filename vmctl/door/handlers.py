@@ -9,13 +9,26 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from vmctl.act import create, delete, leases, lockfree, migrate, power, power_action, stop, storage
+from vmctl.act import create, delete, finish, leases, lockfree, migrate, power, power_action, stop, storage
+from vmctl.act.dropped import drop
+from vmctl.act.fetch import fetch
 from vmctl.act.hosts import Hosts
 from vmctl.act.overtake import overtake_stop
 from vmctl.act.plans import Plans
 from vmctl.act.whereabouts import check_signature
 from vmctl.commands import cluster, hosts, processes, storages, tasks, vms
-from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, audit, limits, plans, users
+from vmctl.door import (
+    about_cluster,
+    about_hosts,
+    about_processes,
+    about_vms,
+    at_once,
+    audit,
+    limits,
+    plans,
+    uploads,
+    users,
+)
 from vmctl.door.parts import ControllerParts
 from vmctl.errors import NotAllowed
 from vmctl.hosts import address
@@ -64,6 +77,7 @@ QUERIES: Mapping[type[Any], Observation] = {
     vms.Why: about_vms.why,
     vms.ListHealth: about_vms.list_health,
     vms.ShowHealth: about_vms.show_health,
+    **uploads.QUERIES,
     **users.QUERIES,
     **audit.QUERIES,
     **limits.QUERIES,
@@ -76,6 +90,7 @@ AT_ONCE: Mapping[type[Any], AtOnce] = {
     cluster.SetSchedule: at_once.set_schedule,
     cluster.RemoveSchedule: at_once.remove_schedule,
     tasks.CancelTask: at_once.cancel_task,
+    **uploads.AT_ONCE,
     **users.AT_ONCE,
     **limits.AT_ONCE,
 }
@@ -101,6 +116,9 @@ def task_handlers(parts: ControllerParts) -> dict[str, Handler]:
         "storage remove": storage.remove,
         "image add": storage.image_add,
         "image remove": storage.image_remove,
+        "image finish": finish.finish,
+        "image drop": drop,
+        "image fetch": fetch,
         "host add": lambda services, job: Hosts(services, attach).add(job),
         "host check": lambda services, job: Hosts(services, attach).check(job),
         "host remove": lambda services, job: Hosts(services, attach).remove(job),
@@ -162,6 +180,7 @@ CHECKS: Mapping[type[Any], Check] = {
     vms.Delete: _signature,
     vms.Migrate: _target,
     storages.AddImage: _image,
+    **uploads.CHECKS,
     hosts.AddHosts: _addresses,
     hosts.CheckHosts: _known_hosts,
 }

@@ -8,6 +8,7 @@ from vmctl.act.health import HealthMonitor
 from vmctl.act.hosts import Attach
 from vmctl.cluster.schedules import Scheduler
 from vmctl.door.pages import Pages
+from vmctl.door.receiving import Pieces
 from vmctl.model.rights import ALL, LOCAL_USER, Principal, Sight
 from vmctl.services import Services
 from vmctl.services.known import Known
@@ -25,6 +26,7 @@ class ControllerParts:
     scheduler: Scheduler
     known: Known
     pages: Pages = field(default_factory=Pages)  # that were asked for just now
+    pieces: Pieces = field(default_factory=Pieces)  # that are being received
     who: Principal = LOCAL_USER  # who asks
     sight: Sight = ALL  # what he may see
     expected: str = ""  # the version that he edits; empty: whichever there is

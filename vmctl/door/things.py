@@ -12,6 +12,7 @@ from vmctl.errors import NotAllowed
 from vmctl.model.access import Project
 from vmctl.model.records import HostRecord, Image, Storage, Task, VMRecord
 from vmctl.model.rights import CLUSTER, EVERYTHING, Permission, Principal, Thing, project
+from vmctl.model.uploads import Upload
 from vmctl.model.vms import DEFAULT_PROJECT
 from vmctl.ports.store import Store
 from vmctl.store.rules import missing
@@ -63,6 +64,11 @@ async def _found(store: Store, row: Asked, who: Principal, so_far: About, what: 
         if not who.may(Permission.USE, image.thing):
             raise NotAllowed(f"{who.name} has no permission {Permission.USE} on {image.thing.scopes[-1]}")
         return so_far  # a new VM belongs to its own project, whosever its image is
+    if what == "upload":
+        upload = await store.find(Upload, name)
+        if upload is None or not who.sight.shows(upload.thing):
+            raise missing("upload", name)
+        return replace(so_far, subject=upload.name, thing=upload.thing)
     if what == "project":
         # One that he has no right on is as one that is not there.
         if not any(right.on in (EVERYTHING, project(name)) for right in who.rights):

@@ -10,13 +10,14 @@ import errno
 import os
 import shlex
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TypeVar
 
 from vmctl.errors import NotFound, Refused
 
+T = TypeVar("T")
 MOST_BYTES = 64 << 40  # of a disk
 CHUNK = 1 << 20
 HEAD = 33 << 10
@@ -47,6 +48,8 @@ DIRTY, CORRUPT, EXTERNAL, EXTENDED_L2 = 1, 2, 4, 16
 KNOWN_FEATURES = DIRTY | CORRUPT | EXTERNAL | 8 | EXTENDED_L2  # as of QEMU 5.2; 8: another compression
 MOST_L1, MOST_REFCOUNTS = 32 << 20, 8 << 20  # bytes, as QEMU has it
 OFFSET = 0x00FFFFFFFFFFFE00
+QCOW = b"QFI\xfb"
+ISO_AT, ISO_MAGIC = 32 << 10, b"\x01CD001"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +60,37 @@ class ImageFile:
     size_bytes: int
 
 
+Reading = Generator[tuple[int, int], bytes, T]  # asks for (offset, length), is sent those bytes
+Inspection = Reading[ImageFile]
+
+
 def inspect(path: Path) -> ImageFile:
     """What a file is. Raises NotFound, and Refused for what is no disk image that can be used, with the mend."""
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
-    length = path.stat().st_size
+    with path.open("rb") as file:
+        asking = inspecting(path, path.stat().st_size)
+        try:
+            at, length = next(asking)
+            while True:
+                file.seek(at)
+                at, length = asking.send(file.read(length))
+        except StopIteration as end:
+            found: ImageFile = end.value
+            return found
+
+
+def inspecting(path: Path, length: int) -> Inspection:
+    """The same of a file that somebody else reads: asks for what it must see, and returns what the file is.
+
+    `path`: what it is called in sentences. Raises Refused.
+    """
     if not length:
         raise Refused(f"{path} is empty")
-    with path.open("rb") as file:
-        head = file.read(HEAD)
-        if head[:4] == b"QFI\xfb":
-            return _Qcow2(path, file, head, length).checked()
-        file.seek(max(0, length - SECTOR))
-        _refuse_foreign(path, head, file.read(SECTOR))
+    head = yield 0, HEAD
+    if head[:4] == QCOW:
+        return (yield from _Qcow2(path, head, length).checked())
+    _refuse_foreign(path, head, (yield max(0, length - SECTOR), SECTOR))
     _refuse_text(path, head)
     if length % SECTOR:
         raise Refused(
@@ -78,6 +99,26 @@ def inspect(path: Path) -> ImageFile:
     if length > MOST_BYTES:
         raise Refused(f"{path}: a disk of {length} bytes is more than {MOST_BYTES >> 40} TiB")
     return ImageFile("raw", length)
+
+
+def check_head(path: Path, head: bytes, length: int) -> None:
+    """What can be said of a disk image by its first bytes alone, before a host sees any. Raises Refused."""
+    if head[:4] == QCOW:
+        _Qcow2(path, head[:HEAD], length).check_header()
+        return
+    _refuse_foreign(path, head[:HEAD], b"")
+    _refuse_text(path, head[:HEAD])
+
+
+def refuse_disk(path: Path, head: bytes) -> None:
+    """Refuse a kernel or initrd that is a disk image: libvirt would look for the file below it. Raises Refused."""
+    if head[:4] in (QCOW, b"QED\0", b"KDMV", b"COWD", b"OOOM", b"# Di"):
+        raise Refused(f"{path} is a disk image")
+
+
+def is_iso(head: bytes) -> bool:
+    """Whether a file that begins like that is an ISO 9660 file system."""
+    return head[ISO_AT : ISO_AT + len(ISO_MAGIC)] == ISO_MAGIC
 
 
 def _mend(path: Path, command: str) -> str:
@@ -106,8 +147,8 @@ def _refuse_text(path: Path, head: bytes) -> None:
 class _Qcow2:
     """A qcow2's header and tables, with everything that speaks against it."""
 
-    def __init__(self, path: Path, file: BinaryIO, head: bytes, length: int) -> None:
-        self._path, self._file, self._length = path, file, length
+    def __init__(self, path: Path, head: bytes, length: int) -> None:
+        self._path, self._length = path, length
         if len(head) < 72:
             raise self._cut("its header")
         self._version, backing = struct.unpack(">IQ", head[4:16])
@@ -132,14 +173,18 @@ class _Qcow2:
     def _cut(self, what: str) -> Refused:
         return Refused(f"{self._path} is cut off: {what} is not all there", hint="copy it again")
 
-    def checked(self) -> ImageFile:
-        """What is in it, when all is well."""
+    def check_header(self) -> None:
+        """What its header says by itself. Raises Refused."""
         self._check_features()
         if not 9 <= self._bits <= 21:
             raise Refused(f"{self._path} is damaged: clusters of 2^{self._bits} bytes")
         if not 0 < self._size <= MOST_BYTES:
             raise Refused(f"{self._path}: a disk of {self._size} bytes is not from 1 byte to {MOST_BYTES >> 40} TiB")
-        self._check_tables()
+
+    def checked(self) -> Inspection:
+        """What is in it, when all is well."""
+        self.check_header()
+        yield from self._check_tables()
         return ImageFile("qcow2", self._size)
 
     def _check_features(self) -> None:
@@ -153,7 +198,7 @@ class _Qcow2:
         if self._features & DIRTY:
             raise Refused(f"{path} was not closed properly", hint=f"qemu-img check -r all {quoted}")
 
-    def _check_tables(self) -> None:
+    def _check_tables(self) -> Reading[None]:
         """Where the tables lie, and that the file is as long as they say."""
         cluster = 1 << self._bits
         entry = 16 if self._features & EXTENDED_L2 else 8
@@ -165,22 +210,25 @@ class _Qcow2:
             raise Refused(f"{self._path} is damaged: its tables make no sense", hint=f"qemu-img check {self._path}")
         if self._l1 + l1_bytes > self._length or self._counts + cluster > self._length:
             raise self._cut("what its header points to")
-        for number in self._table(self._l1, self._l1_size):
+        for number in (yield from self._table(self._l1, self._l1_size)):
             if number & OFFSET:
-                self._check_l2(number & OFFSET, cluster, entry)
+                yield from self._check_l2(number & OFFSET, cluster, entry)
 
-    def _check_l2(self, at: int, cluster: int, entry: int) -> None:
+    def _check_l2(self, at: int, cluster: int, entry: int) -> Reading[None]:
         if at % cluster or at + cluster > self._length:
             raise self._cut("one of its tables")
-        for number in self._table(at, cluster // 8)[:: entry // 8]:
+        table = yield from self._table(at, cluster // 8)
+        for number in table[:: entry // 8]:
             compressed = number & 1 << 62
             place = number & ((1 << (62 - (self._bits - 8))) - 1) if compressed else number & OFFSET
             if place and place >= self._length:
                 raise self._cut("some of its data")
 
-    def _table(self, at: int, count: int) -> tuple[int, ...]:
-        self._file.seek(at)
-        return struct.unpack(f">{count}Q", self._file.read(count * 8))
+    def _table(self, at: int, count: int) -> Reading[tuple[int, ...]]:
+        found = yield at, count * 8
+        if len(found) < count * 8:
+            raise self._cut("one of its tables")
+        return struct.unpack(f">{count}Q", found)
 
 
 # -- where the data lies

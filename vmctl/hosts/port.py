@@ -151,8 +151,13 @@ class Volumes(Protocol):
     async def volume_path(self, pool: str, volume: str) -> str:
         """Where a volume of one of the host's own pools lies; empty where it has no such pool or volume."""
 
-    async def upload(self, pool_path: str, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False) -> None:
-        """Fill a volume from bytes, and with `sparse` from lengths of holes too (read in a thread of this host)."""
+    async def upload(
+        self, pool_path: str, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False, offset: int = 0
+    ) -> None:
+        """Write bytes into a volume from `offset` on, and with `sparse` lengths of holes, too.
+
+        They are read in a thread of this host. What lies before and behind stays as it is.
+        """
 
     async def download(self, pool_path: str, name: str, most: int, offset: int = 0) -> bytes:
         """At most `most` bytes of a volume, from `offset`."""

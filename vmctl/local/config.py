@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from vmctl.errors import Usage
 from vmctl.local import paths
+from vmctl.model import urls
 from vmctl.model.policy import HealthPolicy, LedgerPolicy, Policy
 
 
@@ -44,6 +45,15 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """What may become an image."""
+
+    allow_urls: tuple[str, ...] = ()  # from where images may be fetched: hosts, or beginnings of URLs
+    most_gib: float = 1024.0  # of its files together, where they are uploaded or fetched
+    abandoned_after_h: float = 24.0  # an upload that nobody goes on with is taken away
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an admin can set, with defaults that need no file."""
 
@@ -55,6 +65,7 @@ class Settings:
     health: HealthPolicy = field(default_factory=HealthPolicy)
     ledger: LedgerPolicy = field(default_factory=LedgerPolicy)
     api: ApiSettings = field(default_factory=ApiSettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
 
 
 Range = tuple[float, float]
@@ -63,6 +74,7 @@ PERIOD: Range = (0.1, 86400.0)
 # The range of every number, ends included. A number that is none (nan) is in no range.
 RANGES: dict[type[Any], dict[str, Range]] = {
     Settings: {"sample_period_s": (0.1, 3600.0)},
+    ImageSettings: {"most_gib": (ABOVE_ZERO, 65536.0), "abandoned_after_h": (ABOVE_ZERO, 8784.0)},
     ApiSettings: {"requests_per_s": (0.1, 1e6)},
     Timeouts: {
         "ssh_connect_s": PERIOD,
@@ -157,6 +169,8 @@ def _fill(record: Record, values: dict[str, Any], where: str) -> Record:
         if key not in known:
             raise Usage(f"{where}: unknown setting {key!r}", hint=f"known here: {', '.join(sorted(known))}")
         changes[key] = _like(known[key], value, f"{where}: {key}")
+        if key == "allow_urls":
+            _check_urls(changes[key], f"{where}: {key}")
         if key in (ranges := RANGES.get(type(record), {})):
             _check(changes[key], ranges[key], f"{where}: {key}")
     return dataclasses.replace(record, **changes)  # type: ignore[type-var]
@@ -165,8 +179,8 @@ def _fill(record: Record, values: dict[str, Any], where: str) -> Record:
 def _like(old: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(old) and isinstance(value, dict):
         return _fill(old, value, where)
-    if isinstance(old, tuple) and isinstance(value, list) and value:
-        return tuple(_like(old[0], item, where) for item in value)
+    if isinstance(old, tuple) and isinstance(value, list) and (value or not old):
+        return tuple(_like(old[0] if old else "", item, where) for item in value)
     if isinstance(old, dict) and isinstance(value, dict):
         return {key: _like(0.0, item, f"{where}: {key}") for key, item in value.items()}  # all of ours hold numbers
     if isinstance(old, float) and type(value) is int:
@@ -187,6 +201,14 @@ def _check(value: Any, limits: Range, where: str) -> None:
             raise Usage(f"{which} must be {allowed}, not {number!r}")
     if isinstance(value, tuple) and list(value) != sorted(value):
         raise Usage(f"{where} must rise, step by step, not {list(value)!r}")
+
+
+def _check_urls(value: tuple[str, ...], where: str) -> None:
+    for text in value:
+        try:
+            urls.entry(text)
+        except Usage as err:
+            raise Usage(f"{where}: {err.message}") from err
 
 
 def _several(value: Any) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from vmctl.model.pages import Wanted
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import DecisionRecord, Event, Given, HostRecord, Image, LoadMean, Storage, Task, VMRecord
 from vmctl.model.rights import ALL, Sight
+from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
 
 Record = TypeVar("Record")
@@ -148,6 +149,19 @@ class VMs(Protocol):
         """Forget a host, in one step with what is known of its VMs: (adopted VMs forgotten, VMs that may still run).
 
         Raises Refused while a task holds one of them, and, unless `force`, while one of ours may run there.
+        """
+
+
+class Uploads(Protocol):
+    """Images on their way onto a storage. How far one is, `revise` writes."""
+
+    async def add_upload(self, upload: Upload) -> None:
+        """Register an upload. Raises NotFound when its storage or its project is gone."""
+
+    async def finish_upload(self, key: str, image: Image, *, told: Iterable[Event] = ()) -> None:
+        """Let an upload become an image, in one step: its files have one owner all the time.
+
+        Raises Refused when the image's name is taken or the upload is not whole, NotFound when any of it is gone.
         """
 
 
@@ -284,7 +298,7 @@ class Ledger(Protocol):
         """What was too short-lived for a row, since a day, the most CPU first."""
 
 
-class Store(Records, VMs, History, Users, Audit, Protocol):
+class Store(Records, VMs, Uploads, History, Users, Audit, Protocol):
     """The whole registry."""
 
     trouble: str  # why it takes nothing just now, while somebody waits for it: in words

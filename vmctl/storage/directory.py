@@ -74,9 +74,9 @@ class DirectoryOnHost:
             if (await self._link.ssh.run(["sh", "-c", REMOVE, "sh", path], check=False)).status:
                 raise LibvirtError(err.message, hint=f"on {self._link.name}: rm -r {path.rpartition('/')[0]}") from err
 
-    async def write(self, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False) -> None:
+    async def write(self, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False, offset: int = 0) -> None:
         """Through a stream of libvirt."""
-        await self._link.virt.upload(self._storage.path, name, pieces, sparse=sparse)
+        await self._link.virt.upload(self._storage.path, name, pieces, sparse=sparse, offset=offset)
 
     async def read(self, name: str, most: int, offset: int = 0) -> bytes:
         """Through a stream of libvirt."""

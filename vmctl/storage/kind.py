@@ -42,8 +42,8 @@ class OnHost(Protocol):
     async def delete(self, name: str) -> None:
         """Remove a file, also one that is damaged, and its folder when it was the last one there; gone is done."""
 
-    async def write(self, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False) -> None:
-        """Fill a file from bytes, and with `sparse` from lengths of holes, too."""
+    async def write(self, name: str, pieces: Iterable[bytes | int], *, sparse: bool = False, offset: int = 0) -> None:
+        """Write bytes into a file from `offset` on, and with `sparse` lengths of holes, too."""
 
     async def read(self, name: str, most: int, offset: int = 0) -> bytes:
         """At most `most` bytes of a file, from `offset`."""

@@ -10,6 +10,7 @@ from vmctl.errors import Refused
 from vmctl.model.access import Access, Failures, Grant, Group, Limit, Project, Role, Token, User
 from vmctl.model.records import Image, VMRecord
 from vmctl.model.rights import EVERYTHING
+from vmctl.model.uploads import Upload
 from vmctl.model.vms import DEFAULT_PROJECT
 from vmctl.store.rules import missing
 
@@ -66,10 +67,13 @@ def check_grant(grant: Grant, access: Access, built_in: Collection[str], vms: Co
         raise Refused(f"{grant.who} has role {grant.role} on {grant.scope} already")
 
 
-def check_empty_project(name: str, vms: Iterable[VMRecord], images: Iterable[Image]) -> None:
+def check_empty_project(name: str, vms: Iterable[VMRecord], images: Iterable[Image], uploads: Iterable[Upload]) -> None:
     """Raises Refused, which names what belongs to it."""
     there = [vm.name for vm in vms if vm.project == name]
     there += [f"image {image.name}" for image in images if image.project == name]
+    if not there and (sent := [upload.id for upload in uploads if upload.project == name]):
+        hint = f"vmctl image drop {sent[0]}"
+        raise Refused(f"uploads {', '.join(sent[:5])} belong to project {name}", hint=hint)
     if there:
         raise Refused(f"{', '.join(there[:5])} belong to project {name}", hint=f"vmctl project move {there[0]} default")
 

@@ -28,6 +28,7 @@ from vmctl.model.records import (
     load_of,
 )
 from vmctl.model.rights import ALL, Sight
+from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import access_rules, limit_rules, rules
@@ -192,13 +193,24 @@ class MemoryStore(Leasing, MemoryUsers):
             self._within(limit_rules.whose("", image.project), limit_rules.of_image(image))
         await self.insert(image)
 
+    async def add_upload(self, upload: Upload) -> None:
+        if upload.storage not in self._kept[Storage]:
+            raise rules.missing("storage", upload.storage)
+        self._in_project(upload.project)
+        await self.insert(upload)
+
+    async def finish_upload(self, key: str, image: Image, *, told: Iterable[Event] = ()) -> None:
+        rules.finished(self._find(Upload, key), key, image)
+        await self.add_image(image)
+        await self.remove(Upload, key, told=told)
+
     async def add_storage(self, storage: Storage) -> None:
         rules.check_new_storage(storage, self._all(Storage))
         await self.insert(storage)
         self._kept[ClusterValue].pop(rules.proof_of(storage.name), None)
 
     async def take_storage(self, name: str) -> None:
-        rules.check_empty(name, self._all(VMRecord), self._all(Image))
+        rules.check_empty(name, self._all(VMRecord), self._all(Image), self._all(Upload))
         self._kept[Storage].pop(name, None)
         self._kept[ClusterValue].pop(rules.proof_of(name), None)
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from vmctl.model.access import Access, Failures, Grant, Group, Limit, Project, Role, Token, Use, User, group, user
 from vmctl.model.records import Image, Task, VMRecord
 from vmctl.model.rights import BUILT_IN, project
+from vmctl.model.uploads import Upload
 from vmctl.model.vms import DEFAULT_PROJECT
 from vmctl.store import access_rules, limit_rules, rules
 
@@ -88,7 +89,7 @@ class MemoryUsers:
 
     async def remove_project(self, name: str) -> None:
         self._there(Project, name)
-        access_rules.check_empty_project(name, self._of(VMRecord), self._of(Image))
+        access_rules.check_empty_project(name, self._of(VMRecord), self._of(Image), self._of(Upload))
         self._end_grants(scope=project(name))
         self._kept[Limit].pop(project(name), None)
         del self._kept[Project][name]

@@ -12,10 +12,12 @@ from sqlmodel import SQLModel
 
 from vmctl.formats import specjson
 from vmctl.model.records import TaskState, VMRecord
+from vmctl.model.uploads import Upload, UploadState
 from vmctl.model.vms import PowerState
 from vmctl.store.tables import VMRow
 
 Record = TypeVar("Record")
+STATES = PowerState | TaskState | UploadState
 
 
 def insert_into(engine: Engine) -> Callable[..., Any]:
@@ -46,7 +48,7 @@ def to_record(kind: type[Record], row: SQLModel) -> Record:
     if isinstance(row, VMRow):
         values |= {"spec": specjson.load(row.spec), "power": PowerState(row.power)}
     elif "state" in values:
-        values["state"] = TaskState(str(values["state"]))
+        values["state"] = (UploadState if kind is Upload else TaskState)(str(values["state"]))
     return kind(**values)
 
 
@@ -60,7 +62,7 @@ def to_row(table: type[SQLModel], record: Any) -> SQLModel:
 
 def columns(values: dict[str, Any]) -> dict[str, Any]:
     """Values as a table keeps them."""
-    plain = {key: str(value) if isinstance(value, PowerState | TaskState) else value for key, value in values.items()}
+    plain = {key: str(value) if isinstance(value, STATES) else value for key, value in values.items()}
     if "spec" in plain and not isinstance(plain["spec"], str):
         plain |= {"spec": specjson.dump(plain["spec"]), "name": plain["spec"].name}
     return plain

@@ -23,12 +23,14 @@ from vmctl.model.records import (
     VMRecord,
 )
 from vmctl.model.states import POWER
+from vmctl.model.uploads import Upload, refuse_if_not_open
 from vmctl.model.vms import PowerState
 
 WORDS: Mapping[type[Any], str] = {
     HostRecord: "host",
     Storage: "storage",
     Image: "image",
+    Upload: "upload",
     VMRecord: "VM",
     Task: "task",
     Schedule: "schedule",
@@ -44,6 +46,7 @@ KEYS: Mapping[type[Any], tuple[str, ...]] = {
     HostRecord: ("name",),
     Storage: ("name",),
     Image: ("name",),
+    Upload: ("id",),
     VMRecord: ("uuid",),
     Task: ("id",),
     DecisionRecord: ("id",),
@@ -71,7 +74,9 @@ ENDED = tuple(state for state in TaskState if state.ended)
 
 def missing(what: str, name: str) -> NotFound:
     """The error for a name that nothing has."""
-    verb = {"VM": "vmctl list", "task": "vmctl task list"}.get(what, f"vmctl {what} list")
+    verb = {"VM": "vmctl list", "task": "vmctl task list", "upload": "vmctl image uploads"}.get(
+        what, f"vmctl {what} list"
+    )
     return NotFound(f"there is no {what} {name!r}", hint=verb)
 
 
@@ -181,12 +186,24 @@ def check_unused(image: Image | None, name: str, vms: Iterable[VMRecord]) -> Non
         raise Refused(f"disks of {', '.join(users[:5])} are built on image {name}", hint=hint)
 
 
-def check_empty(name: str, vms: Iterable[VMRecord], images: Iterable[Image]) -> None:
+def check_empty(name: str, vms: Iterable[VMRecord], images: Iterable[Image], uploads: Iterable[Upload]) -> None:
     """Raises Refused, which names what is on the storage."""
     users = [vm.name for vm in vms if any(disk.storage == name for disk in vm.spec.disks)]
     users += [f"image {image.name}" for image in images if image.storage == name]
+    users += [f"upload {upload.id}" for upload in uploads if upload.storage == name]
     if users:
         raise Refused(f"storage {name} is in use by {', '.join(users[:5])}")
+
+
+def finished(upload: Upload | None, key: str, image: Image) -> Upload:
+    """The upload that becomes this image. Raises NotFound where it is gone, Refused where it is going, or not whole."""
+    if upload is None:
+        raise missing("upload", key)
+    refuse_if_not_open(upload)
+    if not upload.whole or upload.pending:
+        raise Refused(f"upload {key} is not whole", hint="send what is left, then finish it")
+    assert (upload.name, upload.storage, upload.project) == (image.name, image.storage, image.project)
+    return upload
 
 
 def left_behind(

@@ -32,6 +32,7 @@ from vmctl.model.records import (
     load_of,
 )
 from vmctl.model.rights import ALL, Sight
+from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import access_rules, database, limit_rules, rows, rules
@@ -54,6 +55,7 @@ from vmctl.store.tables import (
     TokenRow,
     VMRow,
 )
+from vmctl.store.uploads import SqlUploads
 from vmctl.store.users import SqlUsers, end_grants, in_project, within
 
 Record = TypeVar("Record")
@@ -61,7 +63,7 @@ LAST = chr(0x10FFFF)  # no character comes after it
 MEANS_AT_ONCE = 250  # made ready in one go: nobody else has a turn meanwhile
 
 
-class SqlStore(Leasing, SqlUsers, SqlAudit):
+class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads):
     """Open with `SqlStore.open`, end with `close`. What its methods promise is in `vmctl.ports.store`."""
 
     def __init__(self, path: Path, clock: Clock = SYSTEM.clock) -> None:
@@ -284,7 +286,7 @@ class SqlStore(Leasing, SqlUsers, SqlAudit):
     @writing
     def take_storage(self, db: Session, name: str) -> None:
         locked(db, Storage, name)
-        rules.check_empty(name, read_all(db, VMRecord), read_all(db, Image))
+        rules.check_empty(name, read_all(db, VMRecord), read_all(db, Image), read_all(db, Upload))
         db.execute(delete(StorageRow).where(is_key(Storage, name)))
         db.execute(delete(SettingRow).where(is_key(ClusterValue, rules.proof_of(name))))
 

@@ -27,6 +27,7 @@ from vmctl.model.records import (
     VMRecord,
 )
 from vmctl.model.rights import Sight
+from vmctl.model.uploads import Upload
 from vmctl.store import rows, rules
 from vmctl.store.tables import (
     DecisionRow,
@@ -46,6 +47,7 @@ from vmctl.store.tables import (
     StorageRow,
     TaskRow,
     TokenRow,
+    UploadRow,
     UserRow,
     VMRow,
 )
@@ -55,6 +57,7 @@ TABLES: dict[type[Any], type[SQLModel]] = {
     HostRecord: HostRow,
     Storage: StorageRow,
     Image: ImageRow,
+    Upload: UploadRow,
     VMRecord: VMRow,
     Task: TaskRow,
     DecisionRecord: DecisionRow,

@@ -91,6 +91,29 @@ class ImageRow(Base, table=True):
     added_at: float
 
 
+class UploadRow(Base, table=True):
+    """An image on its way onto a storage, how far it is, and the files that are its own."""
+
+    __tablename__ = "upload"
+    id: str = Field(primary_key=True)
+    name: str
+    storage: str = Field(foreign_key="storage.name")
+    created_at: float
+    changed_at: float
+    sizes: dict[str, int] = Field(sa_column=Column(JSON, nullable=False))
+    hashes: dict[str, str] = Field(sa_column=Column(JSON, nullable=False))
+    done: dict[str, int] = Field(sa_column=Column(JSON, nullable=False))
+    pending: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    state: str
+    made: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    maker: str
+    unsure: bool
+    kind: str
+    cmdline: str
+    project: str
+    who: str
+
+
 class VMRow(Base, table=True):
     """A VM: its specification, where it is, and the task that holds it."""
 

@@ -12,6 +12,7 @@ from sqlmodel import col
 from vmctl.model.access import Access, Failures, Grant, Group, Limit, Project, Role, Token, Use, User, group, user
 from vmctl.model.records import Image, Task, VMRecord
 from vmctl.model.rights import BUILT_IN, project
+from vmctl.model.uploads import Upload
 from vmctl.model.vms import DEFAULT_PROJECT
 from vmctl.store import access_rules, limit_rules, rows, rules
 from vmctl.store.database import Database, reading, writing
@@ -122,7 +123,7 @@ class SqlUsers:
     @writing
     def remove_project(self, db: Session, name: str) -> None:
         _there(db, Project, name)  # held: nothing comes into it meanwhile
-        access_rules.check_empty_project(name, read_all(db, VMRecord), read_all(db, Image))
+        access_rules.check_empty_project(name, read_all(db, VMRecord), read_all(db, Image), read_all(db, Upload))
         end_grants(db, project(name))
         db.execute(delete(LimitRow).where(is_key(Limit, project(name))))
         db.execute(delete(ProjectRow).where(is_key(Project, name)))

@@ -63,6 +63,22 @@ class RemovingImage(Journal):
 
 
 @dataclass(frozen=True, slots=True)
+class Finishing(Journal):
+    """An upload that becomes an image."""
+
+    image: dict[str, Any] = field(default_factory=dict)  # as it is about to be registered
+    hashes: dict[str, str] = field(default_factory=dict)  # part -> SHA-256 of what is on the disk
+    checked: list[str] = field(default_factory=list)  # parts of which the client had told the same
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching(Finishing):
+    """An image that is fetched."""
+
+    upload: str = ""  # written before it is begun
+
+
+@dataclass(frozen=True, slots=True)
 class AddingStorage(Journal):
     """A storage that is proven and registered."""
 
@@ -147,4 +163,6 @@ JOURNALS: dict[str, type[Journal]] = {
     "storage remove": RemovingStorage,
     "image add": Making,
     "image remove": RemovingImage,
+    "image finish": Finishing,
+    "image fetch": Fetching,
 }

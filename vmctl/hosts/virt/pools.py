@@ -288,12 +288,12 @@ class Pools(Connection):
 
     # -- their contents
 
-    async def upload(self, pool_path: str, name: str, pieces: Pieces, *, sparse: bool = False) -> None:
-        """Fill a volume from bytes, and with `sparse` from lengths of holes too (read in a thread of this host)."""
+    async def upload(self, pool_path: str, name: str, pieces: Pieces, *, sparse: bool = False, offset: int = 0) -> None:
+        """Write bytes, and with `sparse` lengths of holes, into a volume (read in a thread of this host)."""
 
         def fill(volume: Any) -> None:
             stream = self._connected().newStream(0)
-            volume.upload(stream, 0, 0, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM if sparse else 0)
+            volume.upload(stream, offset, 0, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM if sparse else 0)
             try:
                 send_pieces(stream, pieces)
             except BaseException:
