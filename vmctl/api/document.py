@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,6 +14,7 @@ from vmctl.api.routes import PREFIX
 
 SUMMARY = "A manager of KVM clusters: hosts, VMs, plans, processes."
 TOKEN = {"type": "http", "scheme": "bearer", "description": "vmctl token create, or POST /api/v1/login"}
+EXAMPLES = Path(__file__).with_name("examples.json")  # recorded: python -m tests.examples --write
 OPEN = (f"{PREFIX}/login",)  # needs no token
 
 
@@ -20,9 +23,27 @@ def document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         made = get_openapi(title=app.title, version=app.version, summary=SUMMARY, routes=app.routes)
         made["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        examples = json.loads(EXAMPLES.read_text())
         made["components"]["securitySchemes"] = {"token": TOKEN}
         for path, methods in made["paths"].items():
             for operation in methods.values():
                 operation["security"] = [] if path in OPEN else [{"token": []}]
+                _exemplify(operation, examples.get(operation["operationId"], {}))
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _exemplify(operation: dict[str, Any], example: dict[str, Any]) -> None:
+    """How it was asked once, and what was answered."""
+    rest = dict(example.get("given", {}))
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in rest:
+            parameter["example"] = rest.pop(parameter["name"])
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if body is not None and example:
+        body["example"] = rest
+    for status in ("200", "202"):
+        answer = operation["responses"].get(status, {}).get("content", {}).get("application/json")
+        first = status == ("202" if "202" in operation["responses"] else "200")
+        if answer is not None and first and "answer" in example:
+            answer["example"] = example["answer"]
