@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from vmctl.errors import NotAllowed, NotFound, OverLimit, TooManyRequests
 from vmctl.model.access import Limit, Project, Use, User
 from vmctl.model.records import HostRecord, Image, Storage, Task, VMRecord
 from vmctl.model.rights import BUILT_IN, LOCAL_USER, Principal, Right
+from vmctl.model.uploads import Upload, UploadState
 from vmctl.model.vms import Disk, Spec
 
 GIB = 1 << 30
@@ -84,6 +86,22 @@ async def test_what_is_there_already_stays_and_what_is_found_comes_in(blue: Serv
     tiny = await store.get(Image, "tiny")
     await store.take_image("tiny")
     await store.add_image(tiny, again=True)
+
+
+async def test_what_is_on_its_way_counts_and_becomes_an_image_in_its_place(blue: Server) -> None:
+    store = blue.controller.services.store
+    await limit(blue, "project:blue", disk_bytes=5 * GIB)
+    sent = Upload("a1", "new", "main", 1.0, 1.0, {"file": 3 * GIB}, state=UploadState.OPEN, project="blue")
+    await store.add_upload(sent)
+    with pytest.raises(OverLimit):
+        await store.add_upload(replace(sent, id="a2", name="more"))
+    await store.change(Upload, "a1", done={"file": 3 * GIB})
+    image = Image("new", "main", "/s/new", 1.0, size_bytes=4 * GIB, project="blue")
+    with pytest.raises(OverLimit):  # what it unpacks to is larger than what was sent
+        await store.finish_upload("a1", image)
+    assert await store.find(Upload, "a1") is not None and await store.find(Image, "new") is None
+    await store.finish_upload("a1", replace(image, size_bytes=3 * GIB))
+    assert await store.find(Upload, "a1") is None
 
 
 async def test_a_vm_does_not_move_into_a_full_project(blue: Server) -> None:

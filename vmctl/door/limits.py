@@ -14,6 +14,7 @@ from vmctl.model import versions
 from vmctl.model.access import Limit, Use, user
 from vmctl.model.records import Image, VMRecord
 from vmctl.model.rights import Permission, Principal, Thing, project
+from vmctl.model.uploads import Upload
 from vmctl.store import limit_rules
 from vmctl.store.rules import missing
 
@@ -61,8 +62,10 @@ async def check_room(parts: ControllerParts, owner: str, of_project: str, wanted
 
 async def _used(parts: ControllerParts) -> Callable[[str], Use]:
     store = parts.services.store
-    vms, images, tasks = await asyncio.gather(store.all(VMRecord), store.all(Image), store.open_tasks())
-    return lambda of: limit_rules.used(of, vms, images, tasks)
+    vms, images, uploads, tasks = await asyncio.gather(
+        store.all(VMRecord), store.all(Image), store.all(Upload), store.open_tasks()
+    )
+    return lambda of: limit_rules.used(of, vms, images, uploads, tasks)
 
 
 QUERIES: Mapping[type[Any], Callable[[ControllerParts, Any], Awaitable[Any]]] = {ListLimits: list_limits}

@@ -156,12 +156,13 @@ class Uploads(Protocol):
     """Images on their way onto a storage. How far one is, `revise` writes."""
 
     async def add_upload(self, upload: Upload) -> None:
-        """Register an upload. Raises NotFound when its storage or its project is gone."""
+        """Register an upload. Raises NotFound when its storage or its project is gone, OverLimit."""
 
     async def finish_upload(self, key: str, image: Image, *, told: Iterable[Event] = ()) -> None:
         """Let an upload become an image, in one step: its files have one owner all the time.
 
-        Raises Refused when the image's name is taken or the upload is not whole, NotFound when any of it is gone.
+        Raises Refused when the image's name is taken or the upload is not whole, NotFound when any of it is gone,
+        OverLimit where the image is larger than what was sent, and its project has no more room.
         """
 
 

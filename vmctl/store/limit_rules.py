@@ -10,6 +10,7 @@ from vmctl.errors import OverLimit
 from vmctl.model.access import Limit, Use, user
 from vmctl.model.records import Image, Task, VMRecord
 from vmctl.model.rights import OWN, project
+from vmctl.model.uploads import Upload
 
 MIB = 1 << 20
 # What is limited -> how an amount of it is said
@@ -39,10 +40,22 @@ def of_image(image: Image) -> Use:
     return Use(disk_bytes=image.size_bytes)
 
 
-def used(of: str, vms: Iterable[VMRecord], images: Iterable[Image], open_tasks: Iterable[Task]) -> Use:
-    """What a user or a project has. An image is nobody's but its project's."""
+def of_upload(upload: Upload) -> Use:
+    """What an image on its way may come to."""
+    return Use(disk_bytes=sum(upload.sizes.values()))
+
+
+def used(
+    of: str,
+    vms: Iterable[VMRecord],
+    images: Iterable[Image],
+    uploads: Iterable[Upload],
+    open_tasks: Iterable[Task],
+) -> Use:
+    """What a user or a project has. An image, on its way or there, is nobody's but its project's."""
     have = [of_vm(vm) for vm in vms if of in whose(vm.owner, vm.project)]
     have += [of_image(image) for image in images if of == project(image.project)]
+    have += [of_upload(upload) for upload in uploads if of == project(upload.project)]
     commands = sum(of in whose(task.who, task.project) for task in open_tasks if _given(task))
     sums = {field.name: sum(getattr(one, field.name) for one in have) for field in fields(Use)}
     return Use(**sums | {"commands": commands})

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from vmctl.errors import VmctlError
 from vmctl.model import rights
 from vmctl.model.access import Failures, Token, Use
 from vmctl.model.audit import Entry, Kept, following
@@ -197,12 +198,18 @@ class MemoryStore(Leasing, MemoryUsers):
         if upload.storage not in self._kept[Storage]:
             raise rules.missing("storage", upload.storage)
         self._in_project(upload.project)
+        self._within(limit_rules.whose("", upload.project), limit_rules.of_upload(upload))
         await self.insert(upload)
 
     async def finish_upload(self, key: str, image: Image, *, told: Iterable[Event] = ()) -> None:
         rules.finished(self._find(Upload, key), key, image)
-        await self.add_image(image)
-        await self.remove(Upload, key, told=told)
+        kept = self._kept[Upload].pop(key)  # what it had is the image's now
+        try:
+            await self.add_image(image)
+        except VmctlError:
+            self._kept[Upload][key] = kept
+            raise
+        self._tell(told)
 
     async def add_storage(self, storage: Storage) -> None:
         rules.check_new_storage(storage, self._all(Storage))

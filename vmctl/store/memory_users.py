@@ -119,7 +119,9 @@ class MemoryUsers:
         limits = [self._kept[Limit][one] for one in of if one in self._kept[Limit]]
         open_tasks = [task for task in self._of(Task) if not task.state.ended]
         limit_rules.check(
-            limits, wanted, lambda one: limit_rules.used(one, self._of(VMRecord), self._of(Image), open_tasks)
+            limits,
+            wanted,
+            lambda one: limit_rules.used(one, self._of(VMRecord), self._of(Image), self._of(Upload), open_tasks),
         )
 
     def _end_grants(self, *, who: str = "", scope: str = "") -> None:

@@ -24,6 +24,7 @@ class SqlUploads:
         if locked(db, Storage, upload.storage) is None:
             raise rules.missing("storage", upload.storage)
         in_project(db, upload.project)
+        within(db, limit_rules.whose("", upload.project), limit_rules.of_upload(upload))
         db.add(rows.to_row(UploadRow, upload))
         with unique(lambda: rules.there_is(Upload, upload.id)):
             db.flush()
@@ -35,9 +36,9 @@ class SqlUploads:
             raise rules.missing("storage", image.storage)
         rules.finished(locked(db, Upload, key), key, image)
         in_project(db, image.project)
+        db.execute(delete(UploadRow).where(is_key(Upload, key)))  # what it had is the image's now
         within(db, limit_rules.whose("", image.project), limit_rules.of_image(image))
         db.add(rows.to_row(ImageRow, image))
         with unique(lambda: rules.there_is(Image, image.name)):
             db.flush()
-        db.execute(delete(UploadRow).where(is_key(Upload, key)))
         tell(db, told)

@@ -27,6 +27,7 @@ from vmctl.store.tables import (
     RoleRow,
     TaskRow,
     TokenRow,
+    UploadRow,
     UserRow,
     VMRow,
 )
@@ -157,9 +158,10 @@ def _use(db: Session, of: str) -> Use:
     of_user = kind == "user"
     vms = read_all(db, VMRecord, col(VMRow.owner if of_user else VMRow.project) == name)
     images = [] if of_user else read_all(db, Image, col(ImageRow.project) == name)
+    uploads = [] if of_user else read_all(db, Upload, col(UploadRow.project) == name)
     open_ = col(TaskRow.state).not_in([str(state) for state in rules.ENDED])
     tasks = read_all(db, Task, open_, col(TaskRow.who if of_user else TaskRow.project) == name)
-    return limit_rules.used(of, vms, images, tasks)
+    return limit_rules.used(of, vms, images, uploads, tasks)
 
 
 def _there(db: Session, kind: type[Any], name: str) -> None:
