@@ -13,6 +13,7 @@ from vmctl.cli.sizes import Amount, Size
 from vmctl.commands.limits import ListLimits, SetLimits, What
 
 NONE = "none"  # what lifts a limit
+ALL = "whatever there is"
 # Option -> argument
 WHAT = {
     "vms": "vms",
@@ -29,7 +30,7 @@ class OrNone(click.ParamType[Any]):
 
     def __init__(self, inner: click.ParamType[Any]) -> None:
         self._inner = inner
-        self.name = f"{inner.name}|none"
+        self.name = f"{inner.name.replace(' range', '')}|none"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return NONE if str(value).lower() == NONE else self._inner.convert(value, param, ctx)
@@ -109,5 +110,11 @@ def _of(one: dict[str, Any], what: str, more: str = "") -> str:
 
 def _said(limit: dict[str, Any]) -> str:
     set_ = {what: value for what, value in limit.items() if what != "of" and value is not None}
-    said = [f"{SPELT.get(what, str)(value)} {WORDS.get(what, 'requests a second')}" for what, value in set_.items()]
+    said = [
+        f"{SPELT.get(what, _plainly)(value)} {WORDS.get(what, 'requests a second')}" for what, value in set_.items()
+    ]
     return ", ".join(said) or "whatever there is"
+
+
+def _plainly(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -151,10 +151,12 @@ def pairs(values: Sequence[tuple[str, Any]]) -> None:
 
 
 def mib(value: float | None) -> str:
-    """Memory: 512M, 3.0G."""
+    """Memory: 512M, 3.0G, 1.5T."""
     if value is None:
         return "-"
-    return f"{value:.0f}M" if value < 1024 else f"{value / 1024:.1f}G"
+    if value < 1024:
+        return f"{value:.0f}M"
+    return f"{value / 1024:.1f}G" if value < 1 << 20 else f"{value / 2**20:.1f}T"
 
 
 def in_bytes(count: float) -> str:

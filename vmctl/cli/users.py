@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from typing import Any
 
@@ -254,7 +255,17 @@ def list_roles(form: str) -> None:
         ("NAME", lambda r: r["name"]),
         ("PERMISSIONS", lambda r: " ".join(r["permissions"])),
     )
-    output.rows(Client().ask(asked.ListRoles()), form, columns, (), "there are no roles")
+    found = Client().ask(asked.ListRoles())
+    if form in output.PEOPLE:
+        width = 78 - max(len(one["name"]) for one in found)
+        found = [line for one in found for line in _wrapped(one, width)]
+    output.rows(found, form, columns, (), "there are no roles")
+
+
+def _wrapped(role: dict[str, Any], width: int) -> list[dict[str, Any]]:
+    """A role as lines of a table that a terminal can show."""
+    lines = textwrap.wrap(" ".join(role["permissions"]), width, break_on_hyphens=False) or [""]
+    return [{"name": " " if number else role["name"], "permissions": [line]} for number, line in enumerate(lines)]
 
 
 @role.command("remove")
@@ -337,9 +348,15 @@ def whoami(form: str) -> None:
         return
     output.say(found["name"])
     for right in found["rights"]:
-        output.say(f"  on {right['on']}: {' '.join(right['permissions'])}  ({right['how']})")
+        _say_right(f"on {right['on']}", right)
     for right in found["narrowed"] or ():
-        output.say(f"  but no more than, on {right['on']}: {' '.join(right['permissions'])}  ({right['how']})")
+        _say_right(f"but no more than, on {right['on']}", right)
+
+
+def _say_right(where: str, right: dict[str, Any]) -> None:
+    text = f"{where}: {' '.join(right['permissions'])}  ({right['how']})"
+    for line in textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False):
+        output.say(line)
 
 
 # -- tokens
