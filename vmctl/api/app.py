@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from vmctl import __version__, text
-from vmctl.api import console, messages, routes
+from vmctl.api import console, measure, messages, routes
 from vmctl.api.limits import Limits
 from vmctl.api.peers import peer
 from vmctl.api.routes import Plain
@@ -68,7 +68,8 @@ def make_app(served: Served) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await served.start()
-        yield
+        async with measure.watched(served.door):
+            yield
         await served.close()
 
     app = FastAPI(
@@ -88,8 +89,10 @@ def make_app(served: Served) -> FastAPI:
         app.add_exception_handler(status, _no_route)
     app.middleware("http")(_edge)
     app.add_middleware(Limits)
+    app.add_middleware(measure.Measured)
     app.add_api_route("/healthz", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
+    app.add_api_route("/metrics", routes.metrics, include_in_schema=False)
     for made in (routes.router(served.door.rows), console.router):
         # As they are: all routes of a router that is included are built again when the first client asks for one.
         app.router.routes.extend(made.routes)

@@ -11,21 +11,23 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from vmctl.api import requests
 from vmctl.api.peers import Asker, peer
+from vmctl.commands.cluster import Metrics
 from vmctl.commands.fields import hints
 from vmctl.commands.rows import Asked, Command
 from vmctl.commands.users import LogIn
 from vmctl.door import Door
-from vmctl.door.answers import Document, NewToken
+from vmctl.door.answers import Document, Exposition, NewToken
 from vmctl.door.door import answer_type
 from vmctl.formats.plain import plain
 from vmctl.model.rights import Principal
 
 PREFIX = "/api/v1"
 ARGUMENT = re.compile(r"\{(\w+)\}")
+AS_THEY_ARE = (Document, Exposition)  # answers that are text already
 
 
 class Plain(JSONResponse):
@@ -39,6 +41,11 @@ class Plain(JSONResponse):
 def _door(request: Request) -> Door:
     found: Door = request.app.state.door
     return found
+
+
+async def metrics(door: Annotated[Door, Depends(_door)], who: Asker) -> Response:
+    """The same as below the API's prefix, where Prometheus looks for it."""
+    return _response(await door.ask(Metrics(), who), 200)
 
 
 @cache
@@ -65,7 +72,8 @@ def _add(router: APIRouter, row: Asked) -> None:
         summary=row.summary,
         description=inspect.cleandoc(row.arguments.__doc__ or ""),
         operation_id=row.arguments.__name__,
-        response_model=answer.__args__[0] if streams else None if answer is Document else answer,
+        response_model=answer.__args__[0] if streams else None if answer in AS_THEY_ARE else answer,
+        response_class=PlainTextResponse if answer is Exposition else Plain,
         openapi_extra={"x-permission": str(row.needs)},
     )
 
@@ -136,4 +144,6 @@ def _response(answer: Any, status: int) -> Response:
         return StreamingResponse(lines, media_type="application/x-ndjson")
     if isinstance(answer, Document):
         return Response(answer.text, media_type="application/json")
+    if isinstance(answer, Exposition):
+        return Response(answer.text, headers={"Content-Type": answer.media})
     return Plain(plain(answer), status)

@@ -15,7 +15,7 @@ from vmctl.act.overtake import overtake_stop
 from vmctl.act.plans import Plans
 from vmctl.act.whereabouts import check_signature
 from vmctl.commands import cluster, hosts, processes, storages, tasks, vms
-from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, audit, plans, users
+from vmctl.door import about_cluster, about_hosts, about_processes, about_vms, at_once, audit, metrics, plans, users
 from vmctl.door.parts import ControllerParts
 from vmctl.errors import NotAllowed
 from vmctl.hosts import address
@@ -34,6 +34,7 @@ QUERIES: Mapping[type[Any], Observation] = {
     cluster.Top: about_cluster.top,
     cluster.History: about_cluster.history,
     cluster.Dump: plans.dump,
+    cluster.Metrics: metrics.metrics,
     cluster.PlanRebalance: plans.plan_rebalance,
     cluster.PlanCurve: plans.plan_curve,
     cluster.Capacity: plans.capacity,

@@ -10,6 +10,7 @@ from vmctl.cluster.schedules import Scheduler
 from vmctl.model.rights import ALL, LOCAL_USER, Principal, Sight
 from vmctl.services import Services
 from vmctl.services.known import Known
+from vmctl.services.meters import Meters
 from vmctl.tasks import Tasks
 
 
@@ -23,5 +24,6 @@ class ControllerParts:
     health_monitor: HealthMonitor
     scheduler: Scheduler
     known: Known
+    meters: Meters
     who: Principal = LOCAL_USER  # who asks
     sight: Sight = ALL  # what he may see

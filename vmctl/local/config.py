@@ -44,6 +44,20 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """What Prometheus is shown."""
+
+    most_vms: int = 2000  # with series of their own; where there are more VMs, none has
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How the controller's log is written."""
+
+    json: bool = False  # a JSON object on each line
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an admin can set, with defaults that need no file."""
 
@@ -55,6 +69,8 @@ class Settings:
     health: HealthPolicy = field(default_factory=HealthPolicy)
     ledger: LedgerPolicy = field(default_factory=LedgerPolicy)
     api: ApiSettings = field(default_factory=ApiSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
 
 Range = tuple[float, float]
@@ -64,6 +80,8 @@ PERIOD: Range = (0.1, 86400.0)
 RANGES: dict[type[Any], dict[str, Range]] = {
     Settings: {"sample_period_s": (0.1, 3600.0)},
     ApiSettings: {"requests_per_s": (0.1, 1e6)},
+    MetricsSettings: {"most_vms": (0, 1_000_000)},
+    LogSettings: {},
     Timeouts: {
         "ssh_connect_s": PERIOD,
         "ssh_keepalive_s": PERIOD,

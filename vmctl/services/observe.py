@@ -99,7 +99,7 @@ def _last_size(record: HostRecord) -> tuple[int, int]:
 
 def _vm(services: Services, record: VMRecord, loads: Mapping[str, VMLoad], now: float) -> VM:
     link = services.links.get(record.host)
-    power = _power(record, link)
+    power = power_now(record, link)
     return VM(
         spec=in_project(record.spec, record.project),
         # an adopted VM that is stopped has its definition on a host, but no place is promised to it there
@@ -129,7 +129,7 @@ def _load(services: Services, record: VMRecord, loads: Mapping[str, VMLoad]) -> 
     return replace(load, stall=services.guests.stall(uuid), dirty_mib_s=record.dirty_mib_s)
 
 
-def _power(record: VMRecord, link: Link | None) -> PowerState:
+def power_now(record: VMRecord, link: Link | None) -> PowerState:
     """What the host shows where it answers; else the registry's word, and UNKNOWN for what may still run."""
     if link is None or not record.host:
         return record.power
