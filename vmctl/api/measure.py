@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
-from vmctl import text
 from vmctl.api import request_id
 from vmctl.api.limits import App, Receive, Scope, Send
 from vmctl.door import Door
@@ -51,8 +50,10 @@ class Measured:
                 status, took_s = message["status"], loop.time() - began
                 door.meters.answered(_route(scope), scope["method"], status, took_s)
                 if status >= 500 or took_s > SLOW_S:
-                    what = f"{text.shown(scope['method'])} {text.shown(scope['path'])}"
-                    log.warning("%s was answered with %d after %.2f s", what, status, took_s)
+                    path = scope["raw_path"].decode(
+                        "ascii", "backslashreplace"
+                    )  # as it came: without control characters
+                    log.warning("%s %s was answered with %d after %.2f s", scope["method"], path, status, took_s)
                 message["headers"] = [*message.get("headers", ()), (request_id.HEADER, name.encode())]
             await send(message)
 
