@@ -95,7 +95,7 @@ def answered(http: httpx.Client, row: Asked, given: dict[str, Any]) -> Any:
             path = path.replace(f"{{{name}}}", str(rest.pop(name)))
     more: dict[str, Any] = {"json": rest} if row.method in ("POST", "PUT") else {"params": rest}
     answer = http.request(row.method, f"/api/v1/{path}", **more)
-    if answer.status_code >= 400 or "ndjson" in answer.headers["content-type"]:
+    if answer.status_code >= 400 or "application/json" not in answer.headers["content-type"]:
         print(f"{row.arguments.__name__}: {answer.status_code} {answer.text[:150]}", file=sys.stderr)
         return None
     return _short(answer.json())

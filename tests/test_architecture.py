@@ -72,6 +72,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         "vmctl.model",
         "vmctl.errors",
         "vmctl.local.config",
+        "vmctl.local.logcontext",
         "vmctl.formats.specjson",
         "vmctl.ledger",
         "vmctl.ports",
@@ -91,6 +92,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         "vmctl.text",
         "vmctl.errors",
         "vmctl.formats.plain",
+        "vmctl.local.logcontext",
         "vmctl.model.rights",
         "vmctl.model.uploads",
         "vmctl.commands",
@@ -125,6 +127,7 @@ CLI_ALSO = {
         "vmctl.cluster.controller",
         "vmctl.local.config",
         "vmctl.local.lock",
+        "vmctl.local.loglines",
     ),
     "vmctl.cli.dumps": ("vmctl.model", "vmctl.formats.dump", "vmctl.formats.ganeti"),
 }
@@ -134,6 +137,7 @@ MAINS = ("vmctl.lab.__main__",)
 OWNERS: dict[str, tuple[str, ...]] = {
     "libvirt": ("vmctl.hosts.virt",),
     "argon2": ("vmctl.services.known",),
+    "prometheus_client": ("vmctl.services.meters", "vmctl.door.metrics"),
     "cryptography": ("vmctl.api.tls",),
     "starlette": ("vmctl.api",),
     "asyncssh": ("vmctl.hosts.ssh",),

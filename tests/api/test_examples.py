@@ -17,7 +17,7 @@ from vmctl.api.routes import ARGUMENT
 from vmctl.commands import catalogue
 from vmctl.commands.rows import Asked
 
-UNANSWERED = {"BeginUpload", "CancelTask", "FetchImage", "FollowTask", "WritePiece"}  # need a host, or go on
+UNANSWERED = {"BeginUpload", "CancelTask", "FetchImage", "FollowTask", "Metrics", "WritePiece"}  # need a host, or go on
 ROWS = [row for row in catalogue.ROWS if row.way]
 
 

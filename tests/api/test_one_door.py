@@ -189,7 +189,9 @@ async def test_every_response_is_described(server: Server) -> None:
     for path, methods in told["paths"].items():
         for method, entry in methods.items():
             good = next(entry["responses"][code] for code in ("200", "202") if code in entry["responses"])
-            schema = good.get("content", {}).get("application/json", {}).get("schema", {})
+            if good["content"] == {"text/plain": {"schema": {"type": "string"}}}:
+                continue  # text of a format that is somebody else's
+            schema = good["content"].get("application/json", {}).get("schema", {})
             if not ("$ref" in schema or "items" in schema or "anyOf" in schema):
                 vague.append(f"{method} {path}")
     assert vague == ["get /api/v1/dump"], "a file's text"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,7 +54,22 @@ class HealthMonitor:
         self._tasks = tasks
         self._records: dict[str, VMRecord] = {}
         self._read_at = -RECORDS_EVERY_S
+        self._records_at: float | None = None  # when they were read, monotonic
         self._kept: dict[str, HealthHistory] = {}
+
+    @property
+    def vms(self) -> Mapping[str, VMRecord]:
+        """All VMs by UUID, as the registry had them some seconds ago: for who must not read it."""
+        return self._records
+
+    def vms_age_s(self) -> float | None:
+        """How long ago they were read; None: never yet."""
+        return None if self._records_at is None else self._services.clock.monotonic() - self._records_at
+
+    def guests(self) -> dict[str, tuple[HealthStatus, float]]:
+        """The health of each guest that is followed, by its VM's UUID, and for how many seconds it has been so."""
+        now = self._services.clock.monotonic()
+        return {uuid: (kept.health.status, now - kept.since) for uuid, kept in self._kept.items()}
 
     def of(self, vm: VMRecord) -> tuple[Health, float, str]:
         """A VM's health, for how many seconds it has been so, and why nothing is done about it."""
@@ -77,7 +93,7 @@ class HealthMonitor:
         followers = services.guests.followers
         if now - self._read_at >= RECORDS_EVERY_S or followers.keys() - self._records.keys():
             self._records = {vm.uuid: vm for vm in await services.store.all(VMRecord)}
-            self._read_at = now
+            self._read_at = self._records_at = now
         self._kept = {uuid: self._kept.get(uuid, HealthHistory(since=now)) for uuid in followers}
         held, restarting = self._held()
         for uuid, follower in list(followers.items()):

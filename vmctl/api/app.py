@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from vmctl import __version__, text
-from vmctl.api import console, document, feed, messages, routes
+from vmctl.api import console, document, feed, measure, messages, routes
 from vmctl.api.edge import OUT_OF_ORDER, Edge
 from vmctl.api.limits import Limits
 from vmctl.api.peers import is_local
@@ -43,7 +43,8 @@ def make_app(served: Served) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await served.start()
-        yield
+        async with measure.watched(served.door):
+            yield
         await served.close()
 
     app = FastAPI(
@@ -63,8 +64,10 @@ def make_app(served: Served) -> FastAPI:
         app.add_exception_handler(status, _no_route)
     app.add_middleware(Edge)
     app.add_middleware(Limits)
+    app.add_middleware(measure.Measured)
     app.add_api_route("/healthz", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
+    app.add_api_route("/metrics", routes.metrics, include_in_schema=False)
     for made in (routes.router(served.door.rows), console.router, feed.router):
         # As they are: all routes of a router that is included are built again when the first client asks for one.
         app.router.routes.extend(made.routes)

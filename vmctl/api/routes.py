@@ -12,16 +12,17 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.datastructures import URL
 
 from vmctl.api import bodies, how, problems, requests
 from vmctl.api.peers import Asker, peer
+from vmctl.commands.cluster import Metrics
 from vmctl.commands.fields import Body, hints, mark
 from vmctl.commands.rows import Asked, Command
 from vmctl.commands.users import LogIn
 from vmctl.door import Door
-from vmctl.door.answers import Document, DryRun
+from vmctl.door.answers import Document, DryRun, Exposition
 from vmctl.door.door import answer_type
 from vmctl.door.pages import Page
 from vmctl.door.user_answers import NewToken
@@ -30,6 +31,7 @@ from vmctl.model.rights import Principal
 
 PREFIX = "/api/v1"
 ARGUMENT = re.compile(r"\{(\w+)\}")
+AS_THEY_ARE = (Document, Exposition)  # answers that are text already
 
 
 class Plain(JSONResponse):
@@ -43,6 +45,11 @@ class Plain(JSONResponse):
 def _door(request: Request) -> Door:
     found: Door = request.app.state.door
     return found
+
+
+async def metrics(http: Request, who: Asker) -> Response:
+    """The same as below the API's prefix, where Prometheus looks for it."""
+    return _response(await _door(http).ask(Metrics(), who), 200)
 
 
 @cache
@@ -74,7 +81,8 @@ def _add(router: APIRouter, row: Asked) -> None:
         summary=row.summary,
         description=inspect.cleandoc(row.arguments.__doc__ or ""),
         operation_id=row.arguments.__name__,
-        response_model=answer.__args__[0] if streams else None if answer is Document else answer | also,
+        response_model=answer.__args__[0] if streams else None if answer in AS_THEY_ARE else answer | also,
+        response_class=PlainTextResponse if answer is Exposition else Plain,
         responses=problems.RESPONSES | ({200: {"model": DryRun}} if takes_long else {}),
         openapi_extra=more | {"parameters": how.documented(row)},
     )
@@ -116,7 +124,7 @@ def _endpoint(
             _refuse_query(http, row)
             named[reader] = partial(bodies.received, http)
         else:
-            await _refuse_unread(http, row, sent)
+            await _refuse_unread(http, row, sent if asked is not None else None)
         asked_how = how.read(http, row)
         answer = await _door(http).ask(row.arguments(**named, **values_of(asked)), who, asked_how)
         status = 202 if isinstance(row, Command) and row.task and not asked_how.dry else 200
@@ -175,6 +183,8 @@ def _response(answer: Any, status: int, asked_at: URL | None = None) -> Response
         return StreamingResponse(lines, media_type="application/x-ndjson")
     if isinstance(answer, Document):
         return Response(answer.text, media_type="application/json")
+    if isinstance(answer, Exposition):
+        return Response(answer.text, headers={"Content-Type": answer.media})
     version = getattr(answer, "version", "")
     return Plain(plain(answer), status, {"ETag": f'"{version}"'} if version else None)
 

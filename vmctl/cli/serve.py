@@ -30,8 +30,11 @@ SYSLOG = "/dev/log"
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @click.option("--listen", metavar="ADDRESS:PORT", help="Let clients from elsewhere in there, too, over TLS.")
 @click.option("--init-tls", "names", multiple=True, metavar="NAME", help="Make a certificate for a name or address.")
+@click.option("--log-json", is_flag=True, help="Log a JSON object on each line.")
 @click.option("--background", is_flag=True, hidden=True)  # as other commands start it: nobody looks at its outputs
-def serve(stop: bool, verbose: bool, listen: str | None, names: tuple[str, ...], background: bool) -> None:
+def serve(
+    stop: bool, verbose: bool, listen: str | None, names: tuple[str, ...], log_json: bool, background: bool
+) -> None:
     """Run the controller in the foreground.
 
     Other commands start one in the background when none runs. With `listen` in [api] of the settings that one lets
@@ -47,12 +50,12 @@ def serve(stop: bool, verbose: bool, listen: str | None, names: tuple[str, ...],
     elif stop:
         _stop()
     elif background:
-        _serve_unseen(verbose)
+        _serve_unseen(verbose, log_json)
     else:
-        _serve(verbose, listen, background=False)
+        _serve(verbose, log_json, listen, background=False)
 
 
-def _serve(verbose: bool, listen: str | None = None, *, background: bool) -> None:
+def _serve(verbose: bool, log_json: bool, listen: str | None = None, *, background: bool) -> None:
     # What is imported stays until the end: collecting garbage among it would take a sixth of the start's time now, and
     # hold up the controller for tens of milliseconds again and again.
     gc.disable()
@@ -65,7 +68,7 @@ def _serve(verbose: bool, listen: str | None = None, *, background: bool) -> Non
     serve_api(
         lambda folder: open_controller(settings, paths.data_dir(), folder),
         socket_path(),
-        lambda: _log_to(verbose, background=background),
+        lambda: _log_to(verbose, as_json=log_json or settings.log.json, background=background),
         _elsewhere(settings.api, listen),
     )
 
@@ -100,16 +103,17 @@ def _init_tls(names: tuple[str, ...]) -> None:
     print(f"clients: vmctl context add work --server {server} --ca {folder / 'ca.pem'}", file=sys.stderr)
 
 
-def _log_to(verbose: bool, *, background: bool) -> None:
+def _log_to(verbose: bool, *, as_json: bool, background: bool) -> None:
     """Log to the terminal, or to the file, which is written by whoever holds the lock and by nobody else."""
     import logging
 
+    from vmctl.local.loglines import JsonLines, TextLines
     from vmctl.local.logs import Rotating
 
     # in the background, what a library or a dying interpreter prints goes to the same bounded file
     to = Rotating(log_path(), outputs=(1, 2)) if background else logging.StreamHandler(sys.stderr)
-    level = logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[to])
+    to.setFormatter(JsonLines() if as_json else TextLines())
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[to])
     if Path(SYSLOG).exists():
         from logging.handlers import SysLogHandler
 
@@ -120,11 +124,11 @@ def _log_to(verbose: bool, *, background: bool) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def _serve_unseen(verbose: bool) -> None:
+def _serve_unseen(verbose: bool, log_json: bool) -> None:
     """Why it could not start is told on standard output, a pipe to the command that started it."""
     report = os.dup(1)
     try:
-        _serve(verbose, background=True)
+        _serve(verbose, log_json, background=True)
     except (errors.VmctlError, OSError) as err:
         told = err if isinstance(err, errors.VmctlError) else errors.VmctlError(f"{err.filename}: {err.strerror}")
         os.write(report, json.dumps(errors.error_to_json(told)).encode())

@@ -27,12 +27,13 @@ from vmctl.errors import Refused
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import ensure_key
-from vmctl.local import config, lock, paths
+from vmctl.local import config, lock, logcontext, paths
 from vmctl.model.audit import head
 from vmctl.model.records import HostRecord
 from vmctl.services import Services
 from vmctl.services.claims import Deposed
 from vmctl.services.known import Known
+from vmctl.services.meters import Meters
 from vmctl.services.walls import wall
 from vmctl.store.sql import SqlStore
 from vmctl.tasks import Tasks
@@ -64,6 +65,8 @@ class Controller:
         self.restarts = Restarts(self.services, self.tasks)
         self.scheduler = Scheduler(self.services, self.tasks)
         self.known = Known(services.store, services.parts, services.settings.api.requests_per_s)
+        self.meters = Meters(self.tasks.commands)
+        self.tasks.on_end = self.meters.task_ended
         parts = ControllerParts(
             services=self.services,
             tasks=self.tasks,
@@ -71,6 +74,7 @@ class Controller:
             health_monitor=self.health_monitor,
             scheduler=self.scheduler,
             known=self.known,
+            meters=self.meters,
         )
         self.tasks.handlers = task_handlers(parts)
         self.door = Door(parts)
@@ -138,6 +142,7 @@ class Controller:
 
     async def _settle(self, link: Link) -> None:
         """Follow a host: one pass at a time, and another one when something was new meanwhile."""
+        logcontext.only(host=link.name)  # whoever made it look again
         self._unsettled.add(link.name)
         lock = self._settling.setdefault(link.name, asyncio.Lock())
         if lock.locked():

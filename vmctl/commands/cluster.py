@@ -82,6 +82,11 @@ class Dump:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """What Prometheus scrapes: the controller's state and counters, as text."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlanRebalance(Rebalance):
     """What a rebalance would do now."""
 
@@ -117,6 +122,7 @@ ROWS: tuple[Asked, ...] = (
     Query(Top, "GET top", May.LOOK),
     Query(History, "GET history/{kind}/{name}", May.LOOK, on=On.MACHINE),
     Query(Dump, "GET dump", May.LOOK),
+    Query(Metrics, "GET metrics", May.LOOK),
     Query(PlanRebalance, "GET rebalance", May.LOOK),
     Query(PlanCurve, "GET rebalance/curve", May.LOOK),
     Query(Capacity, "GET capacity", May.LOOK),

@@ -159,6 +159,14 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposition:
+    """Text that is an answer as it is, in a format of Prometheus."""
+
+    text: str
+    media: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostName:
     """The host that it was about."""
 

@@ -37,6 +37,7 @@ class Door:
         self.rows = catalogue.ROWS if rows is None else tuple(rows)
         self._by_arguments = {row.arguments: row for row in self.rows}
         self._parts = parts
+        self.meters = parts.meters
         self._consoles = Consoles(parts.services)
         self._feeds = held.Few("feeds")
 
@@ -171,6 +172,10 @@ class Door:
     async def log_in(self, asked: LogIn, address: str) -> NewToken:
         """A token for a password. Raises NotLoggedIn, TooManyRequests."""
         return await users.log_in(self._parts, asked, address)
+
+    def new_id(self) -> str:
+        """A name for a request that has none."""
+        return self._parts.services.ids.token()
 
     def trouble(self) -> str:
         """Why what is shown may be older than what was done, in words; empty: it is not."""

@@ -12,6 +12,7 @@ from vmctl.door.receiving import Pieces
 from vmctl.model.rights import ALL, LOCAL_USER, Principal, Sight
 from vmctl.services import Services
 from vmctl.services.known import Known
+from vmctl.services.meters import Meters
 from vmctl.tasks import Tasks
 
 
@@ -25,6 +26,7 @@ class ControllerParts:
     health_monitor: HealthMonitor
     scheduler: Scheduler
     known: Known
+    meters: Meters
     pages: Pages = field(default_factory=Pages)  # that were asked for just now
     pieces: Pieces = field(default_factory=Pieces)  # that are being received
     who: Principal = LOCAL_USER  # who asks

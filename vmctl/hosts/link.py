@@ -20,6 +20,7 @@ from vmctl.hosts.facts import Fact, RawSample
 from vmctl.hosts.shown import About, DomainEvent, DomainSeen
 from vmctl.hosts.ssh import HostSSH, Target, backoff
 from vmctl.hosts.virt import Virt
+from vmctl.local import logcontext
 from vmctl.local.config import Settings
 from vmctl.model.hosts import HostState
 from vmctl.model.records import HostRecord
@@ -193,6 +194,7 @@ class HostLink:
         self.socket.unlink(missing_ok=True)
 
     async def _supervise(self) -> None:
+        logcontext.only(host=self.name)  # it outlives the task that has added the host
         attempt = 0
         while True:
             try:

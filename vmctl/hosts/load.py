@@ -139,6 +139,18 @@ class Smoothed:
             net=link.share if link else 0.0,
         )
 
+    def unmeasured(self) -> frozenset[str]:
+        """Which fields of the host's load are 0 because it does not show them."""
+        newest = self._samples[-1]
+        shown = {
+            "psi_cpu": newest.psi_cpu,
+            "psi_mem": newest.psi_mem,
+            "psi_io": newest.psi_io,
+            "disk": self._first(busiest_disk),
+            "net": self._first(busiest_link),
+        }
+        return frozenset(name for name, found in shown.items() if found is None)
+
     def _first(self, of: Callable[[RawSample, RawSample], T | None]) -> T | None:
         """What two samples tell, from the oldest one that can be compared with the newest."""
         newest = self._samples[-1]

@@ -55,6 +55,11 @@ class Loads:
         smoothed = self._smoothed.get(name)
         return smoothed.host(self._clock.monotonic()) if smoothed else None
 
+    def unmeasured(self, name: str) -> frozenset[str]:
+        """Which fields of a host's load are 0 because it does not show them."""
+        smoothed = self._smoothed.get(name)
+        return smoothed.unmeasured() if smoothed else frozenset()
+
     def size(self, name: str) -> tuple[int, int] | None:
         """(CPUs, memory in MiB) as the host's own /proc shows them."""
         newest = self._newest.get(name)

@@ -54,6 +54,20 @@ class ImageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """What Prometheus is shown."""
+
+    most_vms: int = 2000  # with series of their own; where there are more VMs, none has
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How the controller's log is written."""
+
+    json: bool = False  # a JSON object on each line
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an admin can set, with defaults that need no file."""
 
@@ -66,6 +80,8 @@ class Settings:
     ledger: LedgerPolicy = field(default_factory=LedgerPolicy)
     api: ApiSettings = field(default_factory=ApiSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
 
 Range = tuple[float, float]
@@ -76,6 +92,8 @@ RANGES: dict[type[Any], dict[str, Range]] = {
     Settings: {"sample_period_s": (0.1, 3600.0)},
     ImageSettings: {"most_gib": (ABOVE_ZERO, 65536.0), "abandoned_after_h": (ABOVE_ZERO, 8784.0)},
     ApiSettings: {"requests_per_s": (0.1, 1e6)},
+    MetricsSettings: {"most_vms": (0, 1_000_000)},
+    LogSettings: {},
     Timeouts: {
         "ssh_connect_s": PERIOD,
         "ssh_keepalive_s": PERIOD,

@@ -107,7 +107,7 @@ def _last_size(record: HostRecord) -> tuple[int, int]:
 
 def _vm(services: Services, record: VMRecord, loads: _Loads | None, now: float) -> VM:
     link = services.links.get(record.host)
-    power = _power(record, link)
+    power = power_now(record, link)
     return VM(
         spec=in_project(record.spec, record.project),
         # an adopted VM that is stopped has its definition on a host, but no place is promised to it there
@@ -140,7 +140,7 @@ class _Loads:
         return replace(load, age_s=self._age_s, stall=self._guests.stall(uuid), dirty_mib_s=record.dirty_mib_s)
 
 
-def _power(record: VMRecord, link: Link | None) -> PowerState:
+def power_now(record: VMRecord, link: Link | None) -> PowerState:
     """What the host shows where it answers; else the registry's word, and UNKNOWN for what may still run."""
     if link is None or not record.host:
         return record.power

@@ -16,6 +16,7 @@ from typing import Any
 from vmctl.commands import catalogue
 from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Refused, RegistryUnusable, Uncertain, VmctlError, error_to_json
+from vmctl.local import logcontext
 from vmctl.model.audit import Entry
 from vmctl.model.records import Given, Task, TaskState
 from vmctl.model.rights import CLUSTER, Principal, Thing
@@ -44,6 +45,7 @@ class Tasks:
         self._store, self._clock = store, clock
         self.commands = catalogue.tasks() if commands is None else commands
         self.handlers: dict[str, Handler] = {}
+        self.on_end: Callable[[Task], None] = lambda _task: None  # once its end is written
         self._kinds = {command.arguments: command.kind for command in self.commands.values()}
         self._closing = False
         self._jobs: dict[int, AnyJob] = {}
@@ -99,7 +101,7 @@ class Tasks:
         except VmctlError as err:
             problem = err
         ending = {"state": TaskState.FAILED, "error": error_to_json(problem), "ended_at": self._clock.now()}
-        self._run_beside(self._write_end(task, lambda: None, **ending), f"the end of task {task.id}")
+        self._run_beside(self._end_unrun(task, ending), f"the end of task {task.id}")
 
     def _begin(self, task: Task, command: Command, handler: Handler) -> None:
         job: AnyJob = Job(task, command, self._store, self._clock)
@@ -113,6 +115,7 @@ class Tasks:
 
     async def _run(self, job: AnyJob, handler: Handler) -> None:
         ending: dict[str, Any]
+        logcontext.add(task=str(job.id), **({"vm": job.task.subject} if job.task.vm else {}))
         try:
             state, at = job.enter(TaskState.RUNNING), job.task.started_at or self._clock.now()
             await self._store.patiently(lambda: self._store.change(Task, job.id, state=state, started_at=at))
@@ -172,9 +175,16 @@ class Tasks:
         def later() -> None:
             job.show(text=f"it has ended ({ending['state']}); that is not written yet: the registry takes nothing")
 
-        await self._write_end(job.task, later, **ending, log=list(job.log), step=job.step, ended_at=self._clock.now())
+        ending |= {"log": list(job.log), "step": job.step, "ended_at": self._clock.now()}
+        await self._write_end(job.task, later, **ending)
         job.enter(ending["state"])
         self._let_go(job)
+        self.on_end(replace(job.task, **ending))
+
+    async def _end_unrun(self, task: Task, ending: dict[str, Any]) -> None:
+        """Write the end of a task that does not run here."""
+        await self._write_end(task, lambda: None, **ending)
+        self.on_end(replace(task, **ending))
 
     def _let_go(self, job: AnyJob) -> None:
         """It has ended, or goes on elsewhere."""
