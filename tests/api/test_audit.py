@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Server
-from vmctl.commands import cluster, hosts, users, vms
+from vmctl.commands import cluster, hosts, limits, storages, users, vms
 from vmctl.door.user_answers import AuditEntry
 from vmctl.errors import NotAllowed, NotLoggedIn, RegistryUnusable, Usage
 from vmctl.model.audit import Entry
-from vmctl.model.records import Task, VMRecord
-from vmctl.model.rights import LOCAL_USER, Principal
+from vmctl.model.records import Storage, Task, VMRecord
+from vmctl.model.rights import LOCAL_USER, Permission, Principal, Right
 from vmctl.model.vms import Spec
 
 UUID = "11111111-2222-4333-8444-555555555555"
@@ -140,3 +140,23 @@ def test_the_text_of_an_entry_is_json() -> None:
     from vmctl.model.audit import text_of
 
     assert json.loads(text_of(Entry(1.0, "a", "b", "c", "done")))["who"] == "a"
+
+
+async def test_a_zero_is_told(server: Server) -> None:
+    await server.controller.door.ask(limits.SetLimits("project:default", vms=0), LOCAL_USER)
+    assert (await told(server, what="limits set"))[0].detail == {"of": "project:default", "vms": 0}
+
+
+async def test_what_is_refused_before_it_is_begun_is_in_it(server: Server) -> None:
+    store, door = server.controller.services.store, server.controller.door
+    await store.add_vm(VMRecord(Spec(UUID, "web1", 1, 64), 1.0))
+    await store.put(Storage("main", "/s", 1.0, hosts=["kvm1"]))
+    elsewhere = Principal("anna", LOCAL_USER.rights, token="t1", where="10.0.0.9")
+    viewer = Principal("ben", (Right(frozenset((Permission.LOOK,))),), token="t2")
+    wire: Any = None
+    with pytest.raises(NotAllowed):
+        await door.ask(storages.AddImage("x", "/etc/shadow"), elsewhere)
+    with pytest.raises(NotAllowed):
+        await door.console("web1", viewer, "", wire, force=False)
+    found = [(one.who, one.what, one.outcome) for one in await told(server)]
+    assert found == [("anna", "image add", "refused"), ("ben", "console", "refused")]

@@ -155,6 +155,26 @@ async def test_it_says_what_would_be_refused(there: Server) -> None:
         await door.ask(CancelTask(number), LOCAL_USER, How(dry=True))
 
 
+async def test_pulling_the_plug_dry_lets_a_stop_that_waits_go_on(there: Server) -> None:
+    store, tasks = there.controller.services.store, there.controller.tasks
+    hold = asyncio.Event()
+
+    async def waits(job: Any) -> dict[str, Any]:
+        await store.claim(await store.vm("web1"), job.id)
+        await hold.wait()
+        return {}
+
+    tasks.handlers["stop"] = waits
+    first = (await there.ask("POST", "vms/web1/stop")).json()["id"]
+    async with asyncio.timeout(10):
+        while (await store.vm("web1")).task is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    dry = await there.ask("POST", "vms/web1/stop?dry_run=true", json={"force": True})
+    assert dry.status_code == 200 and not (await store.get(Task, first)).cancel_asked
+    hold.set()
+    await tasks.wait(first)
+
+
 async def test_it_says_what_would_be_done(there: Server) -> None:
     stop = await there.ask("POST", "vms/web1/stop?dry_run=true")
     assert (stop.status_code, stop.json()["would"]) == (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 from tests.api.live import Live, bearer, served
 from vmctl.commands import users, vms
+from vmctl.door.held import MOST_OPEN
 from vmctl.model.records import Event, Task, TaskState, VMRecord
 from vmctl.model.vms import Spec
 
@@ -182,9 +185,46 @@ def test_what_is_no_view_is_refused(live: Live, query: str, status: int, words: 
 
 def test_a_place_to_go_on_that_is_none_is_refused(live: Live) -> None:
     where = f"https://127.0.0.1:{live.port}/api/v1/feed?view=events"
-    for last in ("x", "-1", "9" * 30):
+    for last in ("x", "-1", "9" * 30, "1" * 5000):
         answer = httpx.get(where, verify=live.ca, headers=bearer(live.token()) | {"Last-Event-ID": last})
         assert answer.status_code == 422, answer.text
+
+
+def test_many_at_once_are_no_more_than_may_be(live: Live) -> None:
+    token = live.token()
+
+    def open_one(_number: int) -> int:
+        headers, where = bearer(token), f"https://127.0.0.1:{live.port}/api/v1/feed?view=vms"
+        with httpx.stream("GET", where, headers=headers, verify=live.ca, timeout=PATIENCE_S) as answer:
+            if answer.status_code == 200:
+                opened.release()
+                done.wait(PATIENCE_S)
+            return answer.status_code
+
+    opened, done = threading.Semaphore(0), threading.Event()
+    with ThreadPoolExecutor(25) as clients:
+        found = [clients.submit(open_one, number) for number in range(25)]
+        for _ in range(MOST_OPEN):
+            assert opened.acquire(timeout=PATIENCE_S)
+        while sum(one.done() for one in found) < 25 - MOST_OPEN:
+            time.sleep(0.05)
+        done.set()
+    assert sorted(one.result() for one in found) == [200] * MOST_OPEN + [429] * (25 - MOST_OPEN)
+
+
+def test_a_view_that_is_refused_fills_no_audit(live: Live) -> None:
+    live.ask(users.AddProject("blue"))
+    live.ask(users.AddUser("ben"))
+    live.ask(users.GrantRole("ben", "viewer", "all"))
+    store = live.controller.services.store
+    with feed(live, live.token("ben"), "hosts", "hosts?") as told:
+        told.next()
+        live.ask(users.RevokeRole("ben", "viewer", "all"))
+        before = len(live.do(store.chain(0, 1000)))
+        _, data = told.next()
+        assert data["gone"] is True
+        time.sleep(3)
+        assert len(live.do(store.chain(0, 1000))) == before
 
 
 def test_one_user_has_not_all_of_them(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:

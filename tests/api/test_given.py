@@ -15,9 +15,11 @@ from tests.api.peers import LOCAL, by
 from vmctl.api.app import make_app
 from vmctl.cluster.controller import open_controller
 from vmctl.commands import users
+from vmctl.commands.tasks import ShowTask
+from vmctl.decide import access as rules
 from vmctl.door import handlers
 from vmctl.door.how import How
-from vmctl.errors import RegistryUnusable
+from vmctl.errors import NotAllowed, NotFound, RegistryUnusable
 from vmctl.local.config import Settings
 from vmctl.model.access import Project, User
 from vmctl.model.records import Given, Task, VMRecord
@@ -95,6 +97,45 @@ async def test_what_was_refused_may_be_given_again(server: Server) -> None:
     assert await server.controller.services.store.all(Given) == []
 
 
+async def test_who_comes_second_hears_of_a_refusal_as_one(server: Server) -> None:
+    """And never of an answer that there is not."""
+    for _ in range(5):
+        answers = await asyncio.gather(
+            *(server.ask("POST", "projects", json={"name": "default"}, headers=key("k1")) for _ in range(5))
+        )
+        assert {answer.status_code for answer in answers} == {409}, [answer.text for answer in answers]
+
+
+async def test_another_password_a_zero_or_a_version_is_another_command(server: Server) -> None:
+    await server.controller.services.store.insert(User("anna", 1.0))
+    await server.controller.known.refresh()
+    for path, first, other in (
+        ("users/anna/password", {"password": "correct horse"}, {"password": "battery staple"}),
+        ("limits/user:anna", {"vms": 0}, {"mem_mib": 0}),
+    ):
+        assert (await server.ask("PUT", path, json=first, headers=key(path))).status_code == 200
+        assert (await server.ask("PUT", path, json=other, headers=key(path))).status_code == 422, path
+    seen = key("limits/user:anna") | {"If-Match": '"0123456789abcdef"'}
+    assert (await server.ask("PUT", "limits/user:anna", json={"vms": 0}, headers=seen)).status_code == 422
+
+
+async def test_who_has_the_name_of_somebody_gone_is_not_he(server: Server) -> None:
+    """Neither his keys nor his tasks are the new one's."""
+    door, store = server.controller.door, server.controller.services.store
+    await door.ask(users.AddUser("anna"), LOCAL_USER)
+    anna = Principal("anna", LOCAL_USER.rights)
+    await door.ask(users.AddProject("blue"), anna, How("k1"))
+    number = await store.add(Task(0, "stop", "web1", server.controller.services.clock.now(), who="anna"))
+    await door.ask(users.RemoveUser("anna"), LOCAL_USER)
+    await asyncio.sleep(0.01)
+    await door.ask(users.AddUser("anna"), LOCAL_USER)
+    new = rules.principal(server.controller.known.access, "anna")
+    with pytest.raises(NotAllowed):
+        await door.ask(users.AddProject("blue"), new, How("k1"))
+    with pytest.raises(NotFound):
+        await door.ask(ShowTask(number), new)
+
+
 async def test_how_it_ended_is_not_claimed_where_nobody_knows(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
 
@@ -156,7 +197,7 @@ async def test_a_key_that_cannot_be_one_is_refused(server: Server, bad: str) -> 
 
 async def test_keys_are_forgotten_after_a_week(server: Server) -> None:
     store = server.controller.services.store
-    await store.insert(Given("anna/k1", "h", 1.0))
-    await store.insert(Given("anna/k2", "h", 8 * 86400.0))
+    await store.insert(Given("k1", "h", 1.0, "anna"))
+    await store.insert(Given("k2", "h", 8 * 86400.0, "anna"))
     await store.prune(9 * 86400.0)
-    assert [one.key for one in await store.all(Given)] == ["anna/k2"]
+    assert [one.key for one in await store.all(Given)] == ["k2"]

@@ -103,6 +103,14 @@ async def test_a_page_is_kept_for_those_alone_who_see_the_same(many: Server) -> 
         assert len(await door.ask(ListVMs(), who)) == count
 
 
+async def test_a_kept_page_has_the_link_of_what_was_understood(many: Server) -> None:
+    twice = await many.ask("GET", "vms?begins=x&begins=web&limit=2")
+    assert twice.status_code == 422 and "given twice" in twice.json()["detail"]
+    for query in ("vms?limit=2&begins=web&owner=", "vms?begins=web&limit=2"):
+        answer = await many.ask("GET", query)
+        assert answer.headers["Link"] == '</api/v1/vms?limit=2&begins=web&after=web01>; rel="next"'
+
+
 async def test_text_that_is_no_unicode_hides_nothing(many: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     services = many.controller.services
     monkeypatch.setattr(services.guests, "status", lambda _uuid: "\udcfc")

@@ -20,6 +20,7 @@ from vmctl.api.server import listening, private
 from vmctl.cli.client import Client
 from vmctl.cli.serve import left_open
 from vmctl.cli.top import View
+from vmctl.commands.users import AddProject
 from vmctl.commands.vms import ListVMs, Stop
 from vmctl.errors import AlreadyRuns, Refused, Usage
 from vmctl.local import lock
@@ -129,6 +130,39 @@ def test_a_command_that_may_have_been_heard_is_asked_for_with_its_key(dying: lis
     assert Client().ask(Stop("web1")) == []
     keys = {line for one in dying for line in one.splitlines() if line.startswith(b"Idempotency-Key: ")}
     assert len(dying) >= 2 and len(keys) == 1
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"name": "b',
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 409 Conflict\r\nContent-Length: 200\r\n\r\n{",
+    ],
+)
+def test_an_answer_that_is_cut_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: bytes) -> None:
+    """It was done, and its user is told so."""
+    place, keys = tmp_path / "controller.sock", list[bytes]()
+    monkeypatch.setattr("vmctl.cli.client.socket_path", lambda: place)
+    monkeypatch.setenv("VMCTL_SOCKET", str(place))
+    whole = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"name": "blue"}'
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(place))
+        server.listen()
+
+        def serve() -> None:
+            for answer in (cut, whole):
+                with contextlib.suppress(OSError), server.accept()[0] as one:
+                    heard = b""
+                    while b"}" not in heard:
+                        heard += one.recv(4096)
+                    keys.append(heard.lower().partition(b"idempotency-key: ")[2][:32])
+                    one.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        assert Client().ask(AddProject("blue")) == {"name": "blue"}
+    assert len(keys) == 2 and len(set(keys)) == 1
 
 
 def test_stopping_takes_the_socket_away_and_says_so(home: Home) -> None:

@@ -84,7 +84,7 @@ async def fill(controller: Controller, hosts: int, vms: int) -> None:
         await store.put(HostRecord(name, "127.0.0.1", "key", "print", 1.0))
     for number, host in zip(range(vms), numbers, strict=False):
         spec = Spec(uuid(number), f"vm{number}", 1, 512)
-        await store.add_vm(VMRecord(spec, 1.0, host=f"kvm{host}", power=PowerState.RUNNING))
+        await store.put(VMRecord(spec, 1.0, host=f"kvm{host}", power=PowerState.RUNNING))
 
 
 async def measure(controller: Controller) -> None:

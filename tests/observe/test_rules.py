@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.observe.pool import full, happened, measure, samples, serving
+from tests.observe.pool import samples
+from tests.observe.table import scrape
 from tests.observe.test_scrape import promtool
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "observe"
@@ -72,13 +73,8 @@ def test_a_rule_that_is_wrong_is_noticed(tmp_path: Path) -> None:
 @pytest.fixture
 async def told(tmp_path: Path) -> dict[str, list[dict[str, str]]]:
     """Names of series in a scrape, and the labels of each of their samples."""
-    async with serving(controller := await full(tmp_path)) as http:
-        await measure(controller)
-        await happened(controller)
-        await http.get("/healthz")
-        text = (await http.get("/metrics")).text
     found: dict[str, list[dict[str, str]]] = {}
-    for sample in samples(text):
+    for sample in samples(await scrape(tmp_path)):
         found.setdefault(sample.name, []).append(sample.labels)
     return found
 

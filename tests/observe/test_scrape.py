@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tests.api.live import Live, bearer, served
 from tests.hosts.test_devices import moving
 from tests.observe import pool
-from tests.observe.pool import Shown, full, happened, measure, samples, serving, value
+from tests.observe.pool import Shown, full, measure, samples, serving, value
+from tests.observe.table import scrape as everything
 from vmctl.cluster.controller import Controller
 from vmctl.commands import users
 from vmctl.commands.cluster import Metrics, Rebalance
@@ -104,10 +105,7 @@ def test_no_secret_is_in_a_scrape(live: Live) -> None:
 
 
 async def test_every_series_has_something_to_tell(tmp_path: Path) -> None:
-    async with serving(controller := await full(tmp_path)) as http:
-        await measure(controller)
-        await happened(controller)
-        text = (await http.get("/metrics")).text
+    text = await everything(tmp_path)
     told = {sample.name for sample in samples(text)}
     assert {row.name for row in series.EVERY} - told == set()
     assert promtool("check", "metrics", given=text) == ""
@@ -125,11 +123,7 @@ async def test_every_series_has_something_to_tell(tmp_path: Path) -> None:
 
 
 async def test_names_and_labels_are_of_a_kind_and_no_process_has_series(tmp_path: Path) -> None:
-    async with serving(controller := await full(tmp_path)) as http:
-        await measure(controller)
-        await happened(controller)
-        await http.get("/healthz")
-        found = samples((await http.get("/metrics")).text)
+    found = samples(await everything(tmp_path))
     assert {label for sample in found for label in sample.labels} == LABELS
     assert [sample.name for sample in found if not sample.name.startswith("vmctl_")] == []
 

@@ -137,6 +137,7 @@ async def _judged(services: Services, job: AnyFinish, upload: Upload) -> Image:
         paths.get("initrd", ""),
         upload.cmdline,
         upload.project,
+        taken_bytes=max(what.size_bytes, upload.sizes["file"]) + sum(upload.sizes.values()) - upload.sizes["file"],
     )
 
 

@@ -255,6 +255,7 @@ async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
             paths.get("initrd", ""),
             job.args.cmdline,
             job.args.project,
+            await _taken(services, job, size),
         )
         await services.store.add_image(image)
     except VmctlError as err:
@@ -264,6 +265,13 @@ async def image_add(services: Services, job: Uploading) -> dict[str, Any]:
         raise
     await services.record_event("image", name, f"image {name} was added to {storage.name}", job.task.who, image.project)
     return _added(image)
+
+
+async def _taken(services: Services, job: Uploading, size_bytes: int) -> int:
+    """What its files may come to: a disk that is sparse now may fill."""
+    sources = [Path(source) for source in (job.args.file, job.args.kernel, job.args.initrd) if source]
+    sizes = await services.threads.run(lambda: [source.stat().st_size for source in sources])
+    return max(size_bytes, sizes[0]) + sum(sizes[1:])
 
 
 def _added(image: Image) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from fastapi.responses import JSONResponse
 
 from vmctl import __version__, text
 from vmctl.api import console, document, feed, measure, messages, routes
-from vmctl.api.edge import OUT_OF_ORDER, Edge
+from vmctl.api.edge import Edge
 from vmctl.api.limits import Limits
 from vmctl.api.peers import is_local
-from vmctl.api.problems import ProblemResponse
+from vmctl.api.problems import ProblemResponse, for_whom
 from vmctl.api.routes import Plain
 from vmctl.door import Door
-from vmctl.errors import NotFound, RegistryUnusable, Usage, VmctlError
+from vmctl.errors import NotFound, Usage, VmctlError
 
 
 class Served(Protocol):
@@ -88,9 +88,7 @@ async def _ready(request: Request) -> Plain:
 
 async def _refuse(request: Request, err: Exception) -> JSONResponse:
     assert isinstance(err, VmctlError)
-    if isinstance(err, RegistryUnusable) and not is_local(request):
-        err = RegistryUnusable(OUT_OF_ORDER)  # where its file is, is for its own machine
-    return ProblemResponse(err)
+    return ProblemResponse(for_whom(err, local=is_local(request)))
 
 
 async def _malformed(_request: Request, err: Exception) -> JSONResponse:

@@ -11,12 +11,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
 from vmctl.api.peers import is_local
-from vmctl.api.problems import ProblemResponse
+from vmctl.api.problems import OUT_OF_ORDER, ProblemResponse
 from vmctl.errors import VmctlError
 
 log = logging.getLogger("vmctl.api")
 WARNING = "X-Vmctl-Warning"  # percent-encoded
-OUT_OF_ORDER = "the controller's registry takes nothing just now"
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Message]], Send], Awaitable[None]]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from vmctl import text
 from vmctl.api import problems, requests
-from vmctl.api.peers import Asker
+from vmctl.api.peers import Asker, is_local
 from vmctl.api.routes import ARGUMENT, PREFIX, values_of
 from vmctl.commands.rows import Asked
 from vmctl.commands.rows import Query as QueryRow
@@ -67,13 +67,13 @@ async def feed(http: Request, who: Asker, view: Views, last_event_id: LastEvent 
         raise Usage(f"{text.field(sorted(extra)[0])}: is not known here")
     asked = [(name, _asked(door.rows, name)) for name in dict.fromkeys(view) if name != EVENTS]
     told = await door.feed(asked, who, _number(last_event_id), events=EVENTS in view)
-    return StreamingResponse(_written(told), media_type="text/event-stream", headers=HEADERS)
+    return StreamingResponse(_written(told, local=is_local(http)), media_type="text/event-stream", headers=HEADERS)
 
 
 def _number(last: str) -> int | None:
     if not last:
         return None
-    if not (last.isascii() and last.isdigit()) or int(last) > MOST_NUMBER:
+    if not (last.isascii() and last.isdigit() and len(last) <= len(str(MOST_NUMBER))) or int(last) > MOST_NUMBER:
         raise Usage("Last-Event-ID is the id of a message of this feed")
     return int(last)
 
@@ -115,7 +115,7 @@ def _checked(model: type[requests.Request], values: dict[str, Any]) -> dict[str,
         raise RequestValidationError(err.errors()) from err
 
 
-async def _written(told: AsyncIterator[Told]) -> AsyncIterator[str]:
+async def _written(told: AsyncIterator[Told], *, local: bool) -> AsyncIterator[str]:
     """Messages as text. An error after the first one is the last message."""
     try:
         async for one in told:
@@ -124,5 +124,6 @@ async def _written(told: AsyncIterator[Told]) -> AsyncIterator[str]:
                 continue
             yield f"event: {one.kind}\nid: {one.last}\ndata: {json.dumps(one.data)}\n\n"
     except VmctlError as err:
-        status = problems.ProblemResponse(err).status_code
-        yield f"event: end\ndata: {json.dumps(problems.details(err, status))}\n\n"
+        shown = problems.for_whom(err, local=local)
+        status = problems.ProblemResponse(shown).status_code
+        yield f"event: end\ndata: {json.dumps(problems.details(shown, status))}\n\n"

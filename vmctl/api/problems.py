@@ -29,6 +29,7 @@ from vmctl.errors import (
     error_to_json,
 )
 
+OUT_OF_ORDER = "the controller's registry takes nothing just now"
 MEDIA_TYPE = "application/problem+json"
 # The first that fits
 STATUS: tuple[tuple[type[VmctlError], int], ...] = (
@@ -79,6 +80,11 @@ class ProblemResponse(JSONResponse):
     def render(self, content: Any) -> bytes:
         """The body, in ASCII: a name may be no Unicode."""
         return json.dumps(content, separators=(",", ":")).encode()
+
+
+def for_whom(err: VmctlError, *, local: bool) -> VmctlError:
+    """An error as it may be told: where the registry's file is, is for its own machine."""
+    return err if local or not isinstance(err, RegistryUnusable) else RegistryUnusable(OUT_OF_ORDER)
 
 
 def details(err: VmctlError, status: int) -> dict[str, Any]:

@@ -8,12 +8,12 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache, partial
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.datastructures import URL
 
 from vmctl.api import bodies, how, problems, requests
 from vmctl.api.peers import Asker, peer
@@ -128,7 +128,7 @@ def _endpoint(
         asked_how = how.read(http, row)
         answer = await _door(http).ask(row.arguments(**named, **values_of(asked)), who, asked_how)
         status = 202 if isinstance(row, Command) and row.task and not asked_how.dry else 200
-        return _response(answer, status, http.url)
+        return _response(answer, status, http.url.path, asked)
 
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [
@@ -160,8 +160,19 @@ async def _refuse_unread(http: Request, row: Asked, sent: type[requests.Request]
     in_body = row.method in ("POST", "PUT")
     if in_body or sent is None:
         _refuse_query(http, row)
+    elif twice := _twice(http, sent):
+        raise RequestValidationError([{"type": "value_error", "loc": (twice,), "ctx": {"error": "is given twice"}}])
     if not (in_body and sent) and (await http.body()).strip() not in (b"", b"{}"):
         raise _extra("body")
+
+
+def _twice(http: Request, sent: type[requests.Request]) -> str:
+    """An argument of which one value is taken, and several were given."""
+    for name in http.query_params:
+        hint = str(sent.model_fields[name].annotation) if name in sent.model_fields else ""
+        if "list" not in hint and len(http.query_params.getlist(name)) > 1:
+            return name
+    return ""
 
 
 def _refuse_query(http: Request, row: Asked) -> None:
@@ -174,10 +185,10 @@ def _extra(*where: str) -> RequestValidationError:
     return RequestValidationError([{"type": "extra_forbidden", "loc": where, "msg": "nothing is read from there"}])
 
 
-def _response(answer: Any, status: int, asked_at: URL | None = None) -> Response:
+def _response(answer: Any, status: int, path: str = "", asked: requests.Request | None = None) -> Response:
     """An answer for the wire: one place, for all of them."""
     if isinstance(answer, Page):
-        return _page(answer, asked_at)
+        return _page(answer, path, asked)
     if isinstance(answer, AsyncIterator):
         lines = (json.dumps(plain(each)) + "\n" async for each in answer)
         return StreamingResponse(lines, media_type="application/x-ndjson")
@@ -189,13 +200,14 @@ def _response(answer: Any, status: int, asked_at: URL | None = None) -> Response
     return Plain(plain(answer), status, {"ETag": f'"{version}"'} if version else None)
 
 
-def _page(page: Page[Any], asked_at: URL | None) -> Response:
+def _page(page: Page[Any], path: str, asked: requests.Request | None) -> Response:
     """A page, and where the next one is (RFC 8288). It is written out once, however many ask for it."""
     if not page.body:
         page.body = _written(page)
-        if page.next and asked_at is not None:
-            following = asked_at.include_query_params(after=page.next)
-            page.link = {"Link": f'<{following.path}?{following.query}>; rel="next"'}
+        if page.next and asked is not None:
+            # Of what was understood: another one who asks for the same page gets this link, too.
+            query = urlencode(asked.model_dump(exclude_defaults=True) | {"after": page.next})
+            page.link = {"Link": f'<{path}?{query}>; rel="next"'}
     return Response(page.body, media_type="application/json", headers=page.link)
 
 

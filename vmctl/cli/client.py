@@ -127,14 +127,22 @@ class Client:
         return self._once(request)
 
     def _once(self, request: wire.Request) -> Any:
+        answer, link = self._whole(request)
+        while (following := wire.next_page(link)) is not None:
+            more, link = self._whole(following)
+            answer += more
+        return answer
+
+    def _whole(self, request: wire.Request) -> tuple[Any, str]:
+        """An answer, and the Link header beside it. What is cut, or is no answer of a controller's, was lost."""
         with contextlib.closing(self._connect()) as connection:
             response = self._send(connection, request)
-            answer = json.loads(response.read())
-        while (following := wire.next_page(response.headers.get("Link", ""))) is not None:
-            with contextlib.closing(self._connect()) as connection:
-                response = self._send(connection, following)
-                answer += json.loads(response.read())
-        return answer
+            try:
+                if "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers:
+                    raise ValueError("its answer was cut")
+                return json.loads(response.read()), response.headers.get("Link", "")
+            except (OSError, http.client.HTTPException, ValueError) as err:
+                raise self._lost(err) from err
 
     def _send(self, connection: http.client.HTTPConnection, request: wire.Request) -> http.client.HTTPResponse:
         headers = self.headers() | ({"Content-Type": request.kind} if request.body else {})
@@ -143,17 +151,24 @@ class Client:
             connection.request(request.method, request.path, request.body, headers)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as err:
-            text = f"the controller at {self._where} went away: {err}"
-            lost = errors.ControllerUnreachable(text, hint="vmctl task list, once it is back")
-            lost.heard = True
-            raise lost from err
+            raise self._lost(err) from err
         warning = response.headers.get("X-Vmctl-Warning", "")
         if warning and warning != self._warned:
             self._warned = warning
             print(f"warning: {output.clean(unquote(warning))}", file=sys.stderr)
         if response.status >= 400:
-            raise _error(response)
+            try:
+                text = response.read()
+            except (OSError, http.client.HTTPException) as err:
+                raise self._lost(err) from err
+            raise _error(response.status, text)
         return response
+
+    def _lost(self, err: Exception) -> errors.ControllerUnreachable:
+        text = f"the controller at {self._where} went away: {err}"
+        lost = errors.ControllerUnreachable(text, hint="vmctl task list, once it is back")
+        lost.heard = True
+        return lost
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._context is not None:
@@ -232,10 +247,9 @@ def _answers(path: Path) -> bool:
     return False
 
 
-def _error(response: http.client.HTTPResponse) -> errors.VmctlError:
-    text = response.read()
+def _error(status: int, text: bytes) -> errors.VmctlError:
     try:
         found = json.loads(text)
         return errors.error_from_json(found | {"message": found["detail"]})
     except (ValueError, KeyError):
-        return errors.VmctlError(f"the controller answered {response.status}: {text[:200]!r}")
+        return errors.VmctlError(f"the controller answered {status}: {text[:200]!r}")

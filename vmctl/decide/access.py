@@ -40,7 +40,8 @@ def principal(access: Access, name: str, token: Token | None = None) -> Principa
     if token is not None and token.role:
         on = token.scope or EVERYTHING
         narrowed = (Right(permissions(access, token.role), on, f"token {token.id} has role {token.role} on {on}"),)
-    return Principal(name, rights(access, name), narrowed, token.id if token is not None else "")
+    since = access.users[name].created_at if name in access.users else 0.0
+    return Principal(name, rights(access, name), narrowed, token.id if token is not None else "", since=since)
 
 
 def explain(who: Principal, permission: Permission, thing: Thing) -> tuple[bool, str]:

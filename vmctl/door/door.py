@@ -6,7 +6,7 @@ may not see does not exist for him.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from dataclasses import replace
 from typing import Any, get_type_hints
 
@@ -17,11 +17,11 @@ from vmctl.door import dry, given, handlers, held, users
 from vmctl.door import feed as feeds
 from vmctl.door.answers import DryRun
 from vmctl.door.console import Consoles, End, Wire
-from vmctl.door.how import PLAINLY, How
+from vmctl.door.how import AGAIN, PLAINLY, How
 from vmctl.door.parts import ControllerParts
 from vmctl.door.things import About, named, subject_of
 from vmctl.door.user_answers import NewToken
-from vmctl.errors import NotAllowed, Usage, VmctlError
+from vmctl.errors import NotAllowed, OverLimit, Usage, VmctlError
 from vmctl.model.records import Given
 from vmctl.model.rights import CLUSTER, Permission, Principal, project
 from vmctl.store.rules import missing
@@ -47,7 +47,7 @@ class Door:
         new = self._given(row, asked, who, how)
         if new is not None and (found := await given.earlier(parts.services.store, parts.tasks, new)) is not None:
             return found
-        about = await self._allowed(row, asked, who)
+        about = await self._allowed(row, asked, who, again=how.again)
         if (problem := _problem(asked)) is not None:
             raise Usage(problem)
         parts = replace(parts, who=who, sight=who.sight, expected=how.expected)
@@ -55,7 +55,7 @@ class Door:
             answer = await handlers.QUERIES[row.arguments](parts, about.asked)
             return held.stream(parts.known, who, answer) if isinstance(answer, AsyncIterator) else answer
         if (check := handlers.CHECKS.get(row.arguments)) is not None:
-            await check(parts, about.asked, who)
+            await self._checked(check(parts, about.asked, who), who, row, about)
         if how.dry:
             return await self._dry(parts, row, about, who)
         if row.task:
@@ -71,7 +71,7 @@ class Door:
         # What is quiet may come twice anyway.
         if not (isinstance(row, Command) and how.key) or how.dry or row.quiet:
             return None
-        return given.given(row, asked, who, how.key, self._parts.services.clock.now())
+        return given.given(row, asked, who, how, self._parts.services.clock.now())
 
     async def _dry(self, parts: ControllerParts, row: Command, about: About, who: Principal) -> DryRun:
         """What it would do."""
@@ -84,6 +84,9 @@ class Door:
 
     async def _accept(self, parts: ControllerParts, about: About, who: Principal, new: Given | None) -> Any:
         """The task that it is from now on."""
+
+        if (before := handlers.BEFORE.get(type(about.asked))) is not None:
+            await before(parts, about.asked, who)
 
         async def submit() -> TaskNow:
             task = await parts.tasks.submit(about.asked, who, about.subject, about.thing, new)
@@ -105,21 +108,28 @@ class Door:
         """Do it, between two entries of the audit: what cannot be written down is not begun."""
         if row.quiet:
             return await handlers.AT_ONCE[row.arguments](parts, about.asked, who)
-        await self._audit(who, row, about, "accepted", asked_for(about.asked))
+        await self._audit(who, _called(row), about, "accepted", asked_for(about.asked))
         try:
             answer = await handlers.AT_ONCE[row.arguments](parts, about.asked, who)
         except VmctlError as err:
-            await self._audit(who, row, about, "failed", {"why": err.message})
+            await self._audit(who, _called(row), about, "failed", {"why": err.message})
             raise
-        await self._audit(who, row, about, "done", {})
+        await self._audit(who, _called(row), about, "done", {})
         return answer
 
-    async def _audit(self, who: Principal, row: Asked, about: About, outcome: str, detail: dict[str, Any]) -> None:
-        at, what = self._parts.services.clock.now(), row.kind if isinstance(row, Command) else row.arguments.__name__
-        told = entry(at, who, what, about.subject, about.thing, outcome, detail)
-        await self._parts.services.store.audit(told)
+    async def _audit(self, who: Principal, what: str, about: About, outcome: str, detail: dict[str, Any]) -> None:
+        at = self._parts.services.clock.now()
+        await self._parts.services.store.audit(entry(at, who, what, about.subject, about.thing, outcome, detail))
 
-    async def _allowed(self, row: Asked, asked: Any, who: Principal) -> About:
+    async def _checked(self, check: Awaitable[None], who: Principal, row: Asked, about: About) -> None:
+        """What is refused before it is begun is in the audit, too."""
+        try:
+            await check
+        except (NotAllowed, OverLimit) as err:
+            await self._audit(who, _called(row), about, "refused", {"why": err.message})
+            raise
+
+    async def _allowed(self, row: Asked, asked: Any, who: Principal, *, again: bool = False) -> About:
         """What it is about, and that `who` may do it there; a refusal is audited. Raises NotFound, NotAllowed."""
         about = About(asked, subject_of(asked))
         try:
@@ -129,41 +139,49 @@ class Door:
             if not about.own:
                 row.check_permission(who, about.asked, about.thing, about.subject)
         except NotAllowed as err:
-            await self._audit(who, row, about, "refused", {"why": err.message})
+            if not again:
+                await self._audit(who, _called(row), about, "refused", {"why": err.message})
             raise
-        if who.token and about.thing.project:
+        if who.token and about.thing.project and not again:
             self._parts.known.count_of(project(about.thing.project), f"project {about.thing.project}")
         return about
 
     async def feed(
         self, asked: Iterable[tuple[str, Any]], who: Principal, last: int | None, *, events: bool
     ) -> AsyncIterator[feeds.Told]:
-        """What changes in what somebody looks at. Raises what the first look at each view raises; TooManyRequests."""
+        """What changes in what somebody looks at. Raises NotFound, NotAllowed for a view; TooManyRequests."""
         store, known = self._parts.services.store, self._parts.known
-        views = [feeds.View(name, one) for name, one in asked]
-        for view in views:
-            await self.ask(view.asked, who)
+        place = self._feeds.take(who)  # before anything is looked up
+        views = {one: feeds.View(name, one) for name, one in asked}  # one that is named twice in other words is one
+        for view in views.values():
+            await self._allowed(self._by_arguments[type(view.asked)], view.asked, who)
         newest = await store.events(most=1)
         seen = last if last is not None else (newest[-1].id or 0) if newest else 0
         told = feeds.feed(
-            lambda one: self.ask(one, known.now(who)),
-            views,
+            lambda one: self.ask(one, known.now(who), AGAIN),
+            list(views.values()),
             (lambda after: store.events(after, feeds.EVENTS_AT_ONCE, known.now(who).sight)) if events else None,
             seen,
             self._parts.services.clock,
         )
-        return held.stream(known, who, self._feeds.counted(who, told))
+        return held.stream(known, who, place.holding(told))
 
     async def console(self, name: str, who: Principal, label: str, wire: Wire, *, force: bool) -> tuple[End, str]:
         """A VM's serial console, until either side ends it; `label` is what other users are told of this one."""
         vm = await self._parts.services.store.find_vm(name)
         if vm is None or not who.sight.shows(vm.thing):
             raise missing("VM", name)
+        about, detail = About(None, vm.name, vm.thing), {"force": force}
         if not who.may(Permission.CONSOLE, vm.thing):
-            raise NotAllowed(f"{who.name} has no permission {Permission.CONSOLE}")
+            why = f"{who.name} has no permission {Permission.CONSOLE} on VM {vm.name}"
+            await self._audit(who, "console", about, "refused", {"why": why})
+            raise NotAllowed(why)
+        await self._audit(who, "console", about, "accepted", detail)
         opened = self._consoles.open(vm.uuid, label, wire, force=force)
         ended = await held.until(self._parts.known, who, opened)
-        return (End.ENDED, held.WHY) if ended is None else ended
+        end, why = (End.ENDED, held.WHY) if ended is None else ended
+        await self._audit(who, "console", about, "done", {"end": end.value, "why": why})
+        return end, why
 
     def bearer(self, token: str) -> Principal | None:
         """Who asks by a token; None where it opens nothing. Raises TooManyRequests."""
@@ -180,6 +198,11 @@ class Door:
     def trouble(self) -> str:
         """Why what is shown may be older than what was done, in words; empty: it is not."""
         return self._parts.services.store.trouble
+
+
+def _called(row: Asked) -> str:
+    """What the audit calls it."""
+    return row.kind if isinstance(row, Command) else row.arguments.__name__
 
 
 def _problem(asked: Any) -> str | None:

@@ -41,13 +41,14 @@ class View:
     name: str
     asked: Any
     told: dict[str, str] | None = None
+    gone: bool = False
 
     def changes(self, answer: Any) -> dict[str, Any] | None:
         """What is new since the last look; None: nothing."""
         value = plain(answer)
         items = {_key(one): one for one in value} if isinstance(value, list) else {"": value}
         now = {key: _compared(one) for key, one in items.items()}
-        before, self.told = self.told, now
+        before, self.told, self.gone = self.told, now, False
         new = [items[key] for key, text in now.items() if before is None or before.get(key) != text]
         gone = [key for key in before or () if key not in now]
         if before is not None and not (new or gone):
@@ -99,7 +100,7 @@ async def _look(
         try:
             changes = view.changes(await ask(view.asked))
         except (NotFound, NotAllowed) as err:  # it is gone, or no longer for this asker's eyes
-            changes, view.told = _gone(view, error_to_json(err)), {}
+            changes = _gone(view, error_to_json(err))
         if changes is not None:
             yield Told("change", last, changes)
     for event in await events(last) if events is not None else ():
@@ -108,4 +109,6 @@ async def _look(
 
 
 def _gone(view: View, why: Mapping[str, Any]) -> dict[str, Any] | None:
-    return None if view.told == {} else {"view": view.name, "gone": True, "why": why["message"]}
+    """That it can be looked at no more, once; if it can be again, it is told whole."""
+    before, view.gone, view.told = view.gone, True, None
+    return None if before else {"view": view.name, "gone": True, "why": why["message"]}

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 from vmctl import text
 from vmctl.commands.rows import Command
 from vmctl.door.answers import Document
+from vmctl.door.how import How
 from vmctl.door.user_answers import NewToken
 from vmctl.errors import NotAllowed, NotFound, Refused, Uncertain, Usage
 from vmctl.formats.plain import plain
@@ -22,21 +25,23 @@ from vmctl.model.records import Given, Task
 from vmctl.model.rights import Principal
 from vmctl.ports.store import Store
 from vmctl.tasks import TaskNow, Tasks, now
-from vmctl.tasks.audit import asked as asked_for
 
 MOST_KEY = 100
 LOOKS, LOOK_S = 20, 0.25
 NOT_DONE = (Usage, Refused, NotFound, NotAllowed)  # what says so has changed nothing
 
 
-def given(row: Command, asked: Any, who: Principal, key: str, at: float) -> Given:
+def given(row: Command, asked: Any, who: Principal, how: How, at: float) -> Given:
     """What is kept of a command and its key. Raises Usage for a key that cannot be one."""
-    if (problem := text.bad_text(key, MOST_KEY)) is not None:
+    if (problem := text.bad_text(how.key, MOST_KEY)) is not None:
         raise Usage(f"the key: {problem}")
     # A narrow token is somebody else: it does not hear what its owner's other ones have done.
-    whose = who.name if who.narrowed is None else f"{who.name}/{who.token}"
-    words = json.dumps([row.kind, asked_for(asked)], sort_keys=True, default=str)
-    return Given(f"{whose}/{key}", hashlib.sha256(words.encode()).hexdigest(), at)
+    key = json.dumps([who.name, who.token if who.narrowed is not None else "", how.key])
+    # All of it, with the version that was seen. The key that the client drew is kept as a hash only, and seals what he
+    # said: nobody who reads the registry can try passwords on it.
+    words = json.dumps([row.kind, asdict(asked), how.expected], sort_keys=True)
+    sealed = hmac.new(key.encode(), words.encode(), hashlib.sha256).hexdigest()
+    return Given(hashlib.sha256(key.encode()).hexdigest(), sealed, at, who.name)
 
 
 async def earlier(store: Store, tasks: Tasks, new: Given) -> TaskNow | Document | None:
@@ -63,10 +68,10 @@ async def earlier(store: Store, tasks: Tasks, new: Given) -> TaskNow | Document 
 
 async def once(store: Store, tasks: Tasks, new: Given, do: Callable[[], Awaitable[Any]]) -> Any:
     """Do at once what was given with a key; where somebody was first meanwhile, what became of that."""
-    try:
-        await store.insert(new)
-    except Refused:
-        return await earlier(store, tasks, new)
+    while not await _taken(store, new):
+        if (found := await earlier(store, tasks, new)) is not None:
+            return found
+        # The first was refused, and has freed the key: this one is the first now.
     try:
         answer = await do()
     except NOT_DONE:
@@ -75,6 +80,15 @@ async def once(store: Store, tasks: Tasks, new: Given, do: Callable[[], Awaitabl
     kept = "" if isinstance(answer, NewToken) else json.dumps(plain(answer))
     await store.change(Given, new.key, done=True, answer=kept)
     return answer
+
+
+async def _taken(store: Store, new: Given) -> bool:
+    """Whether the key is this command's now."""
+    try:
+        await store.insert(new)
+    except Refused:
+        return False
+    return True
 
 
 async def accepted(store: Store, tasks: Tasks, new: Given, submit: Callable[[], Awaitable[TaskNow]]) -> Any:

@@ -163,11 +163,14 @@ async def _signature(parts: ControllerParts, asked: vms.Start | vms.Delete, _who
     check_signature(await parts.services.store.vm(asked.vm), asked.i_know_it_is_off)
 
 
-async def _stop(parts: ControllerParts, asked: vms.Stop, who: Principal) -> None:
+async def _stop(parts: ControllerParts, asked: vms.Stop, _who: Principal) -> None:
     vm = await parts.services.store.vm(asked.vm)
     check_signature(vm, asked.i_know_it_is_off)
+
+
+async def _make_way(parts: ControllerParts, asked: vms.Stop, who: Principal) -> None:
     if asked.force:
-        await overtake_stop(parts.services.store, parts.tasks, vm, who)
+        await overtake_stop(parts.services.store, parts.tasks, await parts.services.store.vm(asked.vm), who)
 
 
 async def _target(parts: ControllerParts, asked: vms.Migrate, _who: Principal) -> None:
@@ -186,3 +189,5 @@ CHECKS: Mapping[type[Any], Check] = {
     hosts.AddHosts: _addresses,
     hosts.CheckHosts: _known_hosts,
 }
+# What is done just before a task is accepted. A check does nothing: it is asked by a dry run, too.
+BEFORE: Mapping[type[Any], Check] = {vms.Stop: _make_way}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from vmctl.services.known import Known
 Done = TypeVar("Done")
 Item = TypeVar("Item")
 LOOK_S = 0.5
-MOST_OPEN = 20
+MOST_OPEN = 10
 WHY = "the token that opened it opens nothing any more"
 
 
@@ -29,19 +30,26 @@ class Few:
         self._what = what
         self._open: Counter[str] = Counter()
 
-    def counted(self, who: Principal, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
-        """The same items, counted while somebody takes them. Raises TooManyRequests."""
+    def take(self, who: Principal) -> Place:
+        """A place, for as long as anybody holds it. Raises TooManyRequests."""
         if self._open[who.name] >= MOST_OPEN:
             raise TooManyRequests(f"{who.name} has {MOST_OPEN} {self._what} open", hint="close one of them")
-        return self._count(who.name, items)
+        return Place(self._open, who.name)
 
-    async def _count(self, name: str, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
-        self._open[name] += 1
+
+class Place:
+    """One of the few. It is free when nobody holds it any more: also where its stream was never begun."""
+
+    def __init__(self, open_: Counter[str], name: str) -> None:
+        open_[name] += 1
+        weakref.finalize(self, open_.subtract, (name,))
+
+    async def holding(self, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
+        """The same items; the place is held until they end."""
         try:
             async for item in items:
                 yield item
         finally:
-            self._open[name] -= 1
             if isinstance(items, AsyncGenerator):
                 await items.aclose()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
@@ -148,21 +148,23 @@ def _vms(found: Gauges, parts: ControllerParts) -> None:
     counted = Counter(powers.values())
     for power in PowerState:
         found.add(series.VMS, counted[power], power)
-    _places(found, services, vms.values(), powers)
+    _places(found, services, vms, powers)
     shown = len(vms) <= services.settings.metrics.most_vms
     found.add(series.VMS_WITHOUT_SERIES, 0 if shown else len(vms))
     if shown:
         _each_vm(found, parts, powers)
 
 
-def _places(found: Gauges, services: Services, vms: Iterable[VMRecord], powers: Powers) -> None:
+def _places(found: Gauges, services: Services, vms: Mapping[str, VMRecord], powers: Powers) -> None:
     """How many are on each host, or promised a place there, and how much memory they are promised."""
     many, promised_mib = Counter[str](), Counter[str]()
-    for vm in vms:
-        host = "" if powers[vm.uuid] is PowerState.STOPPED else vm.host
+    own_mib = services.policy.vm_overhead_mib
+    for uuid, vm in vms.items():
+        mib, host = vm.spec.mem_mib + own_mib, "" if powers[uuid] is PowerState.STOPPED else vm.host
         many[host] += 1
-        for place in {host, vm.moving_to}:
-            promised_mib[place] += vm.spec.mem_mib + services.policy.vm_overhead_mib
+        promised_mib[host] += mib
+        if vm.moving_to not in ("", host):
+            promised_mib[vm.moving_to] += mib
     for name in services.links:
         found.add(series.HOST_VMS, many[name], name)
         found.add(series.HOST_MEMORY_PROMISED, promised_mib[name] * MIB, name)

@@ -20,13 +20,13 @@ BUILD = Series("vmctl_build_info", "Which vmctl answers; always 1.", ("version",
 
 HOSTS = Series("vmctl_hosts", "Registered hosts, by whether they answer.", ("state",))
 HOST_ONLINE = Series("vmctl_host_online", "1 where a host answers, else 0.", ("host",))
-HOST_SAMPLE_AGE = Series("vmctl_host_sample_age_seconds", "Since a host's newest load sample came.", ("host",))
-HOST_DOMAINS_AGE = Series("vmctl_host_domains_age_seconds", "Since a host's libvirt listed its VMs.", ("host",))
+HOST_SAMPLE_AGE = Series("vmctl_host_sample_age_seconds", "How long ago a host's newest load sample came.", ("host",))
+HOST_DOMAINS_AGE = Series("vmctl_host_domains_age_seconds", "How long ago a host's libvirt listed its VMs.", ("host",))
 HOST_CPUS = Series("vmctl_host_cpus", "CPUs of a host.", ("host",))
 HOST_CPU_BUSY = Series("vmctl_host_cpu_busy_cores", "CPUs busy, mean of the last minute.", ("host",))
 HOST_STEAL = Series("vmctl_host_cpu_steal_ratio", "Share of CPU time that a hypervisor below took.", ("host",))
 HOST_MEMORY = Series("vmctl_host_memory_bytes", "Memory of a host.", ("host",))
-HOST_MEMORY_USED = Series("vmctl_host_memory_used_bytes", "Memory that is not available.", ("host",))
+HOST_MEMORY_USED = Series("vmctl_host_memory_used_bytes", "Memory that its kernel does not call available.", ("host",))
 HOST_MEMORY_LIMIT = Series("vmctl_host_memory_limit_bytes", "Memory that may be promised to VMs, by policy.", ("host",))
 HOST_MEMORY_PROMISED = Series("vmctl_host_memory_promised_bytes", "Memory promised to VMs, with QEMU's own.", ("host",))
 HOST_PRESSURE = Series(
@@ -41,7 +41,7 @@ HOST_LOCKS_LOST = Series(
 )
 
 VMS = Series("vmctl_vms", "VMs, by power state.", ("power",))
-VMS_AGE = Series("vmctl_vms_age_seconds", "Since the VMs were read from the registry.")
+VMS_AGE = Series("vmctl_vms_age_seconds", "How long ago the VMs were read from the registry.")
 VMS_WITHOUT_SERIES = Series("vmctl_vms_without_series", "VMs that have no series of their own, as there are too many.")
 GUESTS = Series("vmctl_guests", "Guests that are followed, by health.", ("status",))
 VM_INFO = Series("vmctl_vm_info", "A VM's names and where it is; always 1.", ("vm", "uuid", "host", "project"))
@@ -51,7 +51,7 @@ VM_MEMORY = Series("vmctl_vm_memory_resident_bytes", "Memory that a VM's QEMU ha
 VM_SICK = Series("vmctl_vm_sick_seconds", "For how long a guest has not been well.", ("uuid", "status"))
 
 TASKS_OPEN = Series("vmctl_tasks_open", "Tasks that have not ended, by kind.", ("kind",))
-TASKS_OLDEST = Series("vmctl_tasks_oldest_open_seconds", "Since the oldest open task was accepted.")
+TASKS_OLDEST = Series("vmctl_tasks_oldest_open_seconds", "How long ago the oldest open task was accepted.")
 REGISTRY_TROUBLE = Series("vmctl_registry_trouble", "1 where the registry takes nothing just now, else 0.")
 
 EVERY: tuple[Series, ...] = tuple(found for found in list(globals().values()) if isinstance(found, Series))

@@ -98,7 +98,7 @@ async def seen_vm(store: Store, who: Principal, name: str) -> VMRecord:
 async def _task(store: Store, who: Principal, so_far: About) -> About:
     number = so_far.asked.number
     task = await store.find(Task, number)
-    own = task is not None and task.who == who.name and who.narrowed is None
+    own = task is not None and task.who == who.name and task.created_at >= who.since and who.narrowed is None
     if task is None or not (own or who.sight.shows(task.thing)):
         raise missing("task", str(number))
     return replace(so_far, thing=task.thing, own=own)

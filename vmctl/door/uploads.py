@@ -58,7 +58,8 @@ async def show_upload(parts: ControllerParts, asked: ShowUpload) -> sent.Upload:
 
 async def has_room(parts: ControllerParts, asked: BeginUpload, _who: Principal) -> None:
     """Raises OverLimit, before anything is sent that would have to go again."""
-    await limits.check_room(parts, "", asked.project, Use(disk_bytes=asked.size_bytes))
+    whole = asked.size_bytes + asked.kernel_bytes + asked.initrd_bytes
+    await limits.check_room(parts, "", asked.project, Use(disk_bytes=whole))
 
 
 async def may_fetch(parts: ControllerParts, asked: FetchImage, _who: Principal) -> None:

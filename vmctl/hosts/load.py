@@ -44,7 +44,7 @@ class Rates(NamedTuple):
     vms: Mapping[str, VMRates]  # by UUID
 
 
-def rates(before: RawSample, after: RawSample) -> Rates | None:
+def rates(before: RawSample, after: RawSample, *, with_vms: bool = True) -> Rates | None:
     """What happened between two samples of one host; None when they cannot be compared."""
     elapsed = after.uptime_s - before.uptime_s
     if before.boot_id != after.boot_id or elapsed <= 0 or before.cpus != after.cpus or not after.cpus:
@@ -67,7 +67,7 @@ def rates(before: RawSample, after: RawSample) -> Rates | None:
         min(max(0, new.guest - old.guest), busy) / total,
         max(0, after.swap_in_pages - before.swap_in_pages) / elapsed,
         max(0, after.swap_out_pages - before.swap_out_pages) / elapsed,
-        _vm_rates(before, after, elapsed),
+        _vm_rates(before, after, elapsed) if with_vms else {},
     )
 
 
@@ -123,7 +123,7 @@ class Smoothed:
         if len(self._samples) < 2:
             return None
         newest = self._samples[-1]
-        mean = rates(self._samples[0], newest)
+        mean = rates(self._samples[0], newest, with_vms=False)
         if mean is None:
             return None
         disk, link = self._first(busiest_disk), self._first(busiest_link)

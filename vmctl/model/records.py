@@ -59,6 +59,7 @@ class Image:
     initrd: str = ""
     cmdline: str = ""
     project: str = DEFAULT_PROJECT
+    taken_bytes: int = 0  # what its files may come to: its disk whole, its kernel and initrd; 0: not known
 
     @property
     def thing(self) -> Thing:
@@ -186,13 +187,14 @@ class Task:
 class Given:
     """A command that was given with a key, so that whoever repeats it hears of the first and nothing is done twice.
 
-    `key`: who gave it and the key; `hash`: of all that was asked for, but for secrets. A task is named by its number;
-    of what is done at once `answer` is the answer (JSON), and until it is `done` nobody knows how it ended.
+    `key`: a hash of who gave it and of his key; `hash`: of all that was asked for. A task is named by its number; of
+    what is done at once `answer` is the answer (JSON), and until it is `done` nobody knows how it ended.
     """
 
     key: str
     hash: str
     at: float
+    who: str = ""
     task: int | None = None
     done: bool = False
     answer: str = ""

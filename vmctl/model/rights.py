@@ -116,7 +116,8 @@ class Principal:
     """Who asks: the name that tasks, decisions and events carry, and what it may do.
 
     `narrowed`: what a token lets its bearer do at most; None: all that its owner may. `token`: its id, where it asks by
-    one; `where`: the address that it asks from.
+    one; `where`: the address that it asks from; `since`: when he was let in (UTC seconds): what
+    was done before that in his name did somebody who is gone.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Principal:
     narrowed: tuple[Right, ...] | None = None
     token: str = ""
     where: str = ""
+    since: float = 0.0
 
     def right(self, permission: Permission, thing: Thing) -> Right | None:
         """A right that lets it do that; None: there is none."""

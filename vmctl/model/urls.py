@@ -16,7 +16,9 @@ from vmctl.errors import Refused, Usage
 
 PORTS = {"https": 443, "http": 80}
 HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+GIVEN_OUT = ipaddress.IPv6Network("2000::/3")  # all of version 6 that leads anywhere today
+# Their last 32 bits are an address of version 4, to which something may lead them
+HOLD_VERSION_4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")))
 CLOUDS_OWN = frozenset(("168.63.129.16",))  # public by its number, and a cloud's own by its use
 SETTING = "the controller's admin sets allow_urls in [images] of vmctl.toml"
 
@@ -112,6 +114,8 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     inner = _inside(address)
     if inner is not None:
         return _is_public(inner)
+    if isinstance(address, ipaddress.IPv6Address) and address not in GIVEN_OUT:
+        return False  # whatever may be made of the rest one day
     return address.is_global and not address.is_multicast and str(address) not in CLOUDS_OWN
 
 
@@ -119,7 +123,7 @@ def _inside(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress
     """The address of version 4 that one of version 6 stands for."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
-    if address in NAT64:
+    if any(address in net for net in HOLD_VERSION_4):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
 

@@ -37,7 +37,7 @@ def of_vm(vm: VMRecord) -> Use:
 
 def of_image(image: Image) -> Use:
     """What one image has."""
-    return Use(disk_bytes=image.size_bytes)
+    return Use(disk_bytes=max(image.size_bytes, image.taken_bytes))
 
 
 def of_upload(upload: Upload) -> Use:

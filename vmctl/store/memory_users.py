@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from vmctl.model.access import Access, Failures, Grant, Group, Limit, Project, Role, Token, Use, User, group, user
-from vmctl.model.records import Image, Task, VMRecord
+from vmctl.model.records import Given, Image, Task, VMRecord
 from vmctl.model.rights import BUILT_IN, project
 from vmctl.model.uploads import Upload
 from vmctl.model.vms import DEFAULT_PROJECT
@@ -80,6 +80,7 @@ class MemoryUsers:
         await self.end_tokens(name)
         self._end_grants(who=user(name))
         self._kept[Limit].pop(user(name), None)
+        self._kept[Given] = {key: one for key, one in self._kept[Given].items() if one.who != name}
         del self._kept[User][name]
 
     async def remove_group(self, name: str) -> None:

@@ -88,6 +88,7 @@ class ImageRow(Base, table=True):
     initrd: str = ""
     cmdline: str = ""
     project: str = _text("default")
+    taken_bytes: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     added_at: float
 
 
@@ -312,6 +313,7 @@ class GivenRow(Base, table=True):
     key: str = Field(primary_key=True)
     hash: str
     at: float = Field(index=True)
+    who: str = ""
     task: int | None = None
     done: bool = False
     answer: str = ""

@@ -19,6 +19,7 @@ from vmctl.store.database import Database, reading, writing
 from vmctl.store.statements import is_key, locked, read_all
 from vmctl.store.tables import (
     FailuresRow,
+    GivenRow,
     GrantRow,
     GroupRow,
     ImageRow,
@@ -113,6 +114,7 @@ class SqlUsers:
         db.execute(delete(GrantRow).where(col(GrantRow.who) == user(name)))
         db.execute(delete(TokenRow).where(col(TokenRow.user) == name))
         db.execute(delete(LimitRow).where(is_key(Limit, user(name))))
+        db.execute(delete(GivenRow).where(col(GivenRow.who) == name))
         db.execute(delete(UserRow).where(is_key(User, name)))
 
     @writing

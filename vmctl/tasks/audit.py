@@ -44,5 +44,6 @@ def asked(command: Any) -> dict[str, Any]:
 
 def told(values: dict[str, Any]) -> dict[str, Any]:
     """The same, but for secrets and for what was not given."""
-    given = {key: value for key, value in values.items() if value not in ("", None, [], {}, False)}
+    # A zero was given: a project that may have nothing is not one that may have anything.
+    given = {key: value for key, value in values.items() if not (value in ("", None, [], {}) or value is False)}
     return {key: HIDDEN if key in SECRET else value for key, value in given.items()}

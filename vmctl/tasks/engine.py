@@ -127,6 +127,11 @@ class Tasks:
             return
         except Cancelled as err:
             ending = {"state": TaskState.CANCELLED, "error": error_to_json(err)}
+        except RegistryUnusable as err:
+            # Where its file is, is for its own machine; a task is shown elsewhere, too.
+            log.error("task %s (%s): %s", job.id, job.task.kind, err.message)
+            told = RegistryUnusable("the controller's registry took nothing", hint="the controller's log has why")
+            ending = {"state": TaskState.FAILED, "error": error_to_json(told)}
         except VmctlError as err:
             ending = {"state": TaskState.FAILED, "error": error_to_json(err)}
         except asyncio.CancelledError:

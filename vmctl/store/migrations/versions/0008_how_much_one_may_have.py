@@ -10,6 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("image", sa.Column("taken_bytes", sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("vm", sa.Column("disk_bytes", sa.BigInteger(), nullable=True))
     op.create_table(
         "limit_of_use",
@@ -27,6 +28,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("hash", sa.String(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("who", sa.String(), nullable=False),
         sa.Column("task", sa.Integer(), nullable=True),
         sa.Column("done", sa.Boolean(), nullable=False),
         sa.Column("answer", sa.String(), nullable=False),
@@ -39,3 +41,4 @@ def downgrade() -> None:
     op.drop_table("given")
     op.drop_table("limit_of_use")
     op.drop_column("vm", "disk_bytes")
+    op.drop_column("image", "taken_bytes")
