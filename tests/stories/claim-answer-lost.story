@@ -19,7 +19,7 @@ kvm1: made /shared/lockspace/UUID
 > fate registry claim unanswered
 > stop web1
 > then
-  task 2 (stop web1) failed the registry gave no answer
+  task 2 (stop web1) failed the controller's registry took nothing
 > start web1
 > then
   task 3 (start web1) failed web1 already runs on kvm1 (running)
