@@ -42,13 +42,14 @@ async def drop(services: Services, job: Job[DropUpload, Journal]) -> dict[str, A
 
 async def let_go(services: Services, key: str) -> Upload:
     """From now on it takes nothing, and becomes no image. Raises NotFound."""
+    return await services.store.revise(Upload, key, lambda kept: replace(there(kept, key), state=UploadState.GOING))
 
-    def going(kept: Upload | None) -> Upload:
-        if kept is None:
-            raise missing("upload", key)
-        return replace(kept, state=UploadState.GOING)
 
-    return await services.store.revise(Upload, key, going)
+def there(kept: Upload | None, key: str) -> Upload:
+    """An upload that is to be changed. Raises NotFound where it is gone."""
+    if kept is None:
+        raise missing("upload", key)
+    return kept
 
 
 async def take_away(services: Services, upload: Upload, why: str, who: str = "") -> None:
@@ -97,6 +98,5 @@ async def take_abandoned(services: Services) -> None:
 
 def _abandoned(seen: Upload, kept: Upload | None) -> Upload:
     """Let go of it, unless somebody went on meanwhile."""
-    if kept is None:
-        raise missing("upload", seen.id)
+    kept = there(kept, seen.id)
     return replace(kept, state=UploadState.GOING) if kept.changed_at == seen.changed_at else kept

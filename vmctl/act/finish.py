@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from vmctl.act.dropped import let_go, take_away
-from vmctl.act.mounted import host_with, refuse_unmounted
+from vmctl.act.dropped import let_go, take_away, there
+from vmctl.act.mounted import host_with
 from vmctl.commands.uploads import FinishUpload
-from vmctl.errors import CommandFailed, HostError, NotMounted, Refused, VmctlError
+from vmctl.errors import CommandFailed, Refused, VmctlError
 from vmctl.formats import imagefile
 from vmctl.formats.imagefile import ImageFile
 from vmctl.hosts import ondisk
@@ -20,7 +20,7 @@ from vmctl.model.records import Image, Storage
 from vmctl.model.uploads import MOST_PIECE, Upload, refuse_if_not_open
 from vmctl.services import Services
 from vmctl.storage import kind_of, on
-from vmctl.store.rules import missing, there_is
+from vmctl.store.rules import there_is
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Finishing
 
@@ -90,13 +90,7 @@ async def _ready(services: Services, key: str) -> Upload:
     if await services.store.find(Image, upload.name) is not None:
         raise there_is(Image, upload.name)
     now = services.clock.now()
-
-    def again(kept: Upload | None) -> Upload:
-        if kept is None:
-            raise missing("upload", key)
-        return replace(kept, changed_at=now)
-
-    return await services.store.revise(Upload, key, again)
+    return await services.store.revise(Upload, key, lambda kept: replace(there(kept, key), changed_at=now))
 
 
 async def _take_unfit(services: Services, job: AnyFinish, upload: Upload, why: Refused) -> None:
@@ -109,7 +103,8 @@ async def _take_unfit(services: Services, job: AnyFinish, upload: Upload, why: R
 async def _judged(services: Services, job: AnyFinish, upload: Upload) -> Image:
     """What it is, as its disk has it. Raises _Unfit, HostError, NotMounted."""
     storage = await services.store.get(Storage, upload.storage)
-    reader = await _reader(services, storage, upload.maker)
+    # Not the one that wrote it, where another one answers: what only a cache holds is not there.
+    reader = await host_with(services, storage, last=upload.maker)
     await on(reader, storage).open()
     hashes, checked = dict[str, str](), list[str]()
     for part in upload.sizes:
@@ -139,20 +134,6 @@ async def _judged(services: Services, job: AnyFinish, upload: Upload) -> Image:
         upload.project,
         taken_bytes=max(what.size_bytes, upload.sizes["file"]) + sum(upload.sizes.values()) - upload.sizes["file"],
     )
-
-
-async def _reader(services: Services, storage: Storage, maker: str) -> Link:
-    """Another host than the one that wrote it, where one answers: what only a cache holds is not there."""
-    for name in sorted(storage.hosts, key=lambda name: name == maker):
-        link = services.links.get(name)
-        if link is None or not link.online:
-            continue
-        try:
-            await refuse_unmounted(services, link, storage)
-            return link
-        except (NotMounted, HostError):
-            continue
-    return await host_with(services, storage)
 
 
 async def _on_disk(

@@ -91,11 +91,14 @@ class Mounts:
                 await self._services.record_event("storage", link.name, f"{link.name} has storage {storage.name} again")
 
 
-async def host_with(services: Services, storage: Storage) -> Link:
-    """A host that answers and really has the storage. Refused names what is wrong with the first that has not."""
+async def host_with(services: Services, storage: Storage, *, last: str = "") -> Link:
+    """A host that answers and really has the storage; `last`: one that is taken where there is no other.
+
+    Refused names what is wrong with the first that has not.
+    """
     await services.wait_any_online(storage.hosts, WAIT_S)
     first: Refused | HostError | None = None
-    for name in sorted(storage.hosts):
+    for name in sorted(storage.hosts, key=lambda name: (name == last, name)):
         link = services.links.get(name)
         if link is None or not link.online:
             continue

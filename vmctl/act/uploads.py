@@ -14,7 +14,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vmctl.act.dropped import let_go, take_away
+from vmctl.act.dropped import let_go, take_away, there
 from vmctl.act.mounted import host_with
 from vmctl.act.proof import is_full
 from vmctl.act.storage import chosen_storage
@@ -26,7 +26,6 @@ from vmctl.model.records import Image, Storage
 from vmctl.model.uploads import Piece, Upload, UploadState, begun, counted, is_counted, refuse_if_not_open
 from vmctl.services import Services
 from vmctl.storage import kind_of, on
-from vmctl.store.rules import missing
 
 log = logging.getLogger("vmctl.uploads")
 PIECE_S = 60.0  # how long a host is waited for that writes one
@@ -68,7 +67,7 @@ async def begin(services: Services, wanted: Wanted, key: str) -> Upload:
     await services.store.add_upload(upload)
     try:
         await _make(services, storage, link, upload)
-        return await services.store.revise(Upload, key, lambda kept: _opened(_there(kept, key)))
+        return await services.store.revise(Upload, key, lambda kept: _opened(there(kept, key)))
     except VmctlError as err:
         log.info("upload %s of %s was not begun: %s", key, wanted.name, err.message)
         with contextlib.suppress(VmctlError):  # else it is taken away later
@@ -109,13 +108,7 @@ async def _make(services: Services, storage: Storage, link: Link, upload: Upload
 
 async def _disown(services: Services, key: str, made: list[str]) -> None:
     """Only these are its files."""
-    await services.store.revise(Upload, key, lambda kept: replace(_there(kept, key), made=made, unsure=False))
-
-
-def _there(kept: Upload | None, key: str) -> Upload:
-    if kept is None:
-        raise missing("upload", key)
-    return kept
+    await services.store.revise(Upload, key, lambda kept: replace(there(kept, key), made=made, unsure=False))
 
 
 def _opened(upload: Upload) -> Upload:
@@ -138,10 +131,10 @@ async def write(services: Services, key: str, part: str, offset: int, data: byte
         return upload
     if offset == 0:
         _check_head(upload, piece, data)
-    upload = await store.revise(Upload, key, lambda kept: begun(_there(kept, key), piece))
+    upload = await store.revise(Upload, key, lambda kept: begun(there(kept, key), piece))
     await _write(services, await store.get(Storage, upload.storage), upload, piece, data)
     now = services.clock.now()
-    return await store.revise(Upload, key, lambda kept: counted(_there(kept, key), piece, now))
+    return await store.revise(Upload, key, lambda kept: counted(there(kept, key), piece, now))
 
 
 def _check_head(upload: Upload, piece: Piece, data: bytes) -> None:

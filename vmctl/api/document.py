@@ -42,8 +42,6 @@ def _exemplify(operation: dict[str, Any], example: dict[str, Any]) -> None:
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body is not None and example:
         body["example"] = rest
-    for status in ("200", "202"):
-        answer = operation["responses"].get(status, {}).get("content", {}).get("application/json")
-        first = status == ("202" if "202" in operation["responses"] else "200")
-        if answer is not None and first and "answer" in example:
-            answer["example"] = example["answer"]
+    done = operation["responses"].get("202") or operation["responses"]["200"]
+    if "answer" in example:
+        done["content"]["application/json"]["example"] = example["answer"]

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
+from vmctl.api.limits import App, Receive, Scope, Send
 from vmctl.api.peers import is_local
 from vmctl.api.problems import OUT_OF_ORDER, ProblemResponse
 from vmctl.errors import VmctlError
 
 log = logging.getLogger("vmctl.api")
 WARNING = "X-Vmctl-Warning"  # percent-encoded
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Message]], Send], Awaitable[None]]
 
 
 class Edge:
@@ -27,16 +25,14 @@ class Edge:
     def __init__(self, app: App) -> None:
         self._app = app
 
-    async def __call__(
-        self, scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[Message]], send: Send
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request, begun = Request(scope), False
 
-        async def warned(message: Message) -> None:
+        async def warned(message: MutableMapping[str, Any]) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
@@ -54,7 +50,7 @@ class Edge:
             await ProblemResponse(VmctlError(what))(scope, receive, send)
 
 
-def _warn(request: Request, message: Message) -> None:
+def _warn(request: Request, message: MutableMapping[str, Any]) -> None:
     """What is shown may be older than what was done: whoever reads it should know."""
     trouble = request.app.state.door.trouble() if message["status"] < 400 and "app" in request.scope else ""
     if trouble:

@@ -19,12 +19,11 @@ from vmctl.door.answers import DryRun
 from vmctl.door.console import Consoles, End, Wire
 from vmctl.door.how import AGAIN, PLAINLY, How
 from vmctl.door.parts import ControllerParts
-from vmctl.door.things import About, named, subject_of
+from vmctl.door.things import About, named, seen_vm, subject_of
 from vmctl.door.user_answers import NewToken
 from vmctl.errors import NotAllowed, OverLimit, Usage, VmctlError
 from vmctl.model.records import Given
 from vmctl.model.rights import CLUSTER, Permission, Principal, project
-from vmctl.store.rules import missing
 from vmctl.tasks import TaskNow, now
 from vmctl.tasks.audit import asked as asked_for
 from vmctl.tasks.audit import entry
@@ -84,7 +83,6 @@ class Door:
 
     async def _accept(self, parts: ControllerParts, about: About, who: Principal, new: Given | None) -> Any:
         """The task that it is from now on."""
-
         if (before := handlers.BEFORE.get(type(about.asked))) is not None:
             await before(parts, about.asked, who)
 
@@ -168,9 +166,7 @@ class Door:
 
     async def console(self, name: str, who: Principal, label: str, wire: Wire, *, force: bool) -> tuple[End, str]:
         """A VM's serial console, until either side ends it; `label` is what other users are told of this one."""
-        vm = await self._parts.services.store.find_vm(name)
-        if vm is None or not who.sight.shows(vm.thing):
-            raise missing("VM", name)
+        vm = await seen_vm(self._parts.services.store, who, name)
         about, detail = About(None, vm.name, vm.thing), {"force": force}
         if not who.may(Permission.CONSOLE, vm.thing):
             why = f"{who.name} has no permission {Permission.CONSOLE} on VM {vm.name}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,7 @@ def _without_ages(value: Any) -> Any:
 
 async def feed(
     ask: Ask, views: Sequence[View], events: Callable[[int], Awaitable[list[Any]]] | None, last: int, clock: Clock
-) -> AsyncIterator[Told]:
+) -> AsyncGenerator[Told]:
     """What changes in the views, and the events after `last`, for as long as somebody listens.
 
     `events` gives the next ones after a number; None: they are not looked at.

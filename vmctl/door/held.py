@@ -6,6 +6,7 @@ import asyncio
 import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from vmctl.errors import NotLoggedIn, TooManyRequests
@@ -44,14 +45,11 @@ class Place:
         open_[name] += 1
         weakref.finalize(self, open_.subtract, (name,))
 
-    async def holding(self, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
+    async def holding(self, items: AsyncGenerator[Item]) -> AsyncIterator[Item]:
         """The same items; the place is held until they end."""
-        try:
+        async with aclosing(items):
             async for item in items:
                 yield item
-        finally:
-            if isinstance(items, AsyncGenerator):
-                await items.aclose()
 
 
 async def until(known: Known, who: Principal, work: Coroutine[Any, Any, Done]) -> Done | None:

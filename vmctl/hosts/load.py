@@ -134,7 +134,7 @@ class Smoothed:
             psi_mem=newest.psi_mem.some60 if newest.psi_mem else 0.0,
             psi_io=newest.psi_io.some60 if newest.psi_io else 0.0,
             steal=mean.steal,
-            age_s=max(0.0, now - self._at),
+            age_s=self.age_s(now),
             disk=disk.share if disk else 0.0,
             net=link.share if link else 0.0,
         )
