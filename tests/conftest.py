@@ -35,6 +35,32 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+class _AtOnce:
+    """Says what failed when it fails: who reads along, or stops a run that hangs, knows what to look at."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """One part of one test."""
+        if report.failed:
+            self._terminal.ensure_newline()
+            self._terminal.write_line(f"FAILED {report.nodeid} ({report.when}): {_last_line(report)}")
+
+
+def _last_line(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(getattr(crash, "message", report.longrepr)).partition("\n")[0][:200]
+
+
+@pytest.hookimpl(trylast=True)  # after the one that makes it
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that draws the lines of progress says more."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_AtOnce(terminal), "failures at once")
+
+
 @pytest.fixture(autouse=True)
 def _no_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Registries of tests need not survive one: thousands of small writes wait for no disk."""

@@ -22,7 +22,7 @@ from vmctl.commands import users
 from vmctl.local.config import ApiSettings, Settings
 from vmctl.model.rights import LOCAL_USER
 
-START_S = 20.0
+START_S = 120.0  # a busy machine is no reason to fail
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -87,11 +87,13 @@ def served(folder: Path, registry: Path, requests_per_s: float = 20.0) -> Iterat
                 ready.append(live)
                 await serve
 
-    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    # a daemon: one that does not end fails its test, and must not keep the tests' process alive besides
+    thread = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
     thread.start()
     deadline = time.monotonic() + START_S
     while not ready and time.monotonic() < deadline and thread.is_alive():
         time.sleep(0.02)
+    assert ready, "it serves"
     try:
         yield ready[0]
     finally:
@@ -101,3 +103,4 @@ def served(folder: Path, registry: Path, requests_per_s: float = 20.0) -> Iterat
                 loop.call_soon_threadsafe(connection.transport.abort)
             one.should_exit = True
         thread.join(START_S)
+        assert not thread.is_alive(), "it ends"
