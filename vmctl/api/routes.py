@@ -15,7 +15,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
-from vmctl.api import bodies, how, problems, requests
+from vmctl.api import bodies, how, problems, query, requests
 from vmctl.api.peers import Asker, peer
 from vmctl.commands.cluster import Metrics
 from vmctl.commands.fields import Body, hints, mark
@@ -73,9 +73,10 @@ def _add(router: APIRouter, row: Asked) -> None:
     takes_long = isinstance(row, Command) and row.task
     also: Any = DryRun if isinstance(row, Command) and not row.task else answer
     streams = getattr(answer, "__origin__", None) is AsyncIterator
+    endpoint = _endpoint(row, path, sent)
     router.add_api_route(
         f"/{row.path}",
-        _endpoint(row, path, sent),
+        endpoint,
         methods=[row.method],
         status_code=202 if takes_long else 200,
         summary=row.summary,
@@ -85,7 +86,13 @@ def _add(router: APIRouter, row: Asked) -> None:
         response_class=PlainTextResponse if answer is Exposition else Plain,
         responses=problems.RESPONSES | ({200: {"model": DryRun}} if takes_long else {}),
         openapi_extra=more | {"parameters": how.documented(row)},
+        route_class_override=None if _in_body(row) else query.route(query.Reader(row, path, sent), endpoint),
     )
+
+
+def _in_body(row: Asked) -> bool:
+    """Whether the body says what a command needs; else the address says it all."""
+    return row.method in ("POST", "PUT")
 
 
 def reads_body(row: Asked) -> str:
@@ -124,7 +131,7 @@ def _endpoint(
             _refuse_query(http, row)
             named[reader] = partial(bodies.received, http)
         else:
-            await _refuse_unread(http, row, sent if asked is not None else None)
+            await _refuse_unread(http, row, asked)
         asked_how = how.read(http, row)
         answer = await _door(http).ask(row.arguments(**named, **values_of(asked)), who, asked_how)
         status = 202 if isinstance(row, Command) and row.task and not asked_how.dry else 200
@@ -139,9 +146,9 @@ def _endpoint(
         hint: Any = hints(row.arguments)[name]
         parameters.append(inspect.Parameter(name, kind, annotation=Annotated[hint, Path()]))
     if sent is not None:
-        annotation: Any = sent if row.method in ("POST", "PUT") else Annotated[sent, Query()]
+        annotation: Any = sent if _in_body(row) else Annotated[sent, Query()]
         # Who gives nothing need send no body.
-        may_be_left_out = row.method in ("POST", "PUT") and not any(f.is_required() for f in sent.model_fields.values())
+        may_be_left_out = _in_body(row) and not any(f.is_required() for f in sent.model_fields.values())
         if may_be_left_out:
             annotation = annotation | None
         given = None if may_be_left_out else inspect.Parameter.empty
@@ -155,24 +162,12 @@ def values_of(asked: requests.Request | None) -> dict[str, Any]:
     return {} if asked is None else {name: getattr(asked, name) for name in type(asked).model_fields}
 
 
-async def _refuse_unread(http: Request, row: Asked, sent: type[requests.Request] | None) -> None:
+async def _refuse_unread(http: Request, row: Asked, asked: requests.Request | None) -> None:
     """Refuse what nobody would read: it was meant to say something."""
-    in_body = row.method in ("POST", "PUT")
-    if in_body or sent is None:
+    if _in_body(row):
         _refuse_query(http, row)
-    elif twice := _twice(http, sent):
-        raise RequestValidationError([{"type": "value_error", "loc": (twice,), "ctx": {"error": "is given twice"}}])
-    if not (in_body and sent) and (await http.body()).strip() not in (b"", b"{}"):
+    if not (_in_body(row) and asked is not None) and (await http.body()).strip() not in (b"", b"{}"):
         raise _extra("body")
-
-
-def _twice(http: Request, sent: type[requests.Request]) -> str:
-    """An argument of which one value is taken, and several were given."""
-    for name in http.query_params:
-        hint = str(sent.model_fields[name].annotation) if name in sent.model_fields else ""
-        if "list" not in hint and len(http.query_params.getlist(name)) > 1:
-            return name
-    return ""
 
 
 def _refuse_query(http: Request, row: Asked) -> None:
@@ -206,8 +201,8 @@ def _page(page: Page[Any], path: str, asked: requests.Request | None) -> Respons
         page.body = _written(page)
         if page.next and asked is not None:
             # Of what was understood: another one who asks for the same page gets this link, too.
-            query = urlencode(asked.model_dump(exclude_defaults=True) | {"after": page.next})
-            page.link = {"Link": f'<{path}?{query}>; rel="next"'}
+            words = urlencode(asked.model_dump(exclude_defaults=True) | {"after": page.next})
+            page.link = {"Link": f'<{path}?{words}>; rel="next"'}
     return Response(page.body, media_type="application/json", headers=page.link)
 
 
