@@ -93,6 +93,18 @@ def test_a_controller_that_was_killed_has_a_successor(home: Home) -> None:
     assert code == 0 and "started a local controller" in err
 
 
+def _request(one: socket.socket) -> bytes:
+    """A whole request, of which the body may come by itself."""
+    heard = b""
+    while b"\r\n\r\n" not in heard and (more := one.recv(4096)):
+        heard += more
+    head, _, body = heard.partition(b"\r\n\r\n")
+    length = int((head.lower().partition(b"content-length: ")[2].splitlines() or [b"0"])[0])
+    while len(body) < length and (more := one.recv(4096)):
+        body += more
+    return head
+
+
 @pytest.fixture
 def dying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     """A controller that ends just as it is asked for the first time; the next one answers, and warns."""
@@ -106,7 +118,7 @@ def dying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[byte
         def serve() -> None:
             for answers in (False, True, True):
                 with contextlib.suppress(OSError), server.accept()[0] as one:
-                    heard.append(one.recv(4096))
+                    heard.append(_request(one))
                     warning = quote("the registry cannot be written: no space left")
                     if answers:
                         one.sendall(f"HTTP/1.1 200 OK\r\nX-Vmctl-Warning: {warning}\r\n".encode())
@@ -154,10 +166,7 @@ def test_an_answer_that_is_cut_is_asked_for_again(tmp_path: Path, monkeypatch: p
         def serve() -> None:
             for answer in (cut, whole):
                 with contextlib.suppress(OSError), server.accept()[0] as one:
-                    heard = b""
-                    while b"}" not in heard:
-                        heard += one.recv(4096)
-                    keys.append(heard.lower().partition(b"idempotency-key: ")[2][:32])
+                    keys.append(_request(one).lower().partition(b"idempotency-key: ")[2][:32])
                     one.sendall(answer)
 
         threading.Thread(target=serve, daemon=True).start()
