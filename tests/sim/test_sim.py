@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.sim import sweep
 from tests.sim.explore import compose, shorten, untrue
@@ -30,7 +31,12 @@ def test_a_story_ends_as_it_did(path: Path) -> None:
     assert not any(line.startswith(UNTRUE) for line in story.told)
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
+def _first_is_fast(numbers: range) -> list[ParameterSet]:
+    """A few are for every run; all of them take minutes."""
+    return [pytest.param(one, marks=[pytest.mark.long] if one != numbers[0] else []) for one in numbers]
+
+
+@pytest.mark.parametrize("first", _first_is_fast(range(0, SEEDS, BLOCK)))
 def test_seeds_end_in_the_truth(first: int) -> None:
     for seed in range(first, first + BLOCK):
         lines = compose(seed)
@@ -38,7 +44,7 @@ def test_seeds_end_in_the_truth(first: int) -> None:
         assert not wrong, f"seed {seed}, in short {shorten(lines, seed)}"
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("block", _first_is_fast(range(BLOCKS)))
 def test_a_death_or_a_fault_at_any_place_ends_in_the_truth(block: int) -> None:
     places = islice(sweep.every(), block, None, EVERY * BLOCKS)
     assert [(lines, wrong) for lines in places if (wrong := untrue(lines, 0))] == []
