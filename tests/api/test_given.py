@@ -39,6 +39,7 @@ async def test_a_task_is_accepted_once(server: Server) -> None:
     answers = [await server.ask("POST", "vms/web1/stop", headers=key("k1")) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202] * 3
     assert len({answer.json()["id"] for answer in answers}) == 1 and len(await store.all(Task)) == 1
+    assert [answer.headers.get("Idempotency-Replayed") for answer in answers] == [None, "true", "true"]
     other = await server.ask("POST", "vms/web1/stop", headers=key("k2"))
     assert other.json()["id"] != answers[0].json()["id"], "another key is another command"
 

@@ -22,7 +22,7 @@ from vmctl.commands.fields import Body, hints, mark
 from vmctl.commands.rows import Asked, Command
 from vmctl.commands.users import LogIn
 from vmctl.door import Door
-from vmctl.door.answers import Document, DryRun, Exposition
+from vmctl.door.answers import Document, DryRun, Earlier, Exposition
 from vmctl.door.door import answer_type
 from vmctl.door.pages import Page
 from vmctl.door.user_answers import NewToken
@@ -31,6 +31,7 @@ from vmctl.model.rights import Principal
 
 PREFIX = "/api/v1"
 ARGUMENT = re.compile(r"\{(\w+)\}")
+REPLAYED = "Idempotency-Replayed"  # beside an answer of the first command with its key
 AS_THEY_ARE = (Document, Exposition)  # answers that are text already
 
 
@@ -182,6 +183,10 @@ def _extra(*where: str) -> RequestValidationError:
 
 def _response(answer: Any, status: int, path: str = "", asked: requests.Request | None = None) -> Response:
     """An answer for the wire: one place, for all of them."""
+    if isinstance(answer, Earlier):
+        repeated = _response(answer.answer, status, path, asked)
+        repeated.headers[REPLAYED] = "true"
+        return repeated
     if isinstance(answer, Page):
         return _page(answer, path, asked)
     if isinstance(answer, AsyncIterator):

@@ -159,6 +159,13 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """The answer of the first command that was given with a key."""
+
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Exposition:
     """Text that is an answer as it is, in a format of Prometheus."""
 

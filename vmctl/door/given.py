@@ -16,7 +16,7 @@ from typing import Any
 
 from vmctl import text
 from vmctl.commands.rows import Command
-from vmctl.door.answers import Document
+from vmctl.door.answers import Document, Earlier
 from vmctl.door.how import How
 from vmctl.door.user_answers import NewToken
 from vmctl.errors import NotAllowed, NotFound, Refused, Uncertain, Usage
@@ -44,7 +44,7 @@ def given(row: Command, asked: Any, who: Principal, how: How, at: float) -> Give
     return Given(hashlib.sha256(key.encode()).hexdigest(), sealed, at, who.name)
 
 
-async def earlier(store: Store, tasks: Tasks, new: Given) -> TaskNow | Document | None:
+async def earlier(store: Store, tasks: Tasks, new: Given) -> Earlier | None:
     """What became of the first command of that key; None where this is the first. Raises Usage, Uncertain, Refused."""
     kept = await store.find(Given, new.key)
     for _ in range(LOOKS):
@@ -57,13 +57,13 @@ async def earlier(store: Store, tasks: Tasks, new: Given) -> TaskNow | Document 
     if kept.hash != new.hash:
         raise Usage("this key was used for another command", hint="a new key for each command")
     if kept.task is not None:
-        return now(await store.get(Task, kept.task), tasks.live(kept.task))
+        return Earlier(now(await store.get(Task, kept.task), tasks.live(kept.task)))
     if not kept.done:
         text = "it was given before with this key, and whether it was done is not known"
         raise Uncertain(text, hint="look what there is now, then a new key")
     if not kept.answer:
         raise Refused("it was done before with this key, and what it answered is shown only once", hint="a new key")
-    return Document(kept.answer)
+    return Earlier(Document(kept.answer))
 
 
 async def once(store: Store, tasks: Tasks, new: Given, do: Callable[[], Awaitable[Any]]) -> Any:
