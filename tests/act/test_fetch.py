@@ -22,6 +22,7 @@ from vmctl.formats.imagefile import HEAD
 from vmctl.local.config import ImageSettings
 from vmctl.model.records import Image, Storage
 from vmctl.model.uploads import MOST_PIECE, Upload
+from vmctl.ports import SYSTEM
 from vmctl.services import Services
 from vmctl.tasks import AnyJob
 
@@ -147,6 +148,7 @@ async def test_a_redirect_is_followed_to_where_the_list_leads(services: Services
         ("http://127.0.0.1:PORT/pub/disk.img", "nothing may be fetched from"),
         ("https://localhost:PORT/pub/disk.img", "leads to an address"),
         ("file:///etc/shadow", "no URL that begins with https"),
+        ("http://[::1/", "what is no URL"),
         ("", "leads on more than 3 times"),
     ],
 )
@@ -225,6 +227,72 @@ async def test_one_that_is_cancelled_leaves_nothing(services: Services, shared: 
     job.cancel_asked.set()
     release.set()
     assert "was cancelled" in await running
+
+
+def slow_head(asked: threading.Event, ended: threading.Event) -> Reply:
+    """An answer that never begins, though something always comes."""
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        try:
+            while not ended.is_set():
+                handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                ended.wait(0.01)
+        except OSError:
+            ended.set()  # nobody listens any more
+
+    return reply
+
+
+async def _begun(services: Services, web: Web, ended: threading.Event) -> tuple[AnyJob, asyncio.Task[str]]:
+    asked = threading.Event()
+    web.pages["/pub/disk.img"] = slow_head(asked, ended)
+    job = await job_of(services, web.url())
+    running = asyncio.create_task(to_its_end(services, fetch, job))
+    await asyncio.to_thread(asked.wait)
+    return job, running
+
+
+async def test_one_whose_answer_never_begins_is_cancelled(services: Services, shared: FakeHost, web: Web) -> None:
+    ended = threading.Event()
+    job, running = await _begun(services, web, ended)
+    job.cancel_asked.set()
+    assert "cancelled" in (await running)
+    await asyncio.to_thread(ended.wait)  # the connection is gone, too
+
+
+async def test_one_whose_answer_never_begins_is_given_up(
+    services: Services, shared: FakeHost, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vmctl.act.fetch.HEAD_S", 1.0)
+    ended = threading.Event()
+    _, running = await _begun(services, web, ended)
+    assert "too slow" in (await running)
+
+
+async def test_a_controller_that_ends_waits_for_no_server(services: Services, shared: FakeHost, web: Web) -> None:
+    ended = threading.Event()
+    _, running = await _begun(services, web, ended)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await asyncio.to_thread(ended.wait)
+
+
+async def test_what_a_server_says_of_itself_is_cut_and_quoted(services: Services, shared: FakeHost, web: Web) -> None:
+    def chatter(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"\x1b[2J\x07" + b"A" * 60_000 + b"\r\n\r\n")
+
+    web.pages["/pub/disk.img"] = chatter
+    why = await fetched(services, web.url())
+    assert "\x1b" not in why and len(why) < 300, why
+
+
+async def test_whoever_waits_for_others_keeps_no_thread_from_work() -> None:
+    go_on = threading.Event()
+    waiting = [asyncio.create_task(SYSTEM.threads.wait(go_on.wait)) for _ in range(50)]
+    assert await SYSTEM.threads.run(len, "log-in") == 6
+    go_on.set()
+    assert all(await asyncio.gather(*waiting))
 
 
 async def test_a_controller_that_dies_in_a_fetch(services: Services, shared: FakeHost, web: Web, life: Life) -> None:

@@ -85,6 +85,9 @@ class InLine:
     async def run(self, work: Callable[..., Any], *args: object) -> Any:
         return work(*args) if work.__name__ != "warm" else None  # whoever needs the search compiles it
 
+    async def wait(self, work: Callable[..., Any], *args: object) -> Any:
+        return work(*args)
+
 
 class SimLink(HostLink):
     """The real link over a simulated connection."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from vmctl.act.dropped import let_go, take_away
 from vmctl.act.finish import complete, registered
@@ -12,11 +14,14 @@ from vmctl.commands.uploads import FetchImage
 from vmctl.errors import NotFound, RegistryUnusable, Unreachable, VmctlError
 from vmctl.model.uploads import MOST_PIECE
 from vmctl.services import Services
-from vmctl.services.web import Download, opened
+from vmctl.services.web import Download
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Fetching
 
-PIECE_S = 600.0  # a server that takes longer for one is given up
+HEAD_S = 60.0  # until the file begins: a server that takes longer is given up
+PIECE_S = 600.0  # ... and one that takes longer for a piece
+LOOK_S = 0.5  # how soon a cancel is heard
+T = TypeVar("T")
 Fetch = Job[FetchImage, Fetching]
 
 
@@ -26,8 +31,9 @@ async def fetch(services: Services, job: Fetch) -> dict[str, Any]:
         return done
     if job.journal.upload:
         await _drop(services, job, "its controller ended first")
-    download = await services.threads.run(opened, job.args.url, services.settings.images.allow_urls)
+    download = Download(job.args.url, services.settings.images.allow_urls)
     try:
+        await _waited(services, job, download, HEAD_S, download.begin)
         return await _kept(services, job, download)
     except RegistryUnusable:
         raise  # it may be registered: looked at when this is begun again
@@ -38,7 +44,23 @@ async def fetch(services: Services, job: Fetch) -> dict[str, Any]:
             job.say(f"what came of it is still there, and is taken away later: {left.message}")
         raise
     finally:
-        download.close()
+        download.end()
+
+
+async def _waited(
+    services: Services, job: Fetch, download: Download, most_s: float, work: Callable[..., T], *args: Any
+) -> T:
+    """What a thread gets from the server. Who cancels need not wait for it, however slow it is."""
+    waiting = asyncio.ensure_future(services.threads.wait(work, *args))
+    waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # heard, also where nobody waits on
+    begun_at: float | None = None  # for a thread it may have to wait, too
+    while not (await asyncio.wait({waiting}, timeout=LOOK_S))[0]:
+        job.check_cancelled()
+        now = services.clock.monotonic()
+        begun_at = now if begun_at is None and download.busy else begun_at
+        if begun_at is not None and now - begun_at > most_s:
+            raise Unreachable(f"{download.at.server} is too slow: no answer within {most_s:g} s")
+    return waiting.result()
 
 
 async def _kept(services: Services, job: Fetch, download: Download) -> dict[str, Any]:
@@ -66,7 +88,7 @@ async def _piece(services: Services, job: Fetch, download: Download, size: int) 
         job.check_cancelled()
         if services.clock.monotonic() - begun_at > PIECE_S:
             raise Unreachable(f"{download.at.server} sends too slowly: {len(data)} bytes in {PIECE_S:g} s")
-        if not (some := await services.threads.run(download.some, size - len(data))):
+        if not (some := await _waited(services, job, download, PIECE_S, download.some, size - len(data))):
             text = f"{download.at.server} ended before the file was whole"
             raise Unreachable(text, hint="give the command again")
         data += some

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urljoin, urlsplit
 
 from vmctl.errors import Refused, Usage
+from vmctl.text import shown
 
 PORTS = {"https": 443, "http": 80}
 HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
@@ -79,7 +80,11 @@ def asked_for(text: str) -> Place:
 
 def redirected(at: Place, location: str) -> Place:
     """Where a server sends us on to. Raises Usage."""
-    return place(urljoin(f"{at.scheme}://{at.server}{at.target}", location))
+    try:
+        to = urljoin(f"{at.scheme}://{at.server}{at.target}", location)
+    except ValueError as err:
+        raise Usage(f"{at.server} sends us on to what is no URL: {shown(location)}") from err
+    return place(to)
 
 
 def entry(text: str) -> Place:

@@ -12,7 +12,9 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -50,6 +52,9 @@ class Threads(Protocol):
     async def run(self, work: Callable[..., T], *args: object) -> T:
         """What the work returns. It touches nothing that the loop touches, too."""
 
+    async def wait(self, work: Callable[..., T], *args: object) -> T:
+        """The same for work that mostly waits for somebody else: it keeps no other work from a thread."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -82,9 +87,16 @@ class _RandomIds:
         return "52:54:00:" + ":".join(f"{random.SystemRandom().randrange(256):02x}" for _ in range(3))
 
 
+# Apart from those of the loop, of which there are few: log-ins, metrics and plans need one of these.
+_WAITING = ThreadPoolExecutor(16, "vmctl-waits")
+
+
 class _LoopThreads:
     async def run(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.to_thread(work, *args)
+
+    async def wait(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(_WAITING, partial(work, *args))
 
 
 SYSTEM = Parts(_MachineClock(), _RandomIds(), _LoopThreads())

@@ -6,6 +6,7 @@ kept, and compared in constant time.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -37,11 +38,16 @@ class Known:
         self.access = Access()
         self._principals: dict[str, Principal] = {}  # token's id -> who stands behind it, as of `access`
         self.rates = Rates(requests_per_s)
+        self._reading = asyncio.Lock()
 
     async def refresh(self) -> None:
-        """Read all of it again."""
-        self.access, self._principals = await self._store.access(), {}
-        self.rates.keep({*self.access.tokens, *self.access.limits})
+        """Read all of it again.
+
+        One after the other: a reading that began earlier and ended later would bring back what was revoked meanwhile.
+        """
+        async with self._reading:
+            self.access, self._principals = await self._store.access(), {}
+            self.rates.keep({*self.access.tokens, *self.access.limits})
 
     def asks(self, text: str) -> Principal | None:
         """Who asks by a token; None where nobody does. Raises TooManyRequests."""

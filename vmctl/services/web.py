@@ -6,12 +6,14 @@ followed to where the allow-list leads, too, and judged in the same way. All of 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 
-from vmctl import __version__
+from vmctl import __version__, text
 from vmctl.errors import Refused, Unreachable
 from vmctl.model import urls
 from vmctl.model.urls import Place
@@ -35,43 +37,84 @@ class _Connected(http.client.HTTPConnection):
 
 
 class Download:
-    """A file that is being read."""
+    """A file that is read by one thread at a time. Who waits for that thread may `end` it, whatever it waits for."""
 
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, at: Place) -> None:
-        self._connection, self._response, self.at = connection, response, at
-        self.size_bytes = _length(response, at)
+    def __init__(self, url: str, allowed: Iterable[str]) -> None:
+        self.at, self._allowed = urls.asked_for(url), tuple(allowed)
+        self.size_bytes = 0
+        self._lock = threading.Lock()
+        self.busy = self._ended = False
+        self._sock: socket.socket | None = None
+        self._open: list[http.client.HTTPConnection | http.client.HTTPResponse] = []
+
+    def begin(self) -> None:
+        """Ask for it, and for what it leads on to. Raises Usage, Refused, Unreachable."""
+        with self._used():
+            for _ in range(MOST_REDIRECTS + 1):
+                connection = _connected(self.at, urls.entry_for(self.at, self._allowed), self._hold)
+                self._open.append(connection)
+                response = _asked(connection, self.at)
+                self._open.append(response)
+                if response.status not in REDIRECTS:
+                    self.size_bytes = _length(response, self.at)
+                    return
+                self.at = urls.redirected(self.at, response.headers.get("Location", ""))
+                self._close()
+            raise Refused(f"{self.at} leads on more than {MOST_REDIRECTS} times")
 
     def some(self, most: int) -> bytes:
         """The next bytes, as they come, at most so many; empty at the end. Raises Unreachable."""
+        with self._used():
+            response = self._open[-1]
+            assert isinstance(response, http.client.HTTPResponse)
+            try:
+                return response.read1(min(most, AT_ONCE))
+            except (OSError, http.client.HTTPException) as err:
+                raise Unreachable(f"{self.at.server} broke off: {_cause(err)}", hint="give the command again") from err
+
+    def end(self) -> None:
+        """Let go of it. Nobody waits here: a thread that is at it is woken, and closes what is open."""
+        with self._lock:
+            self._ended = True
+            if self.busy:
+                self._wake()
+            else:
+                self._close()
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[None]:
+        with self._lock:
+            if self._ended:
+                raise Unreachable("the download was given up")
+            self.busy = True
         try:
-            return self._response.read1(min(most, AT_ONCE))
-        except (OSError, http.client.HTTPException) as err:
-            raise Unreachable(f"{self.at.server} broke off: {_cause(err)}", hint="give the command again") from err
+            yield
+        finally:
+            with self._lock:
+                self.busy = False
+                if self._ended:
+                    self._close()
 
-    def close(self) -> None:
-        """Let go of it."""
-        self._response.close()
-        self._connection.close()
+    def _hold(self, sock: socket.socket) -> None:
+        with self._lock:
+            self._sock = sock
+            if self._ended:
+                self._wake()
+
+    def _wake(self) -> None:
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                # Not that of the TLS layer, which a thread is inside of.
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+    def _close(self) -> None:
+        while self._open:
+            self._open.pop().close()
+        if self._sock is not None:  # of a connection that was never made
+            self._sock.close()
 
 
-def opened(url: str, allowed: Iterable[str]) -> Download:
-    """Begin to read what is there. Raises Usage, Refused, Unreachable."""
-    at, allowed = urls.asked_for(url), tuple(allowed)
-    for _ in range(MOST_REDIRECTS + 1):
-        connection = _connected(at, urls.entry_for(at, allowed))
-        try:
-            response = _asked(connection, at)
-            if response.status not in REDIRECTS:
-                return Download(connection, response, at)
-            at = urls.redirected(at, response.headers.get("Location", ""))
-        except BaseException:
-            connection.close()
-            raise
-        connection.close()
-    raise Refused(f"{url} leads on more than {MOST_REDIRECTS} times")
-
-
-def _connected(at: Place, allowed_by: Place) -> http.client.HTTPConnection:
+def _connected(at: Place, allowed_by: Place, hold: Callable[[socket.socket], None]) -> http.client.HTTPConnection:
     try:
         found = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)
     except OSError as err:
@@ -82,7 +125,7 @@ def _connected(at: Place, allowed_by: Place) -> http.client.HTTPConnection:
     problem = ""
     for address in addresses:
         try:
-            return _Connected(_spoken_to(at, address), at.server)
+            return _Connected(_spoken_to(at, address, hold), at.server)
         except ssl.SSLCertVerificationError as err:
             raise Refused(f"the certificate of {at.server} is not trusted: {err.verify_message}") from err
         except OSError as err:
@@ -90,17 +133,20 @@ def _connected(at: Place, allowed_by: Place) -> http.client.HTTPConnection:
     raise Unreachable(f"{at.server} cannot be reached: {problem}")
 
 
-def _spoken_to(at: Place, address: str) -> socket.socket:
-    plain = socket.create_connection((address, at.port), SILENCE_S)
-    if at.scheme == "http":
-        return plain
-    trusting = ssl.create_default_context()
-    trusting.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        return trusting.wrap_socket(plain, server_hostname=at.host)
-    except BaseException:
-        plain.close()
-        raise
+def _spoken_to(at: Place, address: str, hold: Callable[[socket.socket], None]) -> socket.socket:
+    sock = socket.create_connection((address, at.port), SILENCE_S)
+    if at.scheme == "https":
+        trusting = ssl.create_default_context()
+        trusting.minimum_version = ssl.TLSVersion.TLSv1_2
+        sock = trusting.wrap_socket(sock, server_hostname=at.host, do_handshake_on_connect=False)
+    hold(sock)
+    if isinstance(sock, ssl.SSLSocket):
+        try:
+            sock.do_handshake()
+        except BaseException:
+            sock.close()
+            raise
+    return sock
 
 
 def _asked(connection: http.client.HTTPConnection, at: Place) -> http.client.HTTPResponse:
@@ -112,6 +158,7 @@ def _asked(connection: http.client.HTTPConnection, at: Place) -> http.client.HTT
     except (OSError, http.client.HTTPException) as err:
         raise Unreachable(f"{at.server} does not answer: {_cause(err)}") from err
     if response.status != 200 and response.status not in REDIRECTS:
+        response.close()
         raise Refused(f"{at} is not to be had: the server answers {response.status}")
     return response
 
@@ -130,4 +177,6 @@ def _length(response: http.client.HTTPResponse, at: Place) -> int:
 def _cause(err: Exception) -> str:
     if isinstance(err, TimeoutError):
         return f"nothing came for {SILENCE_S:g} s"
+    if isinstance(err, http.client.HTTPException):  # in words of the server's own, which may be any
+        return f"{type(err).__name__} {text.shown(str(err))}"
     return (err.strerror if isinstance(err, OSError) else "") or str(err) or type(err).__name__
