@@ -153,16 +153,19 @@ async def _planned(services: Services, job: AnyJob) -> Any:
 class Fetched:
     """A file of another server, here already."""
 
-    size_bytes, at = len(SENT), place("https://images.example.org/twin")
+    size_bytes, at, busy = len(SENT), place("https://images.example.org/twin"), False
 
     def __init__(self, *_: object) -> None:
         self._left = SENT
+
+    def begin(self) -> None:
+        return
 
     def some(self, most: int) -> bytes:
         found, self._left = self._left[:most], self._left[most:]
         return found
 
-    def close(self) -> None:
+    def end(self) -> None:
         return
 
 
@@ -240,7 +243,7 @@ async def test_who_is_deposed_changes_nothing_more(scene: str, tmp_path: Path, m
     power_now, adopted, (action, kind, args) = SCENES[scene]
     picture = tmp_path / "twin.raw"
     picture.write_bytes(SENT)
-    monkeypatch.setattr(fetch, "opened", Fetched)
+    monkeypatch.setattr(fetch, "Download", Fetched)
     steps = 0
     for step in range(500):
         pool = Pool(tmp_path)

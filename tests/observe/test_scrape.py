@@ -96,7 +96,7 @@ def test_no_secret_is_in_a_scrape(live: Live) -> None:
             client.get(f"/api/v1/vms/{canary}", headers=bearer(canary), params={"q": canary})
             client.request(canary.upper(), f"/{canary}", headers={**bearer(token), "X-Request-Id": canary})
     told = scrape(live, **bearer(token)).text
-    for secret in (*canaries, *(canary.upper() for canary in canaries), token, token.rpartition("_")[2]):
+    for secret in (*canaries, *(canary.upper() for canary in canaries), token, token.split("_", 2)[2]):
         assert secret not in told
     assert 'method="other"' in told, "they were counted"
 
