@@ -258,7 +258,7 @@ async def test_one_whose_answer_never_begins_is_cancelled(services: Services, sh
     job, running = await _begun(services, web, ended)
     job.cancel_asked.set()
     assert "cancelled" in (await running)
-    await asyncio.to_thread(ended.wait)  # the connection is gone, too
+    assert await asyncio.to_thread(ended.wait), "the connection is gone, too"
 
 
 async def test_one_whose_answer_never_begins_is_given_up(
@@ -275,7 +275,7 @@ async def test_a_controller_that_ends_waits_for_no_server(services: Services, sh
     _, running = await _begun(services, web, ended)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    await asyncio.to_thread(ended.wait)
+    assert running.cancelled() and await asyncio.to_thread(ended.wait)
 
 
 async def test_what_a_server_says_of_itself_is_cut_and_quoted(services: Services, shared: FakeHost, web: Web) -> None:

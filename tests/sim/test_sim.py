@@ -8,9 +8,9 @@ import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from tests.sim import sweep
 from tests.sim.explore import compose, shorten, untrue
@@ -31,7 +31,7 @@ def test_a_story_ends_as_it_did(path: Path) -> None:
     assert not any(line.startswith(UNTRUE) for line in story.told)
 
 
-def _first_is_fast(numbers: range) -> list[ParameterSet]:
+def _first_is_fast(numbers: range) -> list[Any]:
     """A few are for every run; all of them take minutes."""
     return [pytest.param(one, marks=[pytest.mark.long] if one != numbers[0] else []) for one in numbers]
 

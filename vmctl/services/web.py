@@ -44,11 +44,12 @@ class Download:
         self.size_bytes = 0
         self._lock = threading.Lock()
         self.busy = self._ended = False
-        self._sock: socket.socket | None = None
-        self._open: list[http.client.HTTPConnection | http.client.HTTPResponse] = []
+        self._sock: socket.socket | None = None  # that a thread may wait for
+        self._open: list[socket.socket | http.client.HTTPConnection | http.client.HTTPResponse] = []
 
     def begin(self) -> None:
         """Ask for it, and for what it leads on to. Raises Usage, Refused, Unreachable."""
+        asked = self.at
         with self._used():
             for _ in range(MOST_REDIRECTS + 1):
                 connection = _connected(self.at, urls.entry_for(self.at, self._allowed), self._hold)
@@ -60,7 +61,7 @@ class Download:
                     return
                 self.at = urls.redirected(self.at, response.headers.get("Location", ""))
                 self._close()
-            raise Refused(f"{self.at} leads on more than {MOST_REDIRECTS} times")
+            raise Refused(f"{asked} leads on more than {MOST_REDIRECTS} times")
 
     def some(self, most: int) -> bytes:
         """The next bytes, as they come, at most so many; empty at the end. Raises Unreachable."""
@@ -98,6 +99,7 @@ class Download:
     def _hold(self, sock: socket.socket) -> None:
         with self._lock:
             self._sock = sock
+            self._open.append(sock)
             if self._ended:
                 self._wake()
 
@@ -110,8 +112,6 @@ class Download:
     def _close(self) -> None:
         while self._open:
             self._open.pop().close()
-        if self._sock is not None:  # of a connection that was never made
-            self._sock.close()
 
 
 def _connected(at: Place, allowed_by: Place, hold: Callable[[socket.socket], None]) -> http.client.HTTPConnection:
@@ -134,18 +134,15 @@ def _connected(at: Place, allowed_by: Place, hold: Callable[[socket.socket], Non
 
 
 def _spoken_to(at: Place, address: str, hold: Callable[[socket.socket], None]) -> socket.socket:
-    sock = socket.create_connection((address, at.port), SILENCE_S)
-    if at.scheme == "https":
-        trusting = ssl.create_default_context()
-        trusting.minimum_version = ssl.TLSVersion.TLSv1_2
-        sock = trusting.wrap_socket(sock, server_hostname=at.host, do_handshake_on_connect=False)
+    plain = socket.create_connection((address, at.port), SILENCE_S)
+    hold(plain)
+    if at.scheme == "http":
+        return plain
+    trusting = ssl.create_default_context()
+    trusting.minimum_version = ssl.TLSVersion.TLSv1_2
+    sock = trusting.wrap_socket(plain, server_hostname=at.host, do_handshake_on_connect=False)
     hold(sock)
-    if isinstance(sock, ssl.SSLSocket):
-        try:
-            sock.do_handshake()
-        except BaseException:
-            sock.close()
-            raise
+    sock.do_handshake()
     return sock
 
 
