@@ -161,6 +161,15 @@ def test_a_misspelt_command_is_answered_with_the_near_one() -> None:
     assert done.exit_code == 2 and "Did you mean migrate?" in done.output
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("project add", "create"), ("host rm", "remove"), ("host lsit", "list"), ("token delete", "revoke")],
+)
+def test_a_word_that_is_no_command_of_a_group_says_which_is_near(typed: str, meant: str) -> None:
+    done = CliRunner().invoke(cli, [*typed.split(), "x"])
+    assert done.exit_code == 2 and f"Did you mean {meant}?" in done.output
+
+
 @pytest.mark.parametrize("word", program.FOREIGN)
 def test_a_word_of_another_program_is_answered_with_ours(word: str) -> None:
     assert word not in COMMANDS

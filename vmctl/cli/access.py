@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from vmctl import errors
 from vmctl.cli import contexts, output, times, wire
 from vmctl.cli.client import Client
+from vmctl.cli.groups import Group
 from vmctl.cli.typed import typed
 from vmctl.commands.users import WhoAmI
 
@@ -24,7 +25,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, incomplete: str
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
-@click.group()
+@click.group(cls=Group)
 def context() -> None:
     """Contexts, each a way to a controller elsewhere: add, use, list, remove."""
 

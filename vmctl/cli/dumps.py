@@ -11,6 +11,7 @@ import click
 from vmctl import errors
 from vmctl.cli import offline, output
 from vmctl.cli.client import Client
+from vmctl.cli.groups import Group
 from vmctl.commands.cluster import Dump
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ FORMATS = click.Choice(["vmctl", "ganeti"])
 PLACE = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def dump() -> None:
     """The cluster as a file, for decisions without it: save, convert."""
 

@@ -9,6 +9,7 @@ import click
 from vmctl import errors
 from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
+from vmctl.cli.groups import Group
 from vmctl.cli.output import mib, share
 from vmctl.cli.sizes import Label
 from vmctl.commands.hosts import (
@@ -67,7 +68,7 @@ HOST_WIDE: tuple[output.Column, ...] = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def host() -> None:
     """Hosts: add, list, check, drain, remove."""
 

@@ -11,13 +11,14 @@ import click
 from vmctl import errors
 from vmctl.cli import complete, follow, output, uploading
 from vmctl.cli.client import Client
+from vmctl.cli.groups import Group
 from vmctl.cli.output import in_bytes
 from vmctl.cli.sizes import Name
 from vmctl.commands.storages import AddImage, ListImages, RemoveImage
 from vmctl.commands.uploads import BeginUpload, DropUpload, FetchImage, Kind, ListUploads, Part
 
 
-@click.group()
+@click.group(cls=Group)
 def image() -> None:
     """Images that disks are made from: add, list, uploads, remove."""
 

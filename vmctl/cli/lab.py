@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from vmctl.cli import output
+from vmctl.cli.groups import Group
 from vmctl.errors import VmctlError
 
 
@@ -22,7 +23,7 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(asdict(value), default=str))
 
 
-@click.group("lab")
+@click.group("lab", cls=Group)
 def lab() -> None:
     """A cluster of real hosts on this one machine, to try vmctl and to test it.
 

@@ -9,6 +9,7 @@ import click
 
 from vmctl.cli import complete, output
 from vmctl.cli.client import Client
+from vmctl.cli.groups import Group
 from vmctl.cli.sizes import Amount, Size
 from vmctl.commands.limits import ListLimits, SetLimits, What
 
@@ -39,7 +40,7 @@ class OrNone(click.ParamType[Any]):
 COUNT = OrNone(click.IntRange(0, 10**9))
 
 
-@click.group()
+@click.group(cls=Group)
 def limits() -> None:
     """Limits of users and projects: set, show."""
 

@@ -13,6 +13,7 @@ import click
 
 from vmctl import __version__, errors, text
 from vmctl.cli import offline
+from vmctl.cli.groups import near
 
 if TYPE_CHECKING:
     from vmctl.commands.rows import Command
@@ -124,12 +125,9 @@ class Lazy(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as err:
-            import difflib
-
             if meant := FOREIGN.get(args[0]):
                 raise click.UsageError(f"{err.message} Here it is: {meant}", ctx) from err
-            near = difflib.get_close_matches(args[0], COMMANDS, 1)
-            raise click.UsageError(f"{err.message}{f' Did you mean {near[0]}?' if near else ''}", ctx) from err
+            raise click.UsageError(f"{err.message}{near(args[0], list(COMMANDS))}", ctx) from err
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

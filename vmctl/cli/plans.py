@@ -9,6 +9,7 @@ import click
 
 from vmctl.cli import complete, follow, output, times
 from vmctl.cli.client import Client
+from vmctl.cli.groups import Group
 from vmctl.cli.sizes import Amount
 from vmctl.commands.cluster import ListSchedules, PlanCurve, PlanRebalance, Rebalance, RemoveSchedule, SetSchedule
 
@@ -98,7 +99,7 @@ def _done(task: dict[str, Any]) -> str:
     return f"{result['moved']} of {result['moves']} moves done; {result['why']}"
 
 
-@click.group()
+@click.group(cls=Group)
 def schedule() -> None:
     """What runs by the clock."""
 

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 from vmctl import text
 from vmctl.cli import complete, output, times
 from vmctl.cli.client import Client
+from vmctl.cli.groups import Group
 from vmctl.cli.output import ago, escaped, mib
 from vmctl.commands.processes import ListProcesses, ListPrograms, ListShortLived, ShowProcess, Who
 from vmctl.errors import VmctlError
@@ -130,7 +131,7 @@ def _short_lived(name: str | None, form: str) -> None:
     output.rows(found, form, columns, (), "nothing was too short-lived")
 
 
-@click.group()
+@click.group(cls=Group)
 def process() -> None:
     """One run of a program: show."""
 

@@ -10,12 +10,13 @@ import click
 from vmctl import errors
 from vmctl.cli import complete, follow, output
 from vmctl.cli.client import Client
+from vmctl.cli.groups import Group
 from vmctl.cli.output import in_bytes
 from vmctl.cli.sizes import Name
 from vmctl.commands.storages import AddStorage, CheckStorage, ListStorages, MeasureStorage, RemoveStorage, ShowStorage
 
 
-@click.group()
+@click.group(cls=Group)
 def storage() -> None:
     """Shared storage: add, list, show, check, measure."""
 

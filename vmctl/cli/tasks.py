@@ -10,13 +10,14 @@ import click
 
 from vmctl.cli import complete, follow, output, times
 from vmctl.cli.client import Client
+from vmctl.cli.groups import Group
 from vmctl.cli.outcomes import outcome
 from vmctl.commands.tasks import CancelTask, ListEvents, ListTasks, ShowTask
 
 NUMBER = click.IntRange(1, 2**63 - 1)
 
 
-@click.group()
+@click.group(cls=Group)
 def task() -> None:
     """Tasks: list, show, attach, cancel."""
 

@@ -10,6 +10,7 @@ import click
 
 from vmctl.cli import complete, output, times
 from vmctl.cli.client import Client
+from vmctl.cli.groups import Group
 from vmctl.cli.typed import new_password
 from vmctl.commands import users as asked
 
@@ -30,7 +31,7 @@ def _done(value: dict[str, Any], form: str, sentence: str) -> None:
 # -- users
 
 
-@click.group()
+@click.group(cls=Group)
 def user() -> None:
     """Users: add, list, passwd, disable, enable, remove."""
 
@@ -115,7 +116,7 @@ def remove_user(name: str, form: str) -> None:
 # -- groups
 
 
-@click.group()
+@click.group(cls=Group)
 def group() -> None:
     """Groups of users: add, list, set, remove."""
 
@@ -173,7 +174,7 @@ def remove_group(name: str, form: str) -> None:
 # -- projects
 
 
-@click.group()
+@click.group(cls=Group)
 def project() -> None:
     """Projects, to which VMs and images belong: create, list, move, remove."""
 
@@ -227,7 +228,7 @@ def remove_project(name: str, form: str) -> None:
 # -- roles and grants
 
 
-@click.group()
+@click.group(cls=Group)
 def role() -> None:
     """Roles, which are permissions that are granted together: create, list, remove."""
 
@@ -362,7 +363,7 @@ def _say_right(where: str, right: dict[str, Any]) -> None:
 # -- tokens
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Tokens, which stand for their owner: create, list, revoke."""
 

@@ -24,7 +24,7 @@ from vmctl.model.records import (
 )
 from vmctl.model.states import POWER
 from vmctl.model.uploads import Upload, refuse_if_not_open
-from vmctl.model.vms import PowerState
+from vmctl.model.vms import DEFAULT_PROJECT, PowerState
 
 WORDS: Mapping[type[Any], str] = {
     HostRecord: "host",
@@ -77,6 +77,8 @@ def missing(what: str, name: str) -> NotFound:
     verb = {"VM": "vmctl list", "task": "vmctl task list", "upload": "vmctl image uploads"}.get(
         what, f"vmctl {what} list"
     )
+    if (what, name) == ("project", DEFAULT_PROJECT):  # it is there, but not for everybody
+        verb = "--project NAME, one of vmctl project list"
     return NotFound(f"there is no {what} {name!r}", hint=verb)
 
 
