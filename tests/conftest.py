@@ -8,15 +8,17 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.postgres import Postgres, running
 from vmctl.ports.store import Store
-from vmctl.store import database
+from vmctl.store import postgres, sqlite
 from vmctl.store.sql import SqlStore
+from vmctl.store.sqlite import SqliteDatabase
 
 if name := os.environ.get("VMCTL_MUTANT"):  # before any test imports what it uses
     from tests.mutants import put_in_for_good
@@ -64,21 +66,36 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _no_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Registries of tests need not survive one: thousands of small writes wait for no disk."""
-    monkeypatch.setattr(database, "PRAGMAS", ("synchronous=OFF", *(p for p in database.PRAGMAS if "synchr" not in p)))
+    monkeypatch.setattr(sqlite, "PRAGMAS", ("synchronous=OFF", *(p for p in sqlite.PRAGMAS if "synchr" not in p)))
 
 
 @pytest.fixture(scope="session")
 def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry's file with all tables and nothing in them."""
     path = tmp_path_factory.mktemp("registry") / "registry.db"
-    database.upgrade(path)
+    sqlite.upgrade(path)
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A PostgreSQL server of this process's own; its database `empty` has all tables and nothing in them."""
+    with running() as server:
+        postgres.upgrade(server.create("empty"))
+        yield server
+
+
 @pytest.fixture
-async def registry(tmp_path: Path, empty_registry: Path) -> AsyncIterator[Store]:
-    """A registry of the test's own, on a real file."""
+async def registry(request: pytest.FixtureRequest, tmp_path: Path, empty_registry: Path) -> AsyncIterator[Store]:
+    """A registry of the test's own, on a real file; VMCTL_TEST_DATABASE=postgres: in a real server's database."""
+    if os.environ.get("VMCTL_TEST_DATABASE") == "postgres":
+        server: Postgres = request.getfixturevalue("postgres_server")
+        opened = SqlStore(postgres.PostgresDatabase(server.create("registry", "empty")))
+        yield opened
+        await opened.close()
+        server.drop("registry")
+        return
     path = Path(shutil.copy(empty_registry, tmp_path / "registry.db"))
-    opened = SqlStore(path)
+    opened = SqlStore(SqliteDatabase(path))
     yield opened
     await opened.close()

@@ -19,7 +19,7 @@ from tests.cli.pool import STARTED, served
 from vmctl.commands import catalogue
 from vmctl.commands.fields import Body, hints, mark
 from vmctl.commands.rows import Asked, Command
-from vmctl.store import database
+from vmctl.store import sqlite
 
 KEPT = Path(__file__).parent.parent / "vmctl" / "api" / "examples.json"
 MOST_ITEMS = 1  # of a list
@@ -119,7 +119,7 @@ def recorded() -> dict[str, Any]:
         folder = Path(place)
         os.environ["XDG_DATA_HOME"] = place
         (folder / "from").mkdir()
-        database.upgrade(folder / "from" / "registry.db")
+        sqlite.upgrade(folder / "from" / "registry.db")
         with served(folder, folder / "from" / "registry.db"):
             transport = httpx.HTTPTransport(uds=str(folder / "sock"))
             with httpx.Client(transport=transport, base_url="http://vmctl", timeout=60) as http:

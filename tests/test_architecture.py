@@ -84,6 +84,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         "vmctl.formats.specjson",
         "vmctl.ledger",
         "vmctl.ports",
+        "vmctl.services.claims",
     ),
     "vmctl.storage": ("vmctl.model", "vmctl.errors", "vmctl.hosts"),
     # The API translates: what it may know of the controller is the door.
@@ -130,6 +131,8 @@ CLI_ALSO = {
         "vmctl.local.loglines",
     ),
     "vmctl.cli.dumps": ("vmctl.model", "vmctl.formats.dump", "vmctl.formats.ganeti"),
+    "vmctl.cli.db": ("vmctl.local.config", "vmctl.local.lock", "vmctl.store"),
+    "vmctl.cli.controllers": ("vmctl.model", "vmctl.local.config", "vmctl.store"),
 }
 # Not part of the room it lies in: `python -m vmctl.lab` is the command `vmctl lab`
 MAINS = ("vmctl.lab.__main__",)
@@ -146,6 +149,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sqlmodel": ("vmctl.store",),
     "sqlalchemy": ("vmctl.store",),
     "alembic": ("vmctl.store",),
+    "psycopg": ("vmctl.store",),
     "fastapi": ("vmctl.api",),
     "orjson": ("vmctl.api.routes",),
     "pydantic": ("vmctl.api", "vmctl.guests", "vmctl.formats.dump"),
@@ -196,6 +200,8 @@ OUTSIDE_THE_PORTS = (
     "vmctl.hosts.ssh",
     "vmctl.hosts.collect",
     "vmctl.store.database",
+    "vmctl.store.sqlite",
+    "vmctl.store.postgres",
 )
 # Where a broad handler may end an error: the edges of a check, a task, the API and the program; a thread's, handed on.
 EDGES = (

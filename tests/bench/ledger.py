@@ -24,7 +24,7 @@ from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import VMRecord
 from vmctl.model.vms import Spec
 from vmctl.ports.store import Store
-from vmctl.store.sql import SqlStore
+from vmctl.store.opening import open_store
 
 PROGRAMS = ("systemd", "sshd", "cron", "rsyslogd", "agetty", "httpd", "java", "postgres", "python3", "kworker")
 PERIOD_S = 5.0
@@ -108,7 +108,7 @@ def feed(vms: int, processes: int) -> None:
 
 async def store(path: Path, vms: int, processes: int, history: int) -> None:
     """Rows in, the file, and queries, with `history` ended lives for each live one."""
-    registry = SqlStore.open(path)
+    registry = open_store("", path)
     names = [str(uuid.UUID(int=number)) for number in range(vms)]
     for number, name in enumerate(names):
         await registry.add_vm(VMRecord(Spec(name, f"vm{number}", 1, 512), 1.0))
@@ -152,7 +152,7 @@ async def again(ledger: Incarnations, registry: Store, vms: int, processes: int)
 
 async def queries(path: Path, names: list[str], guests: dict[str, list[ProcessSample]]) -> None:
     """What commands ask, after a restart of the controller."""
-    registry = SqlStore.open(path)
+    registry = open_store("", path)
     ledger = Incarnations(registry, LedgerPolicy())
     before, began = resident_mib(), time.perf_counter()
     await ledger.start()

@@ -15,15 +15,16 @@ import pytest
 
 from vmctl.errors import RegistryUnusable
 from vmctl.model.records import ClusterValue, Task
-from vmctl.store import database
+from vmctl.store import sqlite
 from vmctl.store.sql import SqlStore
+from vmctl.store.sqlite import SqliteDatabase
 
 ROUNDS = 150
 
 
 @pytest.fixture
 def store(tmp_path: Path, empty_registry: Path) -> SqlStore:
-    return SqlStore(Path(shutil.copy(empty_registry, tmp_path / "registry.db")))
+    return SqlStore(SqliteDatabase(Path(shutil.copy(empty_registry, tmp_path / "registry.db"))))
 
 
 @pytest.mark.parametrize("waited_for", [True, False])
@@ -73,7 +74,7 @@ async def test_who_waits_in_the_queue_does_not_wait_anew_where_somebody_holds_th
     store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put(ClusterValue("0", "x"))
-    monkeypatch.setattr(database, "HELD_S", 1.0)
+    monkeypatch.setattr(sqlite, "HELD_S", 1.0)
     with contextlib.closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()

@@ -17,7 +17,7 @@ from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
 from vmctl.model.identity import Gpid
 from vmctl.model.policy import LedgerPolicy
 from vmctl.ports.store import Store
-from vmctl.store import database
+from vmctl.store import sqlite
 from vmctl.store.database import Database
 from vmctl.store.tables import Base
 
@@ -53,15 +53,15 @@ def test_the_migrations_make_the_tables_that_the_code_knows(empty_registry: Path
 def test_an_upgrade_that_breaks_half_way_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when the controller dies in it: the registry is as it was before, and the next one upgrades it."""
     path = tmp_path / "registry.db"
-    database.upgrade(path, "0004")
+    sqlite.upgrade(path, "0004")
 
     def dies(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(op, "batch_alter_table", dies)
-        database.upgrade(path)
-    database.upgrade(path)
+        sqlite.upgrade(path)
+    sqlite.upgrade(path)
     test_the_migrations_make_the_tables_that_the_code_knows(path)
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Engine, Integer, event
 
 from tests.store.conftest import New
 from tests.store.test_ledger import changes, life
@@ -39,7 +42,10 @@ from vmctl.model.uploads import Piece, Upload, UploadState, begun, counted
 from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.ports.store import Store
 from vmctl.store.memory import MemoryStore
+from vmctl.store.postgres import WRITING, PostgresDatabase
 from vmctl.store.sql import SqlStore
+from vmctl.store.statements import read_all
+from vmctl.store.tables import Base
 
 Method = Callable[[Store], Awaitable[Any]]
 Again = Callable[[], Awaitable[Store]]
@@ -243,7 +249,13 @@ async def outcome(work: Awaitable[Any]) -> str:
 
 async def picture(store: Store) -> str:
     """All that is in it; the numbers of events aside, as they are given out in either order."""
-    found: dict[type[Any], list[Any]] = {kind: await store.all(kind) for kind in (*KINDS, *USERS)}
+    kinds: tuple[type[Any], ...] = (*KINDS, *USERS)
+    if isinstance(store, SqlStore):  # in one transaction, which is four times as fast
+        found: dict[type[Any], list[Any]] = await store.database.read(
+            lambda db: {kind: read_all(db, kind) for kind in kinds}
+        )
+    else:
+        found = {kind: await store.all(kind) for kind in kinds}
     told = sorted(found[Event], key=lambda event: (event.kind, event.text))
     ledger = store.ledger
     lives = sorted(await ledger.processes()), await ledger.runs(), await ledger.short_lived(None, 0)
@@ -272,6 +284,16 @@ async def again(new: New) -> AsyncIterator[Again]:
     if not isinstance(store, SqlStore):
         yield lambda: _filled(new())
         return
+    if isinstance(store.database, PostgresDatabase):
+        _slowly(store.database.engine)
+        back = _kept(store.database.engine)
+
+        async def put_back() -> Store:
+            await store.database.write(lambda db: db.connection().exec_driver_sql(back))
+            return store
+
+        yield put_back
+        return
     path = str(store.database.engine.url.database)
     with closing(sqlite3.connect(":memory:")) as kept, closing(sqlite3.connect(path)) as file:
         file.backup(kept)
@@ -281,6 +303,32 @@ async def again(new: New) -> AsyncIterator[Again]:
             return store
 
         yield restored
+
+
+def _kept(engine: Engine) -> str:
+    """Copies all tables of the database; the statements that bring them back as they are now."""
+    tables = Base.metadata.sorted_tables
+    numbered = [table.name for table in tables if isinstance(table.primary_key.columns[0].type, Integer)]
+    with engine.begin() as db:
+        db.exec_driver_sql("CREATE SCHEMA kept")
+        for table in tables:
+            db.exec_driver_sql(f"CREATE TABLE kept.{table.name} AS TABLE public.{table.name}")
+    steps = [f"DELETE FROM {table.name}" for table in reversed(tables)]
+    steps += [f"INSERT INTO {table.name} TABLE kept.{table.name}" for table in tables]
+    steps += [
+        f"SELECT setval('{name}_id_seq', (SELECT coalesce(max(id), 0) + 1 FROM {name}), false)" for name in numbered
+    ]
+    return "; ".join(steps)
+
+
+def _slowly(engine: Engine) -> None:
+    """Between two statements of a transaction that writes there is time for another's."""
+    draw = random.Random(0)
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def _pause(connection: Connection, *_: Any) -> None:
+        if connection.get_execution_options() == WRITING:
+            time.sleep(draw.random() * 0.002)
 
 
 async def _filled(store: Store) -> Store:

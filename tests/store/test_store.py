@@ -18,7 +18,7 @@ from vmctl.model.uploads import Upload, UploadState
 from vmctl.model.vms import Boot, Disk, PowerState, Spec
 from vmctl.ports.store import Store
 from vmctl.store import patience
-from vmctl.store.sql import SqlStore
+from vmctl.store.opening import open_store
 
 SPEC = Spec(
     "u1", "web1", 2, 512, (Disk("main", "/shared/web1.qcow2"),), "52:54:00:00:00:01", boot=Boot("/k", "/i", "c")
@@ -37,10 +37,10 @@ async def test_records_come_back_as_they_went_in(registry: Store) -> None:
 
 
 async def test_a_registry_that_was_closed_is_read_again(tmp_path: Path) -> None:
-    first = SqlStore.open(tmp_path / "registry.db")
+    first = open_store("", tmp_path / "registry.db")
     await first.add_vm(VMRecord(SPEC, created_at=2.0))
     await first.close()
-    second = SqlStore.open(tmp_path / "registry.db")
+    second = open_store("", tmp_path / "registry.db")
     assert (await second.vm("web1")).spec == SPEC
     await second.close()
     assert (tmp_path / "registry.db").stat().st_mode & 0o077 == 0

@@ -15,8 +15,9 @@ import pytest
 from vmctl.errors import RegistryUnusable
 from vmctl.local import paths
 from vmctl.model.records import Event
-from vmctl.store import database
+from vmctl.store import sqlite
 from vmctl.store.sql import SqlStore
+from vmctl.store.sqlite import SqliteDatabase
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def file(tmp_path: Path, empty_registry: Path) -> Path:
 
 def problem(path: Path) -> RegistryUnusable:
     with pytest.raises(RegistryUnusable) as caught:
-        database.upgrade(path)
+        sqlite.upgrade(path)
     told = f"{caught.value.message} {caught.value.hint}"
     assert str(path) in told and "sqlalche" not in told.lower() and "alembic" not in told.lower(), told
     return caught.value
@@ -63,13 +64,13 @@ def test_a_folder_where_the_file_should_be(tmp_path: Path) -> None:
 
 
 async def test_one_that_is_damaged_while_it_is_used(file: Path) -> None:
-    store = SqlStore(file)
+    store = SqlStore(SqliteDatabase(file))
     await store.add(Event("test", "x", "said", 0.0))
     await store.close()
     with file.open("r+b") as opened:
         opened.seek(4096)
         opened.write(b"\xff" * 100_000)
-    store = SqlStore(file)
+    store = SqlStore(SqliteDatabase(file))
     with pytest.raises(RegistryUnusable, match="is damaged"):
         await store.events()
     await store.close()
@@ -81,9 +82,10 @@ from pathlib import Path
 from vmctl.errors import RegistryUnusable
 from vmctl.model.records import Event
 from vmctl.store.sql import SqlStore
+from vmctl.store.sqlite import SqliteDatabase
 
 async def main():
-    store = SqlStore(Path(sys.argv[1]))
+    store = SqlStore(SqliteDatabase(Path(sys.argv[1])))
     await store.events()
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))

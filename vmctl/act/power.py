@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from vmctl.act import disks, record
@@ -284,7 +284,7 @@ def _only(vm: VMRecord, asked: str) -> str:
     return vm.host
 
 
-async def seen_off(services: Services, vm: VMRecord, gone: Iterable[str]) -> VMRecord:
+async def seen_off(services: Services, vm: VMRecord, gone: Collection[str]) -> VMRecord:
     """A VM of which was written that it may run, and that these hosts show to be gone now.
 
     Raises Uncertain where it may still run elsewhere.

@@ -62,6 +62,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "audit": ("audit", "audit", "Who asked for what, and what became of it."),
     "task": ("tasks", "task", "Tasks: list, show, attach, cancel."),
     "events": ("tasks", "events", "What happened."),
+    "db": ("db", "db", "The registry's database: status, upgrade, move."),
+    "controller": ("controllers", "controller", "Which controllers use the registry: list, remove."),
     "serve": ("serve", "serve", "Run the controller."),
     "lab": ("lab", "lab", "A real cluster on this machine."),
     "completion": ("completion", "completion", "Print shell completion."),

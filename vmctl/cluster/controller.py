@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from vmctl import __version__
 from vmctl.act import leases
 from vmctl.act.health import HealthMonitor
 from vmctl.act.mounted import Mounts
@@ -28,14 +30,16 @@ from vmctl.hosts.facts import RawSample
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import ensure_key
 from vmctl.local import config, lock, logcontext, paths
+from vmctl.local.home import home_of
 from vmctl.model.audit import head
 from vmctl.model.records import HostRecord
+from vmctl.model.replicas import Replica
 from vmctl.services import Services
 from vmctl.services.claims import Deposed
 from vmctl.services.known import Known
 from vmctl.services.meters import Meters
 from vmctl.services.walls import wall
-from vmctl.store.sql import SqlStore
+from vmctl.store.opening import open_store
 from vmctl.tasks import Tasks
 
 log = logging.getLogger("vmctl.cluster.controller")
@@ -49,15 +53,18 @@ RESTARTS_EVERY_S = 5.0
 CLOCK_EVERY_S = 2.0
 TELL_HEAD_EVERY_S = 3600.0
 COMPILE_AFTER_S = 1.0
+BEAT_EVERY_S = 2.0
+DEPOSED = 75  # exit code: it may be started again
 audit_log = logging.getLogger("vmctl.audit")
 
 
 class Controller:
     """Open with `start`, end with `close`. What it works on is given to it; `open_controller` has this machine's."""
 
-    def __init__(self, services: Services, release: Callable[[], None] = lambda: None) -> None:
-        """`release` is called at the very end, when nothing of it acts any more."""
-        self.services, self._release = services, release
+    def __init__(self, services: Services, release: Callable[[], None] = lambda: None, life: str = "") -> None:
+        """`release` is called at the very end, when nothing of it acts any more; `life` is what it writes for."""
+        self.services, self._release, self._life = services, release, life
+        self.deposed: Callable[[], None] = _end_at_once
         self.tasks = Tasks(services.store, clock=services.clock)
         self.guard = leases.Guard(self.services, self.tasks)
         self.mounts = Mounts(self.services)
@@ -103,8 +110,18 @@ class Controller:
         )
         for seconds, work, name in regularly:
             self._spawn(self._every(seconds, work, name), name)
+        if self._life and self.services.store.shared:
+            self._spawn(self._every(BEAT_EVERY_S, self._beat, "say that it lives"), "say that it lives")
         self._spawn(self._compile_search(), "compile the search")
         await self.scheduler.start()
+
+    async def _beat(self) -> None:
+        """An ended life does nothing more: the next one looks at the hosts, and goes on with what it finds there."""
+        try:
+            await self.services.store.beat(self._life, self.services.clock.now())
+        except Deposed:
+            log.critical("this controller was removed from the registry: it ends at once")
+            self.deposed()
 
     async def _tell_head(self) -> None:
         """Write it where who changes the registry does not reach: this log, and the machine's."""
@@ -208,20 +225,32 @@ class Controller:
         await self.services.guests.close()
         await asyncio.gather(*(link.close() for link in self.services.links.values()))
         await self.services.incarnations.flush()
+        if self._life:
+            with wall(log, "the end of this controller's life"):
+                await self.services.store.end_life(self._life, "it was stopped", self.services.clock.now())
         await self.services.store.close()
         self._release()
+
+
+def _end_at_once() -> None:
+    """As a kill would: nothing is undone, no handler runs on."""
+    logging.shutdown()
+    os._exit(DEPOSED)
 
 
 def open_controller(settings: config.Settings, data: Path, runtime: Path) -> Controller:
     """The one controller of the registry in `data`; its sockets go below `runtime`. Blocking.
 
-    Raises AlreadyRuns, RegistryUnusable.
+    Raises AlreadyRuns, RegistryUnusable; Refused where a controller from elsewhere uses the registry.
     """
     held = lock.take(data / "controller.lock")
-    store = SqlStore.open(data / "registry.db")
+    store = open_store(settings.database, data / "registry.db")
     own = paths.ssh_key_path()
     ensure_key(own)
     keys = (own, *(Path.home() / ".ssh" / name for name in USER_KEYS))
     for directory in (runtime / "hosts", runtime / "hosts" / "joining"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Controller(Services(store, settings, runtime / "hosts", keys), lambda: os.close(held))
+    services = Services(store, settings, runtime / "hosts", keys)
+    life, now, home = services.ids.uuid(), services.clock.now(), home_of(data, services.ids.uuid)
+    store.begin_life(Replica(life, socket.gethostname(), home, __version__, now, beat_at=now))
+    return Controller(services, lambda: os.close(held), life)

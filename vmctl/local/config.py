@@ -6,6 +6,7 @@ Nobody imports a global: `Settings` is loaded once by a main and handed to what 
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from dataclasses import dataclass, field
 from math import inf
@@ -71,6 +72,7 @@ class LogSettings:
 class Settings:
     """Everything an admin can set, with defaults that need no file."""
 
+    database: str = ""  # postgresql://...: where the registry is; with none in a file
     sample_period_s: float = 5.0
     ssh_user: str = "root"
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -163,9 +165,17 @@ def load(path: Path | None = None) -> Settings:
     if not path.exists():
         return Settings()
     try:
-        return _fill(Settings(), tomllib.loads(path.read_text()), str(path))
+        found = _fill(Settings(), tomllib.loads(path.read_text()), str(path))
     except tomllib.TOMLDecodeError as err:
         raise Usage(f"{path} is not valid TOML: {err}") from err
+    if has_password(found.database) and path.stat().st_mode & 0o077:
+        raise Usage(f"{path} has the database's password, and others may read it", hint=f"chmod 600 {path}")
+    return found
+
+
+def has_password(dsn: str) -> bool:
+    """Whether a database's DSN holds one."""
+    return bool(re.search(r"://[^/@?]*:[^/@?]+@|\bpassword\s*=\s*\S", dsn))
 
 
 def changed_policy(policy: Policy, text: str, where: str) -> Policy:

@@ -6,7 +6,7 @@ Two methods at once give what one of the two orders would give; tests/store/test
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from typing import Any, Protocol, TypeVar
 
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
@@ -15,6 +15,7 @@ from vmctl.model.audit import Entry, Kept
 from vmctl.model.pages import Wanted
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import DecisionRecord, Event, Given, HostRecord, Image, LoadMean, Storage, Task, VMRecord
+from vmctl.model.replicas import Replica
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
@@ -52,7 +53,7 @@ class Records(Protocol):
         kind: type[Any],
         key: Any,
         *,
-        told: Iterable[Event] = (),
+        told: Collection[Event] = (),
         check: Callable[[Any], None] | None = None,
         **values: Any,
     ) -> None:
@@ -67,7 +68,7 @@ class Records(Protocol):
         `change` computes and does nothing else: it may be called again.
         """
 
-    async def remove(self, kind: type[Any], key: Any, *, told: Iterable[Event] = ()) -> None:
+    async def remove(self, kind: type[Any], key: Any, *, told: Collection[Event] = ()) -> None:
         """Forget one record, and record the events that tell of it."""
 
 
@@ -90,7 +91,7 @@ class VMs(Protocol):
         OverLimit where it is just `made` and its owner or its project has as much as it may have.
         """
 
-    async def forget_vm(self, vm: VMRecord, *, told: Iterable[Event] = ()) -> None:
+    async def forget_vm(self, vm: VMRecord, *, told: Collection[Event] = ()) -> None:
         """Remove a VM that is as it was read, and that no task holds. Raises Overtaken."""
 
     async def claim(self, vm: VMRecord, task: int) -> VMRecord:
@@ -102,9 +103,9 @@ class VMs(Protocol):
         host: str,
         power: PowerState,
         *,
-        gone: Iterable[str] = (),
-        also: Iterable[str] = (),
-        told: Iterable[Event] = (),
+        gone: Collection[str] = (),
+        also: Collection[str] = (),
+        told: Collection[Event] = (),
         **more: Any,
     ) -> VMRecord:
         """Write where a VM is: takes a new epoch, and is refused when somebody else took one since `vm` was read.
@@ -138,7 +139,9 @@ class VMs(Protocol):
     async def take_storage(self, name: str) -> None:
         """Forget a storage and what it was proven to do. Refused names VMs and images that are on it."""
 
-    async def add_host(self, host: HostRecord, storages: Iterable[Storage] = (), *, told: Iterable[Event] = ()) -> None:
+    async def add_host(
+        self, host: HostRecord, storages: Collection[Storage] = (), *, told: Collection[Event] = ()
+    ) -> None:
         """Register a host with the storages that it was proven to share; one that was forgotten is left out.
 
         It may lack the CPU that was common to all, which is forgotten. Raises Refused when its name is taken, and for a
@@ -158,7 +161,7 @@ class Uploads(Protocol):
     async def add_upload(self, upload: Upload) -> None:
         """Register an upload. Raises NotFound when its storage or its project is gone, OverLimit."""
 
-    async def finish_upload(self, key: str, image: Image, *, told: Iterable[Event] = ()) -> None:
+    async def finish_upload(self, key: str, image: Image, *, told: Collection[Event] = ()) -> None:
         """Let an upload become an image, in one step: its files have one owner all the time.
 
         Raises Refused when the image's name is taken or the upload is not whole, NotFound when any of it is gone,
@@ -299,7 +302,27 @@ class Ledger(Protocol):
         """What was too short-lived for a row, since a day, the most CPU first."""
 
 
-class Store(Records, VMs, Uploads, History, Users, Audit, Protocol):
+class Replicas(Protocol):
+    """Controllers' lives. What is written for one that was ended is refused: Deposed passes every handler and undo."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether several controllers may use it."""
+
+    def begin_life(self, replica: Replica) -> None:
+        """Register the life that this process writes for from now on; an earlier one of the same home has ended.
+
+        Blocking: nothing else has begun. Raises Refused where one from elsewhere has not ended.
+        """
+
+    async def beat(self, life: str, now: float) -> None:
+        """Count one more. Raises Deposed once it was ended."""
+
+    async def end_life(self, life: str, why: str, now: float) -> None:
+        """Let nothing more be written for it. Raises NotFound."""
+
+
+class Store(Records, VMs, Uploads, History, Users, Audit, Replicas, Protocol):
     """The whole registry."""
 
     trouble: str  # why it takes nothing just now, while somebody waits for it: in words

@@ -13,7 +13,7 @@ from vmctl.model.audit import Entry, Kept, following
 from vmctl.model.records import Given, Task
 from vmctl.store import limit_rules, rows, rules
 from vmctl.store.database import reading, writing
-from vmctl.store.statements import unique
+from vmctl.store.statements import at_the_end, unique
 from vmctl.store.tables import AuditRow, GivenRow, TaskRow
 from vmctl.store.users import within
 
@@ -29,8 +29,8 @@ class SqlAudit:
     def accept(
         self, db: Session, task: Task, entry: Entry, *, given: Given | None = None, limited: bool = False
     ) -> int:
-        if limited:
-            within(db, limit_rules.whose(task.who, task.project), Use(commands=1))
+        # What is not limited itself may count to the limit of what is accepted at the same time.
+        within(db, limit_rules.whose(task.who, task.project), Use(commands=int(limited)))
         row: Any = rows.to_row(TaskRow, task)
         row.id = None
         db.add(row)
@@ -56,7 +56,9 @@ class SqlAudit:
 
 def append(db: Session, entry: Entry) -> None:
     """Append an entry; last in its transaction, so that the chain is short of nothing that was written before."""
-    last = db.execute(select(AuditRow).order_by(col(AuditRow.id).desc()).limit(1).with_for_update()).scalar()
+    db.flush()
+    at_the_end(db)
+    last = db.execute(select(AuditRow).order_by(col(AuditRow.id).desc()).limit(1)).scalar()
     made = following(_kept(last) if last is not None else None, entry)
     db.add(AuditRow(id=made.id, text=made.text, hash=made.hash))
 

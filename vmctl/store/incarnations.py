@@ -98,7 +98,11 @@ class _Many:
 
     @functools.cached_property
     def _text(self) -> str:
-        compiled = self._statement.compile(dialect=self._engine.dialect, column_keys=list(self._columns))
+        # Places are numbered by where they stand, and not named.
+        style = "format" if self._engine.dialect.paramstyle == "pyformat" else self._engine.dialect.paramstyle
+        dialect: Any = type(self._engine.dialect)
+        by_place = dialect(paramstyle=style)
+        compiled = self._statement.compile(dialect=by_place, column_keys=list(self._columns))
         assert tuple(compiled.positiontup or ()) == self._columns, "rows are in the order of the table's columns"
         return str(compiled)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from vmctl.model.records import Event, VMRecord
@@ -23,9 +23,9 @@ class Leasing(Patient):
         host: str,
         power: PowerState,
         *,
-        gone: Iterable[str] = (),
-        also: Iterable[str] = (),
-        told: Iterable[Event] = (),
+        gone: Collection[str] = (),
+        also: Collection[str] = (),
+        told: Collection[Event] = (),
         **more: Any,
     ) -> VMRecord:
         """What it promises is in `vmctl.ports.store`."""

@@ -68,7 +68,7 @@ def _given(task: Task) -> bool:
 
 def check(limits: Collection[Limit], wanted: Use, have: Callable[[str], Use]) -> None:
     """Raises OverLimit where one of them would have more than its limit; `have` says what it has."""
-    for limit in limits:
+    for limit in limits if wanted != Use() else ():
         has = have(limit.of)
         for what, said in WORDS.items():
             most, more = getattr(limit, what), getattr(wanted, what)

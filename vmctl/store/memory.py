@@ -5,7 +5,7 @@ It is also what the SQL store is measured by: no method waits for anything, so t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -28,10 +28,12 @@ from vmctl.model.records import (
     VMRecord,
     load_of,
 )
+from vmctl.model.replicas import Replica
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
+from vmctl.services.claims import Deposed
 from vmctl.store import access_rules, limit_rules, rules
 from vmctl.store.leasing import Leasing
 from vmctl.store.memory_ledger import MemoryLedger
@@ -58,6 +60,28 @@ class MemoryStore(Leasing, MemoryUsers):
 
     async def close(self) -> None:
         return
+
+    # -- controllers
+
+    shared = False
+
+    def begin_life(self, replica: Replica) -> None:
+        for earlier in rules.ended_by(replica, self._all(Replica)):
+            self._put(earlier)
+        self._put(replica)
+
+    async def beat(self, life: str, now: float) -> None:
+        found = self._find(Replica, life)
+        if found is None or found.ended_at is not None:
+            raise Deposed(life)
+        self._put(replace(found, beat=found.beat + 1, beat_at=now))
+
+    async def end_life(self, life: str, why: str, now: float) -> None:
+        found = self._find(Replica, life)
+        if found is None:
+            raise rules.missing("controller", life)
+        if found.ended_at is None:
+            self._put(replace(found, ended_at=now, why=why))
 
     # -- any kind of record
 
@@ -93,7 +117,7 @@ class MemoryStore(Leasing, MemoryUsers):
         kind: type[Any],
         key: Any,
         *,
-        told: Iterable[Event] = (),
+        told: Collection[Event] = (),
         check: Callable[[Any], None] | None = None,
         **values: Any,
     ) -> None:
@@ -107,7 +131,7 @@ class MemoryStore(Leasing, MemoryUsers):
         self._put(after)
         return after
 
-    async def remove(self, kind: type[Any], key: Any, *, told: Iterable[Event] = ()) -> None:
+    async def remove(self, kind: type[Any], key: Any, *, told: Collection[Event] = ()) -> None:
         self._kept[kind].pop(key, None)
         if kind is VMRecord:
             self._end_grants(scope=rights.vm(key))
@@ -160,9 +184,9 @@ class MemoryStore(Leasing, MemoryUsers):
         host: str,
         power: PowerState,
         *,
-        gone: Iterable[str],
-        also: Iterable[str],
-        told: Iterable[Event],
+        gone: Collection[str],
+        also: Collection[str],
+        told: Collection[Event],
         **more: Any,
     ) -> VMRecord:
         machines = {one.name: one.machine for one in self._kept[HostRecord].values()}
@@ -174,7 +198,7 @@ class MemoryStore(Leasing, MemoryUsers):
         self._tell(told)
         return await self.vm(vm.uuid)
 
-    async def forget_vm(self, vm: VMRecord, *, told: Iterable[Event] = ()) -> None:
+    async def forget_vm(self, vm: VMRecord, *, told: Collection[Event] = ()) -> None:
         found = self._find(VMRecord, vm.uuid)
         if found is None or found.epoch != vm.epoch or found.task is not None:
             raise rules.overtaken(vm)
@@ -201,7 +225,7 @@ class MemoryStore(Leasing, MemoryUsers):
         self._within(limit_rules.whose("", upload.project), limit_rules.of_upload(upload))
         await self.insert(upload)
 
-    async def finish_upload(self, key: str, image: Image, *, told: Iterable[Event] = ()) -> None:
+    async def finish_upload(self, key: str, image: Image, *, told: Collection[Event] = ()) -> None:
         rules.finished(self._find(Upload, key), key, image)
         kept = self._kept[Upload].pop(key)  # what it had is the image's now
         try:
@@ -225,7 +249,9 @@ class MemoryStore(Leasing, MemoryUsers):
         rules.check_unused(self._find(Image, name), name, self._all(VMRecord))
         self._kept[Image].pop(name, None)
 
-    async def add_host(self, host: HostRecord, storages: Iterable[Storage] = (), *, told: Iterable[Event] = ()) -> None:
+    async def add_host(
+        self, host: HostRecord, storages: Collection[Storage] = (), *, told: Collection[Event] = ()
+    ) -> None:
         rules.check_new_host(host, self._all(HostRecord))
         await self.insert(host)
         self._kept[ClusterValue].pop(rules.BASELINE, None)
@@ -307,6 +333,7 @@ class MemoryStore(Leasing, MemoryUsers):
             Failures: lambda one: one.since < now - access_rules.FAILURES_S,
             Token: lambda one: one.expires_at < tens,
             Given: lambda one: one.at < now - rules.GIVEN_KEPT_S,
+            Replica: lambda one: one.ended_at is not None and one.ended_at < tens,
             Event: lambda one: one.at < told,
             DecisionRecord: lambda one: one.made_at < told,
             Task: lambda one: one.ended_at is not None and one.created_at < told,

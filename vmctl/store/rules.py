@@ -22,6 +22,7 @@ from vmctl.model.records import (
     TaskState,
     VMRecord,
 )
+from vmctl.model.replicas import Replica
 from vmctl.model.states import POWER
 from vmctl.model.uploads import Upload, refuse_if_not_open
 from vmctl.model.vms import DEFAULT_PROJECT, PowerState
@@ -63,6 +64,7 @@ KEYS: Mapping[type[Any], tuple[str, ...]] = {
     Failures: ("of",),
     Limit: ("of",),
     Given: ("key",),
+    Replica: ("life",),
 }
 FREED: Mapping[str, Any] = {"task": None, "moving_to": "", "copying": False}  # of a VM whose task has ended
 DAY_S = 86400.0
@@ -235,3 +237,18 @@ def left_behind(
         if not vm.adopted and vm.power is not PowerState.STOPPED
     ]
     return [vm for vm in here if vm.adopted], kept
+
+
+def ended_by(replica: Replica, known: Iterable[Replica]) -> list[Replica]:
+    """The lives that have ended as this one begins: those from the same home, whose lock this one has.
+
+    Raises Refused where any other has not: it may be dead, but only somebody who knows can say so.
+    """
+    alive = [one for one in known if one.ended_at is None and one.life != replica.life]
+    for one in alive:
+        if one.home != replica.home:
+            raise Refused(
+                f"the controller {one.name} uses this registry",
+                hint=f"vmctl controller list; if its machine is off for good: vmctl controller remove {one.name}",
+            )
+    return [replace(one, ended_at=replica.started_at, why="a later one began in its place") for one in alive]

@@ -7,8 +7,7 @@ tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, delete, update
@@ -35,12 +34,13 @@ from vmctl.model.rights import ALL, Sight
 from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Clock
-from vmctl.store import access_rules, database, limit_rules, rows, rules
+from vmctl.store import access_rules, limit_rules, rows, rules
 from vmctl.store.audit import SqlAudit, append
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.incarnations import LedgerStore
 from vmctl.store.leasing import Leasing
-from vmctl.store.statements import TABLES, is_key, locked, read_all, seen_by, tell, unique
+from vmctl.store.replicas import SqlReplicas
+from vmctl.store.statements import TABLES, at_the_end, is_key, locked, read_all, seen_by, tell, unique, whole
 from vmctl.store.tables import (
     DecisionRow,
     EventRow,
@@ -49,6 +49,7 @@ from vmctl.store.tables import (
     HostRow,
     ImageRow,
     MeanRow,
+    ReplicaRow,
     SettingRow,
     StorageRow,
     TaskRow,
@@ -63,19 +64,13 @@ LAST = chr(0x10FFFF)  # no character comes after it
 MEANS_AT_ONCE = 250  # made ready in one go: nobody else has a turn meanwhile
 
 
-class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads):
-    """Open with `SqlStore.open`, end with `close`. What its methods promise is in `vmctl.ports.store`."""
+class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads, SqlReplicas):
+    """`opening.open_store` opens one; end with `close`. What its methods promise is in `vmctl.ports.store`."""
 
-    def __init__(self, path: Path, clock: Clock = SYSTEM.clock) -> None:
+    def __init__(self, database: Database, clock: Clock = SYSTEM.clock) -> None:
         super().__init__(clock)
-        self.database = Database(path)
-        self.ledger = LedgerStore(self.database)
-
-    @classmethod
-    def open(cls, path: Path, clock: Clock = SYSTEM.clock) -> SqlStore:
-        """Open the database at `path`, created or migrated when needed. Blocking."""
-        database.upgrade(path)
-        return cls(path, clock)
+        self.database = database
+        self.ledger = LedgerStore(database)
 
     async def close(self) -> None:
         await self.database.close()
@@ -115,6 +110,8 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads):
 
     @writing
     def add(self, db: Session, record: Any) -> int:
+        if isinstance(record, Event):
+            at_the_end(db)
         row = rows.to_row(TABLES[type(record)], record)
         row.id = None
         db.add(row)
@@ -129,7 +126,7 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads):
         kind: type[Any],
         key: Any,
         *,
-        told: Iterable[Event] = (),
+        told: Collection[Event] = (),
         check: Callable[[Any], None] | None = None,
         **values: Any,
     ) -> None:
@@ -157,7 +154,7 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads):
         return after
 
     @writing
-    def remove(self, db: Session, kind: type[Any], key: Any, *, told: Iterable[Event] = ()) -> None:
+    def remove(self, db: Session, kind: type[Any], key: Any, *, told: Collection[Event] = ()) -> None:
         db.execute(delete(TABLES[kind]).where(is_key(kind, key)))
         if kind is VMRecord:
             end_grants(db, rights.vm(key))
@@ -228,9 +225,9 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads):
         host: str,
         power: PowerState,
         *,
-        gone: Iterable[str],
-        also: Iterable[str],
-        told: Iterable[Event],
+        gone: Collection[str],
+        also: Collection[str],
+        told: Collection[Event],
         **more: Any,
     ) -> VMRecord:
         gone = set(gone)
@@ -247,7 +244,7 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads):
         return rows.to_record(VMRecord, row)
 
     @writing
-    def forget_vm(self, db: Session, vm: VMRecord, *, told: Iterable[Event] = ()) -> None:
+    def forget_vm(self, db: Session, vm: VMRecord, *, told: Collection[Event] = ()) -> None:
         same = is_key(VMRecord, vm.uuid) & (col(VMRow.epoch) == vm.epoch) & col(VMRow.task).is_(None)
         done = db.execute(delete(VMRow).where(same))
         if done.rowcount != 1:  # type: ignore[attr-defined]
@@ -277,7 +274,7 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads):
 
     @writing
     def add_storage(self, db: Session, storage: Storage) -> None:
-        rules.check_new_storage(storage, read_all(db, Storage, locked=True))
+        rules.check_new_storage(storage, whole(db, Storage))
         db.add(rows.to_row(StorageRow, storage))
         with unique(lambda: rules.there_is(Storage, storage.name)):
             db.flush()
@@ -298,9 +295,9 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads):
 
     @writing
     def add_host(
-        self, db: Session, host: HostRecord, storages: Iterable[Storage] = (), *, told: Iterable[Event] = ()
+        self, db: Session, host: HostRecord, storages: Collection[Storage] = (), *, told: Collection[Event] = ()
     ) -> None:
-        rules.check_new_host(host, read_all(db, HostRecord, locked=True))
+        rules.check_new_host(host, whole(db, HostRecord))
         db.add(rows.to_row(HostRow, host))
         with unique(lambda: rules.there_is(HostRecord, host.name)):
             db.flush()
@@ -321,7 +318,7 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads):
         for vm in kept:
             values = rows.to_row(VMRow, vm).model_dump()
             db.execute(update(VMRow).where(is_key(VMRecord, vm.uuid)).values(**values))
-        for storage in read_all(db, Storage, locked=True):
+        for storage in whole(db, Storage):
             hosts = [host for host in storage.hosts if host != name]
             db.execute(update(StorageRow).where(is_key(Storage, storage.name)).values(hosts=hosts))
         db.execute(delete(HostRow).where(is_key(HostRecord, name)))
@@ -387,6 +384,7 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads):
             delete(MeanRow).where(col(MeanRow.at) < now - rules.TENS_KEPT_S),
             delete(FailuresRow).where(col(FailuresRow.since) < now - access_rules.FAILURES_S),
             delete(TokenRow).where(col(TokenRow.expires_at) < now - rules.TENS_KEPT_S),
+            delete(ReplicaRow).where(col(ReplicaRow.ended_at) < now - rules.TENS_KEPT_S),
             delete(GivenRow).where(col(GivenRow.at) < now - rules.GIVEN_KEPT_S),
             delete(EventRow).where(col(EventRow.at) < told),
             delete(DecisionRow).where(col(DecisionRow.made_at) < told),

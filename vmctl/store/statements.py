@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col, select
@@ -26,6 +26,7 @@ from vmctl.model.records import (
     Task,
     VMRecord,
 )
+from vmctl.model.replicas import Replica
 from vmctl.model.rights import Sight
 from vmctl.model.uploads import Upload
 from vmctl.store import rows, rules
@@ -41,6 +42,7 @@ from vmctl.store.tables import (
     LimitRow,
     MeanRow,
     ProjectRow,
+    ReplicaRow,
     RoleRow,
     ScheduleRow,
     SettingRow,
@@ -53,6 +55,7 @@ from vmctl.store.tables import (
 )
 
 Record = TypeVar("Record")
+AT_THE_END = 0x656E64  # "end": the lock that who appends to events or to the audit holds
 TABLES: dict[type[Any], type[SQLModel]] = {
     HostRecord: HostRow,
     Storage: StorageRow,
@@ -74,6 +77,7 @@ TABLES: dict[type[Any], type[SQLModel]] = {
     Failures: FailuresRow,
     Limit: LimitRow,
     Given: GivenRow,
+    Replica: ReplicaRow,
 }
 
 
@@ -97,9 +101,36 @@ def seen_by(sight: Sight, project: Any, vm: Any) -> list[ColumnElement[bool]]:
     return [] if sight.everything else [col(project).in_(sight.projects) | col(vm).in_(sight.vms)]
 
 
-def tell(db: Session, events: Iterable[Event]) -> None:
-    """Events stand in the transaction of what they tell: none is lost, and none is told of what was not done."""
-    db.add_all([rows.to_row(EventRow, event) for event in events])
+def tell(db: Session, events: Collection[Event]) -> None:
+    """Events stand in the transaction of what they tell: none is lost, and none is told of what was not done.
+
+    Last in it, as others wait.
+    """
+    if events:
+        db.flush()
+        at_the_end(db)
+        db.add_all([rows.to_row(EventRow, event) for event in events])
+
+
+def at_the_end(db: Session) -> None:
+    """Wait for whoever else appends to events or to the audit: numbers are then in the order of commits.
+
+    PostgreSQL gives numbers out before it commits, so that who asks for what came after a number would miss some.
+    """
+    if is_shared(db):
+        db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AT_THE_END})
+
+
+def is_shared(db: Session) -> bool:
+    """Whether others write at the same time: SQLite takes one writer at a time."""
+    return db.get_bind().dialect.name == "postgresql"
+
+
+def whole(db: Session, kind: type[Record]) -> list[Record]:
+    """All records of a kind; nobody adds, changes or removes one before this transaction ends."""
+    if is_shared(db):
+        db.execute(text(f"LOCK TABLE {TABLES[kind].__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
+    return read_all(db, kind)
 
 
 def locked(db: Session, kind: type[Record], key: Any) -> Record | None:

@@ -337,6 +337,21 @@ class FailuresRow(Base, table=True):
     count: int
 
 
+class ReplicaRow(Base, table=True):
+    """One run of a controller."""
+
+    __tablename__ = "replica"
+    life: str = Field(primary_key=True)
+    name: str
+    home: str
+    version: str
+    started_at: float
+    beat: int = Field(default=0, sa_type=BigInteger)
+    beat_at: float = 0.0
+    ended_at: float | None = None
+    why: str = ""
+
+
 class SettingRow(Base, table=True):
     """One value that belongs to the whole cluster, such as its baseline CPU."""
 

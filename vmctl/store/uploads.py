@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
@@ -30,7 +30,7 @@ class SqlUploads:
             db.flush()
 
     @writing
-    def finish_upload(self, db: Session, key: str, image: Image, *, told: Iterable[Event] = ()) -> None:
+    def finish_upload(self, db: Session, key: str, image: Image, *, told: Collection[Event] = ()) -> None:
         # The storage's row first, as by who takes a storage away.
         if locked(db, Storage, image.storage) is None:
             raise rules.missing("storage", image.storage)

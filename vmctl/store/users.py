@@ -16,7 +16,7 @@ from vmctl.model.uploads import Upload
 from vmctl.model.vms import DEFAULT_PROJECT
 from vmctl.store import access_rules, limit_rules, rows, rules
 from vmctl.store.database import Database, reading, writing
-from vmctl.store.statements import is_key, locked, read_all
+from vmctl.store.statements import is_key, locked, read_all, whole
 from vmctl.store.tables import (
     FailuresRow,
     GivenRow,
@@ -67,7 +67,7 @@ class SqlUsers:
     def move_vm(self, db: Session, vm: str, project: str, check: Callable[[Any], None] | None = None) -> None:
         in_project(db, project)
         # Held before the VM is: whoever makes one holds them in this order, too.
-        limits = read_all(db, Limit, col(LimitRow.of).in_(limit_rules.whose("", project)), locked=True)
+        limits = limits_of(db, limit_rules.whose("", project))
         found = locked(db, VMRecord, vm)
         if found is None:
             raise rules.missing("VM", vm)
@@ -85,9 +85,10 @@ class SqlUsers:
         else:
             in_project(db, name)
         after = change(locked(db, Limit, of) or Limit(of))
-        db.execute(delete(LimitRow).where(is_key(Limit, of)))
-        if not limit_rules.is_empty(after):
-            db.add(rows.to_row(LimitRow, after))
+        if limit_rules.is_empty(after):
+            db.execute(delete(LimitRow).where(is_key(Limit, of)))
+        else:  # the same row all the time: whoever waits for it must not find it gone
+            db.execute(rows.upsert(self.database.engine, LimitRow), rows.named(rows.to_row(LimitRow, after)))
         return after
 
     @writing
@@ -96,9 +97,12 @@ class SqlUsers:
 
     @writing
     def count_failure(self, db: Session, of: Iterable[str], now: float) -> None:
-        for one in sorted(of):
-            row = rows.to_row(FailuresRow, access_rules.one_more(locked(db, Failures, one), one, now))
-            db.execute(rows.upsert(self.database.engine, FailuresRow), rows.named(row))
+        of = sorted(of)
+        begun = rows.insert_into(self.database.engine)(FailuresRow).on_conflict_do_nothing()
+        db.execute(begun, [rows.named(rows.to_row(FailuresRow, Failures(one, now))) for one in of])
+        for one in of:
+            after = access_rules.one_more(locked(db, Failures, one), one, now)
+            db.execute(update(FailuresRow).where(is_key(Failures, one)).values(since=after.since, count=after.count))
 
     @reading
     def failures(self, db: Session, of: Iterable[str], now: float) -> float:
@@ -149,9 +153,14 @@ def in_project(db: Session, name: str) -> None:
         _there(db, Project, name)
 
 
+def limits_of(db: Session, of: Iterable[str]) -> list[Limit]:
+    """The limits of some users and projects, held until what counts to them is written."""
+    return read_all(db, Limit, col(LimitRow.of).in_(list(of)), locked=True)
+
+
 def within(db: Session, of: Iterable[str], wanted: Use) -> None:
     """What is promised to some users and projects: their limits are held until it is written. Raises OverLimit."""
-    limits = read_all(db, Limit, col(LimitRow.of).in_(list(of)), locked=True)
+    limits = limits_of(db, of)
     limit_rules.check(limits, wanted, lambda one: _use(db, one))
 
 
@@ -172,4 +181,4 @@ def _there(db: Session, kind: type[Any], name: str) -> None:
 
 
 def _access(db: Session, *, locked: bool = False) -> Access:
-    return access_rules.access_of(lambda kind: read_all(db, kind, locked=locked))
+    return access_rules.access_of(lambda kind: whole(db, kind) if locked else read_all(db, kind))

@@ -20,14 +20,14 @@ from pathlib import Path
 from tests.bench.api import servers
 from vmctl.model.records import VMRecord
 from vmctl.model.vms import Disk, Spec
-from vmctl.store.sql import SqlStore
+from vmctl.store.opening import open_store
 
 VMS = 100
 
 
 async def fill(folder: Path) -> None:
     """A registry of VMs that are on no host: nothing is done beside what is measured."""
-    store = SqlStore.open(folder / servers.REGISTRY)
+    store = open_store("", folder / servers.REGISTRY)
     for number in range(VMS):
         name = f"vm{number:03}"
         await store.add_vm(VMRecord(Spec(f"uuid-{name}", name, 2, 4096, (Disk("main", f"/s/{name}.qcow2"),)), 1.0))

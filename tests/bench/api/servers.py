@@ -28,7 +28,7 @@ from vmctl.model.records import HostRecord, VMRecord
 from vmctl.model.rights import LOCAL_USER
 from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.store import rows
-from vmctl.store.sql import SqlStore
+from vmctl.store.opening import open_store
 from vmctl.store.tables import HostRow, TokenRow, VMRow
 
 REGISTRY, TOKEN, BODY = "registry.db", "token", "body"
@@ -37,7 +37,7 @@ VMS, HOSTS = 20_000, 200
 
 async def fill(folder: Path) -> None:
     """A registry of 20,000 VMs in two projects on 200 hosts, of which anna may look at one."""
-    store = SqlStore.open(folder / REGISTRY)
+    store = open_store("", folder / REGISTRY)
     await store.insert(Project("blue", 1.0))
 
     def write(db: orm.Session) -> None:

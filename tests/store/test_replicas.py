@@ -1,0 +1,119 @@
+"""Controllers' lives: one at a time; who was ended writes nothing more, whatever it still has under way."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from tests.postgres import Postgres
+from tests.store.conftest import New
+from vmctl.errors import NotFound, Refused
+from vmctl.model.policy import LedgerPolicy
+from vmctl.model.records import ClusterValue, HostRecord
+from vmctl.model.replicas import Replica
+from vmctl.ports.store import Store
+from vmctl.services.claims import Deposed
+from vmctl.store.opening import open_store
+
+FIRST = Replica("life-1", "kvm1", "home-1", "0.1", 1.0)
+OTHER = Replica("life-2", "kvm2", "home-2", "0.1", 2.0)
+
+
+async def test_one_that_begins_again_where_it_was_is_another_life(registry: Store) -> None:
+    registry.begin_life(FIRST)
+    await registry.beat("life-1", 5.0)
+    registry.begin_life(replace(FIRST, life="life-3", started_at=9.0))
+    first, again = await registry.all(Replica)
+    assert (first.beat, first.beat_at, first.ended_at, first.why) == (1, 5.0, 9.0, "a later one began in its place")
+    assert again.ended_at is None
+    with pytest.raises(Deposed):
+        await registry.beat("life-1", 10.0)
+
+
+async def test_one_from_elsewhere_is_refused_until_somebody_knows_that_the_other_is_dead(registry: Store) -> None:
+    registry.begin_life(FIRST)
+    with pytest.raises(Refused, match="the controller kvm1 uses this registry") as caught:
+        registry.begin_life(OTHER)
+    assert "vmctl controller remove kvm1" in caught.value.hint
+    assert await registry.all(Replica) == [FIRST]
+    await registry.end_life("life-1", "anna signed", 3.0)
+    registry.begin_life(OTHER)
+    found = await registry.all(Replica)
+    assert [(one.ended_at, one.why) for one in found] == [(3.0, "anna signed"), (None, "")]
+
+
+async def test_what_is_no_life_cannot_end(registry: Store) -> None:
+    with pytest.raises(NotFound):
+        await registry.end_life("nobody", "", 1.0)
+    with pytest.raises(Deposed):
+        await registry.beat("nobody", 1.0)
+
+
+async def test_of_two_that_begin_at_once_one_does(new: New) -> None:
+    store = new()
+    both = await asyncio.gather(
+        *(asyncio.to_thread(store.begin_life, one) for one in (FIRST, OTHER)), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in both) == ["NoneType", "Refused"]
+
+
+@pytest.fixture
+def dsn(postgres_server: Postgres) -> Iterator[str]:
+    yield postgres_server.create("lives", "empty")
+    postgres_server.drop("lives")
+
+
+async def test_who_was_ended_writes_nothing_more_and_reads_on(dsn: str) -> None:
+    first, second = open_store(dsn, Path("/none")), open_store(dsn, Path("/none"))
+    first.begin_life(FIRST)
+    await first.put(ClusterValue("a", "first"))
+    await second.end_life("life-1", "anna signed", 3.0)
+    await second.end_life("life-1", "again", 4.0)
+    assert [(one.ended_at, one.why) for one in await second.all(Replica)] == [(3.0, "anna signed")]
+    second.begin_life(OTHER)
+    writes = (
+        first.put(ClusterValue("a", "late")),
+        first.put(HostRecord("kvm9", "kvm9", "k", "f", 1.0)),
+        first.patiently(lambda: first.put(ClusterValue("b", "late"))),
+        first.ledger.prune(1.0, LedgerPolicy()),
+    )
+    for write in writes:
+        with pytest.raises(Deposed):
+            await write
+    assert await first.all(ClusterValue) == [ClusterValue("a", "first")] == await second.all(ClusterValue)
+    await second.put(ClusterValue("a", "second"))
+    for store in (first, second):
+        await store.close()
+
+
+async def test_who_ends_a_life_waits_for_what_it_has_under_way(dsn: str) -> None:
+    """A transaction that looked before is written before: none is written after its life's end."""
+    first, second = open_store(dsn, Path("/none")), open_store(dsn, Path("/none"))
+    first.begin_life(FIRST)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(db: Session) -> None:
+        db.connection().exec_driver_sql("INSERT INTO setting VALUES ('slow', 'written')")
+        inside.set()
+        go_on.wait(5)
+
+    writing = asyncio.create_task(first.database.write(slow))
+    await asyncio.to_thread(inside.wait, 5)
+    await first.beat("life-1", 2.0)  # it is not held up by what is under way
+    ending = asyncio.create_task(second.end_life("life-1", "anna signed", 3.0))
+    await asyncio.sleep(0.3)
+    assert not ending.done()
+    go_on.set()
+    await writing
+    await ending
+    assert await second.all(ClusterValue) == [ClusterValue("slow", "written")]
+    with pytest.raises(Deposed):
+        await first.put(ClusterValue("a", "late"))
+    for store in (first, second):
+        await store.close()

@@ -1,0 +1,133 @@
+"""`vmctl controller`: which controllers use the registry. It asks the registry itself, as `vmctl db` does."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Callable, Coroutine
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from vmctl import errors
+from vmctl.cli import output
+from vmctl.cli.groups import Group
+from vmctl.cli.typed import typed
+from vmctl.local import config, paths
+
+if TYPE_CHECKING:
+    from vmctl.model.replicas import Replica
+    from vmctl.store.sql import SqlStore
+
+T = TypeVar("T")
+COLUMNS: tuple[output.Column, ...] = (
+    ("NAME", itemgetter("name")),
+    ("STATE", itemgetter("state")),
+    ("VERSION", itemgetter("version")),
+    ("STARTED", lambda item: output.ago(time.time() - item["started_at"])),
+    ("HEARD", lambda item: output.ago(item["heard_s"])),
+    ("WHY", itemgetter("why")),
+)
+
+
+@click.group(cls=Group)
+def controller() -> None:
+    """Controllers of this registry: list, remove."""
+
+
+def _is_there() -> bool:
+    """Whether there is a registry already."""
+    from vmctl.store.opening import about
+
+    return about(config.load().database, paths.data_dir() / "registry.db").schema != "empty"
+
+
+def _asked(work: Callable[[SqlStore], Coroutine[Any, Any, T]]) -> T:
+    import asyncio
+
+    from vmctl.store.opening import open_as_it_is
+
+    async def ask() -> T:
+        store = open_as_it_is(config.load().database, paths.data_dir() / "registry.db")
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(ask())
+
+
+async def _all(store: SqlStore) -> list[Replica]:
+    from vmctl.model.replicas import Replica
+
+    return sorted(await store.all(Replica), key=lambda one: (one.ended_at is not None, -one.started_at))
+
+
+@controller.command("list")
+@click.option("--ended", is_flag=True, help="Those that have ended, too.")
+@output.option
+def list_controllers(ended: bool, form: str) -> None:
+    """List the controllers that use the registry; one that was not heard for long may be dead, frozen or cut off.
+
+    Example: vmctl controller list
+    """
+    shared, found = _asked(_told) if _is_there() else (False, [])
+    items = [_item(one, shared) for one in found if ended or one.ended_at is None]
+    output.rows(items, form, COLUMNS, (), "no controller uses this registry")
+
+
+async def _told(store: SqlStore) -> tuple[bool, list[Replica]]:
+    return store.shared, await _all(store)
+
+
+def _item(one: Replica, shared: bool) -> dict[str, Any]:
+    state = "alive" if one.ended_at is None else "ended"
+    heard_s = max(0.0, time.time() - one.beat_at) if shared and one.ended_at is None else None
+    return {
+        "name": one.name,
+        "state": state,
+        "life": one.life,
+        "version": one.version,
+        "started_at": one.started_at,
+        "heard_s": heard_s,
+        "ended_at": one.ended_at,
+        "why": one.why,
+    }
+
+
+@controller.command("remove")
+@click.argument("name")
+@click.option("--i-know-it-is-off", "signed", is_flag=True, help="Its machine is off, or the controller there is dead.")
+@output.option
+def remove(name: str, signed: bool, form: str) -> None:
+    """Let another controller take the place of one that is dead. It writes nothing into the registry any more.
+
+    What it still does on hosts nobody can stop from here: be sure that it is dead. One that is frozen or cut off ends
+    itself once it reaches the registry again.
+
+    Example: vmctl controller remove kvm1 --i-know-it-is-off
+    """
+    found = _asked(_told)[1] if _is_there() else []
+    alive = [one for one in found if one.ended_at is None and name in (one.name, one.life)]
+    if not alive:
+        raise errors.NotFound(f"no controller {name!r} uses this registry", hint="vmctl controller list --ended")
+    if len(alive) > 1:
+        lives = ", ".join(one.life for one in alive)
+        raise errors.Refused(f"several controllers are called {name}", hint=f"name its life: {lives}")
+    if not signed:
+        hint = f"if you know that it is dead: vmctl controller remove {name} --i-know-it-is-off"
+        raise errors.Refused(f"{name} may still act on hosts", hint=hint)
+    if typed(f"Type {name} to confirm") != name:
+        raise errors.Refused("that is not its name: nothing was done")
+    _asked(lambda store: _end(store, alive[0]))
+    sentence = f"controller {alive[0].name} was removed: another one may begin"
+    output.result({"name": alive[0].name, "life": alive[0].life, "removed": True}, form, sentence)
+
+
+async def _end(store: SqlStore, one: Replica) -> None:
+    from vmctl.model.records import Event
+
+    who, now = getpass.getuser(), time.time()
+    await store.end_life(one.life, f"{who} signed that it is dead", now)
+    await store.add(Event("controller", one.name, f"{who} signed that controller {one.name} is dead", now, who=who))

@@ -1,0 +1,144 @@
+"""`vmctl db`: where the registry is kept. It asks the database itself, whether a controller runs or not."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vmctl import errors
+from vmctl.cli import follow, output
+from vmctl.cli.groups import Group
+from vmctl.local import config, lock, paths
+
+SAID = {
+    "empty": "has no tables yet: the first controller makes them",
+    "old": "is of an older vmctl: the next controller brings it up to date, or vmctl db upgrade",
+    "newest": "is up to date",
+    "newer": "is of a newer vmctl, and this one cannot use it",
+}
+
+
+@click.group(cls=Group)
+def db() -> None:
+    """The registry's database: status, upgrade, move."""
+
+
+def _file() -> Path:
+    return paths.data_dir() / "registry.db"
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """While no controller uses the file, and none begins to."""
+    held = lock.take(paths.lock_path())
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+@db.command()
+@output.option
+def status(form: str) -> None:
+    """Say where the registry is, whether it can be used, and what is in it.
+
+    Example: vmctl db status
+    """
+    from vmctl.store import opening
+
+    found = dataclasses.asdict(opening.about(config.load().database, _file()))
+    if output.shown_as_data(found, form, lambda item: item["where"]):
+        return
+    rows = [f"{count} {name}" for name, count in found["rows"].items() if count and name in SHOWN]
+    size = "" if found["size_bytes"] is None else output.in_bytes(found["size_bytes"])
+    known = [("server", found["server"]), ("schema", f"{found['revision'] or '-'} {SAID[found['schema']]}")]
+    known += [("size", size), ("rows", ", ".join(rows) or "none"), ("standbys", ", ".join(found["standbys"]))]
+    known += [("moved to", found["moved_to"])]
+    output.say(found["where"])
+    output.pairs([(key, value) for key, value in known if value])
+
+
+SHOWN = ("host", "vm", "storage", "image", "task", "event", "audit", "incarnation")
+
+
+@db.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@output.option
+def upgrade(dry_run: bool, form: str) -> None:
+    """Bring the tables up to date, or make them. A controller does so, too, when it starts.
+
+    Example: vmctl db upgrade
+    """
+    from vmctl.store import opening
+
+    dsn = config.load().database
+    if dsn and not dry_run:  # several controllers may use it meanwhile
+        opening.upgrade(dsn, _file())
+    elif not dry_run:
+        with _alone():
+            opening.upgrade(dsn, _file())
+    found = opening.about(dsn, _file())
+    value = {"where": found.where, "schema": found.schema, "revision": found.revision, "newest": found.newest}
+    output.result(value, form, f"{found.where} {SAID[found.schema]}", lambda item: item["where"])
+
+
+@db.command()
+@click.option("--to", "dsn", metavar="DSN", required=True, help="postgresql://USER@HOST1,HOST2/NAME")
+@click.option("--dry-run", is_flag=True, help="Only say whether it could be moved, and how much.")
+@output.option
+def move(dsn: str, dry_run: bool, form: str) -> None:
+    """Take the registry from its file into a PostgreSQL database, compared row by row: all of it, or nothing.
+
+    No controller may run meanwhile. The file stays as it is, marked as moved: no controller uses it any more.
+
+    Example: vmctl db move --to postgresql://vmctl@db1,db2/vmctl
+    """
+    if settings := config.load().database:
+        from vmctl.store import opening
+
+        raise errors.Refused(f"the registry is in {opening.named(settings)} already", hint="vmctl db status")
+    from vmctl.store import moving
+    from vmctl.store.opening import named
+
+    with _alone():
+        bar = _Bar()
+        try:
+            rows = moving.move(_file(), dsn, bar.show, dry_run=dry_run)
+        finally:
+            bar.stop()
+    value = {"moved": not dry_run, "rows": rows, "from": str(_file()), "to": named(dsn)}
+    if dry_run:
+        output.result(value, form, f"{rows} rows would be moved to {named(dsn)}", lambda item: item["to"])
+        return
+    output.result(value, form, f"{rows} rows were moved to {named(dsn)}, each was compared", lambda item: item["to"])
+    secret = config.has_password(dsn)
+    told = f'database = "{named(dsn) if secret else dsn}"{", with its password" if secret else ""}'
+    print(f"now write into {paths.config_dir() / 'vmctl.toml'}, above its sections: {told}", file=sys.stderr)
+
+
+class _Bar:
+    """How far a move is, in one line that is drawn anew; nothing where nobody looks."""
+
+    def __init__(self) -> None:
+        self._last = -1
+
+    def show(self, done: int, total: int) -> None:
+        """So much of it is done."""
+        percent = 100 * done // max(1, total)
+        if sys.stderr.isatty() and percent != self._last:
+            self._last = percent
+            state: dict[str, Any] = {"kind": "move", "subject": "registry"}
+            text = "copying and comparing"
+            print(f"\r{follow.bar(state | {'progress': {'percent': percent, 'text': text}})}", end="", file=sys.stderr)
+
+    def stop(self) -> None:
+        """Take the line away."""
+        if self._last >= 0:
+            print("\r\033[K", end="", file=sys.stderr)

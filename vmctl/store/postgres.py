@@ -1,0 +1,243 @@
+"""The registry in PostgreSQL, 15 or newer: for several controllers, or one that is to outlive its machine.
+
+A transaction that writes is READ COMMITTED: its methods lock what they change before they look, and a lock must show
+what its last holder wrote. One that reads is REPEATABLE READ: all of it is of one moment. What the server rolled back,
+because two were in each other's way or the connection was lost before COMMIT was sent, is done again; a COMMIT without
+an answer is unknown, and is never cancelled: a cancelled one is told as done where no standby has it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import sqlalchemy
+from alembic.util import CommandError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.string import StrDumperUnknown as StrDumper
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from vmctl.errors import RegistryUnusable
+from vmctl.store import postgres_trouble as trouble
+from vmctl.store import schema
+from vmctl.store.database import Database, Done, Work, in_thread
+
+OLDEST = 150000  # server_version_num
+LIMIT_S = 10.0  # of one transaction, waiting for locks included
+WRITERS, READERS = 6, 4
+AGAIN = 10  # so often is a transaction done again that was in another's way
+UPGRADING = 0x766D63746C  # "vmctl": the lock that who changes the tables holds
+# What libpq is told where the DSN does not. A server that is silent must be noticed within seconds.
+DEFAULTS = {
+    "connect_timeout": "2",  # of each server
+    "target_session_attrs": "read-write",
+    "keepalives_idle": "2",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "6000",
+    "application_name": "vmctl",
+}
+# A controller that is frozen in the middle of a transaction holds up nobody for longer than that.
+# What was answered must survive a power cut, whatever the server's own setting is.
+SESSION = """
+SET idle_in_transaction_session_timeout = '3s';
+SET lock_timeout = '8s';
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+"""
+ABOUT = """
+SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
+       ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
+"""
+
+
+def as_kept(value: Any) -> Any:
+    """A value as it is read back: what a guest or a host says may hold what no text of PostgreSQL's may."""
+    if not isinstance(value, str) or (value.isascii() and "\0" not in value):
+        return value
+    return value.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+class _Text(StrDumper):
+    def dump(self, obj: str) -> Any:
+        return super().dump(as_kept(obj))
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection whose server may fall silent: what is asked over it has a limit of time."""
+
+    limit_at: float | None = None
+    warned = ""  # what the server said beside an answer
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """As its parent's, until the limit at most. The connection is then of no use; the server is told nothing."""
+        if self.limit_at is None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, max(0.0, self.limit_at - time.monotonic()))
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(trouble.SILENT) from None
+
+
+class Server:
+    """The server, or several of which one takes writes: how it is reached.
+
+    After a failover the earlier primary may come back and take writes, which nobody would keep: what has an older
+    timeline than was seen is left alone.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self.name = trouble.without_password(dsn)
+        self._conninfo = conninfo(dsn)
+        self._timeline = 0
+
+    def connect(self) -> Connection:
+        """A connection to the one that takes writes. Raises RegistryUnusable."""
+        try:
+            return self._connect()
+        except psycopg.Error as err:
+            raise trouble.explain(self.name, err) from err
+
+    def _connect(self) -> Connection:
+        opened = Connection.connect(self._conninfo)
+        try:
+            opened.adapters.register_dumper(str, _Text)
+            opened.limit_at = time.monotonic() + LIMIT_S
+            opened.add_notice_handler(lambda said: _keep_warning(opened, said))
+            opened.execute(SESSION)
+            found = opened.execute(ABOUT).fetchone()
+            opened.commit()
+            assert found is not None
+            self._judge(*found)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    def _judge(self, version: int, encoding: str, timeline: int) -> None:
+        if version < OLDEST:
+            raise RegistryUnusable(
+                f"{self.name} is PostgreSQL {version // 10000}: 15 or newer is needed", hint="upgrade the server"
+            )
+        if encoding != "UTF8":
+            hint = "createdb --template=template0 --encoding=UTF8 NAME"
+            raise RegistryUnusable(f"{self.name} keeps text as {encoding}: UTF8 is needed", hint=hint)
+        if timeline < self._timeline:
+            message = f"{self.name} is an earlier primary (timeline {timeline}, {self._timeline} was seen)"
+            raise RegistryUnusable(message, hint="make it a standby of the present one")
+        self._timeline = timeline
+
+
+def conninfo(dsn: str) -> str:
+    """What libpq is told. Raises RegistryUnusable for a DSN that is none."""
+    try:
+        given = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
+        return make_conninfo(**DEFAULTS | given)
+    except psycopg.ProgrammingError as err:
+        hint = "postgresql://USER@HOST1,HOST2/NAME"
+        message = f"{trouble.without_password(dsn)!r} names no database"
+        raise RegistryUnusable(message, hint=hint) from err  # what libpq says shows all of it, its password, too
+
+
+def _keep_warning(opened: Connection, said: psycopg.errors.Diagnostic) -> None:
+    if said.severity_nonlocalized == "WARNING":
+        opened.warned = said.message_primary or "a warning"
+
+
+WRITING: dict[str, Any] = {"isolation_level": "READ COMMITTED"}
+READING: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+
+class PostgresDatabase(Database):
+    """A database of that server."""
+
+    shared = True
+
+    def __init__(self, dsn: str) -> None:
+        self.server = Server(dsn)
+        super().__init__(_engine(self.server), writers=WRITERS, readers=READERS)
+
+    async def _write(self, work: Work[Done]) -> Done:
+        limit_at = time.monotonic() + LIMIT_S  # who waits for a thread has waited for the database
+        return await in_thread(self._writers, lambda: self._until_done(work, limit_at))
+
+    def write_here(self, work: Work[Done]) -> Done:
+        return self._until_done(work, time.monotonic() + LIMIT_S)
+
+    async def read(self, work: Work[Done]) -> Done:
+        limit_at = time.monotonic() + LIMIT_S
+        return await in_thread(self._readers, lambda: self._until_done(work, limit_at, reading=True))
+
+    def _until_done(self, work: Work[Done], limit_at: float, *, reading: bool = False) -> Done:
+        for _ in range(AGAIN):
+            try:
+                return self._transaction(work, limit_at, reading=reading)
+            except DBAPIError as err:
+                if not trouble.may_go_again(err) or time.monotonic() > limit_at:
+                    raise trouble.explain(self.server.name, err) from err
+        raise RegistryUnusable(f"{self.server.name}: other transactions are always in the way", hint="vmctl db status")
+
+    def _transaction(self, work: Work[Done], limit_at: float, *, reading: bool) -> Done:
+        with Session(self.engine, expire_on_commit=False) as opened:
+            raw = opened.connection(execution_options=READING if reading else WRITING).connection.driver_connection
+            assert isinstance(raw, Connection)
+            raw.limit_at, raw.warned = limit_at, ""
+            if not reading:
+                self.fence(opened)
+            done = work(opened)
+            if not reading:
+                opened.flush()
+                self._commit(opened, raw)
+            return done
+
+    def _commit(self, opened: Session, raw: Connection) -> None:
+        try:
+            opened.commit()
+        except DBAPIError as err:
+            if getattr(err.orig, "sqlstate", None) in trouble.BACK:
+                raise
+            raise trouble.unknown(self.server.name, str(err.orig)) from err
+        if raw.warned:  # it waited for a standby, and was told not to
+            raise trouble.unknown(self.server.name, raw.warned)
+
+
+def _engine(server: Server) -> Engine:
+    return create_engine(
+        "postgresql+psycopg://", creator=server.connect, pool_size=WRITERS + READERS, max_overflow=0, pool_recycle=3600
+    )
+
+
+def upgrade(dsn: str, to: str = "head") -> None:
+    """Create the tables or bring them to the newest schema, or nothing. Blocking. Raises RegistryUnusable.
+
+    Several may do it at once: one does, the others find it done.
+    """
+    with opened(dsn) as db:
+        db.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (UPGRADING,))
+        schema.upgrade(db, to)
+
+
+@contextmanager
+def opened(dsn: str) -> Iterator[sqlalchemy.Connection]:
+    """A connection in a transaction that may take long, committed at the end. Raises RegistryUnusable."""
+    server = Server(dsn)
+    engine = _engine(server)
+    try:
+        with engine.connect().execution_options(**WRITING) as db, db.begin():
+            raw = db.connection.driver_connection
+            assert isinstance(raw, Connection)
+            raw.limit_at = None
+            db.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
+            yield db
+    except CommandError as err:
+        message = f"the database {server.name} was written by a newer vmctl: this one does not know its schema"
+        raise RegistryUnusable(message, hint="upgrade vmctl") from err
+    except DBAPIError as err:
+        raise trouble.explain(server.name, err) from err
+    finally:
+        engine.dispose()
