@@ -122,6 +122,7 @@ def test_one_that_was_killed_begins_again_at_once_and_elsewhere_only_on_somebody
     try:
         second.wait(taken)
         assert "signed that controller" in second.vmctl("events").stdout
+        assert "controller remove" in second.vmctl("audit").stdout
         taken.send_signal(signal.SIGTERM)
         assert taken.wait(START_S) == 0
     finally:

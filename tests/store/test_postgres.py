@@ -15,6 +15,7 @@ import pytest
 from alembic import op
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from tests.postgres import FORGETFUL, QUIET, Postgres, running
@@ -87,6 +88,17 @@ def test_the_migrations_make_the_tables_that_the_code_knows(server: Postgres, mo
     postgres.upgrade(dsn)
     with postgres.opened(dsn) as db:
         assert compare_metadata(MigrationContext.configure(db), Base.metadata) == []
+
+
+async def test_an_ordinary_user_suffices(server: Postgres) -> None:
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE ROLE ordinary LOGIN")
+        connection.execute("CREATE DATABASE theirs OWNER ordinary")
+    dsn = f"postgresql://ordinary@/theirs?host={server.folder}"
+    store = open_store(dsn, Path("/none"))
+    await store.put(WRITTEN)
+    await store.close()
+    assert about(dsn, Path("/none")).rows["setting"] == 1
 
 
 def test_one_of_a_newer_vmctl_is_left_as_it_is(server: Postgres) -> None:
@@ -198,6 +210,7 @@ async def test_a_deadlock_is_done_again(store: SqlStore) -> None:
 async def test_a_commit_that_no_standby_has_is_unknown_and_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether its answer never comes, or the server was told not to wait for a standby and says so by a warning."""
     monkeypatch.setattr(postgres, "LIMIT_S", LIMIT_S)
+    monkeypatch.setattr(postgres, "FIND_OUT_S", 1.0)
     with running((*FORGETFUL[:3], "max_wal_senders=4")) as server:
         store = open_store(server.create("vmctl"), Path("/none"))
         with psycopg.connect(server.dsn("vmctl"), autocommit=True) as other:
@@ -212,6 +225,42 @@ async def test_a_commit_that_no_standby_has_is_unknown_and_not_done(monkeypatch:
             with pytest.raises(RegistryUnusable, match=r"did not say whether it wrote: .*cancel"):
                 await waits
         await store.close()
+
+
+class _Lost(Session):
+    """Its first COMMIT is done, or taken back; its answer is lost either way."""
+
+    done = True
+    left = 1
+
+    def commit(self) -> None:
+        if not _Lost.left:
+            super().commit()
+            return
+        _Lost.left -= 1
+        super().commit() if _Lost.done else self.rollback()
+        raise OperationalError("COMMIT", {}, psycopg.OperationalError("the connection was lost"))
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_what_became_of_a_commit_without_an_answer_is_found_out(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    """It is written once, and told as written, whether it had been committed or not."""
+    await store.put(ClusterValue("key", ""))
+    monkeypatch.setattr(postgres, "Session", _Lost)
+    monkeypatch.setattr(_Lost, "done", done)
+    monkeypatch.setattr(_Lost, "left", 1)
+    tries: list[int] = []
+
+    def add(db: Session) -> str:
+        tries.append(1)
+        db.connection().exec_driver_sql("UPDATE setting SET value = value || 'x'")
+        return "done"
+
+    assert await store.database.write(add) == "done"
+    assert len(tries) == (1 if done else 2) and _Lost.left == 0
+    assert await store.find(ClusterValue, "key") == WRITTEN
 
 
 @pytest.mark.parametrize(

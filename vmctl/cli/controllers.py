@@ -126,8 +126,10 @@ def remove(name: str, signed: bool, form: str) -> None:
 
 
 async def _end(store: SqlStore, one: Replica) -> None:
+    from vmctl.model.audit import Entry
     from vmctl.model.records import Event
 
     who, now = getpass.getuser(), time.time()
     await store.end_life(one.life, f"{who} signed that it is dead", now)
     await store.add(Event("controller", one.name, f"{who} signed that controller {one.name} is dead", now, who=who))
+    await store.audit(Entry(now, who, "controller remove", one.name, "done", detail={"life": one.life}))

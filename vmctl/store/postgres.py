@@ -2,8 +2,9 @@
 
 A transaction that writes is READ COMMITTED: its methods lock what they change before they look, and a lock must show
 what its last holder wrote. One that reads is REPEATABLE READ: all of it is of one moment. What the server rolled back,
-because two were in each other's way or the connection was lost before COMMIT was sent, is done again; a COMMIT without
-an answer is unknown, and is never cancelled: a cancelled one is told as done where no standby has it.
+because two were in each other's way or the connection was lost before COMMIT was sent, is done again. What became of a
+COMMIT without an answer the server is asked by the transaction's number; while it does not know either, nobody does. A
+COMMIT is never cancelled: a cancelled one is told as done where no standby has it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from vmctl.store.database import Database, Done, Work, in_thread
 
 OLDEST = 150000  # server_version_num
 LIMIT_S = 10.0  # of one transaction, waiting for locks included
+FIND_OUT_S, ASK_EVERY_S = 10.0, 0.2  # how long after that it is asked what became of a COMMIT
 WRITERS, READERS = 6, 4
 AGAIN = 10  # so often is a transaction done again that was in another's way
 UPGRADING = 0x766D63746C  # "vmctl": the lock that who changes the tables holds
@@ -72,6 +74,7 @@ class Connection(psycopg.Connection[Any]):
 
     limit_at: float | None = None
     warned = ""  # what the server said beside an answer
+    timeline = 0
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """As its parent's, until the limit at most. The connection is then of no use; the server is told nothing."""
@@ -96,6 +99,22 @@ class Server:
         self._conninfo = conninfo(dsn)
         self._timeline = 0
 
+    def became(self, number: str, timeline: int) -> str:
+        """What became of a transaction: committed, aborted, in progress; empty: nobody knows, or not now."""
+        try:
+            opened = self._connect()
+        except (psycopg.Error, RegistryUnusable):
+            return ""
+        try:
+            if opened.timeline != timeline:
+                return ""  # another server, which counts its transactions for itself
+            found = opened.execute("SELECT pg_xact_status(%s::text::xid8)", (number,)).fetchone()
+            return str(found[0] or "") if found else ""
+        except psycopg.Error:
+            return ""
+        finally:
+            opened.close()
+
     def connect(self) -> Connection:
         """A connection to the one that takes writes. Raises RegistryUnusable."""
         try:
@@ -114,6 +133,7 @@ class Server:
             opened.commit()
             assert found is not None
             self._judge(*found)
+            opened.timeline = int(found[-1])
         except BaseException:
             opened.close()
             raise
@@ -130,7 +150,7 @@ class Server:
         if timeline < self._timeline:
             message = f"{self.name} is an earlier primary (timeline {timeline}, {self._timeline} was seen)"
             raise RegistryUnusable(message, hint="make it a standby of the present one")
-        self._timeline = timeline
+        self._timeline = max(self._timeline, timeline)  # of two threads the later one may have asked first
 
 
 def conninfo(dsn: str) -> str:
@@ -177,6 +197,8 @@ class PostgresDatabase(Database):
         for _ in range(AGAIN):
             try:
                 return self._transaction(work, limit_at, reading=reading)
+            except _TakenBack:
+                continue
             except DBAPIError as err:
                 if not trouble.may_go_again(err) or time.monotonic() > limit_at:
                     raise trouble.explain(self.server.name, err) from err
@@ -192,18 +214,33 @@ class PostgresDatabase(Database):
             done = work(opened)
             if not reading:
                 opened.flush()
-                self._commit(opened, raw)
+                number = opened.connection().exec_driver_sql("SELECT pg_current_xact_id()::text").scalar_one()
+                self._commit(opened, raw, str(number))
             return done
 
-    def _commit(self, opened: Session, raw: Connection) -> None:
+    def _commit(self, opened: Session, raw: Connection, number: str) -> None:
         try:
             opened.commit()
         except DBAPIError as err:
             if getattr(err.orig, "sqlstate", None) in trouble.BACK:
                 raise
-            raise trouble.unknown(self.server.name, str(err.orig)) from err
+            self._find_out(number, raw.timeline, err)
         if raw.warned:  # it waited for a standby, and was told not to
             raise trouble.unknown(self.server.name, raw.warned)
+
+    def _find_out(self, number: str, timeline: int, err: DBAPIError) -> None:
+        """Whether it was committed; nothing else may be told. Raises _TakenBack, RegistryUnusable."""
+        limit_at = time.monotonic() + FIND_OUT_S
+        while (became := self.server.became(number, timeline)) != "committed":
+            if became == "aborted":
+                raise _TakenBack from err
+            if time.monotonic() > limit_at:
+                raise trouble.unknown(self.server.name, str(err.orig)) from err
+            time.sleep(ASK_EVERY_S)
+
+
+class _TakenBack(Exception):
+    """The server says that it has not committed a transaction, and never will."""
 
 
 def _engine(server: Server) -> Engine:

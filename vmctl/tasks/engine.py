@@ -30,6 +30,7 @@ from vmctl.tasks.job import AnyJob, Job, TaskNow, now, stored
 
 log = logging.getLogger("vmctl.tasks")
 FOLLOW_S = 0.2  # how often a follower hears of progress
+DISOWN_S, DISOWN_EVERY_S = 3600.0, 5.0  # how long it is looked for what was perhaps accepted
 TRIES = 3  # of a handler that lost links interrupt
 FIRST_RETRY_S, SLOWEST_RETRY_S = 0.2, 5.0  # of writing a task's end
 
@@ -74,8 +75,25 @@ class Tasks:
             # It may be written, and only the answer lost. Who asked is told no: then no start may begin it later.
             number = await self._find(task)
             if number is None:
+                if self._store.shared:
+                    self._run_beside(self._disown(task), f"{task.kind} {task.subject}, perhaps accepted")
                 raise
             return number
+
+    async def _disown(self, task: Task) -> None:
+        """End it where it is written after all: a COMMIT that waits for a standby is done when that is back.
+
+        Who asked was told that nobody knows, and has done something else since.
+        """
+        until = self._clock.monotonic() + DISOWN_S
+        while self._clock.monotonic() < until:
+            await asyncio.sleep(DISOWN_EVERY_S)
+            with wall(log, f"{task.kind} {task.subject}, perhaps accepted"):
+                if (number := await self._find(task)) is not None:
+                    told = Refused("it was not known whether it was accepted", hint="give the command again")
+                    ending = {"state": TaskState.FAILED, "error": error_to_json(told), "ended_at": self._clock.now()}
+                    await self._end_unrun(replace(task, id=number), ending)
+                    return
 
     async def _find(self, task: Task) -> int | None:
         """The number of a row that may have been written. Raises RegistryUnusable where nobody knows."""
