@@ -47,7 +47,7 @@ class Postgres:
     def start(self) -> None:
         """Start it, and wait until it answers. It ends with whoever started it."""
         options = ("-k", str(self.folder), *(word for option in self._options for word in ("-c", option)))
-        command = [*_as_user("--pdeathsig=QUIT"), str(binaries() / "postgres"), "-D", str(self.data), *options]
+        command = [*as_user("--pdeathsig=QUIT"), str(binaries() / "postgres"), "-D", str(self.data), *options]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + START_S
@@ -97,12 +97,12 @@ class Postgres:
         return f"postgresql://vmctl@/{name}?host={self.folder}"
 
     def _run(self, program: str, *args: str) -> None:
-        command = [*_as_user(), str(binaries() / program), *args]
+        command = [*as_user(), str(binaries() / program), *args]
         done = subprocess.run(command, cwd="/", capture_output=True, text=True, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
 
 
-def _as_user(*options: str) -> list[str]:
+def as_user(*options: str) -> list[str]:
     """A command's beginning: the server refuses to run as root."""
     nobody = ("--reuid=nobody", "--regid=nogroup", "--clear-groups") if os.geteuid() == 0 else ()
     return ["setpriv", *nobody, *options] if nobody or options else []

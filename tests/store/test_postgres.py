@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,7 +19,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from tests.postgres import FORGETFUL, QUIET, Postgres, running
+from tests.postgres import FORGETFUL, QUIET, Postgres, as_user, running
 from tests.store.test_ledger import changes, life
 from vmctl.errors import RegistryUnusable
 from vmctl.model.records import ClusterValue, Event, HostRecord, Task
@@ -279,6 +280,25 @@ def test_what_cannot_be_reached_says_why_and_no_secret(server: Postgres, dsn: st
         open_store(dsn.format(server.folder), Path("/none"))
     told = f"{caught.value.message} {caught.value.hint}"
     assert said in told and hint in told and "secret" not in told and "sqlalche" not in told.lower(), told
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_a_pooler_in_between_is_refused(server: Postgres, mode: str) -> None:
+    settings = server.folder / "pgbouncer.ini"
+    settings.write_text(
+        f"[databases]\n* = host={server.folder} user=vmctl\n[pgbouncer]\npool_mode = {mode}\nauth_type = any\n"
+        f"unix_socket_dir = {server.folder}\nlisten_port = 6432\nlisten_addr =\n"
+        "ignore_startup_parameters = extra_float_digits\n"
+    )
+    with subprocess.Popen([*as_user(), "pgbouncer", "-q", str(settings)], stderr=subprocess.DEVNULL) as pooler:
+        try:
+            while not (server.folder / ".s.PGSQL.6432").exists():
+                assert pooler.poll() is None
+                time.sleep(0.05)
+            with pytest.raises(RegistryUnusable, match="a connection pooler stands before"):
+                open_store(f"{server.dsn('vmctl')}&port=6432", Path("/none"))
+        finally:
+            pooler.terminate()
 
 
 def test_an_earlier_primary_is_left_alone() -> None:

@@ -52,7 +52,7 @@ SET lock_timeout = '8s';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """
 ABOUT = """
-SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
+SELECT pg_backend_pid(), current_setting('server_version_num')::int, current_setting('server_encoding'),
        ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
 """
 
@@ -132,12 +132,19 @@ class Server:
             found = opened.execute(ABOUT).fetchone()
             opened.commit()
             assert found is not None
-            self._judge(*found)
+            self._refuse_pooler(opened.info.backend_pid, found[0])
+            self._judge(*found[1:])
             opened.timeline = int(found[-1])
         except BaseException:
             opened.close()
             raise
         return opened
+
+    def _refuse_pooler(self, told: int, real: int) -> None:
+        """One that hands out connections by the transaction leaks what a session sets, and hears no notification."""
+        if told != real:
+            message = f"a connection pooler stands before {self.name}, and vmctl keeps connections of its own"
+            raise RegistryUnusable(message, hint="name the server itself: its own port, usually 5432")
 
     def _judge(self, version: int, encoding: str, timeline: int) -> None:
         if version < OLDEST:
