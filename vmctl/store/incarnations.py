@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Engine, case, delete, func, literal_column, tuple_
+from sqlalchemy import ColumnElement, Engine, case, delete, exists, func, literal_column, tuple_
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
@@ -153,7 +153,10 @@ class LedgerStore:
         self._add_short_lived.run(db, [tuple(one) for one in short_lived])
 
     def _runs_of(self, db: Session, lives: list[Life]) -> dict[Run, int]:
-        """The numbers of their runs; one that was forgotten since it was written, as it was old, is written again."""
+        """The numbers of their runs, which nobody forgets before this is written.
+
+        One that was forgotten since it was written, as it was old, is written again.
+        """
         seen_at = {life.of: life.last_seen for life in lives}
         known = _run_numbers(db, seen_at)
         if gone := seen_at.keys() - known.keys():
@@ -175,9 +178,11 @@ class LedgerStore:
         """Forget ports that are closed, counts, and runs of machines that have no life left."""
         db.execute(delete(ListeningRow).where(col(ListeningRow.until) < old))
         db.execute(delete(ProgramSummaryRow).where(col(ProgramSummaryRow.day) < old // DAY_S))
-        used = select(IncarnationRow.run_id)
-        unused = (col(MachineRunRow.seen_at) < now - DAY_S) & col(MachineRunRow.id).not_in(used)
-        db.execute(delete(MachineRunRow).where(unused))
+        unused = (col(MachineRunRow.seen_at) < now - DAY_S) & ~exists().where(_of_run())
+        # Held first: no life of it is written any more. Then looked at again: one may just have been.
+        held = db.execute(select(MachineRunRow.id).where(unused).order_by(col(MachineRunRow.id)).with_for_update())
+        for some in _batches(list(held.scalars()), 500):
+            db.execute(delete(MachineRunRow).where(col(MachineRunRow.id).in_(some), ~exists().where(_of_run())))
 
     @reading
     def _too_many(self, db: Session, most: int) -> Sequence[Any]:
@@ -200,7 +205,7 @@ class LedgerStore:
     @writing
     def _forget_some(self, db: Session, which: ColumnElement[bool], limit: int) -> int:
         query: Any = select(IncarnationRow.id, IncarnationRow.uuid).where(which)
-        found = db.execute(query.order_by(IncarnationRow.ended_at).limit(limit)).all()
+        found = db.execute(query.order_by(IncarnationRow.ended_at).limit(limit).with_for_update()).all()
         for some in _batches(found, 500):
             db.execute(delete(ListeningRow).where(col(ListeningRow.uuid).in_([row[1] for row in some])))
             db.execute(delete(IncarnationRow).where(col(IncarnationRow.id).in_([row[0] for row in some])))
@@ -343,5 +348,6 @@ def _run_numbers(db: Session, runs: Iterable[Run]) -> dict[Run, int]:
     query: Any = select(*(getattr(MachineRunRow, name) for name in (*Run._fields, "id")))
     found: dict[Run, int] = {}
     for some in _batches(runs, 300):
-        found |= {Run(*row[:3]): row[3] for row in db.execute(query.where(three.in_(some)))}
+        held = query.where(three.in_(some)).order_by(MachineRunRow.id).with_for_update(read=True, key_share=True)
+        found |= {Run(*row[:3]): row[3] for row in db.execute(held)}
     return found

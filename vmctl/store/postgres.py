@@ -45,12 +45,14 @@ DEFAULTS = {
     "application_name": "vmctl",
 }
 # A controller that is frozen in the middle of a transaction holds up nobody for longer than that.
-# What was answered must survive a power cut, whatever the server's own setting is.
+# What was answered must survive a power cut, and no COMMIT may be cancelled, whatever the server's own settings are.
 SESSION = """
 SET idle_in_transaction_session_timeout = '3s';
 SET lock_timeout = '8s';
+SET statement_timeout = 0;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """
+LATER = "SELECT pg_logical_emit_message(true, 'vmctl', '')"  # writes something, into no table
 ABOUT = """
 SELECT pg_backend_pid(), current_setting('server_version_num')::int, current_setting('server_encoding'),
        ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
@@ -100,7 +102,10 @@ class Server:
         self._timeline = 0
 
     def became(self, number: str, timeline: int) -> str:
-        """What became of a transaction: committed, aborted, in progress; empty: nobody knows, or not now."""
+        """What became of a transaction: committed, aborted, in progress; empty: nobody knows, or not now.
+
+        A primary that restarts while a COMMIT waits for a standby has committed it, and the standby may not have it.
+        """
         try:
             opened = self._connect()
         except (psycopg.Error, RegistryUnusable):
@@ -109,7 +114,9 @@ class Server:
             if opened.timeline != timeline:
                 return ""  # another server, which counts its transactions for itself
             found = opened.execute("SELECT pg_xact_status(%s::text::xid8)", (number,)).fetchone()
-            return str(found[0] or "") if found else ""
+            opened.execute(LATER)
+            opened.commit()  # where standbys are waited for, they have then all that was written before
+            return str(found[0] or "") if found and not opened.warned else ""
         except psycopg.Error:
             return ""
         finally:
