@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from tests.postgres import Postgres
 from vmctl import errors
 from vmctl.cli.main import cli
 from vmctl.local import config, lock, paths
+from vmctl.model.records import ClusterValue
 from vmctl.store.opening import open_store
 
 
@@ -56,6 +60,17 @@ def test_a_file_is_made_and_told(dsn: str) -> None:
     told = run("status").output
     assert "SQLite 3" in told and str(file()) in told
     assert json.loads(run("status", "-o", "json").output)["schema"] == "newest"
+
+
+def test_what_only_looks_waits_for_nobody_and_holds_nobody_up() -> None:
+    store = open_store("", file())  # as a controller does
+    asyncio.run(store.put(ClusterValue("a", "b")))
+    asyncio.run(store.close())
+    with closing(sqlite3.connect(file(), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert "is up to date" in run("status").output
+        listed = CliRunner().invoke(cli, ["controller", "list"])
+        assert listed.exit_code == 0 and "no controller uses this registry" in listed.output
 
 
 def test_a_server_is_told_before_and_after_its_tables_are_made(dsn: str) -> None:

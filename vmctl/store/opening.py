@@ -22,7 +22,7 @@ def open_store(dsn: str, file: Path, clock: Clock = SYSTEM.clock) -> SqlStore:
     """
     upgrade(dsn, file)
     if not dsn:
-        with sqlite.opened(file) as db:
+        with sqlite.opened(file, reading=True) as db:
             elsewhere = telling.moved_to(db)
         if elsewhere:
             hint = "set `database` in vmctl.toml"
@@ -66,7 +66,7 @@ def about(dsn: str, file: Path) -> About:
             return telling.about(db, named(dsn))
     if not file.exists():
         return About(str(file), "SQLite", "empty", "", "", None)
-    with sqlite.opened(file) as db:
+    with sqlite.opened(file, reading=True) as db:
         return telling.about(db, str(file), file)
 
 

@@ -38,11 +38,14 @@ def upgrade(path: Path, to: str = "head") -> None:
 
 
 @contextmanager
-def opened(path: Path, pragmas: Iterable[str] = PRAGMAS) -> Iterator[Connection]:
-    """A connection in a transaction that nobody else writes beside, committed at the end. Raises RegistryUnusable."""
-    engine = _engine(path, pragmas)
+def opened(path: Path, pragmas: Iterable[str] = PRAGMAS, *, reading: bool = False) -> Iterator[Connection]:
+    """A connection in a transaction that nobody else writes beside, committed at the end. Raises RegistryUnusable.
+
+    `reading`: one that changes nothing, and holds nobody up.
+    """
+    engine = _engine(path, () if reading else pragmas)
     try:
-        with engine.connect().execution_options(asked_at=time.monotonic()) as db, db.begin():
+        with engine.connect().execution_options(asked_at=time.monotonic(), reading=reading) as db, db.begin():
             yield db
     except sqlite_trouble.TROUBLE as err:
         raise sqlite_trouble.explain(path, err) from err
