@@ -271,8 +271,8 @@ async def test_what_became_of_a_commit_without_an_answer_is_found_out(
         ("postgresql://eve:secret@/vmctl?host={}", 'role "eve" does not exist', "vmctl.toml"),
         ("postgresql://vmctl:secret@127.0.0.1:1/vmctl", "refused", "pg_isready -d"),
         ("postgresql://vmctl:secret@host:port/vmctl", "cannot be used", "pg_isready -d"),
-        ("postgresql://vmctl:secret@[::1/vmctl", "names no database", "postgresql://"),
-        ("mysql://root:secret@db/vmctl", "names no database", "postgresql://"),
+        ("postgresql://vmctl:secret@[::1/vmctl", "names no PostgreSQL database", "postgresql://"),
+        ("mysql://root:secret@db/vmctl", "names no PostgreSQL database", "postgresql://"),
     ],
 )
 def test_what_cannot_be_reached_says_why_and_no_secret(server: Postgres, dsn: str, said: str, hint: str) -> None:

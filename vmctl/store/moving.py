@@ -24,9 +24,10 @@ Told = Callable[[int, int], None]  # how many steps of how many are done: each r
 
 def move(file: Path, dsn: str, told: Told = lambda done, total: None, *, dry_run: bool = False) -> int:
     """Take it over; how many rows it has. Nobody else may use the file. Blocking. Raises Refused, RegistryUnusable."""
-    if not file.exists():
-        raise RegistryUnusable(f"there is no registry at {file}", hint="vmctl db status")
     name = postgres.Server(dsn).name
+    if not file.exists():
+        hint = "to begin with an empty one, only set `database` in vmctl.toml"
+        raise RegistryUnusable(f"there is no registry at {file}, and nothing to move", hint=hint)
     sqlite.upgrade(file)
     if not dry_run:
         postgres.upgrade(dsn)

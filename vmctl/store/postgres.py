@@ -173,8 +173,8 @@ def conninfo(dsn: str) -> str:
         given = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
         return make_conninfo(**DEFAULTS | given)
     except psycopg.ProgrammingError as err:
-        hint = "postgresql://USER@HOST1,HOST2/NAME"
-        message = f"{trouble.without_password(dsn)!r} names no database"
+        hint = "postgresql://USER@HOST1,HOST2/NAME, as `database` in vmctl.toml or after --to"
+        message = f"{trouble.without_password(dsn)!r} names no PostgreSQL database"
         raise RegistryUnusable(message, hint=hint) from err  # what libpq says shows all of it, its password, too
 
 
