@@ -138,6 +138,9 @@ def test_one_that_was_frozen_and_removed_ends_itself_and_wrote_nothing(
     first, second = homes
     [name] = {str(one["name"]) for one in listed(second)}
     running.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + START_S
+    while listed(second)[0]["state"] != "silent":
+        assert time.monotonic() < deadline
     done = second.vmctl("controller", "remove", name, "--i-know-it-is-off", typed=f"{name}\n")
     assert done.returncode == 0, done.stderr
     other = second.serve()

@@ -14,13 +14,18 @@ from vmctl import errors
 from vmctl.cli import output
 from vmctl.cli.groups import Group
 from vmctl.cli.typed import typed
-from vmctl.local import config, paths
+from vmctl.local import config, lock, paths
 
 if TYPE_CHECKING:
     from vmctl.model.replicas import Replica
     from vmctl.store.sql import SqlStore
 
 T = TypeVar("T")
+SILENT_S = 6.0  # three beats
+WHY = {
+    "silent": "not heard for long: dead, frozen or cut off",
+    "gone": "it was killed: the next one begins in its place",
+}
 COLUMNS: tuple[output.Column, ...] = (
     ("NAME", itemgetter("name")),
     ("STATE", itemgetter("state")),
@@ -58,12 +63,6 @@ def _asked(work: Callable[[SqlStore], Coroutine[Any, Any, T]]) -> T:
     return asyncio.run(ask())
 
 
-async def _all(store: SqlStore) -> list[Replica]:
-    from vmctl.model.replicas import Replica
-
-    return sorted(await store.all(Replica), key=lambda one: (one.ended_at is not None, -one.started_at))
-
-
 @controller.command("list")
 @click.option("--ended", is_flag=True, help="Those that have ended, too.")
 @output.option
@@ -72,18 +71,29 @@ def list_controllers(ended: bool, form: str) -> None:
 
     Example: vmctl controller list
     """
-    shared, found = _asked(_told) if _is_there() else (False, [])
-    items = [_item(one, shared) for one in found if ended or one.ended_at is None]
+    items = [item for item in _items() if ended or item["state"] != "ended"]
     output.rows(items, form, COLUMNS, (), "no controller uses this registry")
 
 
-async def _told(store: SqlStore) -> tuple[bool, list[Replica]]:
-    return store.shared, await _all(store)
+def _items() -> list[dict[str, Any]]:
+    """All lives, the newest of those that have not ended first."""
+    found = _asked(lambda store: store.heard()) if _is_there() else []
+    here = lock.holder(paths.lock_path()) is not None
+    return [_item(one, heard_s, here) for one, heard_s in sorted(found, key=_order)]
 
 
-def _item(one: Replica, shared: bool) -> dict[str, Any]:
-    state = "alive" if one.ended_at is None else "ended"
-    heard_s = max(0.0, time.time() - one.beat_at) if shared and one.ended_at is None else None
+def _order(told: tuple[Replica, float | None]) -> tuple[bool, float]:
+    return told[0].ended_at is not None, -told[0].started_at
+
+
+def _item(one: Replica, heard_s: float | None, here: bool) -> dict[str, Any]:
+    """`here`: whether a controller runs on this machine, which is what a file's registry is judged by."""
+    if one.ended_at is not None:
+        state, heard_s = "ended", None
+    elif heard_s is not None:
+        state = "alive" if heard_s < SILENT_S else "silent"
+    else:
+        state = "alive" if here else "gone"
     return {
         "name": one.name,
         "state": state,
@@ -92,7 +102,7 @@ def _item(one: Replica, shared: bool) -> dict[str, Any]:
         "started_at": one.started_at,
         "heard_s": heard_s,
         "ended_at": one.ended_at,
-        "why": one.why,
+        "why": one.why or WHY.get(state, ""),
     }
 
 
@@ -108,28 +118,28 @@ def remove(name: str, signed: bool, form: str) -> None:
 
     Example: vmctl controller remove kvm1 --i-know-it-is-off
     """
-    found = _asked(_told)[1] if _is_there() else []
-    alive = [one for one in found if one.ended_at is None and name in (one.name, one.life)]
+    alive = [item for item in _items() if item["state"] != "ended" and name in (item["name"], item["life"])]
     if not alive:
         raise errors.NotFound(f"no controller {name!r} uses this registry", hint="vmctl controller list --ended")
     if len(alive) > 1:
-        lives = ", ".join(one.life for one in alive)
+        lives = ", ".join(item["life"] for item in alive)
         raise errors.Refused(f"several controllers are called {name}", hint=f"name its life: {lives}")
     if not signed:
         hint = f"if you know that it is dead: vmctl controller remove {name} --i-know-it-is-off"
         raise errors.Refused(f"{name} may still act on hosts", hint=hint)
     if typed(f"Type {name} to confirm") != name:
         raise errors.Refused("that is not its name: nothing was done")
-    _asked(lambda store: _end(store, alive[0]))
-    sentence = f"controller {alive[0].name} was removed: another one may begin"
-    output.result({"name": alive[0].name, "life": alive[0].life, "removed": True}, form, sentence)
+    called, life = alive[0]["name"], alive[0]["life"]
+    _asked(lambda store: _end(store, called, life))
+    sentence = f"controller {called} was removed: another one may begin"
+    output.result({"name": called, "life": life, "removed": True}, form, sentence)
 
 
-async def _end(store: SqlStore, one: Replica) -> None:
+async def _end(store: SqlStore, name: str, life: str) -> None:
     from vmctl.model.audit import Entry
     from vmctl.model.records import Event
 
     who, now = getpass.getuser(), time.time()
-    await store.end_life(one.life, f"{who} signed that it is dead", now)
-    await store.add(Event("controller", one.name, f"{who} signed that controller {one.name} is dead", now, who=who))
-    await store.audit(Entry(now, who, "controller remove", one.name, "done", detail={"life": one.life}))
+    await store.end_life(life, f"{who} signed that it is dead", now)
+    await store.add(Event("controller", name, f"{who} signed that controller {name} is dead", now, who=who))
+    await store.audit(Entry(now, who, "controller remove", name, "done", detail={"life": life}))

@@ -19,6 +19,6 @@ class Replica:
     version: str
     started_at: float
     beat: int = 0  # counts; whoever sees it stand still for long knows that it is dead, frozen or cut off
-    beat_at: float = 0.0  # UTC seconds, by its own clock: for people, nothing is decided by it
+    beat_at: float = 0.0  # UTC seconds, by the registry's clock: for people, nothing is decided by it
     ended_at: float | None = None
     why: str = ""  # it has ended

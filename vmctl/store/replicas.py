@@ -6,16 +6,19 @@ holds its row until it has committed. Who ends a life waits for those that looke
 
 from __future__ import annotations
 
-from sqlalchemy import update
+from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
 from vmctl.model.replicas import Replica
 from vmctl.services.claims import Deposed
 from vmctl.store import rows, rules
-from vmctl.store.database import Database, writing
-from vmctl.store.statements import is_key, locked, whole
+from vmctl.store.database import Database, reading, writing
+from vmctl.store.statements import is_key, is_shared, locked, read_all, whole
 from vmctl.store.tables import ReplicaRow
+
+# One clock for all: controllers' own may be hours apart. It is shown to people, and decides nothing.
+SERVER_NOW = func.extract("epoch", func.clock_timestamp())
 
 
 class SqlReplicas:
@@ -36,10 +39,16 @@ class SqlReplicas:
 
     @writing
     def beat(self, db: Session, life: str, now: float) -> None:
-        values = {"beat": col(ReplicaRow.beat) + 1, "beat_at": now}
+        values = {"beat": col(ReplicaRow.beat) + 1, "beat_at": SERVER_NOW if self.database.shared else now}
         alive = is_key(Replica, life) & col(ReplicaRow.ended_at).is_(None)
         if db.execute(update(ReplicaRow).where(alive).values(**values)).rowcount != 1:  # type: ignore[attr-defined]
             raise Deposed(life)
+
+    @reading
+    def heard(self, db: Session) -> list[tuple[Replica, float | None]]:
+        """All lives, and for how many seconds each was not heard, by the server's clock; None: it has no heartbeat."""
+        now = float(db.execute(select(SERVER_NOW)).scalar_one()) if self.database.shared else None
+        return [(one, None if now is None else max(0.0, now - one.beat_at)) for one in read_all(db, Replica)]
 
     @writing
     def end_life(self, db: Session, life: str, why: str, now: float) -> None:
@@ -54,6 +63,9 @@ def _begin(db: Session, replica: Replica) -> None:
         values = {"ended_at": earlier.ended_at, "why": earlier.why}
         db.execute(update(ReplicaRow).where(is_key(Replica, earlier.life)).values(**values))
     db.add(rows.to_row(ReplicaRow, replica))
+    if is_shared(db):
+        db.flush()
+        db.execute(update(ReplicaRow).where(is_key(Replica, replica.life)).values(beat_at=SERVER_NOW))
 
 
 def _check(db: Session, life: str) -> None:
