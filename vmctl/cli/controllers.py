@@ -43,9 +43,9 @@ def controller() -> None:
 
 def _is_there() -> bool:
     """Whether there is a registry already."""
-    from vmctl.store.opening import about
+    from vmctl.store.opening import schema_of
 
-    return about(config.load().database, paths.data_dir() / "registry.db").schema != "empty"
+    return schema_of(config.load().database, paths.registry_path()) != "empty"
 
 
 def _asked(work: Callable[[SqlStore], Coroutine[Any, Any, T]]) -> T:
@@ -54,7 +54,7 @@ def _asked(work: Callable[[SqlStore], Coroutine[Any, Any, T]]) -> T:
     from vmctl.store.opening import open_as_it_is
 
     async def ask() -> T:
-        store = open_as_it_is(config.load().database, paths.data_dir() / "registry.db")
+        store = open_as_it_is(config.load().database, paths.registry_path())
         try:
             return await work(store)
         finally:

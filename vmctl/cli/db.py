@@ -7,13 +7,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import click
 
 from vmctl import errors
-from vmctl.cli import follow, output
+from vmctl.cli import output
+from vmctl.cli.bars import Bar
 from vmctl.cli.groups import Group
 from vmctl.local import config, lock, paths
 
@@ -28,10 +27,6 @@ SAID = {
 @click.group(cls=Group)
 def db() -> None:
     """The registry's database: status, upgrade, move."""
-
-
-def _file() -> Path:
-    return paths.data_dir() / "registry.db"
 
 
 @contextmanager
@@ -53,7 +48,7 @@ def status(form: str) -> None:
     """
     from vmctl.store import opening
 
-    found = dataclasses.asdict(opening.about(config.load().database, _file()))
+    found = dataclasses.asdict(opening.about(config.load().database, paths.registry_path()))
     if output.shown_as_data(found, form, lambda item: item["where"]):
         return
     rows = [f"{count} {name}" for name, count in found["rows"].items() if count and name in SHOWN]
@@ -80,11 +75,11 @@ def upgrade(dry_run: bool, form: str) -> None:
 
     dsn = config.load().database
     if dsn and not dry_run:  # several controllers may use it meanwhile
-        opening.upgrade(dsn, _file())
+        opening.upgrade(dsn, paths.registry_path())
     elif not dry_run:
         with _alone():
-            opening.upgrade(dsn, _file())
-    found = opening.about(dsn, _file())
+            opening.upgrade(dsn, paths.registry_path())
+    found = opening.about(dsn, paths.registry_path())
     value = {"where": found.where, "schema": found.schema, "revision": found.revision, "newest": found.newest}
     output.result(value, form, f"{found.where} {SAID[found.schema]}", lambda item: item["where"])
 
@@ -100,45 +95,26 @@ def move(dsn: str, dry_run: bool, form: str) -> None:
 
     Example: vmctl db move --to postgresql://vmctl@db1,db2/vmctl
     """
-    if settings := config.load().database:
-        from vmctl.store import opening
-
-        raise errors.Refused(f"the registry is in {opening.named(settings)} already", hint="vmctl db status")
     from vmctl.store import moving
     from vmctl.store.opening import named
 
+    if settings := config.load().database:
+        raise errors.Refused(f"the registry is in {named(settings)} already", hint="vmctl db status")
     with _alone():
-        bar = _Bar()
+        bar = Bar("move", "registry", quiet=form not in output.PEOPLE)
+
+        def told(done: int, total: int) -> None:
+            bar.show(100 * done / max(1, total), "copying and comparing")
+
         try:
-            rows = moving.move(_file(), dsn, bar.show, dry_run=dry_run)
+            rows = moving.move(paths.registry_path(), dsn, told, dry_run=dry_run)
         finally:
-            bar.stop()
-    value = {"moved": not dry_run, "rows": rows, "from": str(_file()), "to": named(dsn)}
+            bar.end()
+    value = {"moved": not dry_run, "rows": rows, "from": str(paths.registry_path()), "to": named(dsn)}
     if dry_run:
         output.result(value, form, f"{rows} rows would be moved to {named(dsn)}", lambda item: item["to"])
         return
     output.result(value, form, f"{rows} rows were moved to {named(dsn)}, each was compared", lambda item: item["to"])
     secret = config.has_password(dsn)
-    told = f'database = "{named(dsn) if secret else dsn}"{", with its password" if secret else ""}'
-    print(f"now write into {paths.config_dir() / 'vmctl.toml'}, above its sections: {told}", file=sys.stderr)
-
-
-class _Bar:
-    """How far a move is, in one line that is drawn anew; nothing where nobody looks."""
-
-    def __init__(self) -> None:
-        self._last = -1
-
-    def show(self, done: int, total: int) -> None:
-        """So much of it is done."""
-        percent = 100 * done // max(1, total)
-        if sys.stderr.isatty() and percent != self._last:
-            self._last = percent
-            state: dict[str, Any] = {"kind": "move", "subject": "registry"}
-            text = "copying and comparing"
-            print(f"\r{follow.bar(state | {'progress': {'percent': percent, 'text': text}})}", end="", file=sys.stderr)
-
-    def stop(self) -> None:
-        """Take the line away."""
-        if self._last >= 0:
-            print("\r\033[K", end="", file=sys.stderr)
+    line = f'database = "{named(dsn) if secret else dsn}"{", with its password" if secret else ""}'
+    print(f"now write into {paths.config_dir() / 'vmctl.toml'}, above its sections: {line}", file=sys.stderr)

@@ -25,7 +25,7 @@ SAME: Mapping[str, tuple[str, ...]] = {
 
 
 class Group(click.Group):
-    """A group below `vmctl`."""
+    """A group of commands; what is said to a word that is none, another one may say otherwise."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -33,12 +33,12 @@ class Group(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as err:
-            raise click.UsageError(f"{err.message}{_meant(args[0], self.list_commands(ctx))}", ctx) from err
+            raise click.UsageError(f"{err.message}{self.meant(args[0], self.list_commands(ctx))}", ctx) from err
 
-
-def _meant(word: str, there: Sequence[str]) -> str:
-    same = [one for one in SAME.get(word, ()) if one in there]
-    return near(same[0] if same else word, there)
+    def meant(self, word: str, there: Sequence[str]) -> str:
+        """A sentence with what was perhaps meant; empty: no idea."""
+        same = [one for one in SAME.get(word, ()) if one in there]
+        return near(same[0] if same else word, there)
 
 
 def near(word: str, there: Sequence[str]) -> str:

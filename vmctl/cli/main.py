@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import click
 
 from vmctl import __version__, errors, text
 from vmctl.cli import offline
-from vmctl.cli.groups import near
+from vmctl.cli.groups import Group, near
 
 if TYPE_CHECKING:
     from vmctl.commands.rows import Command
@@ -105,7 +106,7 @@ FOREIGN: dict[str, str] = {
 }
 
 
-class Lazy(click.Group):
+class Lazy(Group):
     """A group whose commands are imported when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -121,15 +122,9 @@ class Lazy(click.Group):
         found: click.Command = getattr(importlib.import_module(f"vmctl.cli.{module}"), attribute)
         return found
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as err:
-            if meant := FOREIGN.get(args[0]):
-                raise click.UsageError(f"{err.message} Here it is: {meant}", ctx) from err
-            raise click.UsageError(f"{err.message}{near(args[0], list(COMMANDS))}", ctx) from err
+    def meant(self, word: str, there: Sequence[str]) -> str:
+        """Words of other programs come first."""
+        return f" Here it is: {FOREIGN[word]}" if word in FOREIGN else near(word, list(COMMANDS))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

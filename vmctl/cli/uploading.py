@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from vmctl import errors
-from vmctl.cli import follow, output, wire
+from vmctl.cli import output, wire
+from vmctl.cli.bars import Bar
 from vmctl.cli.client import Client
 from vmctl.commands.uploads import BeginUpload, DropUpload, FinishUpload, ListUploads, Part, ShowUpload, WritePiece
 
@@ -181,34 +182,14 @@ class _Sender:
             return
 
 
-class _Bar:
-    """How far it is: a bar on a terminal, a line for each tenth elsewhere, nothing for a program."""
+class _Bar(Bar):
+    """How far an image is, and how long it may take."""
 
     def __init__(self, name: str, quiet: bool, timeout_s: float | None) -> None:
-        self._name, self._quiet, self._tenth = name, quiet, 0
-        self._screen = follow.Screen() if sys.stderr.isatty() and not quiet else None
+        super().__init__("image", name, quiet)
         self._deadline = time.monotonic() + timeout_s if timeout_s else None
-
-    def show(self, percent: float, text: str) -> None:
-        """So far it is."""
-        state = {"kind": "image", "subject": self._name, "progress": {"percent": percent, "text": text}}
-        if self._screen is not None:
-            self._screen.show([follow.bar(state)])
-        elif not self._quiet and int(percent) // 10 != self._tenth:
-            self._tenth = int(percent) // 10
-            print(follow.bar(state), file=sys.stderr)
-
-    def say(self, sentence: str) -> None:
-        """Something that happened."""
-        text = output.clean(sentence)
-        self._screen.say(text) if self._screen is not None else print(text, file=sys.stderr)
 
     def check_time(self) -> None:
         """Raises TimedOut."""
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise errors.TimedOut("the time is over; what was sent is kept", hint="the same command goes on with it")
-
-    def end(self) -> None:
-        """Take the bar away."""
-        if self._screen is not None:
-            self._screen.stop()

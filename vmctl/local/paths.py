@@ -42,6 +42,11 @@ def lock_path() -> Path:
     return data_dir() / "controller.lock"
 
 
+def registry_path() -> Path:
+    """The registry, where it is kept in a file."""
+    return data_dir() / "registry.db"
+
+
 def mount_of(path: Path) -> Path:
     """Where the file system of a path is mounted."""
     found = path.absolute()

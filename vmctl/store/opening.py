@@ -10,7 +10,7 @@ from pathlib import Path
 from vmctl.errors import RegistryUnusable
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import about as telling
-from vmctl.store import sqlite
+from vmctl.store import schema, sqlite
 from vmctl.store.about import About
 from vmctl.store.sql import SqlStore
 
@@ -32,11 +32,23 @@ def open_store(dsn: str, file: Path, clock: Clock = SYSTEM.clock) -> SqlStore:
 
 def open_as_it_is(dsn: str, file: Path, clock: Clock = SYSTEM.clock) -> SqlStore:
     """The same for who only looks: no table is made or changed. Blocking. Raises RegistryUnusable."""
-    found = about(dsn, file)
-    if found.schema != "newest":
-        state = "there is no registry yet" if found.schema == "empty" else f"its tables are {found.schema}"
-        raise RegistryUnusable(f"{found.where}: {state}", hint="vmctl db status")
+    if (state := schema_of(dsn, file)) != "newest":
+        said = "there is no registry yet" if state == "empty" else f"its tables are {state}"
+        raise RegistryUnusable(f"{named(dsn) if dsn else file}: {said}", hint="vmctl db status")
     return _opened(dsn, file, clock)
+
+
+def schema_of(dsn: str, file: Path) -> str:
+    """In a word where its tables stand: empty, old, newest or newer. Blocking. Raises RegistryUnusable."""
+    if dsn:
+        from vmctl.store import postgres
+
+        with postgres.opened(dsn) as db:
+            return schema.revision(db).state
+    if not file.exists():
+        return "empty"
+    with sqlite.opened(file, reading=True) as db:
+        return schema.revision(db).state
 
 
 def _opened(dsn: str, file: Path, clock: Clock) -> SqlStore:
