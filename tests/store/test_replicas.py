@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 from tests.postgres import Postgres
 from tests.store.conftest import New
 from vmctl.errors import NotFound, Refused
+from vmctl.model.audit import Entry
 from vmctl.model.policy import LedgerPolicy
-from vmctl.model.records import ClusterValue, HostRecord
+from vmctl.model.records import ClusterValue, Event, HostRecord
 from vmctl.model.replicas import Replica
 from vmctl.ports.store import Store
 from vmctl.services.claims import Deposed
@@ -44,7 +45,13 @@ async def test_one_from_elsewhere_is_refused_until_somebody_knows_that_the_other
         registry.begin_life(OTHER)
     assert "vmctl controller remove kvm1" in caught.value.hint
     assert [one.life for one in await registry.all(Replica)] == ["life-1"]
-    await registry.end_life("life-1", "anna signed", 3.0)
+    told, entry = (
+        Event("controller", "kvm1", "anna signed", 3.0),
+        Entry(3.0, "anna", "controller remove", "kvm1", "done"),
+    )
+    await registry.end_life("life-1", "anna signed", 3.0, told=[told], entry=entry)
+    assert [one.text for one in await registry.events()] == ["anna signed"]
+    assert ["controller remove" in one.text for one in await registry.newest_audited()] == [True]
     registry.begin_life(OTHER)
     found = await registry.all(Replica)
     assert [(one.ended_at, one.why) for one in found] == [(3.0, "anna signed"), (None, "")]

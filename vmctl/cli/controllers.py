@@ -140,6 +140,6 @@ async def _end(store: SqlStore, name: str, life: str) -> None:
     from vmctl.model.records import Event
 
     who, now = getpass.getuser(), time.time()
-    await store.end_life(life, f"{who} signed that it is dead", now)
-    await store.add(Event("controller", name, f"{who} signed that controller {name} is dead", now, who=who))
-    await store.audit(Entry(now, who, "controller remove", name, "done", detail={"life": life}))
+    told = Event("controller", name, f"{who} signed that controller {name} is dead", now, who=who)
+    entry = Entry(now, who, "controller remove", name, "done", detail={"life": life})
+    await store.end_life(life, f"{who} signed that it is dead", now, told=[told], entry=entry)

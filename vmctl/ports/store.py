@@ -318,8 +318,10 @@ class Replicas(Protocol):
     async def beat(self, life: str, now: float) -> None:
         """Count one more. Raises Deposed once it was ended."""
 
-    async def end_life(self, life: str, why: str, now: float) -> None:
-        """Let nothing more be written for it. Raises NotFound."""
+    async def end_life(
+        self, life: str, why: str, now: float, *, told: Collection[Event] = (), entry: Entry | None = None
+    ) -> None:
+        """Let nothing more be written for it, with what tells of it, in one step. Raises NotFound."""
 
 
 class Store(Records, VMs, Uploads, History, Users, Audit, Replicas, Protocol):

@@ -76,12 +76,17 @@ class MemoryStore(Leasing, MemoryUsers):
             raise Deposed(life)
         self._put(replace(found, beat=found.beat + 1, beat_at=now))
 
-    async def end_life(self, life: str, why: str, now: float) -> None:
+    async def end_life(
+        self, life: str, why: str, now: float, *, told: Collection[Event] = (), entry: Entry | None = None
+    ) -> None:
         found = self._find(Replica, life)
         if found is None:
             raise rules.missing("controller", life)
         if found.ended_at is None:
             self._put(replace(found, ended_at=now, why=why))
+        self._tell(told)
+        if entry is not None:
+            await self.audit(entry)
 
     # -- any kind of record
 

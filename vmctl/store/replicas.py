@@ -6,15 +6,20 @@ holds its row until it has committed. Who ends a life waits for those that looke
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
+from vmctl.model.audit import Entry
+from vmctl.model.records import Event
 from vmctl.model.replicas import Replica
 from vmctl.services.claims import Deposed
 from vmctl.store import rows, rules
+from vmctl.store.audit import append
 from vmctl.store.database import Database, reading, writing
-from vmctl.store.statements import is_key, is_shared, locked, read_all, whole
+from vmctl.store.statements import is_key, is_shared, locked, read_all, tell, whole
 from vmctl.store.tables import ReplicaRow
 
 # One clock for all: controllers' own may be hours apart. It is shown to people, and decides nothing.
@@ -51,11 +56,23 @@ class SqlReplicas:
         return [(one, None if now is None else max(0.0, now - one.beat_at)) for one in read_all(db, Replica)]
 
     @writing
-    def end_life(self, db: Session, life: str, why: str, now: float) -> None:
+    def end_life(
+        self,
+        db: Session,
+        life: str,
+        why: str,
+        now: float,
+        *,
+        told: Collection[Event] = (),
+        entry: Entry | None = None,
+    ) -> None:
         if locked(db, Replica, life) is None:
             raise rules.missing("controller", life)
         alive = is_key(Replica, life) & col(ReplicaRow.ended_at).is_(None)
         db.execute(update(ReplicaRow).where(alive).values(ended_at=now, why=why))
+        tell(db, told)
+        if entry is not None:
+            append(db, entry)
 
 
 def _begin(db: Session, replica: Replica) -> None:
