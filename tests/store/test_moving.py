@@ -28,8 +28,8 @@ async def file(tmp_path: Path) -> Path:
     path = tmp_path / "registry.db"
     store = open_store("", path)
     await fill(store)
-    store.begin_life(Replica("life", "kvm1", "home", "0.1", 1.0))
-    for name in ("process", "listens", "means", "put", "limit", "given", "failed log-in", "audit"):
+    store.begin_life(Replica("life", "kvm8", "home-8", "0.1", 1.0))
+    for name in ("process", "listens", "means", "put", "limit", "given", "failed log-in", "audit", "lead"):
         await METHODS[name](store)
     for number in range(3):
         await store.audit(replace(ENDED, at=float(number)))

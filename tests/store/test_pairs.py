@@ -38,6 +38,7 @@ from vmctl.model.records import (
     TaskState,
     VMRecord,
 )
+from vmctl.model.replicas import HostSession, Lead, Replica
 from vmctl.model.uploads import Piece, Upload, UploadState, begun, counted
 from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.ports.store import Store
@@ -51,12 +52,15 @@ Method = Callable[[Store], Awaitable[Any]]
 Again = Callable[[], Awaitable[Store]]
 WEB1 = VMRecord(Spec("u1", "web1", 1, 128, (Disk("main", "/s/web1"),), image="tiny"), 1.0, host="kvm1", copying=False)
 KINDS = (HostRecord, Storage, Image, Upload, VMRecord, Task, Event, LoadMean, Schedule, ClusterValue)
+CONTROLLERS = (Replica, Lead, HostSession)
 USERS = (User, Group, Project, Role, Grant, Token, Failures, Limit, Given)
 SENT = Upload("a1", "sent", "spare", 1.0, 1.0, {"file": 512}, state=UploadState.OPEN, project="blue")
 WHOLE = replace(SENT, id="a2", name="whole", storage="main", done={"file": 512}, project="default")
 HALF = replace(SENT, id="a3", storage="main", project="default")
 KVM4 = HostRecord("kvm5", "kvm4", "k", "f", 2.0, about={"host_uuid": "m4"})
 COMMAND = Task(0, "stop", "x", 2.0, who="anna", project="blue")
+DEAD = Replica("dead", "kvm8", "home-8", "0.1", 1.0)
+LEFT = HostSession("kvm1", "boot", 17, 4000, "dead", 1.0)
 GIVEN = Given("anna/key", "hash", 2.0)
 ENDED = Entry(3.0, "anna", "migrate", "web1", "done")
 NOW = 100 * 86400.0  # when what is old is forgotten
@@ -73,6 +77,8 @@ async def fill(store: Store) -> None:
     await store.put(Image("idle", "main", "/s/idle", 1.0))
     await store.put(WHOLE)
     await store.put(HALF)
+    await store.put(DEAD)
+    await store.put(LEFT)
     for one in (User("anna", 1.0), Group("ops", 1.0, ["anna"]), Project("blue", 1.0), Role("tester", 1.0, ["look"])):
         await store.insert(one)
     await store.add_grant(Grant("group:ops", "viewer", "all", 1.0))
@@ -211,6 +217,12 @@ METHODS: dict[str, Method] = {
     "accept": lambda store: store.accept(Task(0, "stop", "web2", 2.0), Entry(2.0, "anna", "stop", "web2", "accepted")),
     "failed log-in": lambda store: store.count_failure(["from/a", "user/anna"], 2.0),
     "forget VM": lambda store: store.remove(VMRecord, "u2"),
+    "bury": lambda store: store.bury("dead", 0, "not heard", 3.0, told=[Event("controller", "kvm8", "dead", 3.0)]),
+    "end life": lambda store: store.end_life("dead", "stopped", 3.0),
+    "lead": lambda store: store.lead("dead", 3.0, told=[Event("controller", "kvm8", "leads", 3.0)]),
+    "other leads": lambda store: store.lead("other", 3.0),
+    "keep session": lambda store: store.keep_session(replace(LEFT, pid=18, life="other"), [LEFT]),
+    "same session": lambda store: store.keep_session(replace(LEFT, pid=18, life="other", at=3.0), [LEFT]),
     "prune": lambda store: store.prune(NOW),
     "means": _mean(0.25, 1.0, NOW - 60.0),
     "other means": _mean(0.5, NOW - 60.0, NOW),
@@ -249,7 +261,7 @@ async def outcome(work: Awaitable[Any]) -> str:
 
 async def picture(store: Store) -> str:
     """All that is in it; the numbers of events aside, as they are given out in either order."""
-    kinds: tuple[type[Any], ...] = (*KINDS, *USERS)
+    kinds: tuple[type[Any], ...] = (*KINDS, *USERS, *CONTROLLERS)
     if isinstance(store, SqlStore):  # in one transaction, which is four times as fast
         found: dict[type[Any], list[Any]] = await store.database.read(
             lambda db: {kind: read_all(db, kind) for kind in kinds}

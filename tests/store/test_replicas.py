@@ -18,7 +18,7 @@ from vmctl.errors import NotFound, Refused
 from vmctl.model.audit import Entry
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import ClusterValue, Event, HostRecord
-from vmctl.model.replicas import Replica
+from vmctl.model.replicas import HostSession, Replica
 from vmctl.ports.store import Store
 from vmctl.services.claims import Deposed
 from vmctl.store.opening import open_store
@@ -41,9 +41,10 @@ async def test_one_that_begins_again_where_it_was_is_another_life(registry: Stor
 
 async def test_one_from_elsewhere_is_refused_until_somebody_knows_that_the_other_is_dead(registry: Store) -> None:
     registry.begin_life(FIRST)
-    with pytest.raises(Refused, match="the controller kvm1 uses this registry") as caught:
-        registry.begin_life(OTHER)
-    assert "vmctl controller remove kvm1" in caught.value.hint
+    if not registry.shared:
+        with pytest.raises(Refused, match="the controller kvm1 uses this registry") as caught:
+            registry.begin_life(OTHER)
+        assert "vmctl controller remove kvm1" in caught.value.hint
     assert [one.life for one in await registry.all(Replica)] == ["life-1"]
     told, entry = (
         Event("controller", "kvm1", "anna signed", 3.0),
@@ -54,6 +55,7 @@ async def test_one_from_elsewhere_is_refused_until_somebody_knows_that_the_other
     assert ["controller remove" in one.text for one in await registry.newest_audited()] == [True]
     registry.begin_life(OTHER)
     found = await registry.all(Replica)
+    assert [one.life for one in (await registry.lives())[0]] == ["life-2"]
     assert [(one.ended_at, one.why) for one in found] == [(3.0, "anna signed"), (None, "")]
 
 
@@ -64,12 +66,76 @@ async def test_what_is_no_life_cannot_end(registry: Store) -> None:
         await registry.beat("nobody", 1.0)
 
 
-async def test_of_two_that_begin_at_once_one_does(new: New) -> None:
+async def test_of_two_that_begin_at_once_one_does_where_there_is_a_file(new: New) -> None:
     store = new()
     both = await asyncio.gather(
         *(asyncio.to_thread(store.begin_life, one) for one in (FIRST, OTHER)), return_exceptions=True
     )
-    assert sorted(type(one).__name__ for one in both) == ["NoneType", "Refused"]
+    assert sorted(type(one).__name__ for one in both) == ["NoneType", "NoneType" if store.shared else "Refused"]
+
+
+async def test_one_leads_until_its_life_has_ended(registry: Store) -> None:
+    await registry.put(FIRST)
+    await registry.put(OTHER)
+    assert (await registry.lives())[1] is None
+    told = Event("controller", "kvm1", "kvm1 leads", 5.0)
+    first = await registry.lead("life-1", 5.0, told=[told])
+    assert first is not None and (first.life, first.term, first.since) == ("life-1", 1, 5.0)
+    assert await registry.lead("life-1", 6.0, told=[told]) == first  # asked again, as after a lost answer
+    assert await registry.lead("life-2", 6.0) is None
+    await registry.end_life("life-1", "it was stopped", 7.0)
+    second = await registry.lead("life-2", 8.0)
+    assert second is not None and (second.life, second.term) == ("life-2", 2)
+    assert await registry.lead("life-1", 9.0) is None  # it is over
+    lives, lead = await registry.lives()
+    assert [one.life for one in lives] == ["life-2"] and lead == second
+    assert [one.text for one in await registry.events()] == ["kvm1 leads"]
+
+
+async def test_of_many_that_would_lead_one_does(new: New) -> None:
+    store = new()
+    for number in range(8):
+        await store.put(replace(FIRST, life=f"life-{number}", home=f"home-{number}"))
+    found = await asyncio.gather(*(store.lead(f"life-{number}", 2.0) for number in range(8)))
+    [lead] = [one for one in found if one is not None]
+    assert (await store.lives())[1] == lead and lead.term == 1
+
+
+async def test_only_who_stands_still_is_buried(registry: Store) -> None:
+    await registry.put(FIRST)
+    await registry.beat("life-1", 2.0)
+    told = Event("controller", "kvm1", "not heard", 9.0)
+    assert not await registry.bury("life-1", 0, "not heard for 6 s", 9.0, told=[told])  # it has beaten since
+    await registry.beat("life-1", 9.5)
+    [alive], _ = await registry.lives()
+    assert await registry.bury("life-1", alive.beat, "not heard for 6 s", 9.0, told=[told])
+    assert not await registry.bury("life-1", alive.beat, "not heard for 6 s", 10.0, told=[told])  # somebody did already
+    assert not await registry.bury("nobody", 0, "", 10.0)
+    [ended] = await registry.all(Replica)
+    assert (ended.ended_at, ended.why) == (9.0, "not heard for 6 s")
+    assert [one.text for one in await registry.events()] == ["not heard"]
+    with pytest.raises(Deposed):
+        await registry.beat("life-1", 11.0)
+
+
+async def test_what_ended_lives_left_on_a_host_is_known_and_forgotten(registry: Store) -> None:
+    await registry.put(FIRST)
+    await registry.put(OTHER)
+    left = HostSession("kvm1", "boot", 17, 4000, "life-1", 1.0)
+    alive = HostSession("kvm1", "boot", 18, 4001, "life-2", 1.0)
+    for one in (left, replace(left, host="kvm2"), alive):
+        await registry.keep_session(one)
+    assert await registry.left_sessions("kvm1", "life-2") == [alive]
+    await registry.end_life("life-1", "it was stopped", 2.0)
+    assert await registry.left_sessions("kvm1", "life-2") == [left, alive]
+    mine = HostSession("kvm1", "boot", 19, 5000, "life-2", 3.0)
+    await registry.keep_session(mine, [left, alive])
+    await registry.keep_session(mine, [left, alive])
+    assert await registry.left_sessions("kvm1", "life-2") == [mine]
+    assert await registry.left_sessions("kvm1", "life-3") == []
+    assert sorted((one.host, one.pid) for one in await registry.all(HostSession)) == [("kvm1", 19), ("kvm2", 17)]
+    await registry.prune(2.0 + 31 * 86400.0)
+    assert await registry.all(HostSession) == [mine]
 
 
 @pytest.fixture

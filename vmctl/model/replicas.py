@@ -1,4 +1,5 @@
-"""A controller's life in the registry: what other controllers, and people, can tell of it. Pure."""
+"""A controller's life in the registry: what other controllers, and people, can tell of it; who leads; what holds on to
+hosts for it. Pure."""
 
 from __future__ import annotations
 
@@ -22,3 +23,30 @@ class Replica:
     beat_at: float = 0.0  # UTC seconds, by the registry's clock: for people, nothing is decided by it
     ended_at: float | None = None
     why: str = ""  # it has ended
+    address: str = ""  # HOST:PORT where other controllers reach it; empty: they do not
+    certificate: str = ""  # PEM, made for this life alone: who shows it there is this one
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Which life leads: it alone observes and acts. A term is one life's lead, and they are counted."""
+
+    name: str  # of what is led: there is one
+    life: str
+    term: int
+    since: float  # UTC seconds, by that one's clock: for people
+
+
+@dataclass(frozen=True, slots=True)
+class HostSession:
+    """One log-in on a host. Written before anything is done there, so that whoever comes later can end it.
+
+    A process is told from all others by the boot that it is in, its pid, and the tick at which it began.
+    """
+
+    host: str
+    boot_id: str
+    pid: int  # of sshd's process for this session
+    ticks: int  # since boot, when that process began
+    life: str
+    at: float  # UTC seconds: for people

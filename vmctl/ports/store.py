@@ -15,7 +15,7 @@ from vmctl.model.audit import Entry, Kept
 from vmctl.model.pages import Wanted
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import DecisionRecord, Event, Given, HostRecord, Image, LoadMean, Storage, Task, VMRecord
-from vmctl.model.replicas import Replica
+from vmctl.model.replicas import HostSession, Lead, Replica
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
@@ -312,11 +312,35 @@ class Replicas(Protocol):
     def begin_life(self, replica: Replica) -> None:
         """Register the life that this process writes for from now on; an earlier one of the same home has ended.
 
-        Blocking: nothing else has begun. Raises Refused where one from elsewhere has not ended.
+        Blocking: nothing else has begun. Raises Refused where one from elsewhere has not ended, and several cannot
+        share the registry.
         """
 
     async def beat(self, life: str, now: float) -> None:
         """Count one more. Raises Deposed once it was ended."""
+
+    async def lives(self) -> tuple[list[Replica], Lead | None]:
+        """Those that have not ended, and who leads, as it was at one moment. It may have ended since it led."""
+
+    async def lead(self, life: str, now: float, *, told: Collection[Event] = ()) -> Lead | None:
+        """Let a life lead where none does that has not ended; None where another one leads.
+
+        `told` tells of it where it leads from now on.
+        """
+
+    async def bury(
+        self, life: str, beat: int, why: str, now: float, *, told: Collection[Event] = (), entry: Entry | None = None
+    ) -> bool:
+        """End a life that stands at that beat, with what tells of it; whether that was done now.
+
+        One that has beaten since lives on: whoever thought it dead has looked too seldom.
+        """
+
+    async def left_sessions(self, host: str, life: str) -> list[HostSession]:
+        """The sessions on a host of lives that have ended, and those of this one."""
+
+    async def keep_session(self, session: HostSession | None, gone: Collection[HostSession] = ()) -> None:
+        """Forget sessions that were seen to be gone, and keep one that is about to be used, in one step."""
 
     async def end_life(
         self, life: str, why: str, now: float, *, told: Collection[Event] = (), entry: Entry | None = None

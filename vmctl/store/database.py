@@ -32,6 +32,7 @@ class Database(ABC):
         self.writes = 0
         self._writers = ThreadPoolExecutor(writers, "registry-writer")
         self._readers = ThreadPoolExecutor(readers, "registry-reader")
+        self._first = ThreadPoolExecutor(1, "registry-first")
 
     async def write(self, work: Work[Done]) -> Done:
         """What `work` gives in a transaction that is committed at its end, and rolled back on any error.
@@ -47,6 +48,10 @@ class Database(ABC):
     @abstractmethod
     async def _write(self, work: Work[Done]) -> Done: ...
 
+    async def write_first(self, work: Work[Done]) -> Done:
+        """The same for what may not wait until other work is done: it has a thread of its own."""
+        return await in_thread(self._first, lambda: self.write_here(work))
+
     @abstractmethod
     def write_here(self, work: Work[Done]) -> Done:
         """The same in the thread that asks, for who has no loop yet. Blocking."""
@@ -60,7 +65,7 @@ class Database(ABC):
         await asyncio.to_thread(self._shut_down)
 
     def _shut_down(self) -> None:
-        for threads in (self._writers, self._readers):
+        for threads in (self._writers, self._readers, self._first):
             threads.shutdown()
         self.engine.dispose()
 

@@ -28,7 +28,7 @@ from vmctl.model.records import (
     VMRecord,
     load_of,
 )
-from vmctl.model.replicas import Replica
+from vmctl.model.replicas import HostSession, Lead, Replica
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
@@ -66,7 +66,7 @@ class MemoryStore(Leasing, MemoryUsers):
     shared = False
 
     def begin_life(self, replica: Replica) -> None:
-        for earlier in rules.ended_by(replica, self._all(Replica)):
+        for earlier in rules.ended_by(replica, self._all(Replica), shared=self.shared):
             self._put(earlier)
         self._put(replica)
 
@@ -75,6 +75,37 @@ class MemoryStore(Leasing, MemoryUsers):
         if found is None or found.ended_at is not None:
             raise Deposed(life)
         self._put(replace(found, beat=found.beat + 1, beat_at=now))
+
+    async def lives(self) -> tuple[list[Replica], Lead | None]:
+        return self._all(Replica, lambda one: one.ended_at is None), self._find(Lead, rules.LEAD)
+
+    async def lead(self, life: str, now: float, *, told: Collection[Event] = ()) -> Lead | None:
+        before = self._find(Lead, rules.LEAD)
+        leader = self._find(Replica, before.life) if before is not None else None
+        lead = rules.led_by(before, leader, life, now)
+        if lead is not None and lead != before:
+            self._put(lead)
+            self._tell(told)
+        return lead
+
+    async def bury(
+        self, life: str, beat: int, why: str, now: float, *, told: Collection[Event] = (), entry: Entry | None = None
+    ) -> bool:
+        found = self._find(Replica, life)
+        if found is None or found.beat != beat or found.ended_at is not None:
+            return False
+        await self.end_life(life, why, now, told=told, entry=entry)
+        return True
+
+    async def left_sessions(self, host: str, life: str) -> list[HostSession]:
+        alive = {one.life for one in self._all(Replica) if one.ended_at is None} - {life}
+        return self._all(HostSession, lambda one: one.host == host and one.life not in alive)
+
+    async def keep_session(self, session: HostSession | None, gone: Collection[HostSession] = ()) -> None:
+        for one in gone:
+            self._kept[HostSession].pop(_key(one), None)
+        if session is not None:
+            self._put(session)
 
     async def end_life(
         self, life: str, why: str, now: float, *, told: Collection[Event] = (), entry: Entry | None = None
@@ -333,12 +364,14 @@ class MemoryStore(Leasing, MemoryUsers):
 
     async def prune(self, now: float) -> int:
         told, minutes, tens = now - rules.TOLD_KEPT_S, now - rules.MINUTES_KEPT_S, now - rules.TENS_KEPT_S
+        forgotten = {one.life for one in self._all(Replica) if one.ended_at is not None and one.ended_at < tens}
         old: dict[type[Any], Callable[[Any], bool]] = {
             LoadMean: lambda one: one.at < tens or (one.period_s < 600 and one.at < minutes),
             Failures: lambda one: one.since < now - access_rules.FAILURES_S,
             Token: lambda one: one.expires_at < tens,
             Given: lambda one: one.at < now - rules.GIVEN_KEPT_S,
-            Replica: lambda one: one.ended_at is not None and one.ended_at < tens,
+            HostSession: lambda one: one.life in forgotten,
+            Replica: lambda one: one.life in forgotten,
             Event: lambda one: one.at < told,
             DecisionRecord: lambda one: one.made_at < told,
             Task: lambda one: one.ended_at is not None and one.created_at < told,

@@ -259,7 +259,11 @@ class _TakenBack(Exception):
 
 def _engine(server: Server) -> Engine:
     return create_engine(
-        "postgresql+psycopg://", creator=server.connect, pool_size=WRITERS + READERS, max_overflow=0, pool_recycle=3600
+        "postgresql+psycopg://",
+        creator=server.connect,
+        pool_size=WRITERS + READERS + 1,
+        max_overflow=0,
+        pool_recycle=3600,
     )
 
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import func, update
+from sqlalchemy import delete, func, update
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
 from vmctl.model.audit import Entry
 from vmctl.model.records import Event
-from vmctl.model.replicas import Replica
+from vmctl.model.replicas import HostSession, Lead, Replica
 from vmctl.services.claims import Deposed
 from vmctl.store import rows, rules
 from vmctl.store.audit import append
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.statements import is_key, is_shared, locked, read_all, tell, whole
-from vmctl.store.tables import ReplicaRow
+from vmctl.store.tables import LeadRow, ReplicaRow, SessionRow
 
 # One clock for all: controllers' own may be hours apart. It is shown to people, and decides nothing.
 SERVER_NOW = func.extract("epoch", func.clock_timestamp())
@@ -42,12 +42,65 @@ class SqlReplicas:
         if self.database.shared:
             self.database.fence = lambda db: _check(db, replica.life)
 
+    async def beat(self, life: str, now: float) -> None:
+        # However much else waits to be written: who is not heard in time loses its life.
+        await self.database.write_first(lambda db: _beat(db, life, now))
+
+    @reading
+    def lives(self, db: Session) -> tuple[list[Replica], Lead | None]:
+        leads = read_all(db, Lead)
+        return read_all(db, Replica, col(ReplicaRow.ended_at).is_(None)), leads[0] if leads else None
+
     @writing
-    def beat(self, db: Session, life: str, now: float) -> None:
-        values = {"beat": col(ReplicaRow.beat) + 1, "beat_at": SERVER_NOW if self.database.shared else now}
-        alive = is_key(Replica, life) & col(ReplicaRow.ended_at).is_(None)
-        if db.execute(update(ReplicaRow).where(alive).values(**values)).rowcount != 1:  # type: ignore[attr-defined]
-            raise Deposed(life)
+    def lead(self, db: Session, life: str, now: float, *, told: Collection[Event] = ()) -> Lead | None:
+        # There is a row to be locked from the first time on.
+        nobody = {"name": rules.LEAD, "life": "", "term": 0, "since": now}
+        db.execute(rows.insert_into(self.database.engine)(LeadRow).values(**nobody).on_conflict_do_nothing())
+        before = locked(db, Lead, rules.LEAD)
+        found = read_all(db, Replica, is_key(Replica, before.life)) if before is not None else []
+        # One that has not ended may end right now; who has ended stays so.
+        lead = rules.led_by(before, found[0] if found else None, life, now)
+        if lead is not None and lead != before:
+            values = {"life": lead.life, "term": lead.term, "since": lead.since}
+            db.execute(update(LeadRow).where(is_key(Lead, rules.LEAD)).values(**values))
+            tell(db, told)
+        return lead
+
+    @writing
+    def bury(
+        self,
+        db: Session,
+        life: str,
+        beat: int,
+        why: str,
+        now: float,
+        *,
+        told: Collection[Event] = (),
+        entry: Entry | None = None,
+    ) -> bool:
+        stands = is_key(Replica, life) & (col(ReplicaRow.beat) == beat) & col(ReplicaRow.ended_at).is_(None)
+        done = db.execute(update(ReplicaRow).where(stands).values(ended_at=now, why=why))
+        if done.rowcount != 1:  # type: ignore[attr-defined]
+            return False
+        tell(db, told)
+        if entry is not None:
+            append(db, entry)
+        return True
+
+    @reading
+    def left_sessions(self, db: Session, host: str, life: str) -> list[HostSession]:
+        alive = select(ReplicaRow.life).where(col(ReplicaRow.ended_at).is_(None), col(ReplicaRow.life) != life)
+        return read_all(db, HostSession, col(SessionRow.host) == host, col(SessionRow.life).not_in(alive))
+
+    @writing
+    def keep_session(self, db: Session, session: HostSession | None, gone: Collection[HostSession] = ()) -> None:
+        row = SessionRow
+        # In one order, so that two that take away the same ones do not wait for each other.
+        for one in sorted(gone, key=lambda one: (one.boot_id, one.pid)):
+            place = (col(row.host) == one.host, col(row.boot_id) == one.boot_id)
+            db.execute(delete(row).where(*place, col(row.pid) == one.pid, col(row.ticks) == one.ticks))
+        if session is not None:
+            db.execute(rows.upsert(self.database.engine, SessionRow), [rows.named(rows.to_row(SessionRow, session))])
 
     @reading
     def heard(self, db: Session) -> list[tuple[Replica, float | None]]:
@@ -76,13 +129,20 @@ class SqlReplicas:
 
 
 def _begin(db: Session, replica: Replica) -> None:
-    for earlier in rules.ended_by(replica, whole(db, Replica)):
+    for earlier in rules.ended_by(replica, whole(db, Replica), shared=is_shared(db)):
         values = {"ended_at": earlier.ended_at, "why": earlier.why}
         db.execute(update(ReplicaRow).where(is_key(Replica, earlier.life)).values(**values))
     db.add(rows.to_row(ReplicaRow, replica))
     if is_shared(db):
         db.flush()
         db.execute(update(ReplicaRow).where(is_key(Replica, replica.life)).values(beat_at=SERVER_NOW))
+
+
+def _beat(db: Session, life: str, now: float) -> None:
+    values = {"beat": col(ReplicaRow.beat) + 1, "beat_at": SERVER_NOW if is_shared(db) else now}
+    alive = is_key(Replica, life) & col(ReplicaRow.ended_at).is_(None)
+    if db.execute(update(ReplicaRow).where(alive).values(**values)).rowcount != 1:  # type: ignore[attr-defined]
+        raise Deposed(life)
 
 
 def _check(db: Session, life: str) -> None:

@@ -22,7 +22,7 @@ from vmctl.model.records import (
     TaskState,
     VMRecord,
 )
-from vmctl.model.replicas import Replica
+from vmctl.model.replicas import HostSession, Lead, Replica
 from vmctl.model.states import POWER
 from vmctl.model.uploads import Upload, refuse_if_not_open
 from vmctl.model.vms import DEFAULT_PROJECT, PowerState
@@ -65,11 +65,14 @@ KEYS: Mapping[type[Any], tuple[str, ...]] = {
     Limit: ("of",),
     Given: ("key",),
     Replica: ("life",),
+    Lead: ("name",),
+    HostSession: ("host", "boot_id", "pid", "ticks"),
 }
 FREED: Mapping[str, Any] = {"task": None, "moving_to": "", "copying": False}  # of a VM whose task has ended
 DAY_S = 86400.0
 GIVEN_KEPT_S = 7 * DAY_S  # after that a key may be used again
 MINUTES_KEPT_S, TENS_KEPT_S, TOLD_KEPT_S = DAY_S, 30 * DAY_S, 90 * DAY_S
+LEAD = "cluster"  # what is led
 BASELINE = "cpu-baseline"  # the setting that holds the CPU that every host can give; until another host joins
 ENDED = tuple(state for state in TaskState if state.ended)
 
@@ -239,16 +242,25 @@ def left_behind(
     return [vm for vm in here if vm.adopted], kept
 
 
-def ended_by(replica: Replica, known: Iterable[Replica]) -> list[Replica]:
+def ended_by(replica: Replica, known: Iterable[Replica], *, shared: bool) -> list[Replica]:
     """The lives that have ended as this one begins: those from the same home, whose lock this one has.
 
-    Raises Refused where any other has not: it may be dead, but only somebody who knows can say so.
+    Raises Refused where another one has not and several cannot share the registry: it may be dead, but only somebody
+    who knows can say so.
     """
     alive = [one for one in known if one.ended_at is None and one.life != replica.life]
     for one in alive:
-        if one.home != replica.home:
+        if one.home != replica.home and not shared:
             raise Refused(
                 f"the controller {one.name} uses this registry",
                 hint=f"vmctl controller list; if its machine is off for good: vmctl controller remove {one.name}",
             )
-    return [replace(one, ended_at=replica.started_at, why="a later one began in its place") for one in alive]
+    here = [one for one in alive if one.home == replica.home]
+    return [replace(one, ended_at=replica.started_at, why="a later one began in its place") for one in here]
+
+
+def led_by(before: Lead | None, leader: Replica | None, life: str, now: float) -> Lead | None:
+    """The lead as that life takes it, or has it already; None where another one has it that has not ended."""
+    if before is None or (before.life != life and (leader is None or leader.ended_at is not None)):
+        return Lead(LEAD, life, before.term + 1 if before is not None else 1, now)
+    return before if before.life == life else None

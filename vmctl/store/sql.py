@@ -50,6 +50,7 @@ from vmctl.store.tables import (
     ImageRow,
     MeanRow,
     ReplicaRow,
+    SessionRow,
     SettingRow,
     StorageRow,
     TaskRow,
@@ -379,12 +380,14 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads, SqlReplicas):
     @writing
     def prune(self, db: Session, now: float) -> int:
         told = now - rules.TOLD_KEPT_S
+        forgotten = select(ReplicaRow.life).where(col(ReplicaRow.ended_at) < now - rules.TENS_KEPT_S)
         old = [
             delete(MeanRow).where(col(MeanRow.period_s) < 600, col(MeanRow.at) < now - rules.MINUTES_KEPT_S),
             delete(MeanRow).where(col(MeanRow.at) < now - rules.TENS_KEPT_S),
             delete(FailuresRow).where(col(FailuresRow.since) < now - access_rules.FAILURES_S),
             delete(TokenRow).where(col(TokenRow.expires_at) < now - rules.TENS_KEPT_S),
-            delete(ReplicaRow).where(col(ReplicaRow.ended_at) < now - rules.TENS_KEPT_S),
+            delete(SessionRow).where(col(SessionRow.life).in_(forgotten)),
+            delete(ReplicaRow).where(col(ReplicaRow.life).in_(forgotten)),
             delete(GivenRow).where(col(GivenRow.at) < now - rules.GIVEN_KEPT_S),
             delete(EventRow).where(col(EventRow.at) < told),
             delete(DecisionRow).where(col(DecisionRow.made_at) < told),

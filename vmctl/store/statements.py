@@ -26,7 +26,7 @@ from vmctl.model.records import (
     Task,
     VMRecord,
 )
-from vmctl.model.replicas import Replica
+from vmctl.model.replicas import HostSession, Lead, Replica
 from vmctl.model.rights import Sight
 from vmctl.model.uploads import Upload
 from vmctl.store import rows, rules
@@ -39,12 +39,14 @@ from vmctl.store.tables import (
     GroupRow,
     HostRow,
     ImageRow,
+    LeadRow,
     LimitRow,
     MeanRow,
     ProjectRow,
     ReplicaRow,
     RoleRow,
     ScheduleRow,
+    SessionRow,
     SettingRow,
     StorageRow,
     TaskRow,
@@ -78,6 +80,8 @@ TABLES: dict[type[Any], type[SQLModel]] = {
     Limit: LimitRow,
     Given: GivenRow,
     Replica: ReplicaRow,
+    Lead: LeadRow,
+    HostSession: SessionRow,
 }
 
 

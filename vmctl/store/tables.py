@@ -10,29 +10,18 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Index,
-    LargeBinary,
-    MetaData,
     String,
     UniqueConstraint,
     false,
-    text,
     true,
 )
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-class Base(SQLModel):
-    """All tables share one naming of constraints, so that migrations can name them on every database."""
-
-    metadata = MetaData(naming_convention=NAMING)
+from vmctl.store.base import Base as Base
+from vmctl.store.ledger_tables import IncarnationRow as IncarnationRow
+from vmctl.store.ledger_tables import ListeningRow as ListeningRow
+from vmctl.store.ledger_tables import MachineRunRow as MachineRunRow
+from vmctl.store.ledger_tables import ProgramSummaryRow as ProgramSummaryRow
 
 
 def _json(default: str, factory: Callable[[], Any]) -> Any:
@@ -350,6 +339,30 @@ class ReplicaRow(Base, table=True):
     beat_at: float = 0.0
     ended_at: float | None = None
     why: str = ""
+    address: str = ""
+    certificate: str = ""
+
+
+class LeadRow(Base, table=True):
+    """Which controller leads."""
+
+    __tablename__ = "lead"
+    name: str = Field(primary_key=True)
+    life: str
+    term: int = Field(sa_type=BigInteger)
+    since: float
+
+
+class SessionRow(Base, table=True):
+    """A controller's log-in on a host."""
+
+    __tablename__ = "session"
+    host: str = Field(primary_key=True)
+    boot_id: str = Field(primary_key=True)
+    pid: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    ticks: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    life: str = Field(index=True)
+    at: float
 
 
 class SettingRow(Base, table=True):
@@ -358,80 +371,3 @@ class SettingRow(Base, table=True):
     __tablename__ = "setting"
     name: str = Field(primary_key=True)
     value: str
-
-
-class MachineRunRow(Base, table=True):
-    """One boot of one run of a VM or host: what its processes have in common."""
-
-    __tablename__ = "machine_run"
-    id: int | None = Field(default=None, primary_key=True)
-    machine: str
-    run: int
-    boot_id: str
-    seen_at: float  # the last picture of it, give or take half a minute
-    __table_args__ = (Index("ix_machine_run_machine_run_boot_id", "machine", "run", "boot_id", unique=True),)
-
-
-class IncarnationRow(Base, table=True):
-    """One run of one program. A valid one has no `ended_at`."""
-
-    __tablename__ = "incarnation"
-    id: int | None = Field(default=None, primary_key=True)
-    uuid: bytes = Field(sa_column=Column(LargeBinary(16), nullable=False))
-    run_id: int = Field(foreign_key="machine_run.id")
-    pid: int
-    start_ticks: int = Field(sa_type=BigInteger)
-    started_us: int = Field(sa_type=BigInteger)
-    ip: str
-    port: int
-    parent: int
-    program: str
-    version: str
-    command: str
-    user: str
-    state: str
-    threads: int
-    cpu: float
-    cpu_peak: float
-    rss_kib: int = Field(sa_type=BigInteger)
-    rss_peak_kib: int = Field(sa_type=BigInteger)
-    first_seen: float
-    last_seen: float
-    ended_at: float | None = None
-    why: str
-    samples: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    __table_args__ = (
-        Index("ix_incarnation_uuid", "uuid", unique=True),
-        Index("ix_incarnation_run_id_program", "run_id", "program", "ended_at"),
-        Index("ix_incarnation_program_ended_at", "program", "ended_at"),
-        Index("ix_incarnation_started_us_pid", "started_us", "pid"),
-        Index(
-            "ix_incarnation_ended_at",
-            "ended_at",
-            sqlite_where=text("ended_at IS NOT NULL"),
-            postgresql_where=text("ended_at IS NOT NULL"),
-        ),
-    )
-
-
-class ListeningRow(Base, table=True):
-    """Who listened on a TCP port of an address, and when. `until` empty: still."""
-
-    __tablename__ = "listening"
-    ip: str = Field(primary_key=True)
-    port: int = Field(primary_key=True)
-    since: float = Field(primary_key=True)
-    uuid: bytes = Field(sa_column=Column(LargeBinary(16), primary_key=True))
-    until: float | None = None
-    __table_args__ = (Index("ix_listening_uuid", "uuid"), Index("ix_listening_until", "until"))
-
-
-class ProgramSummaryRow(Base, table=True):
-    """Runs of a program, on one machine in one day (UTC), that were too short-lived for a row each."""
-
-    __tablename__ = "program_summary"
-    machine: str = Field(primary_key=True)
-    program: str = Field(primary_key=True)
-    day: int = Field(primary_key=True)
-    runs: int
-    cpu_s: float
