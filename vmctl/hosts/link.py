@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from vmctl.local import logcontext
 from vmctl.local.config import Settings
 from vmctl.model.hosts import HostState
 from vmctl.model.records import HostRecord
+from vmctl.model.replicas import HostSession
 from vmctl.model.states import LINK
 from vmctl.model.vms import PowerState
 from vmctl.ports import SYSTEM, Parts
@@ -36,6 +37,11 @@ DOMAINS_EVERY_S = 10.0  # events tell at once; this finds what an event missed
 
 OnSample = Callable[["HostLink", RawSample], None]
 OnDomains = Callable[["HostLink"], None]
+OnLogin = Callable[["HostLink"], Awaitable[None]]  # before anything is done there; it may refuse
+
+
+async def _nobody_minds(_link: HostLink) -> None:
+    return
 
 
 class HostLink:
@@ -77,6 +83,8 @@ class HostLink:
         self.rebooted = False  # it is in another boot than the registry knows of: what ran there has ended with that
         self.on_sample: OnSample = lambda _link, _sample: None
         self.on_domains: OnDomains = lambda _link: None
+        self.on_login: OnLogin = _nobody_minds
+        self.session: HostSession | None = None  # which log-in it uses
         target = Target(record.name, record.address, record.port, record.ssh_user, record.host_key)
         self._settings = settings
         self._gate = gate
@@ -110,6 +118,7 @@ class HostLink:
         """SSH, then libvirt through it. Raises HostError or NotAllowed."""
         async with self._gate:  # logging in costs CPU on both sides: all at once would time out
             await self.ssh.connect()
+            await self.on_login(self)
             await self._forward_libvirt()
             self.virt = self._new_virt()
             await self.virt.open(self.socket, self._on_event)
@@ -192,6 +201,7 @@ class HostLink:
         await self.virt.close()
         await self.ssh.close()
         self.socket.unlink(missing_ok=True)
+        self.session = None
 
     async def _supervise(self) -> None:
         logcontext.only(host=self.name)  # it outlives the task that has added the host

@@ -7,7 +7,7 @@ the hypervisor said no. `tests/hosts/contract.py` holds each hypervisor to it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from vmctl.hosts.ssh import Listener, Ran
 from vmctl.hosts.ssh.channels import Reader, Writer
 from vmctl.model.hosts import HostState
 from vmctl.model.records import HostRecord
+from vmctl.model.replicas import HostSession
 from vmctl.model.vms import PowerState
 from vmctl.ports import Clock, Ids
 
@@ -277,6 +278,8 @@ class NewLink(Link, Protocol):
 
     on_sample: Callable[[Any, RawSample], None]
     on_domains: Callable[[Any], None]
+    on_login: Callable[[Any], Awaitable[None]]  # before anything is done there; it may refuse
+    session: HostSession | None  # which log-in it uses
 
     async def connect(self) -> None:
         """Bring it up once, for a check. Raises HostError or NotAllowed."""

@@ -22,6 +22,7 @@ from vmctl.model.vms import Spec
 from vmctl.ports import SYSTEM, Clock, Ids, Parts, Threads
 from vmctl.ports.store import Store
 from vmctl.services.claims import Claim, Handles, handle
+from vmctl.services.sessions import Sessions
 from vmctl.store.rules import missing
 
 LOGINS_AT_ONCE = 32
@@ -65,6 +66,7 @@ class Services:
     loads: Loads = field(init=False)
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
     unmounted: dict[str, set[str]] = field(default_factory=dict)  # host -> storages that are not mounted there now
+    sessions: Sessions | None = None  # of whoever writes its log-ins down
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS_AT_ONCE))
     placing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one placement at a time sees all promises
     slots: Slots = field(init=False)
@@ -115,7 +117,10 @@ class Services:
 
     def new_link(self, record: HostRecord, folder: Path) -> NewLink:
         """A link to a host that is not up yet; its sockets lie in the folder."""
-        return self.make_link(record, self.keys, folder, self.settings, self.gate, self.parts)
+        made = self.make_link(record, self.keys, folder, self.settings, self.gate, self.parts)
+        if self.sessions is not None:
+            made.on_login = self.sessions.settle
+        return made
 
     def link(self, host: str) -> Link:
         """The link to a registered host. Raises NotFound."""

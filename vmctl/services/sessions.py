@@ -1,0 +1,52 @@
+"""Before a controller does anything on a host: its log-in is written down, and those of earlier controllers are ended.
+
+So a life that has ended does nothing more on any host: it can neither use the log-ins that it has, as whoever comes
+after it ends them, nor get another one, as what is written for it is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from weakref import WeakSet
+
+from vmctl.errors import Unreachable
+from vmctl.hosts import sessions
+from vmctl.hosts.port import NewLink
+from vmctl.model.replicas import HostSession
+from vmctl.ports import Clock
+from vmctl.ports.store import Store
+
+log = logging.getLogger("vmctl.sessions")
+
+
+class Sessions:
+    """The log-ins of one controller's life."""
+
+    def __init__(self, store: Store, life: str, clock: Clock) -> None:
+        self._store, self._life, self._clock = store, life, clock
+        self._links: WeakSet[NewLink] = WeakSet()
+
+    async def settle(self, link: NewLink) -> None:
+        """A link has logged in. Raises Unreachable while a session that was left there goes on, and Deposed."""
+        boot_id, pid, ticks = await link.ask(sessions.OWN_SESSION)
+        in_use = {one.session for one in self._links if one.session is not None}
+        left = [one for one in await self._store.left_sessions(link.name, self._life) if one not in in_use]
+        here = [one for one in left if one.boot_id == boot_id and one.pid != pid]
+        for first in range(0, len(here), sessions.AT_ONCE):
+            some = here[first : first + sessions.AT_ONCE]
+            if still := await link.ask(sessions.end(some)):
+                raise Unreachable(
+                    f"{link.name}: an earlier controller's log-in there does not end (process {', '.join(still[:5])})",
+                    hint=f"on {link.name}: kill -9 {' '.join(still[:5])}",
+                )
+        if here:
+            log.info("%s: %d log-ins of earlier controllers are ended", link.name, len(here))
+        mine = HostSession(link.name, boot_id, pid, ticks, self._life, self._clock.now())
+        link.session = mine  # first, so that no other link of ours takes it for one that was left
+        self._links.add(link)
+        await self._store.keep_session(mine, [one for one in left if not same(one, mine)])
+
+
+def same(one: HostSession, other: HostSession) -> bool:
+    """Whether both are one log-in."""
+    return (one.host, one.boot_id, one.pid, one.ticks) == (other.host, other.boot_id, other.pid, other.ticks)
