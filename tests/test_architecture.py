@@ -95,6 +95,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         "vmctl.formats.plain",
         "vmctl.local.logcontext",
         "vmctl.model.rights",
+        "vmctl.model.replicas",
         "vmctl.model.uploads",
         "vmctl.commands",
         "vmctl.door",
@@ -163,7 +164,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "click": ("vmctl.cli",),
     "rich": ("vmctl.cli",),
     "yaml": ("vmctl.cli",),
-    "websockets": ("vmctl.cli.console",),
+    "websockets": ("vmctl.cli.console", "vmctl.api.pass_on"),
+    "httpx": ("vmctl.api.among", "vmctl.api.pass_on"),
 }
 IMPURE = {"asyncio", "time", "random", "secrets", "logging", "os", "pathlib", "socket", "subprocess", "threading"}
 PURE = (

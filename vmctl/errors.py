@@ -179,6 +179,10 @@ class ControllerUnreachable(VmctlError):
     heard = False
 
 
+class NoLeader(ControllerUnreachable):
+    """This controller does not lead, and who does cannot be reached, or nobody does just now."""
+
+
 class RegistryUnusable(VmctlError):
     """The registry cannot be read or written: its file, what is wrong with it, and the way out."""
 

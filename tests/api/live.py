@@ -76,7 +76,7 @@ def served(folder: Path, registry: Path, requests_per_s: float = 20.0) -> Iterat
         async with app.router.lifespan_context(app):
             await controller.door.ask(users.AddUser("anna"), LOCAL_USER)
             await controller.door.ask(users.GrantRole("anna", "viewer", "all"), LOCAL_USER)
-            with serving.bound(elsewhere) as sock:
+            with serving.bound(elsewhere.host, elsewhere.port) as sock:
                 one, _ = serving._server(app, sock, tls.context(elsewhere.files))
                 server.append(one)
                 serve = asyncio.create_task(one.serve(sockets=[sock]))

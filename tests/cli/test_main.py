@@ -60,6 +60,7 @@ def test_the_exit_codes_are_the_promised_ones() -> None:
         "MissingLease": 1,
         "Unreadable": 8,
         "ControllerUnreachable": 8,
+        "NoLeader": 8,
         "RegistryUnusable": 1,
         "MigrationFailed": 1,
         "Uncertain": 1,

@@ -133,7 +133,7 @@ class Quiet:
     """What the application serves: a controller that does nothing by itself."""
 
     def __init__(self, controller: Controller) -> None:
-        self.controller, self.door = controller, controller.door
+        self.controller, self.door, self.cluster = controller, controller.door, None
 
     async def start(self) -> None:
         """Know who there is, and attach the hosts."""

@@ -6,9 +6,10 @@ Errors are the error tree's, as problem details (`problems.py`).
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Protocol
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -30,6 +31,8 @@ class Served(Protocol):
 
     door: Door
 
+    cluster: Any  # which controllers there are (`among.Cluster`)
+
     async def start(self) -> None:
         """Begin."""
 
@@ -37,15 +40,25 @@ class Served(Protocol):
         """End."""
 
 
-def make_app(served: Served) -> FastAPI:
-    """The application; what it serves lives as long as it does."""
+def make_app(served: Served, speaks: tuple[ssl.SSLContext, ssl.SSLContext] | None = None) -> FastAPI:
+    """The application; what it serves lives as long as it does.
+
+    `speaks`: what it speaks with other controllers, as server and as client, where there may be any.
+    """
+    peers: Any = None
+    if speaks is not None:
+        from vmctl.api.among import Peers  # its libraries take a while to load
+        from vmctl.api.pass_on import PassOn
+
+        peers = Peers(served.cluster, *speaks)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await served.start()
-        async with measure.watched(served.door):
-            yield
-        await served.close()
+        async with peers.watched() if peers is not None else nullcontext():
+            await served.start()
+            async with measure.watched(served.door):
+                yield
+            await served.close()
 
     app = FastAPI(
         title="vmctl",
@@ -56,12 +69,14 @@ def make_app(served: Served) -> FastAPI:
         redoc_url=None,
         default_response_class=Plain,
     )
-    app.state.door = served.door
+    app.state.door, app.state.peers = served.door, peers
     app.add_exception_handler(VmctlError, _refuse)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(400, _unreadable)
     for status in (404, 405):
         app.add_exception_handler(status, _no_route)
+    if peers is not None:
+        app.add_middleware(PassOn, peers=peers, draw=served.door.new_id)
     app.add_middleware(Edge)
     app.add_middleware(Limits)
     app.add_middleware(measure.Measured)

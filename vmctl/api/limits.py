@@ -28,6 +28,11 @@ BYTES = tuple(
 )
 
 
+def reads_bytes(scope: Scope) -> bool:
+    """Whether a request's body is bytes that whoever answers reads."""
+    return any(scope["method"] == method and path.fullmatch(scope["path"]) for method, path in BYTES)
+
+
 class Limits:
     """Between the server and the application: the application gets whole requests only."""
 
@@ -42,7 +47,7 @@ class Limits:
         if b"%2f" in scope.get("raw_path", b"").lower():  # it would be taken for the end of a name
             await _refuse(422, "a name has no slash in it")(scope, receive, send)
             return
-        if any(scope["method"] == method and path.fullmatch(scope["path"]) for method, path in BYTES):
+        if reads_bytes(scope):
             await self._bytes(scope, receive, send)
             return
         try:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from vmctl.api import tls
 from vmctl.door import Door
 from vmctl.errors import NotAllowed, NotLoggedIn
 from vmctl.model.rights import LOCAL_USER, Principal
@@ -22,13 +23,18 @@ from vmctl.model.rights import LOCAL_USER, Principal
 STATE = "peer"  # its name in what a connection's requests have in common
 CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
 BEARER = "Bearer "
+FOR, LOCAL = "X-Vmctl-For", "local"  # whom another controller speaks for: an address, or its own user
 
 
 class Peer(NamedTuple):
-    """Who is connected: by the controller's own socket as a user of this machine, or from an address."""
+    """Who is connected: by the controller's own socket as a user of this machine, or from an address.
+
+    Or another controller, by its certificate: it says for whom it speaks.
+    """
 
     uid: int | None = None
     address: str = ""
+    certificate: str = ""  # its fingerprint
 
 
 NOBODY = Peer()
@@ -41,13 +47,47 @@ def peer_of(transport: Any) -> Peer:
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
         return Peer(uid=CREDENTIALS.unpack(credentials)[1])
     name = transport.get_extra_info("peername")
-    return Peer(address=str(name[0])) if isinstance(name, tuple) and name else NOBODY
+    speaks = transport.get_extra_info("ssl_object")
+    shown = speaks.getpeercert(binary_form=True) if speaks is not None else None
+    certificate = tls.fingerprint_of_der(shown) if shown else ""
+    return Peer(address=str(name[0]), certificate=certificate) if isinstance(name, tuple) and name else NOBODY
+
+
+def _connected(http: HTTPConnection) -> Peer:
+    found = http.scope.get("state", {}).get(STATE, NOBODY)
+    return found if isinstance(found, Peer) else NOBODY
+
+
+def of_a_controller(http: HTTPConnection) -> bool:
+    """Whether another controller passes a request on."""
+    return bool(_connected(http).certificate)
 
 
 def peer(http: HTTPConnection) -> Peer:
-    """Who sent a request."""
-    found = http.scope.get("state", {}).get(STATE, NOBODY)
-    return found if isinstance(found, Peer) else NOBODY
+    """Who sent a request, or for whom another controller passes it on."""
+    found = _connected(http)
+    if not found.certificate:
+        return found
+    peers: Any = http.app.state.peers
+    if peers is None or not peers.knows(found.certificate):  # its life was ended
+        return NOBODY
+    told = http.headers.get(FOR, "")
+    return Peer(uid=os.geteuid()) if told == LOCAL else Peer(address=told)
+
+
+def speaks_for(http: HTTPConnection) -> str:
+    """What is told of who sent a request, where it is passed on. Raises NotAllowed."""
+    found = peer(http)
+    if found.uid is None:
+        return found.address
+    _check_user(found.uid)
+    return LOCAL
+
+
+def _check_user(uid: int) -> None:
+    # Root may open any socket; and whoever runs the controller has its key to all hosts.
+    if uid not in (0, os.geteuid()):
+        raise NotAllowed(f"the controller's own socket is not for user {uid} of this machine")
 
 
 def is_local(http: HTTPConnection) -> bool:
@@ -59,10 +99,8 @@ def principal(http: HTTPConnection) -> Principal:
     """Who asks. Raises NotLoggedIn, NotAllowed."""
     found = peer(http)
     if found.uid is not None:
-        # Root may open any socket; and whoever runs the controller has its key to all hosts.
-        if found.uid in (0, os.geteuid()):
-            return LOCAL_USER
-        raise NotAllowed(f"the controller's own socket is not for user {found.uid} of this machine")
+        _check_user(found.uid)
+        return LOCAL_USER
     given = http.headers.get("authorization", "")
     door: Door = http.app.state.door
     known = door.bearer(given.removeprefix(BEARER).strip()) if given.startswith(BEARER) else None

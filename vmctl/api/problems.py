@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from vmctl.errors import (
     HostError,
+    NoLeader,
     NotAllowed,
     NotFound,
     NotLoggedIn,
@@ -43,6 +44,7 @@ STATUS: tuple[tuple[type[VmctlError], int], ...] = (
     (Uncertain, 409),
     (HostError, 502),
     (RegistryUnusable, 503),
+    (NoLeader, 503),
 )
 HEADERS: Mapping[int, dict[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}
 

@@ -41,8 +41,20 @@ class Elsewhere:
     files: tls.Files
 
 
+@dataclass(frozen=True)
+class Among:
+    """Where other controllers of the same registry reach it, and by which certificate they know it."""
+
+    sock: socket.socket
+    files: tls.Files
+
+
 def serve(
-    make: Callable[[Path], Served], path: Path, holding: Callable[[], None], elsewhere: Elsewhere | None = None
+    make: Callable[[Path], Served],
+    path: Path,
+    holding: Callable[[], None],
+    elsewhere: Elsewhere | None = None,
+    among: Among | None = None,
 ) -> None:
     """Serve what `make` gives for the socket's folder, until SIGTERM or Ctrl-C.
 
@@ -52,12 +64,15 @@ def serve(
     before = os.umask(0o077)
     speaks = tls.context(elsewhere.files) if elsewhere is not None else None
     try:
-        app = make_app(make(private(path.parent)))
+        others = tls.among(among.files) if among is not None else None
+        app = make_app(make(private(path.parent)), others)
         holding()
         with contextlib.ExitStack() as open_, contextlib.suppress(asyncio.CancelledError):
             servers = [_server(app, open_.enter_context(listening(path)))]
             if elsewhere is not None:
-                servers.append(_server(app, open_.enter_context(bound(elsewhere)), speaks))
+                servers.append(_server(app, open_.enter_context(bound(elsewhere.host, elsewhere.port)), speaks))
+            if among is not None and others is not None:
+                servers.append(_server(app, open_.enter_context(among.sock), others[0]))
             asyncio.run(_run(app, servers, lambda: _again(speaks, elsewhere)))
     finally:
         os.umask(before)
@@ -74,21 +89,21 @@ def _again(speaks: ssl.SSLContext | None, elsewhere: Elsewhere | None) -> None:
         log.error("the TLS certificate is as it was: %s", err.message)
 
 
-@contextlib.contextmanager
-def bound(elsewhere: Elsewhere) -> Iterator[socket.socket]:
-    """The socket for clients from elsewhere. Raises Usage."""
+def bound(host: str, port: int) -> socket.socket:
+    """A socket for who comes from elsewhere. Raises Usage."""
     try:
         family, kind, number, _, address = socket.getaddrinfo(
-            elsewhere.host, elsewhere.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         sock = socket.socket(family, kind, number)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
     except OSError as err:
-        cause = f"{elsewhere.host} port {elsewhere.port} cannot be listened at: {err.strerror or err}"
-        raise Usage(cause, hint=f"ss -ltnp sport = {elsewhere.port}; or another --listen") from err
-    with sock:
-        yield sock
+        with contextlib.suppress(NameError):
+            sock.close()
+        cause = f"{host} port {port} cannot be listened at: {err.strerror or err}"
+        raise Usage(cause, hint=f"ss -ltnp sport = {port}; or another address and port to listen at") from err
+    return sock
 
 
 def private(folder: Path) -> Path:

@@ -21,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from vmctl.errors import Refused, Usage
 
 CA_DAYS, DAYS = 3650, 397  # what browsers take at most of a server
+ALWAYS = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC), datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC)
 EARLIER = datetime.timedelta(minutes=5)  # clocks differ
 
 
@@ -45,7 +46,7 @@ def init(folder: Path, names: Iterable[str]) -> str:
     if not wanted:
         raise Usage("a certificate is for names or addresses, and none is given", hint="vmctl serve --init-tls NAME")
     made = (
-        _certificate(f"vmctl at {next(iter(wanted)).value}", ca.subject, key, DAYS)
+        _certificate(f"vmctl at {next(iter(wanted)).value}", ca.subject, key, _for(DAYS))
         .add_extension(x509.SubjectAlternativeName(wanted), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -56,6 +57,47 @@ def init(folder: Path, names: Iterable[str]) -> str:
     _write_key(files.key, key)
     _write(files.certificate, made.public_bytes(serialization.Encoding.PEM), 0o644)
     return fingerprint(made)
+
+
+def for_life(folder: Path) -> tuple[Files, str]:
+    """A certificate for one life of a controller, and the same as PEM. Others know it by itself: it names nobody.
+
+    Its files can be removed once they are loaded. No clock makes it invalid: it is worth something as long as the life.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = f"{x509.random_serial_number():x}"[:20]  # OpenSSL looks for whom it believes by his name
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = _certificate(name, subject, key, ALWAYS).sign(key, hashes.SHA256())
+    files = Files(folder / "life.pem", folder / "life.key")
+    _write_key(files.key, key)
+    text = made.public_bytes(serialization.Encoding.PEM)
+    _write(files.certificate, text, 0o600)
+    return files, text.decode()
+
+
+def among(files: Files) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What a controller speaks with others of its registry, as server and as client; `trust` says whom they believe."""
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for made in (server, client):
+        made.minimum_version = ssl.TLSVersion.TLSv1_3
+        made.load_cert_chain(files.certificate, files.key)
+        made.check_hostname = False  # a certificate is one controller's, wherever it is
+        made.verify_mode = ssl.CERT_REQUIRED
+        made.set_alpn_protocols(["http/1.1"])
+    return server, client
+
+
+def trust(context: ssl.SSLContext, certificate: str) -> str:
+    """Let a context believe a life's certificate; its fingerprint. Raises ValueError where it is none."""
+    read = x509.load_pem_x509_certificate(certificate.encode())
+    context.load_verify_locations(cadata=certificate)
+    return fingerprint(read)
+
+
+def fingerprint_of_der(certificate: bytes) -> str:
+    """That of a certificate as a connection shows it."""
+    return fingerprint(x509.load_der_x509_certificate(certificate))
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
@@ -104,7 +146,7 @@ def _ca(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     made = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vmctl CA")])
     ca = (
-        _certificate("vmctl CA", name, made, CA_DAYS)
+        _certificate("vmctl CA", name, made, _for(CA_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(made.public_key()), critical=False)
         .add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False), critical=True)
@@ -115,16 +157,25 @@ def _ca(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     return made, ca
 
 
-def _certificate(name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:
+def _for(days: int) -> tuple[datetime.datetime, datetime.datetime]:
     now = datetime.datetime.now(datetime.UTC)
+    return now - EARLIER, now + datetime.timedelta(days=days)
+
+
+def _certificate(
+    name: str,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    valid: tuple[datetime.datetime, datetime.datetime],
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])]))
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - EARLIER)
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_before(valid[0])
+        .not_valid_after(valid[1])
     )
 
 

@@ -17,7 +17,7 @@ from vmctl.cli.typed import typed
 from vmctl.local import config, lock, paths
 
 if TYPE_CHECKING:
-    from vmctl.model.replicas import Replica
+    from vmctl.model.replicas import Lead, Replica
     from vmctl.store.sql import SqlStore
 
 T = TypeVar("T")
@@ -28,8 +28,9 @@ WHY = {
 }
 COLUMNS: tuple[output.Column, ...] = (
     ("NAME", itemgetter("name")),
-    ("STATE", itemgetter("state")),
+    ("STATE", lambda item: "leads" if item["leads"] and item["state"] == "alive" else item["state"]),
     ("VERSION", itemgetter("version")),
+    ("ADDRESS", itemgetter("address")),
     ("STARTED", lambda item: output.ago(time.time() - item["started_at"])),
     ("HEARD", lambda item: output.ago(item["heard_s"])),
     ("WHY", itemgetter("why")),
@@ -77,9 +78,14 @@ def list_controllers(ended: bool, form: str) -> None:
 
 def _items() -> list[dict[str, Any]]:
     """All lives, the newest of those that have not ended first."""
-    found = _asked(lambda store: store.heard()) if _is_there() else []
+
+    async def ask(store: SqlStore) -> tuple[list[tuple[Replica, float | None]], Lead | None]:
+        return await store.heard(), (await store.lives())[1]
+
+    found, lead = _asked(ask) if _is_there() else ([], None)
     here = lock.holder(paths.lock_path()) is not None
-    return [_item(one, heard_s, here) for one, heard_s in sorted(found, key=_order)]
+    leads = lead.life if lead is not None else ""
+    return [_item(one, heard_s, here) | {"leads": one.life == leads} for one, heard_s in sorted(found, key=_order)]
 
 
 def _order(told: tuple[Replica, float | None]) -> tuple[bool, float]:
@@ -97,6 +103,7 @@ def _item(one: Replica, heard_s: float | None, here: bool) -> dict[str, Any]:
     return {
         "name": one.name,
         "state": state,
+        "address": one.address,
         "life": one.life,
         "version": one.version,
         "started_at": one.started_at,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import ipaddress
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -19,10 +22,11 @@ from vmctl.commands.tasks import ListTasks
 from vmctl.local import config, lock, paths
 
 if TYPE_CHECKING:
-    from vmctl.api.server import Elsewhere
+    from vmctl.api.server import Among, Elsewhere
 
 STOP_LIMIT_S = 30.0
 SYSLOG = "/dev/log"
+NOWHERE = ("192.0.2.1", 9)  # TEST-NET-1 of RFC 5737
 
 
 @click.command()
@@ -65,12 +69,44 @@ def _serve(verbose: bool, log_json: bool, listen: str | None = None, *, backgrou
     gc.freeze()
     gc.enable()
     settings = config.load()
+    among, told = _among(settings) if settings.database else (None, ("", ""))
     serve_api(
-        lambda folder: open_controller(settings, paths.data_dir(), folder),
+        lambda folder: open_controller(settings, paths.data_dir(), folder, *told),
         socket_path(),
         lambda: _log_to(verbose, as_json=log_json or settings.log.json, background=background),
         _elsewhere(settings.api, listen),
+        among,
     )
+
+
+def _among(settings: config.Settings) -> tuple[Among, tuple[str, str]]:
+    """How controllers of the same database reach it; what they are told: its address, its certificate. Raises Usage."""
+    from vmctl.api import tls
+    from vmctl.api.server import Among, bound
+
+    host, port = _place(settings.controllers.listen)
+    sock = bound(host, port)
+    given, _, given_port = settings.controllers.address.partition(":")
+    address = f"{given or _reached_by(host)}:{given_port or sock.getsockname()[1]}"
+    files, certificate = tls.for_life(paths.runtime_dir() / "life")
+    return Among(sock, files), (address, certificate)
+
+
+def _reached_by(host: str) -> str:
+    """The address that it listens at; of any, the one that this machine sends from by default."""
+    if not ipaddress.ip_address(host).is_unspecified:
+        return host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(NOWHERE)  # nothing is sent
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
+
+
+def _place(where: str) -> tuple[str, int]:
+    host, _, port = where.rpartition(":")
+    if not port.isdigit() or not 0 <= int(port) < 65536 or not host:
+        raise errors.Usage(f"{where!r} is not ADDRESS:PORT", hint="for example 0.0.0.0:8006")
+    return host.strip("[]"), int(port)
 
 
 def _elsewhere(settings: config.ApiSettings, listen: str | None) -> Elsewhere | None:
@@ -81,13 +117,11 @@ def _elsewhere(settings: config.ApiSettings, listen: str | None) -> Elsewhere | 
     where = listen or settings.listen
     if not where:
         return None
-    host, _, port = where.rpartition(":")
-    if not port.isdigit() or not 0 < int(port) < 65536 or not host:
-        raise errors.Usage(f"{where!r} is not ADDRESS:PORT", hint="vmctl serve --listen 0.0.0.0:8006")
+    host, port = _place(where)
     own = tls.own(paths.data_dir() / "tls")
     certificate, key = settings.tls_certificate, settings.tls_key
     files = tls.Files(Path(certificate) if certificate else own.certificate, Path(key) if key else own.key)
-    return Elsewhere(host.strip("[]"), int(port), files)
+    return Elsewhere(host, port, files)
 
 
 def _init_tls(names: tuple[str, ...]) -> None:
@@ -120,7 +154,7 @@ def _log_to(verbose: bool, *, as_json: bool, background: bool) -> None:
         machines = SysLogHandler(SYSLOG)  # whoever changes the registry does not reach it
         machines.setFormatter(logging.Formatter("vmctl: %(message)s"))
         logging.getLogger("vmctl.audit").addHandler(machines)
-    for noisy in ("asyncssh", "alembic", "uvicorn.access"):
+    for noisy in ("asyncssh", "alembic", "uvicorn.access", "httpx", "httpcore", "websockets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

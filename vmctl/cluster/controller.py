@@ -1,7 +1,8 @@
 """The controller: the only room that knows the registry, the hosts and the hands.
 
 It keeps a link to every host, brings the registry in line with what hosts show, runs tasks, and does by the clock what
-is scheduled. Losing it changes nothing on hosts; the next one finds its open tasks in the journal.
+is scheduled. Losing it changes nothing on hosts; the next one finds its open tasks in the journal. Of several that
+share a registry the leader does all that (`member.py`); the others wait to take its place.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from vmctl.act.mounted import Mounts
 from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
 from vmctl.act.reconcile import reconcile
 from vmctl.act.restart import Restarts
+from vmctl.cluster.member import Member
 from vmctl.cluster.schedules import Scheduler
 from vmctl.decide.search.warm import warm
 from vmctl.door import ControllerParts, Door
 from vmctl.door.handlers import task_handlers
-from vmctl.errors import Refused
+from vmctl.errors import Refused, VmctlError
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import ensure_key
@@ -38,6 +40,7 @@ from vmctl.services import Services
 from vmctl.services.claims import Deposed
 from vmctl.services.known import Known
 from vmctl.services.meters import Meters
+from vmctl.services.sessions import Sessions
 from vmctl.services.walls import wall
 from vmctl.store.opening import open_store
 from vmctl.tasks import Tasks
@@ -53,7 +56,6 @@ RESTARTS_EVERY_S = 5.0
 CLOCK_EVERY_S = 2.0
 TELL_HEAD_EVERY_S = 3600.0
 COMPILE_AFTER_S = 1.0
-BEAT_EVERY_S = 2.0
 DEPOSED = 75  # exit code: it may be started again
 audit_log = logging.getLogger("vmctl.audit")
 
@@ -61,10 +63,11 @@ audit_log = logging.getLogger("vmctl.audit")
 class Controller:
     """Open with `start`, end with `close`. What it works on is given to it; `open_controller` has this machine's."""
 
-    def __init__(self, services: Services, release: Callable[[], None] = lambda: None, life: str = "") -> None:
-        """`release` is called at the very end, when nothing of it acts any more; `life` is what it writes for."""
-        self.services, self._release, self._life = services, release, life
-        self.deposed: Callable[[], None] = _end_at_once
+    def __init__(
+        self, services: Services, release: Callable[[], None] = lambda: None, member: Member | None = None
+    ) -> None:
+        """`release` is called at the very end, when nothing of it acts any more; `member`: the life it acts for."""
+        self.services, self._release, self.cluster = services, release, member
         self.tasks = Tasks(services.store, clock=services.clock)
         self.guard = leases.Guard(self.services, self.tasks)
         self.mounts = Mounts(self.services)
@@ -91,6 +94,33 @@ class Controller:
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
+        """Act where it leads, else once it does."""
+        member = self.cluster
+        if member is None:
+            await self._act()
+            return
+        member.deposed = _end_at_once
+        await member.join()
+        if member.leads:
+            await self._act()
+            member.acts()
+        else:
+            member.lead_begins = self._succeed_later
+
+    def _succeed_later(self) -> None:
+        assert self.cluster is not None
+        self._spawn(self._succeed(self.cluster), "take the leader's place")
+
+    async def _succeed(self, member: Member) -> None:
+        """Act as the one before did. Who cannot gives the lead up by its end: another one may be able to."""
+        try:
+            await self._act()
+        except (VmctlError, Deposed) as err:
+            log.critical("this controller leads and cannot begin: %s; it ends at once", err)
+            _end_at_once()
+        member.acts()
+
+    async def _act(self) -> None:
         """Begin the links, finish what an earlier controller left open, then do what the clock says."""
         await self.known.refresh()
         await self.services.incarnations.start()
@@ -110,18 +140,8 @@ class Controller:
         )
         for seconds, work, name in regularly:
             self._spawn(self._every(seconds, work, name), name)
-        if self._life and self.services.store.shared:
-            self._spawn(self._every(BEAT_EVERY_S, self._beat, "say that it lives"), "say that it lives")
         self._spawn(self._compile_search(), "compile the search")
         await self.scheduler.start()
-
-    async def _beat(self) -> None:
-        """An ended life does nothing more: the next one looks at the hosts, and goes on with what it finds there."""
-        try:
-            await self.services.store.beat(self._life, self.services.clock.now())
-        except Deposed:
-            log.critical("this controller was removed from the registry: it ends at once")
-            self.deposed()
 
     async def _tell_head(self) -> None:
         """Write it where who changes the registry does not reach: this log, and the machine's."""
@@ -225,9 +245,8 @@ class Controller:
         await self.services.guests.close()
         await asyncio.gather(*(link.close() for link in self.services.links.values()))
         await self.services.incarnations.flush()
-        if self._life:
-            with wall(log, "the end of this controller's life"):
-                await self.services.store.end_life(self._life, "it was stopped", self.services.clock.now())
+        if self.cluster is not None:
+            await self.cluster.close("it was stopped")
         await self.services.store.close()
         self._release()
 
@@ -238,19 +257,24 @@ def _end_at_once() -> None:
     os._exit(DEPOSED)
 
 
-def open_controller(settings: config.Settings, data: Path, runtime: Path) -> Controller:
-    """The one controller of the registry in `data`; its sockets go below `runtime`. Blocking.
+def open_controller(
+    settings: config.Settings, data: Path, runtime: Path, address: str = "", certificate: str = ""
+) -> Controller:
+    """A controller of the registry in `data`, or of the database that is set; its sockets go below `runtime`. Blocking.
 
-    Raises AlreadyRuns, RegistryUnusable; Refused where a controller from elsewhere uses the registry.
+    `address` and `certificate`: where other controllers reach it, and by what they know it. Raises AlreadyRuns,
+    RegistryUnusable; Refused where a controller from elsewhere uses a registry that several cannot share.
     """
     held = lock.take(data / "controller.lock")
     store = open_store(settings.database, data / "registry.db")
-    own = paths.ssh_key_path()
-    ensure_key(own)
-    keys = (own, *(Path.home() / ".ssh" / name for name in USER_KEYS))
+    key = paths.ssh_key_path()
+    ensure_key(key)
+    keys = (key, *(Path.home() / ".ssh" / name for name in USER_KEYS))
     for directory in (runtime / "hosts", runtime / "hosts" / "joining"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     services = Services(store, settings, runtime / "hosts", keys)
     life, now, home = services.ids.uuid(), services.clock.now(), home_of(data, services.ids.uuid)
-    store.begin_life(Replica(life, socket.gethostname(), home, __version__, now, beat_at=now))
-    return Controller(services, lambda: os.close(held), life)
+    name = settings.controllers.name or socket.gethostname()
+    own = Replica(life, name, home, __version__, now, beat_at=now, address=address, certificate=certificate)
+    services.sessions = Sessions(store, life, services.clock)
+    return Controller(services, lambda: os.close(held), Member(store, own, services.parts))

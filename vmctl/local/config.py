@@ -46,6 +46,15 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """Where other controllers of the same database reach this one. Without a database it is alone."""
+
+    name: str = ""  # with none the machine's
+    listen: str = "0.0.0.0:8007"  # ADDRESS:PORT; port 0: one that is free
+    address: str = ""  # what others reach it by: HOST or HOST:PORT; with none the address of its default route
+
+
+@dataclass(frozen=True, slots=True)
 class ImageSettings:
     """What may become an image."""
 
@@ -81,6 +90,7 @@ class Settings:
     health: HealthPolicy = field(default_factory=HealthPolicy)
     ledger: LedgerPolicy = field(default_factory=LedgerPolicy)
     api: ApiSettings = field(default_factory=ApiSettings)
+    controllers: ControllerSettings = field(default_factory=ControllerSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     log: LogSettings = field(default_factory=LogSettings)
@@ -93,6 +103,7 @@ PERIOD: Range = (0.1, 86400.0)
 RANGES: dict[type[Any], dict[str, Range]] = {
     Settings: {"sample_period_s": (0.1, 3600.0)},
     ImageSettings: {"most_gib": (ABOVE_ZERO, 65536.0), "abandoned_after_h": (ABOVE_ZERO, 8784.0)},
+    ControllerSettings: {},
     ApiSettings: {"requests_per_s": (0.1, 1e6)},
     MetricsSettings: {"most_vms": (0, 1_000_000)},
     LogSettings: {},

@@ -141,7 +141,7 @@ def main() -> None:
     async def serve() -> None:
         app = await ours(folder) if way == "ours" else bare(folder) if way == "bare" else plain(folder)
         files = tls.own(folder / "tls")
-        with server.bound(server.Elsewhere("127.0.0.1", 0, files)) as sock:
+        with server.bound("127.0.0.1", 0) as sock:
             if way == "plain":  # as its own users start it
                 pair: dict[str, Any] = {"ssl_certfile": str(files.certificate), "ssl_keyfile": str(files.key)}
                 running: uvicorn.Server = uvicorn.Server(

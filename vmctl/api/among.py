@@ -1,0 +1,106 @@
+"""The other controllers that share a registry: who they are, by which certificates they are known, the way to one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+import httpx
+
+from vmctl.api import tls
+from vmctl.model.replicas import Replica
+
+CONNECT_S = 3.0
+Asked = Callable[[httpx.AsyncClient, str], httpx.Request]  # makes a request to where another controller is
+
+
+class Cluster(Protocol):
+    """Which controllers there are."""
+
+    acting: bool  # this one leads, and answers
+
+    @property
+    def leader(self) -> Replica | None:
+        """Another one that leads."""
+
+    @property
+    def others(self) -> list[Replica]:
+        """All others that live."""
+
+    async def news(self, limit_s: float | None = None) -> None:
+        """Wait until any of this has changed, or for so long."""
+
+
+class Peers:
+    """The other controllers: by which certificates they are known, and the way to the one that leads."""
+
+    def __init__(self, cluster: Cluster, server: ssl.SSLContext, client: ssl.SSLContext) -> None:
+        self.cluster, self.client = cluster, client
+        self._server = server
+        self._known: dict[str, str] = {}  # certificate -> its fingerprint
+        self._http = httpx.AsyncClient(
+            verify=client,
+            trust_env=False,  # no proxy of the environment's
+            timeout=httpx.Timeout(None, connect=CONNECT_S),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+        )
+
+    def knows(self, fingerprint: str) -> bool:
+        """Whether a certificate is that of a controller that lives."""
+        return fingerprint in {self._fingerprint(one.certificate) for one in self.cluster.others}
+
+    def believe(self) -> None:
+        """Let in whoever lives."""
+        for one in self.cluster.others:
+            self._fingerprint(one.certificate)
+
+    def _fingerprint(self, certificate: str) -> str:
+        if certificate not in self._known:
+            self._known[certificate] = ""
+            with contextlib.suppress(ValueError):  # it has none: it does not share with others
+                self._known[certificate] = tls.trust(self._server, certificate)
+                tls.trust(self.client, certificate)
+        return self._known[certificate]
+
+    @contextlib.asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Who comes is known meanwhile."""
+        watch = asyncio.create_task(self._watch(), name="know the other controllers")
+        try:
+            yield
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+            await self._http.aclose()
+
+    async def _watch(self) -> None:
+        while True:
+            self.believe()
+            await self.cluster.news()
+
+    async def send(self, leader: Replica, asked: Asked) -> httpx.Response:
+        """An answer, of which only the head is there. Raises httpx.TransportError, also where it leads no more."""
+        self.believe()
+        made = asked(self._http, f"https://{leader.address}")
+        asking = asyncio.create_task(self._http.send(made, stream=True))
+        answer: httpx.Response = await self.unless_it_ends(leader, asking)
+        return answer
+
+    async def unless_it_ends(self, leader: Replica, work: asyncio.Task[Any]) -> Any:
+        """What the work gives; it is given up where that one leads no more: it may be frozen, or cut off."""
+        ends = asyncio.create_task(self._until_ended(leader))
+        try:
+            await asyncio.wait((work, ends), return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            raise httpx.ReadError(f"{leader.name} leads no more")
+        finally:
+            for task in (work, ends):
+                task.cancel()
+
+    async def _until_ended(self, leader: Replica) -> None:
+        while (now := self.cluster.leader) is not None and now.life == leader.life:
+            await self.cluster.news()

@@ -1,0 +1,226 @@
+"""Requests that come to a controller that does not lead: passed on to the one that does, whoever that is by then.
+
+A client sees no difference. Where the leader dies under a request, the next one is asked: a command has a key, so that
+it is done once (`door/given.py`). What has begun to come is cut off, as it would be if this controller ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from vmctl.api.among import CONNECT_S, Peers
+from vmctl.api.how import KEY
+from vmctl.api.limits import App, Receive, Scope, Send, reads_bytes
+from vmctl.api.peers import FOR, of_a_controller, speaks_for
+from vmctl.api.problems import ProblemResponse
+from vmctl.errors import NoLeader, VmctlError
+from vmctl.model.replicas import Replica
+
+HERE = ("/healthz", "/readyz")  # asked of this very process
+PATIENCE_S = 20.0  # until one leads: it takes about ten seconds from the death of the one before
+LOOK_AGAIN_S = 0.3
+REFUSED, MOST_REASON = 4000, 120  # how a console is closed that could not be opened; bytes of a reason
+# Of one connection, or written anew by who sends
+HOPS = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "expect", FOR.lower()}
+OF_SOCKETS = "sec-websocket-"
+
+
+class Asked:
+    """A request as it is passed on."""
+
+    def __init__(self, scope: Scope, receive: Receive, who: str, key: str) -> None:
+        """`who` it speaks for; `key`: for a command that has none."""
+        http = HTTPConnection(scope)
+        self.method: str = scope["method"]
+        query = scope["query_string"].decode("latin-1")
+        path = scope.get("raw_path", quote(scope["path"]).encode()).decode("latin-1")
+        self.target = f"{path}?{query}" if query else path
+        self.headers = passed(http, who)
+        self.repeatable = not reads_bytes(scope)
+        if self.method not in ("GET", "HEAD") and self.repeatable and KEY not in http.headers:
+            self.headers.append((KEY, key))
+        self._receive = receive
+        self._body = b""
+
+    async def read(self) -> None:
+        """Take the whole body, where it is bounded."""
+        more = self.repeatable
+        while more:
+            message = await self._receive()
+            self._body += message.get("body", b"")
+            more = message.get("more_body", False)
+
+    def request(self, by: httpx.AsyncClient, where: str) -> httpx.Request:
+        """The request to another controller."""
+        return by.build_request(self.method, f"{where}{self.target}", headers=self.headers, content=self._content())
+
+    def _content(self) -> bytes | AsyncIterator[bytes]:
+        """The body."""
+        return self._body if self.repeatable else self._pieces()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        while True:
+            message = await self._receive()
+            yield message.get("body", b"")
+            if not message.get("more_body", False):
+                return
+
+    def again(self) -> Receive:
+        """For whoever answers it here after all."""
+        given = False
+
+        async def take() -> MutableMapping[str, Any]:
+            nonlocal given
+            if given or not self.repeatable:
+                return await self._receive()
+            given = True
+            return {"type": "http.request", "body": self._body, "more_body": False}
+
+        return take
+
+
+def passed(http: HTTPConnection, who: str) -> list[tuple[str, str]]:
+    """The headers of a request that go on with it, and whom it speaks for."""
+    kept = [(name, value) for name, value in http.headers.items() if name not in HOPS]
+    return [*((name, value) for name, value in kept if not name.startswith(OF_SOCKETS)), (FOR, who)]
+
+
+class PassOn:
+    """Around the application."""
+
+    def __init__(self, app: App, peers: Peers, draw: Callable[[], str]) -> None:
+        self._app, self._peers, self._draw = app, peers, draw
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or one console."""
+        asked_here = scope["type"] not in ("http", "websocket") or scope["path"] in HERE
+        if asked_here or self._peers.cluster.acting:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            try:
+                await self._request(scope, receive, send)
+            except VmctlError as err:
+                await ProblemResponse(err)(scope, receive, send)
+        else:
+            await self._console(scope, receive, send)
+
+    async def _leader(self, scope: Scope, until: float) -> Replica | None:
+        """The one that leads; None: this one. Raises NoLeader."""
+        loop, cluster = asyncio.get_running_loop(), self._peers.cluster
+        from_another = of_a_controller(HTTPConnection(scope))  # that took this one for the leader: it is about to be
+        while not cluster.acting:
+            leader = cluster.leader
+            if leader is not None and leader.address and not from_another:
+                return leader
+            left_s = until - loop.time()
+            if left_s <= 0:
+                raise NoLeader("no controller leads just now", hint="vmctl controller list")
+            await cluster.news(left_s)
+        return None
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        until = asyncio.get_running_loop().time() + PATIENCE_S
+        asked = Asked(scope, receive, speaks_for(HTTPConnection(scope)), self._draw())
+        await asked.read()
+        while True:
+            leader = await self._leader(scope, until)
+            if leader is None:
+                await self._app(scope, asked.again(), send)
+                return
+            try:
+                answer = await self._peers.send(leader, asked.request)
+            except httpx.TransportError as err:
+                if not asked.repeatable or asyncio.get_running_loop().time() > until:
+                    raise NoLeader(f"{leader.name}, which leads, does not answer", hint="try again") from err
+                await self._peers.cluster.news(LOOK_AGAIN_S)
+                continue
+            await self._relay(leader, answer, receive, send)
+            return
+
+    async def _relay(self, leader: Replica, answer: httpx.Response, receive: Receive, send: Send) -> None:
+        """Send an answer on, until it ends or nobody listens any more."""
+        headers = [(name, value) for name, value in answer.headers.raw if name.decode().lower() not in HOPS]
+        try:
+            await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+            pump = asyncio.create_task(_pump(answer, send))
+            gone = asyncio.create_task(_until_gone(receive))
+            both = asyncio.create_task(_first(pump, gone))
+            await self._peers.unless_it_ends(leader, both)
+        finally:
+            await answer.aclose()
+
+    async def _console(self, scope: Scope, receive: Receive, send: Send) -> None:
+        socket = WebSocket(scope, receive, send)
+        await socket.accept()
+        code, why = REFUSED, ""
+        try:
+            who = speaks_for(socket)
+            leader = await self._leader(scope, asyncio.get_running_loop().time() + PATIENCE_S)
+            if leader is None:
+                raise NoLeader("this controller leads from now on", hint="try again")
+            self._peers.believe()
+            url = f"wss://{leader.address}{scope['path']}?{scope['query_string'].decode('latin-1')}"
+            there = connect(
+                url, ssl=self._peers.client, additional_headers=passed(socket, who), proxy=None, open_timeout=CONNECT_S
+            )
+            async with there as other:
+                both = asyncio.create_task(_both_ways(socket, other))
+                code, why = await self._peers.unless_it_ends(leader, both)
+        except VmctlError as err:
+            why = err.message
+        except (OSError, TimeoutError, WebSocketException, httpx.TransportError):
+            why = "the controller that leads does not answer (any more): try again"
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the user has gone already
+            await socket.close(code, why.encode()[:MOST_REASON].decode(errors="ignore"))
+
+
+async def _pump(answer: httpx.Response, send: Send) -> None:
+    async for some in answer.aiter_raw():
+        await send({"type": "http.response.body", "body": some, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _first(*works: asyncio.Task[Any]) -> Any:
+    """What the first of them gives that ends; the others are given up."""
+    try:
+        done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+        return next(iter(done)).result()
+    finally:
+        for work in works:
+            work.cancel()
+
+
+async def _both_ways(user: WebSocket, there: ClientConnection) -> tuple[int, str]:
+    """How it was closed there, and why."""
+
+    async def typed() -> None:
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await there.send(await user.receive_bytes())
+
+    async def shown() -> None:
+        async for some in there:
+            await user.send_bytes(some if isinstance(some, bytes) else some.encode())
+
+    def both() -> Awaitable[Any]:
+        return _first(asyncio.create_task(typed()), asyncio.create_task(shown()))
+
+    with contextlib.suppress(WebSocketException):
+        await both()
+    await there.close()
+    return there.close_code or 1000, there.close_reason or ""

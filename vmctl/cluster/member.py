@@ -1,0 +1,146 @@
+"""One controller among several that share a registry: it says that it lives, sees who does not, leads if nobody does.
+
+The leader observes and acts; the others pass on what they are asked, and take its place. A life that was ended, rightly
+or wrongly, writes nothing more and ends itself; whoever leads next ends its log-ins on hosts before it does anything
+there (`services/sessions.py`), so it does not matter whether it was dead, frozen or cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from vmctl.decide.lives import DEAD_AFTER_S, Watch
+from vmctl.model.audit import Entry
+from vmctl.model.records import Event
+from vmctl.model.replicas import Lead, Replica
+from vmctl.ports import Parts
+from vmctl.ports.store import Store
+from vmctl.services.claims import Deposed
+from vmctl.services.walls import wall
+
+log = logging.getLogger("vmctl.cluster.member")
+BEAT_EVERY_S, LOOK_EVERY_S = 2.0, 1.0
+WHO = "vmctl"  # who is named for what controllers do by themselves
+
+
+class Member:
+    """A life, from `join` on. `lead_begins` is called when it leads later, `deposed` when others ended it."""
+
+    def __init__(self, store: Store, own: Replica, parts: Parts) -> None:
+        self._store, self.own, self._threads, self._clock = store, own, parts.threads, parts.clock
+        self._watch = Watch(own.life)
+        self._others: dict[str, Replica] = {}
+        self._lead: Lead | None = None
+        self._news: set[asyncio.Event] = set()
+        self._work: list[asyncio.Task[None]] = []
+        self.lead_begins: Callable[[], None] = lambda: None
+        self.deposed: Callable[[], None] = lambda: None
+        self.acting = False  # it leads, and has begun
+
+    @property
+    def leads(self) -> bool:
+        """Whether it does."""
+        return self._lead is not None and self._lead.life == self.own.life
+
+    @property
+    def leader(self) -> Replica | None:
+        """Another one that leads and has not ended, as far as is known."""
+        return self._others.get(self._lead.life) if self._lead is not None else None
+
+    @property
+    def others(self) -> list[Replica]:
+        """Those that have not ended."""
+        return list(self._others.values())
+
+    async def join(self) -> None:
+        """Begin this life; say again and again that it goes on, and look after the others'.
+
+        Raises RegistryUnusable; Refused where a controller from elsewhere uses a registry that several cannot share.
+        """
+        await self._threads.wait(self._store.begin_life, self.own)
+        await self.look()
+        if self._store.shared:
+            for every_s, work, name in ((BEAT_EVERY_S, self._beat, "beat"), (LOOK_EVERY_S, self.look, "look")):
+                self._work.append(asyncio.create_task(self._every(every_s, work, name), name=f"member: {name}"))
+
+    async def close(self, why: str) -> None:
+        """End this life."""
+        for work in self._work:
+            work.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+        with wall(log, "the end of this controller's life"):
+            await self._store.end_life(self.own.life, why, self._clock.now())
+
+    async def _every(self, every_s: float, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        while True:
+            try:
+                with wall(log, name):  # what is the registry's trouble the others see, too, or end this life
+                    await work()
+            except Deposed:
+                log.critical("this controller's life was ended in the registry: it ends at once")
+                self.deposed()
+            await asyncio.sleep(every_s)
+
+    async def _beat(self) -> None:
+        await self._store.beat(self.own.life, self._clock.now())
+
+    async def look(self) -> None:
+        """See who lives; end who does not; lead where nobody does."""
+        asked = self._clock.monotonic()
+        alive, lead = await self._store.lives()
+        dead = self._watch.look(alive, asked, self._clock.monotonic())
+        for one in dead:
+            await self._bury(one)
+        living = {one.life: one for one in alive if one not in dead}
+        if self.own.life not in living:
+            raise Deposed(self.own.life)
+        if lead is None or lead.life not in living:
+            lead = await self._take(lead, living)
+        self._know({life: one for life, one in living.items() if life != self.own.life}, lead)
+
+    async def _bury(self, one: Replica) -> None:
+        now, why = self._clock.now(), f"not heard for {DEAD_AFTER_S:g} s: dead, frozen or cut off"
+        text = f"controller {one.name} was {why}; {self.own.name} has ended its life"
+        entry = Entry(now, WHO, "controller ended", one.name, "done", detail={"life": one.life, "by": self.own.name})
+        told = [Event("controller", one.name, text, now)]
+        if await self._store.bury(one.life, one.beat, why, now, told=told, entry=entry):
+            log.warning("%s", text)
+
+    async def _take(self, before: Lead | None, living: dict[str, Replica]) -> Lead | None:
+        now = self._clock.now()
+        told = [Event("controller", self.own.name, f"controller {self.own.name} leads", now)]
+        taken = await self._store.lead(self.own.life, now, told=told if self._store.shared else ())
+        return taken if taken is not None else before
+
+    def _know(self, others: dict[str, Replica], lead: Lead | None) -> None:
+        led, news = self.leads, (others.keys(), lead) != (self._others.keys(), self._lead)
+        self._others, self._lead = others, lead
+        if self.leads and not led:
+            log.info("this controller leads (term %d)", lead.term if lead is not None else 0)
+            self.lead_begins()
+        if news:
+            self._tell()
+
+    def acts(self) -> None:
+        """It leads, and what it observes and does has begun: it answers."""
+        self.acting = True
+        self._tell()
+
+    def _tell(self) -> None:
+        for waiting in self._news:
+            waiting.set()
+
+    async def news(self, limit_s: float | None = None) -> None:
+        """Wait until something is new: who leads, who lives, whether it acts. Or for so long."""
+        waiting = asyncio.Event()
+        self._news.add(waiting)
+        try:
+            async with asyncio.timeout(limit_s):
+                await waiting.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._news.discard(waiting)
