@@ -130,7 +130,8 @@ async def test_in_a_live_migration(services: Services, pool: tuple[FakeHost, Fak
         assert (vm.host == "kvm2") == (said == "done"), (step, said)
         assert vm.power is RUNNING, step
         outcomes.add(said.removeprefix("web1 was not migrated and runs on kvm1: "))
-    assert outcomes == {"done", ENDED} if end.startswith("it arrives") else {"no", ENDED}
+    # One that broke by the death alone is tried once more.
+    assert outcomes == {"done"} if end.startswith("it arrives") else {"no", ENDED}
 
 
 @pytest.mark.parametrize(("verb", "before"), [("pause", RUNNING), ("resume", PAUSED), ("reset", RUNNING)])

@@ -198,7 +198,7 @@ def test_what_the_next_controller_takes_up_does_not_break_off() -> None:
         return {"id": number, "kind": kind, "subject": "x", "resumes": resumes}
 
     assert left_open([]) == []
-    assert left_open([task(1, "migrate", True)]) == ["1 task breaks off: migrate x (1)"]
+    assert left_open([task(1, "migrate", True)]) == ["1 task goes on when a controller runs again: migrate x (1)"]
     assert left_open([task(1, "create", True), task(2, "reset", False), task(3, "stop", True)]) == [
         "1 task breaks off: reset x (2)",
         "2 tasks go on when a controller runs again: create x (1), stop x (3)",

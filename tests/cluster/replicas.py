@@ -34,12 +34,15 @@ class Home:
     folder: Path
     dsn: str
     more: str = ""  # settings
+    tables: str = ""  # and those in tables of their own
     running: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         (self.folder / "config" / "vmctl").mkdir(parents=True)
         own = f'[controllers]\nname = "{self.folder.name}"\nlisten = "127.0.0.1:0"\n'
-        (self.folder / "config" / "vmctl" / "vmctl.toml").write_text(f'database = "{self.dsn}"\n{self.more}{own}')
+        (self.folder / "config" / "vmctl" / "vmctl.toml").write_text(
+            f'database = "{self.dsn}"\n{self.more}{self.tables}{own}'
+        )
 
     @property
     def environment(self) -> dict[str, str]:
@@ -87,6 +90,17 @@ class Home:
         """Send its controller a signal."""
         assert self.running is not None
         self.running.send_signal(number)
+
+    @property
+    def runs(self) -> bool:
+        """Whether its controller does, as far as its process tells."""
+        return self.running is not None and self.running.poll() is None
+
+    def begin_command(self, *words: str) -> subprocess.Popen[str]:
+        """Begin a command."""
+        command = [sys.executable, "-m", "vmctl.cli.main", *words]
+        with (self.folder / "commands").open("a") as said:
+            return subprocess.Popen(command, env=self.environment, stdout=said, stderr=said, text=True)
 
     def kill(self) -> None:
         """kill -9 of its controller, if one runs."""

@@ -35,7 +35,7 @@ kvm1: made /shared/lockspace/UUID
 > then
   task 3 (drain kvm1) cancelled task 3 was cancelled
   migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: the controller ended while it ran
-  task 4 (migrate web1) failed web1 was not migrated and runs on kvm1: the controller ended while it ran
+  task 4 (migrate web1) cancelled task 4 was cancelled; web1 runs on kvm1
   migration cancelled: web2 stays on kvm1: the migration was cancelled, as asked
   task 5 (migrate web2) cancelled the migration was cancelled, as asked; web2 runs on kvm1
 > all is mended

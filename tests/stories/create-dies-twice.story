@@ -21,5 +21,9 @@ the controller was killed while it started
 > then
 kvm1: deleted /shared/vm-web1-UUID/disk.qcow2
 kvm1: deleted /shared/vm-web1-UUID/disk.json
-  task 1 (create web1) failed web1 was not created: the controller ended first
+kvm1: made /shared/vm-web1-UUID/disk.qcow2
+kvm1: made /shared/vm-web1-UUID/disk.json
+kvm1: made /shared/lockspace/UUID
+  created: web1 was created; runs on kvm1
+  task 1 (create web1) done
 > all is mended

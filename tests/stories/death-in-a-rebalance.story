@@ -34,10 +34,9 @@ kvm1: made /shared/lockspace/UUID
   task 3 (rebalance cluster) failed the controller ended while it ran, in step 'moving'
 > then
   migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: the controller ended while it ran
-  task 4 (migrate web1) failed web1 was not migrated and runs on kvm1: the controller ended while it ran
+  migrated: web1 moved kvm1 -> kvm2, paused 40 ms
+  task 4 (migrate web1) done
 > rebalance
 > then
-  migrated: web1 moved kvm1 -> kvm2, paused 40 ms
-  task 6 (migrate web1) done
   task 5 (rebalance cluster) done
 > all is mended

@@ -27,5 +27,6 @@ the controller was killed while it started
 > controller
 > then
   migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: the controller ended while it ran
-  task 2 (migrate web1) failed web1 was not migrated and runs on kvm1: the controller ended while it ran
+  migrated: web1 moved kvm1 -> kvm2, paused 40 ms
+  task 2 (migrate web1) done
 > all is mended

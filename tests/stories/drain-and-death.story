@@ -31,9 +31,8 @@ kvm1: made /shared/lockspace/UUID
 > controller
 > then
   migration failed: kvm1 -> kvm3: web2 was not migrated and runs on kvm1: the controller ended while it ran
-  task 4 (migrate web2) failed web2 was not migrated and runs on kvm1: the controller ended while it ran
   migrated: web2 moved kvm1 -> kvm3, paused 40 ms
-  task 5 (migrate web2) done
+  task 4 (migrate web2) done
   drained: kvm1 is drained: 1 VMs left it
   task 3 (drain kvm1) done
 > undrain kvm1

@@ -32,11 +32,10 @@ kvm1: made /shared/lockspace/UUID
 > controller
 > then
   migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: the controller ended while it ran
-  task 4 (migrate web1) failed web1 was not migrated and runs on kvm1: the controller ended while it ran
+  migrated: web1 moved kvm1 -> kvm2, paused 40 ms
+  task 4 (migrate web1) done
   migrated: web2 moved kvm1 -> kvm3, paused 40 ms
   task 5 (migrate web2) done
-  migrated: web1 moved kvm1 -> kvm2, paused 40 ms
-  task 6 (migrate web1) done
   drained: kvm1 is drained: 2 VMs left it
   task 3 (drain kvm1) done
 > all is mended

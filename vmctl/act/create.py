@@ -23,6 +23,8 @@ from vmctl.tasks import Job
 from vmctl.tasks.journals import Creating
 from vmctl.text import bad_name
 
+MOST_AGAIN = 2  # times that a create begins anew after its controller's death
+
 
 async def baseline(services: Services) -> str:
     """The CPU that every host can give; empty when hosts cannot tell. Changes nothing."""
@@ -86,14 +88,14 @@ async def make_spec(services: Services, asked: Create) -> tuple[Spec, Image, Sto
 
 async def create(services: Services, job: Job[Create, Creating]) -> dict[str, Any]:
     """Task: make a VM and, unless `no_start`, start it where placement says."""
-    if job.journal.uuid:
-        return await _finish(services, job)
+    if job.journal.uuid and (earlier := await _taken_over(services, job)) is not None:
+        return earlier
     args = job.args
     spec, image, storage = await make_spec(services, args)
     if args.cpu == "baseline":
         await _keep_baseline(services, spec.cpu_xml)
     # Its UUID first: whoever takes over then knows what to look for, however little of it was made.
-    await job.note("placing", uuid=spec.uuid, storage=storage.name)
+    await job.note("placing", uuid=spec.uuid, storage=storage.name, made=[], maker="", starting="")
     starts = not args.no_start
     # Registered before a file is made: from here on its name, its place and its files have an owner who can undo
     # them.
@@ -148,11 +150,14 @@ def _record(services: Services, job: Job[Create, Creating], spec: Spec, host: st
 
 async def _undo(
     services: Services, job: Job[Create, Creating], vm: VMRecord, storage: Storage, err: VmctlError
-) -> None:
-    """Take away what a failed create made. A VM that may run, or whose files cannot be reached, stays registered."""
+) -> bool:
+    """Take away what a failed create made; whether nothing is left.
+
+    A VM that may run, or whose files cannot be reached, stays registered.
+    """
     # A VM that may run keeps its disk.
     if vm.power is PowerState.UNKNOWN:
-        return
+        return False
     files, left = Made(job, storage), ""
     made, silent = files.names, isinstance(err, NoAnswer) and not job.journal.starting
     try:
@@ -174,19 +179,21 @@ async def _undo(
         # It stays registered: who forgot it now would leave its disk to nobody.
         await services.store.lease(vm, "", PowerState.STOPPED, gone=vm.may_run_on, why=why)
         job.say(left)
-        return
+        return False
     await services.store.remove(VMRecord, vm.uuid)
     job.say(f"undone: {err.message}")
+    return True
 
 
-async def _finish(services: Services, job: Job[Create, Creating]) -> dict[str, Any]:
-    """A controller died in a create: a VM that runs is done, anything else is undone."""
+async def _taken_over(services: Services, job: Job[Create, Creating]) -> dict[str, Any] | None:
+    """A controller died in a create: a VM that runs is done; anything else is undone, and None: it begins anew."""
     vm = await services.store.find_vm(job.journal.uuid)
     interrupted = Refused(
         f"{job.task.subject} was not created: the controller ended first", hint="give the command again"
     )
     if vm is None:
-        raise interrupted  # it was not registered yet, so nothing was made
+        await _begin_again(job, interrupted)  # it was not registered yet, so nothing was made
+        return None
     if vm.host and job.journal.starting:
         answer = await power.outcome(services, vm, vm.host)
         if answer.sight is not DomainPresence.GONE:
@@ -199,5 +206,18 @@ async def _finish(services: Services, job: Job[Create, Creating]) -> dict[str, A
             }
         await refuse_departed(services, vm, (vm.host,))  # before its disk goes
         vm = await services.store.lease(vm, "", PowerState.STOPPED, gone=(vm.host,))
-    await _undo(services, job, vm, await services.store.get(Storage, job.journal.storage), interrupted)
-    raise interrupted
+    if not await _undo(services, job, vm, await services.store.get(Storage, job.journal.storage), interrupted):
+        raise interrupted
+    await _begin_again(job, interrupted)
+    return None
+
+
+async def _begin_again(job: Job[Create, Creating], interrupted: VmctlError) -> None:
+    """Nothing is left of it. One that ends its controller each time is not begun for ever.
+
+    Raises Refused, Cancelled.
+    """
+    if job.journal.again >= MOST_AGAIN:
+        raise interrupted
+    job.check_cancelled()
+    await job.note("beginning again", uuid="", again=job.journal.again + 1)

@@ -161,7 +161,24 @@ async def _copy(
 
 
 async def _take_over(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]:
-    """Adopt a migration that another controller began: wait for its end, then read both hosts as usual."""
+    """Adopt a migration that another controller began. One that broke by that one's death is tried once more."""
+    source = job.journal.source
+    try:
+        return await _conclude_theirs(services, job, vm)
+    except MigrationFailed:
+        vm = await services.store.vm(vm.uuid)
+        stayed = vm.host == source and vm.power is PowerState.RUNNING
+        if not stayed or job.journal.again:
+            raise
+    if job.cancel_asked.is_set():
+        raise Cancelled(f"task {job.id} was cancelled; {vm.name} runs on {source}")
+    job.say("it broke when its controller ended, and is tried once more")
+    await job.note("trying again", source="", target="", socket="", autostart=False, again=True)
+    return await migrate(services, job)
+
+
+async def _conclude_theirs(services: Services, job: Moving, vm: VMRecord) -> dict[str, Any]:
+    """Wait for its end, then read both hosts as usual."""
     source, target = job.journal.source, job.journal.target
     job.say("taken over after the controller's restart")
     await asyncio.gather(

@@ -32,6 +32,7 @@ LOOK_AGAIN_S = 0.3
 REFUSED, MOST_REASON = 4000, 120  # how a console is closed that could not be opened; bytes of a reason
 # Of one connection, or written anew by who sends
 HOPS = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "expect", FOR.lower()}
+LINES = b"application/x-ndjson"
 OF_SOCKETS = "sec-websocket-"
 
 
@@ -129,35 +130,25 @@ class PassOn:
         return None
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        until = asyncio.get_running_loop().time() + PATIENCE_S
         asked = Asked(scope, receive, speaks_for(HTTPConnection(scope)), self._draw())
         await asked.read()
+        relay, loop = Relay(receive, send), asyncio.get_running_loop()
+        until = loop.time() + PATIENCE_S
         while True:
             leader = await self._leader(scope, until)
             if leader is None:
-                await self._app(scope, asked.again(), send)
+                await self._app(scope, asked.again(), relay.go_on)
                 return
             try:
                 answer = await self._peers.send(leader, asked.request)
+                until = loop.time() + PATIENCE_S
+                await self._peers.unless_it_ends(leader, asyncio.create_task(relay.pass_on(answer)))
             except httpx.TransportError as err:
-                if not asked.repeatable or asyncio.get_running_loop().time() > until:
+                if relay.cut or not asked.repeatable or loop.time() > until:
                     raise NoLeader(f"{leader.name}, which leads, does not answer", hint="try again") from err
                 await self._peers.cluster.news(LOOK_AGAIN_S)
                 continue
-            await self._relay(leader, answer, receive, send)
             return
-
-    async def _relay(self, leader: Replica, answer: httpx.Response, receive: Receive, send: Send) -> None:
-        """Send an answer on, until it ends or nobody listens any more."""
-        headers = [(name, value) for name, value in answer.headers.raw if name.decode().lower() not in HOPS]
-        try:
-            await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-            pump = asyncio.create_task(_pump(answer, send))
-            gone = asyncio.create_task(_until_gone(receive))
-            both = asyncio.create_task(_first(pump, gone))
-            await self._peers.unless_it_ends(leader, both)
-        finally:
-            await answer.aclose()
 
     async def _console(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
@@ -184,15 +175,48 @@ class PassOn:
             await socket.close(code, why.encode()[:MOST_REASON].decode(errors="ignore"))
 
 
-async def _pump(answer: httpx.Response, send: Send) -> None:
-    async for some in answer.aiter_raw():
-        await send({"type": "http.response.body", "body": some, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+class Relay:
+    """An answer on its way to the client. One of lines goes on with the next leader's: each line is whole, and new."""
 
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._lines = self._begun = False
 
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    @property
+    def cut(self) -> bool:
+        """Whether the client has the beginning of what cannot be gone on with."""
+        return self._begun and not self._lines
+
+    async def pass_on(self, answer: httpx.Response) -> None:
+        """Send an answer on, until it ends or nobody listens any more. Raises httpx.TransportError where it breaks."""
+        try:
+            headers = [(name, value) for name, value in answer.headers.raw if name.decode().lower() not in HOPS]
+            await self.go_on({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+            await _first(asyncio.create_task(self._pump(answer)), asyncio.create_task(self._until_gone()))
+        finally:
+            await answer.aclose()
+
+    async def go_on(self, message: MutableMapping[str, Any]) -> None:
+        """Send a message of an answer, of which the client may have the beginning already."""
+        if message["type"] == "http.response.start":
+            if self._begun:
+                return
+            self._begun = True
+            self._lines = any(name.lower() == b"content-type" and LINES in value for name, value in message["headers"])
+        await self._send(message)
+
+    async def _pump(self, answer: httpx.Response) -> None:
+        rest = b""
+        async for some in answer.aiter_raw():
+            whole, _, rest = (rest + some).rpartition(b"\n") if self._lines else (some, b"", b"")
+            if whole:
+                end = b"\n" if self._lines else b""
+                await self._send({"type": "http.response.body", "body": whole + end, "more_body": True})
+        await self._send({"type": "http.response.body", "body": rest, "more_body": False})
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
 async def _first(*works: asyncio.Task[Any]) -> Any:

@@ -192,8 +192,8 @@ def _stop() -> None:
 
 
 def left_open(tasks: list[dict[str, Any]]) -> list[str]:
-    """What becomes of tasks that are under way: some are taken up again, and a live migration is none of them."""
-    again = [task for task in tasks if task.get("resumes") and task["kind"] != "migrate"]
+    """What becomes of tasks that are under way: most are taken up again; a live migration is tried once more then."""
+    again = [task for task in tasks if task.get("resumes")]
     off = [task for task in tasks if task not in again]
     said = []
     for some, one, more in ((off, "breaks off", "break off"), (again, "goes on", "go on")):

@@ -53,6 +53,7 @@ class Creating(Making):
 
     uuid: str = ""
     starting: str = ""
+    again: int = 0  # so often it was begun anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class Migrating(Stopping):
     defined: str = ""  # cold: the host where it was defined by us
     starting: str = ""
     back: str = ""  # cold: why it is started where it was
+    again: bool = False  # live: it was begun once more
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,122 @@
+"""Three controllers over real hosts: the leader is killed, or stands still, in the middle of everything that it does.
+
+Then another one leads and every accepted command ends with the truth; no VM runs twice, none is lost; the one that
+stood still does nothing more. The truth is looked up past vmctl: QEMU by each host's libvirt, tasks and sessions in the
+database itself.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.lab.pool import NAME, wait_for
+from tests.lab.test_faults import Migration
+from tests.lab.trio import Trio
+from tests.postgres import QUIET, running
+
+pytestmark = pytest.mark.lab
+FAULTS = (Trio.kill_leader, Trio.freeze_leader)
+Fault = Callable[[Trio], None]
+
+
+@pytest.fixture(scope="module")
+def trio() -> Iterator[Trio]:
+    """Two hosts, three controllers."""
+    before = dict(os.environ)
+    with running(QUIET) as server:
+        made = Trio(2, f"{NAME[:7]}t", server)
+        try:
+            made.set_up()
+            yield made
+        finally:
+            made.close()
+            os.environ.clear()
+            os.environ.update(before)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_migration_ends_with_the_truth_whatever_becomes_of_the_leader(trio: Trio, fault: Fault) -> None:
+    with trio.vms("busy", memory="256M"):
+        moving = Migration(trio, "busy")
+        fault(trio)
+        end = moving.ended()
+        home = moving.target if end["state"] == "done" else moving.source
+        assert end["state"] == "done" or f"runs on {moving.source}" in end["error"]["message"], end
+        moving.runs_only_on(home)
+        trio.agree("busy")
+        # And it is a pool as before.
+        assert trio.do("migrate", "busy").code == 0
+        trio.agree("busy")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_followed_through_another_one_is_followed_to_its_end(trio: Trio, fault: Fault) -> None:
+    """The client notices a pause, and no more: it hears how its command ended."""
+    began = trio.begin("create", "followed", "--image", "tiny", "--memory", "128M")
+    wait_for(lambda: trio.open_tasks(), 20, "it is accepted")
+    fault(trio)
+    assert began.wait(120) in (0, 1), (trio.homes[1].folder / "commands").read_text()
+    trio.agree("followed")
+    ended = trio.rows("SELECT state FROM task WHERE kind = 'create' AND subject = 'followed' ORDER BY id DESC LIMIT 1")
+    assert ended == [("done",)] if began.returncode == 0 else ended == [("failed",)]
+    if began.returncode == 0:
+        trio.do("stop", "followed", "--force")
+        trio.do("delete", "followed", "--yes")
+    assert "followed" not in trio.do("list", "-o", "name").out
+
+
+COMMANDS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
+    # kind of task, command, whether its VM runs before
+    ("create", ("create", "one", "--image", "tiny", "--memory", "128M"), False),
+    ("start", ("start", "one"), False),
+    ("stop", ("stop", "one"), True),
+    ("stop", ("stop", "one", "--force"), True),
+    ("reboot", ("reboot", "one"), True),
+    ("migrate", ("migrate", "one", "--cold"), True),
+    ("migrate", ("migrate", "one"), True),
+    ("delete", ("delete", "one", "--yes"), False),
+    ("drain", ("host", "drain", "HOST"), True),
+)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("after_s", [0.0, 0.15, 0.6])
+@pytest.mark.parametrize(("kind", "command", "runs"), COMMANDS, ids=[" ".join(words) for _, words, _ in COMMANDS])
+def test_every_command_ends_with_the_truth(
+    trio: Trio, kind: str, command: tuple[str, ...], runs: bool, after_s: float, fault: Fault
+) -> None:
+    """The leader goes so many seconds after the task was accepted."""
+    if kind != "create":
+        trio.do("create", "one", "--image", "tiny", "--memory", "128M", *(() if runs else ("--no-start",)))
+    if runs:
+        trio.counting("one")
+    host = trio.vm("one")["host"] if kind != "create" else ""
+    before = trio.rows("SELECT coalesce(max(id), 0) FROM task")[0][0]
+    began = trio.begin(*(host if word == "HOST" else word for word in command))
+    wait_for(lambda: trio.rows(f"SELECT id FROM task WHERE id > {before}"), 20, "it is accepted")
+    time.sleep(after_s)
+    fault(trio)
+    began.wait(180)
+    trio.agree("one")
+    assert trio.rows(f"SELECT count(*) FROM task WHERE id > {before} AND kind = '{kind}'")[0][0] >= 1
+    if kind == "drain":
+        trio.do("host", "undrain", host)
+    if trio("show", "one").code == 0:
+        trio("stop", "one", "--force")
+        trio.do("delete", "one", "--yes")
+    trio.agree("one")
+
+
+def test_a_console_and_a_feed_work_through_every_one(trio: Trio) -> None:
+    with trio.vms("talks"):
+        trio.counting("talks")
+        for home in trio.homes:
+            shown = home.vmctl("console", "talks", typed="\n", limit_s=20)
+            assert "Traceback" not in shown.stderr, shown.stderr
+            assert home.json("show", "talks")["power"] == "running"
+            assert [vm["name"] for vm in home.json("list")] == ["talks"]
