@@ -50,7 +50,7 @@ def wait_for(look: Callable[[], Any], limit_s: float, what: str) -> Any:
 class Pool:
     """The pool; `hosts` are its names."""
 
-    def __init__(self, hosts: int, name: str = NAME, storage: str = "") -> None:
+    def __init__(self, hosts: int, name: str = NAME, storage: str = "", controllers: int = 0) -> None:
         self.place = Path(tempfile.mkdtemp(prefix="vmctl-"))
         self._names = ("data", "state", "config")
         os.environ.update({f"XDG_{name.upper()}_HOME": str(self.place / name) for name in self._names})
@@ -63,7 +63,7 @@ class Pool:
         )
         (self.place / "config" / "vmctl" / "vmctl.toml").write_text(settings)
         lab.down()
-        self.status = lab.up(hosts, storage=storage)
+        self.status = lab.up(hosts, storage=storage, controller_count=controllers)
         self.hosts = [host.name for host in self.status.hosts]
         self.key = paths.ssh_key_path()
 
@@ -71,6 +71,10 @@ class Pool:
         """End everything and leave nothing."""
         self("serve", "--stop")
         lab.down()
+        self.remove_files()
+
+    def remove_files(self) -> None:
+        """Its own folders."""
         shutil.rmtree(self.place, ignore_errors=True)
 
     def __call__(self, *words: str, stdin: str = "", timeout_s: float = 120.0) -> Ran:

@@ -1,105 +1,144 @@
-"""Three controllers that share one PostgreSQL database and a lab's hosts. Commands go to one that does not lead."""
+"""Three controllers that share a database, each a machine of the lab. Commands go to one that does not lead."""
 
 from __future__ import annotations
 
-import shutil
-import signal
+import os
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
-from tests.cluster.replicas import DEPOSED, Home
 from tests.lab.pool import Pool, Ran, wait_for
-from tests.postgres import Postgres
 from vmctl import lab
+from vmctl.lab import controllers, machines
+from vmctl.lab.names import Machine, current
 
 FROZEN_S = 20.0
+LED_S = 30.0  # on a busy machine; tests/bench/cluster measures it
 OPEN = "state NOT IN ('done', 'failed', 'cancelled')"
 
 
 class Trio(Pool):
-    """The pool of them; each has folders of its own, as on a machine of its own, and the one key that hosts let in."""
+    """The pool of them."""
 
-    def __init__(self, hosts: int, name: str, server: Postgres) -> None:
-        super().__init__(hosts, name)
-        self.server, self.dsn = server, server.create("trio")
-        settings = (self.place / "config" / "vmctl" / "vmctl.toml").read_text()
-        policy, rest = settings.split("\n", 1)
-        self.homes = [Home(self.place / letter, self.dsn, f"{policy}\n", f"{rest}") for letter in "abc"]
-        for home in self.homes:
-            folder = home.folder / "data" / "vmctl" / "ssh"
-            folder.mkdir(parents=True, mode=0o700)
-            (home.folder / "data" / "vmctl").chmod(0o700)
-            for key in (self.key, self.key.with_suffix(".pub")):
-                shutil.copy(key, folder / key.name)
-            home.serve()
+    def __init__(self, hosts: int, name: str) -> None:
+        super().__init__(hosts, name, controllers=3)
+        self.network = self.status.network.rpartition(".")[0]
+        self.machines = current().controllers(3)
+        self.dsn = f"postgresql://vmctl@{current().database().address(self.network)}/vmctl"
 
     def close(self) -> None:
         """End everything and leave nothing."""
-        for home in self.homes:
-            home.kill()
         lab.down()
-        shutil.rmtree(self.place, ignore_errors=True)
-        self.server.drop("trio")
+        self.remove_files()
 
     # -- who leads
 
-    @property
-    def leader(self) -> Home:
-        """The one that leads, as the database has it."""
-        leading = self._leading()
-        return next(home for home in self.homes if home.folder.name == leading)
-
-    def _leading(self) -> str:
-        query = "SELECT replica.name FROM lead JOIN replica USING (life) WHERE ended_at IS NULL"
-        found = wait_for(lambda: self.rows(query), 30, "one leads")
-        return str(found[0][0])
-
     def rows(self, query: str) -> list[Any]:
         """What the database has, past vmctl."""
-        with psycopg.connect(self.dsn) as opened:
+        with psycopg.connect(self.dsn, connect_timeout=5) as opened:
             return opened.execute(query).fetchall()
 
+    def leading(self) -> str:
+        """The name of the one that leads, as the database has it."""
+        query = "SELECT replica.name FROM lead JOIN replica USING (life) WHERE ended_at IS NULL"
+        found = wait_for(lambda: self.rows(query), LED_S, "one leads")
+        return str(found[0][0])
+
     @property
-    def follower(self) -> Home:
+    def leader(self) -> Machine:
+        """The one that leads."""
+        name = self.leading()
+        return next(one for one in self.machines if one.name == name)
+
+    @property
+    def follower(self) -> Machine:
         """One that runs and does not lead."""
-        leading = self._leading()
-        return next(home for home in self.homes if home.folder.name != leading and home.runs)
+        return next(one for one in self.machines if one.name != self.leading() and self.answers(one))
+
+    def answers(self, one: Machine) -> bool:
+        """Whether it is up, by what the lab says."""
+        return next(m.state for m in lab.status().machines if m.name == one.name) == "up"
 
     # -- commands, through one that does not lead
 
     def __call__(self, *words: str, stdin: str = "", timeout_s: float = 120.0) -> Ran:
-        done = self.follower.vmctl(*words, typed=stdin, limit_s=timeout_s)
+        return self.at(self.follower, *words, stdin=stdin, timeout_s=timeout_s)
+
+    def at(self, one: Machine, *words: str, stdin: str = "", timeout_s: float = 120.0) -> Ran:
+        """A command to one of them."""
+        command = [sys.executable, "-m", "vmctl.cli.main", *words]
+        environment = os.environ | controllers.environment(one)
+        done = subprocess.run(command, env=environment, input=stdin, capture_output=True, text=True, timeout=timeout_s)
         assert "Traceback" not in done.stderr, done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
-        return self.follower.begin_command(*words)
+        """Begin a command through one that does not lead; what it says is kept in `said`."""
+        command = [sys.executable, "-m", "vmctl.cli.main", *words]
+        environment = os.environ | controllers.environment(self.follower)
+        with self.said.open("a") as said:
+            return subprocess.Popen(command, env=environment, stdout=said, stderr=said, text=True)
+
+    @property
+    def said(self) -> Any:
+        """What begun commands have said."""
+        return self.place / "said"
 
     # -- faults
 
     def kill_leader(self) -> None:
-        """kill -9 of the one that leads; it comes again later."""
+        """Its machine loses its power; it comes again later."""
         victim = self.leader
-        victim.kill()
-        self._led_by_another(victim)
-        victim.serve()
+        lab.kill(victim.name)
+        self.led_by_another(victim)
+        lab.boot(victim.name)
 
     def freeze_leader(self) -> None:
         """It stands still for so long that another one leads, and goes on then: it must do nothing more."""
         victim, began = self.leader, time.monotonic()
-        assert victim.running is not None
-        victim.send(signal.SIGSTOP)
-        self._led_by_another(victim)
+        lab.freeze(victim.name)
+        self.led_by_another(victim)
         time.sleep(max(0.0, FROZEN_S - (time.monotonic() - began)))
-        victim.send(signal.SIGCONT)
-        assert victim.running.wait(60) == DEPOSED
-        victim.serve()
+        lab.thaw(victim.name)
+        self.joined_again(victim)
 
-    def _led_by_another(self, victim: Home) -> None:
-        wait_for(lambda: self._leading() != victim.folder.name, 30, "another one leads")
+    def cut_leader(self) -> None:
+        """Its cable is cut: it reaches neither the database nor the hosts, and runs on."""
+        victim = self.leader
+        lab.cut(victim.name)
+        self.led_by_another(victim)
+        lab.heal(victim.name)
+        self.joined_again(victim)
+
+    def cut_leader_from_the_database(self) -> None:
+        """It sends nothing to the database any more, and reaches the hosts as before."""
+        victim = self.leader
+        with blackhole(victim, current().database().address(self.network)):
+            self.led_by_another(victim)
+        self.joined_again(victim)
+
+    def cut_the_database_from_its_leader(self) -> None:
+        """It is heard by the database, and hears no answer."""
+        victim = self.leader
+        with blackhole(current().database(), victim.address(self.network)):
+            self.led_by_another(victim)
+        self.joined_again(victim)
+
+    def led_by_another(self, victim: Machine) -> None:
+        """Wait for it."""
+        wait_for(lambda: self.leading() != victim.name, LED_S, "another one leads")
+
+    def joined_again(self, victim: Machine) -> None:
+        """The life that it had has ended, and it has begun another one."""
+        alive = f"SELECT 1 FROM replica WHERE ended_at IS NULL AND name = '{victim.name}'"
+        wait_for(lambda: self.rows(alive), 60, f"{victim.name} joins again")
+        console = (victim.directory / "console.log").read_text()
+        assert "its life was ended" in console or "life was ended" in console, console[-2000:]
 
     # -- the truth
 
@@ -119,14 +158,23 @@ class Trio(Pool):
         """Registry and hosts say the same of these VMs, each runs once at most, and every accepted task has ended."""
         wait_for(lambda: not self.open_tasks(), 120, f"every task ends: {self.open_tasks()}")
         for name in names:
-            found = self(*("show", name, "-o", "json"))
+            found = self("show", name, "-o", "json")
             copies = self.copies(name)
-            assert len(copies) <= 1, copies
             if found.code == 4:
                 assert not copies, (name, copies)
                 continue
             vm = found.json
-            running = {vm["host"]: "running"} if vm["power"] == "running" else {}
-            assert copies == running, (name, copies, vm["power"], vm["host"])
             assert vm["power"] in ("running", "stopped"), vm
+            assert copies == ({vm["host"]: "running"} if vm["power"] == "running" else {}), (name, copies, vm)
         self.no_session_of_the_dead()
+
+
+@contextmanager
+def blackhole(one: Machine, address: str) -> Iterator[None]:
+    """What a machine sends to an address gets lost."""
+    inside = ("nsenter", f"--net=/proc/{machines.pid(one)}/ns/net", "ip", "route")
+    subprocess.run([*inside, "add", "blackhole", f"{address}/32"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*inside, "delete", "blackhole", f"{address}/32"], check=True)

@@ -36,14 +36,15 @@ def lab() -> None:
 @click.option("--memory", default=3.0, show_default=True, type=click.FloatRange(0.5), help="GiB per host.")
 @click.option("--image", multiple=True, help="Also build this guest image (debian-12); tiny always is.")
 @click.option("--storage", type=click.Choice(["directory", "glusterfs"]), help="What /shared is: directory at first.")
-def up(hosts: int | None, memory: float, image: tuple[str, ...], storage: str | None) -> None:
+@click.option("--controllers", default=0, type=click.IntRange(0, 9), help="So many that share a database.")
+def up(hosts: int | None, memory: float, image: tuple[str, ...], storage: str | None, controllers: int) -> None:
     """Start the lab, or what is missing of it.
 
     Example: vmctl lab up --hosts 3
     """
     from vmctl.lab import lab as room
 
-    _table(room.up(hosts, _report, int(memory * room.GIB), image, storage or ""))
+    _table(room.up(hosts, _report, int(memory * room.GIB), image, storage or "", controllers))
 
 
 @lab.command()
@@ -76,7 +77,7 @@ def status(form: str) -> None:
 @lab.command()
 @click.argument("host")
 def cut(host: str) -> None:
-    """Cut a host's network cable; it runs on.
+    """Cut the network cable of a host, a controller or the database; it runs on.
 
     Example: vmctl lab cut kvm2
     """
@@ -88,7 +89,7 @@ def cut(host: str) -> None:
 @lab.command()
 @click.argument("host")
 def heal(host: str) -> None:
-    """Mend a host's network cable.
+    """Mend its network cable.
 
     Example: vmctl lab heal kvm2
     """
@@ -100,7 +101,7 @@ def heal(host: str) -> None:
 @lab.command()
 @click.argument("host")
 def kill(host: str) -> None:
-    """Power failure: end all of a host's processes at once.
+    """Power failure of a host, a controller or the database: end all of its processes at once.
 
     Example: vmctl lab kill kvm2
     """
@@ -112,13 +113,37 @@ def kill(host: str) -> None:
 @lab.command()
 @click.argument("host")
 def boot(host: str) -> None:
-    """Power a host on, or off and on.
+    """Power a host, a controller or the database on, or off and on.
 
     Example: vmctl lab boot kvm2
     """
     from vmctl.lab import lab as room
 
     room.boot(host, _report)
+
+
+@lab.command()
+@click.argument("machine")
+def freeze(machine: str) -> None:
+    """Let a controller, or the database, stand still: its connections stay.
+
+    Example: vmctl lab freeze ctl1
+    """
+    from vmctl.lab import lab as room
+
+    room.freeze(machine)
+
+
+@lab.command()
+@click.argument("machine")
+def thaw(machine: str) -> None:
+    """Let it go on.
+
+    Example: vmctl lab thaw ctl1
+    """
+    from vmctl.lab import lab as room
+
+    room.thaw(machine)
 
 
 @lab.command()
@@ -151,6 +176,9 @@ def _table(found: Any) -> None:
         table.add_row(host.name, host.address, host.state, pid, memory, str(host.vms), host.boot_id[:8])
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
+    for one in found.machines:
+        reached = f"  VMCTL_SOCKET={one.socket}" if one.socket else ""
+        console.print(f"{one.role} {one.name} {one.address} {one.state}{reached}")
     console.print(f"\nguests run on {found.accelerator or '?'}: {found.reason}")
     console.print(f"shared storage {found.shared} is /shared on every host")
     for one in found.images:

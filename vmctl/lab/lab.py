@@ -12,8 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmctl.errors import Refused, Usage, VmctlError
-from vmctl.lab import accelerator, cgroups, clean, gluster, host, hostnames, images, keys, network
-from vmctl.lab.names import MOST_HOSTS, Host, Lab, current
+from vmctl.lab import (
+    accelerator,
+    cgroups,
+    clean,
+    controllers,
+    gluster,
+    host,
+    hostnames,
+    images,
+    keys,
+    machines,
+    network,
+)
+from vmctl.lab.machines import MachineStatus
+from vmctl.lab.names import MOST_CONTROLLERS, MOST_HOSTS, Host, Lab, Machine, current
 from vmctl.lab.system import Report, locked, marked, require_programs, require_root, run, wait
 
 GIB = 1024**3
@@ -45,6 +58,7 @@ class LabStatus:
     shared: Path
     hosts: list[HostStatus]
     images: list[images.Image]
+    machines: list[MachineStatus]  # controllers, and their database
 
 
 def _quiet(line: str) -> None:
@@ -57,13 +71,17 @@ def up(
     memory_bytes: int = 3 * GIB,
     also: tuple[str, ...] = (),
     storage: str = "",
+    controller_count: int = 0,
 ) -> LabStatus:
     """Start the lab, or what is missing of it. `hosts`: that many (3 at first, later as many as there are).
 
-    `storage`: one of STORAGES; "directory" at first, later what there is.
+    `storage`: one of STORAGES; "directory" at first, later what there is. `controller_count`: so many controllers that
+    share a database, each a machine of its own.
     """
     require_root("up")
     require_programs()
+    if not 0 <= controller_count <= MOST_CONTROLLERS:
+        raise Usage(f"a lab has up to {MOST_CONTROLLERS} controllers, not {controller_count}")
     if hosts is not None and not 1 <= hosts <= MOST_HOSTS:
         raise Usage(f"a lab has 1 to {MOST_HOSTS} hosts, not {hosts}")
     lab = current()
@@ -89,6 +107,9 @@ def up(
             with _step(report, "GlusterFS") as said:
                 said.append(source := gluster.ensure(lab, subnet))
         _start_hosts(lab, hosts, host.Settings(subnet, memory_bytes, found.kvm, source), report)
+        if controller_count:
+            with _step(report, "controllers") as said:
+                said.append(controllers.ensure(lab, subnet, controller_count))
         return _status(lab)
 
 
@@ -115,28 +136,47 @@ def addresses() -> dict[str, str]:
 
 
 def cut(name: str) -> None:
-    """Cut the host's cable: nobody reaches it, its processes run on."""
+    """Cut the cable of a host or machine: nobody reaches it, its processes run on."""
     require_root("cut")
     network.switch(_running(name), on=False)
 
 
 def heal(name: str) -> None:
-    """Mend the host's cable."""
+    """Mend its cable."""
     require_root("heal")
     network.switch(_running(name), on=True)
 
 
 def kill(name: str) -> None:
-    """Power failure of one host: all its processes at once, and its link."""
+    """Power failure of one host or machine: all its processes at once, and its link."""
     require_root("kill")
-    host.stop(_running(name))
+    one = _running(name)
+    if isinstance(one, Machine):
+        machines.stop(one)
+    else:
+        host.stop(one)
+
+
+def freeze(name: str) -> None:
+    """Let a controller's machine, or the database's, stand still: its connections stay."""
+    require_root("freeze")
+    machines.freeze(_machine(name))
+
+
+def thaw(name: str) -> None:
+    """Let it go on."""
+    require_root("thaw")
+    machines.thaw(_machine(name))
 
 
 def boot(name: str, report: Report = _quiet) -> None:
-    """Power the host on, or off and on. It gets a new boot id."""
+    """Power a host or machine on, or off and on. A host gets a new boot id."""
     require_root("boot")
     lab = current()
-    one = lab.find(name)
+    one = lab.find_any(name)
+    if isinstance(one, Machine):
+        _boot_machine(lab, one, report)
+        return
     if not one.directory.exists():
         raise Refused(f"lab {lab.name!r} has no host {one.name}", hint=f"vmctl lab up --hosts {one.number}")
     with locked(lab):
@@ -147,6 +187,14 @@ def boot(name: str, report: Report = _quiet) -> None:
         host.stop(one)
         with _step(report, one.name):
             host.start(one, host.Settings(subnet, memory, found.kvm, gluster.source(lab, subnet)))
+
+
+def _boot_machine(lab: Lab, one: Machine, report: Report) -> None:
+    subnet = network.find(lab)
+    if not subnet or not one.directory.exists():
+        raise Refused(f"lab {lab.name!r} has no machine {one.name}", hint="vmctl lab up --controllers 3")
+    with locked(lab), _step(report, one.name):
+        controllers.boot(one, subnet)
 
 
 @contextmanager
@@ -218,11 +266,18 @@ def _start_hosts(lab: Lab, count: int | None, settings: host.Settings, report: R
     hostnames.write(lab, _existing(lab), settings.network)
 
 
-def _running(name: str) -> Host:
-    one = current().find(name)
-    if not host.pid(one):
+def _running(name: str) -> Host | Machine:
+    one = current().find_any(name)
+    if not (machines.pid(one) if isinstance(one, Machine) else host.pid(one)):
         raise Refused(f"{one.name} is down", hint=f"vmctl lab boot {one.name}")
     return one
+
+
+def _machine(name: str) -> Machine:
+    one = _running(name)
+    if isinstance(one, Machine):
+        return one
+    raise Usage(f"{one.name} is a host: only controllers and their database are frozen", hint="vmctl lab cut or kill")
 
 
 def _status(lab: Lab) -> LabStatus:
@@ -236,6 +291,7 @@ def _status(lab: Lab) -> LabStatus:
         shared=lab.shared,
         hosts=[_host_status(one, subnet, cables.get(one.uplink, False)) for one in _existing(lab)],
         images=images.built(),
+        machines=controllers.status(lab, subnet, cables),
     )
 
 

@@ -16,7 +16,8 @@ from vmctl.local import paths
 
 MARKER = "VMCTL_LAB_NAME"
 """Environment variable that every process started for a lab carries."""
-MOST_HOSTS = 16
+MACHINE_MARKER = "VMCTL_LAB_MACHINE"  # the same for a process of a small machine
+MOST_HOSTS, MOST_CONTROLLERS = 16, 9
 _SPACE = uuid.UUID("6b2f0c3e-6a0e-5f0b-9d63-4c2e1f7d8a11")
 
 
@@ -64,6 +65,23 @@ class Lab:
 
     def hosts(self, count: int = MOST_HOSTS) -> list[Host]:
         return [self.host(number) for number in range(1, count + 1)]
+
+    def database(self) -> Machine:
+        """The one that has its controllers' database."""
+        return Machine(self, "db1", 41)
+
+    def controllers(self, count: int = MOST_CONTROLLERS) -> list[Machine]:
+        """The machines of so many controllers."""
+        return [Machine(self, f"ctl{number}", 30 + number) for number in range(1, count + 1)]
+
+    def machines(self) -> list[Machine]:
+        """All small machines that there may be."""
+        return [self.database(), *self.controllers()]
+
+    def find_any(self, name: str) -> Host | Machine:
+        """The host or small machine called so, with or without the lab's suffix."""
+        found = (machine for machine in self.machines() if name in (machine.name, machine.short))
+        return next(found, None) or self.find(name)
 
     def find(self, name: str) -> Host:
         """The host called so, with or without the lab's suffix."""
@@ -119,6 +137,34 @@ class Host:
     def address(self, network: str) -> str:
         """.11 to .26 of the lab's network, given as "10.177.X"."""
         return f"{network}.{10 + self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A small machine of a lab: a controller's, or a database's."""
+
+    lab: Lab
+    short: str
+    number: int  # the end of its address
+
+    @property
+    def name(self) -> str:
+        """ctl1 in the default lab, ctl1-NAME in another."""
+        return self.short if self.lab.name == "lab" else f"{self.short}-{self.lab.name}"
+
+    @property
+    def directory(self) -> Path:
+        """Its private files."""
+        return self.lab.directory / "machines" / self.short
+
+    @property
+    def uplink(self) -> str:
+        """The outer end of its network cable."""
+        return f"vl-{self.lab.name}-{self.number}"
+
+    def address(self, network: str) -> str:
+        """.31 to .39 of the lab's network for controllers, .41 for a database."""
+        return f"{network}.{self.number}"
 
 
 def current() -> Lab:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vmctl.errors import Refused
-from vmctl.lab.names import Host, Lab
+from vmctl.lab.names import Host, Lab, Machine
 from vmctl.lab.system import run, wait
 
 
@@ -66,7 +66,7 @@ def _rule(lab: Lab) -> list[str]:
     return ["-i", lab.bridge, "-o", lab.bridge, "-j", "ACCEPT"]
 
 
-def plug(host: Host, pid: int) -> None:
+def plug(host: Host | Machine, pid: int) -> None:
     """Lay the cable: one end on the bridge, the other as eth0 in the network namespace of `pid`."""
     run("ip", "link", "delete", host.uplink, check=False)
     peer = ["type", "veth", "peer", "name", "eth0", "netns", str(pid)]
@@ -74,12 +74,12 @@ def plug(host: Host, pid: int) -> None:
     run("ip", "link", "set", host.uplink, "master", host.lab.bridge, "up")
 
 
-def unplug(host: Host) -> None:
+def unplug(host: Host | Machine) -> None:
     """Take the cable away, both ends."""
     run("ip", "link", "delete", host.uplink, check=False)
 
 
-def switch(host: Host, on: bool) -> None:
+def switch(host: Host | Machine, on: bool) -> None:
     """Cut the cable, or mend it; a mended one carries frames when this returns, where the host's own end is up."""
     run("ip", "link", "set", host.uplink, "up" if on else "down")
     if on:
@@ -87,7 +87,7 @@ def switch(host: Host, on: bool) -> None:
         wait(lambda: _carries(host), seconds=5.0)
 
 
-def _carries(host: Host) -> bool:
+def _carries(host: Host | Machine) -> bool:
     """Whether the bridge takes and gives frames at the host's end of the cable."""
     for link in _ip("-details", "link", "show", host.uplink):
         port = link.get("linkinfo", {}).get("info_slave_data", {})
