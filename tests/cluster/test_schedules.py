@@ -186,6 +186,29 @@ async def test_what_is_late_is_done_once_and_then_when_it_is_due(registry: Store
     scheduler.close()
 
 
+@pytest.mark.parametrize(
+    ("ran_s_ago", "off_s", "late"),
+    [(600.0, 10.0, True), (5.0, 10.0, False), (600.0, 90.0, False), (None, 10.0, False), (-3600.0, 10.0, False)],
+)
+async def test_what_came_due_while_nobody_led_is_done_by_who_leads_next(
+    registry: Store, tmp_path: Path, ran_s_ago: float | None, off_s: float, late: bool
+) -> None:
+    """A takeover takes some seconds. Once: not where it was done already, and not for who was off for long."""
+    clock, scheduler, begun = await by_the_clock(registry, tmp_path, "* * * * *")
+    scheduler.close()
+    due = datetime.fromtimestamp(clock.now(), UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    clock.by_s += (due - datetime.fromtimestamp(clock.now(), UTC)).total_seconds() + off_s
+    if off_s > 60.0:  # of an hour ago; the one of this minute comes by itself
+        await registry.put(Schedule("rebalance", f"{(due - timedelta(minutes=30)).minute} * * * *"))
+    if ran_s_ago is not None:
+        await registry.change(Schedule, "rebalance", last_run=clock.now() - ran_s_ago)
+    await scheduler.start()
+    await scheduler.look()
+    await asyncio.sleep(0)
+    assert begun == (["rebalance"] if late else [])
+    scheduler.close()
+
+
 async def test_a_run_that_has_not_ended_is_not_begun_again(registry: Store, tmp_path: Path) -> None:
     clock, scheduler, begun = await by_the_clock(registry, tmp_path)
     scheduler._arm(Schedule("long", "*/10 * * * *", "act"))

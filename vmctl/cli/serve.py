@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,13 @@ from vmctl import errors
 from vmctl.cli.client import Client, log_path, socket_path
 from vmctl.commands.tasks import ListTasks
 from vmctl.local import config, lock, paths
+from vmctl.text import bad_text
 
 if TYPE_CHECKING:
     from vmctl.api.server import Among, Elsewhere
 
 STOP_LIMIT_S = 30.0
+MOST_NAME = 64
 SYSLOG = "/dev/log"
 NOWHERE = ("192.0.2.1", 9)  # TEST-NET-1 of RFC 5737
 
@@ -34,10 +37,17 @@ NOWHERE = ("192.0.2.1", 9)  # TEST-NET-1 of RFC 5737
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @click.option("--listen", metavar="ADDRESS:PORT", help="Let clients from elsewhere in there, too, over TLS.")
 @click.option("--init-tls", "names", multiple=True, metavar="NAME", help="Make a certificate for a name or address.")
+@click.option("--replica", metavar="NAME", help="What it is called among several; with none as its machine.")
 @click.option("--log-json", is_flag=True, help="Log a JSON object on each line.")
 @click.option("--background", is_flag=True, hidden=True)  # as other commands start it: nobody looks at its outputs
 def serve(
-    stop: bool, verbose: bool, listen: str | None, names: tuple[str, ...], log_json: bool, background: bool
+    stop: bool,
+    verbose: bool,
+    listen: str | None,
+    names: tuple[str, ...],
+    replica: str | None,
+    log_json: bool,
+    background: bool,
 ) -> None:
     """Run the controller in the foreground.
 
@@ -56,10 +66,10 @@ def serve(
     elif background:
         _serve_unseen(verbose, log_json)
     else:
-        _serve(verbose, log_json, listen, background=False)
+        _serve(verbose, log_json, listen, replica or "", background=False)
 
 
-def _serve(verbose: bool, log_json: bool, listen: str | None = None, *, background: bool) -> None:
+def _serve(verbose: bool, log_json: bool, listen: str | None = None, replica: str = "", *, background: bool) -> None:
     # What is imported stays until the end: collecting garbage among it would take a sixth of the start's time now, and
     # hold up the controller for tens of milliseconds again and again.
     gc.disable()
@@ -69,6 +79,8 @@ def _serve(verbose: bool, log_json: bool, listen: str | None = None, *, backgrou
     gc.freeze()
     gc.enable()
     settings = config.load()
+    if replica:
+        settings = replace(settings, controllers=replace(settings.controllers, name=replica))
     among, told = _among(settings) if settings.database else (None, ("", ""))
     serve_api(
         lambda folder: open_controller(settings, paths.data_dir(), folder, *told),
@@ -84,6 +96,8 @@ def _among(settings: config.Settings) -> tuple[Among, tuple[str, str]]:
     from vmctl.api import tls
     from vmctl.api.server import Among, bound
 
+    if settings.controllers.name and (problem := bad_text(settings.controllers.name, MOST_NAME)) is not None:
+        raise errors.Usage(f"the controller's name: {problem}", hint="--replica NAME, or name in [controllers]")
     host, port = _place(settings.controllers.listen)
     sock = bound(host, port)
     given, _, given_port = settings.controllers.address.partition(":")

@@ -36,6 +36,7 @@ DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MODES = ("advise", "act")
 JOBS = ("rebalance",)
 MOMENT = timedelta(microseconds=1)
+MISSED = timedelta(seconds=60)  # a takeover takes about ten; who was off for longer has missed what was due
 SET_BACK_S = 60.0  # a clock that was set back by less harms nothing
 PRUNE_CRON, DOCTOR_CRON, UPLOADS_CRON = "17 * * * *", "23 4 * * *", "*/10 * * * *"
 
@@ -128,7 +129,13 @@ class Scheduler:
         self._plan("uploads", UPLOADS_CRON, functools.partial(take_abandoned, self._services))
         for schedule in await self._services.store.all(Schedule):
             with wall(log, f"the schedule of {schedule.name}"):  # an earlier version took dates that never come
-                self._arm(schedule)
+                self._arm(schedule, self._missed_since(schedule))
+
+    def _missed_since(self, schedule: Schedule) -> datetime:
+        """From when on what was due is done late: while no controller led, or this one began, nobody looked."""
+        now = self._now()
+        ran = datetime.fromtimestamp(schedule.last_run, UTC) if schedule.last_run is not None else now
+        return min(now, max(ran, now - MISSED))
 
     async def look(self) -> None:
         """Begin what is due. Where the clock was set back, what is to come comes by the new time."""
@@ -162,9 +169,11 @@ class Scheduler:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._services.clock.now(), UTC)
 
-    def _plan(self, name: str, cron: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _plan(
+        self, name: str, cron: str, work: Callable[[], Coroutine[Any, Any, None]], since: datetime | None = None
+    ) -> None:
         made = trigger(cron, self._services.clock)
-        self._dues[name] = Due(made, work, made.get_next_fire_time(None, self._now()))
+        self._dues[name] = Due(made, work, made.get_next_fire_time(None, since or self._now()))
 
     async def set(self, name: str, cron: str, mode: str) -> Schedule:
         """Schedule a job, or change its schedule. Raises Usage."""
@@ -184,8 +193,8 @@ class Scheduler:
         await self._services.store.remove(Schedule, name)
         self._dues.pop(f"schedule {name}", None)
 
-    def _arm(self, schedule: Schedule) -> None:
-        self._plan(f"schedule {schedule.name}", schedule.cron, functools.partial(self._run, schedule.name))
+    def _arm(self, schedule: Schedule, since: datetime | None = None) -> None:
+        self._plan(f"schedule {schedule.name}", schedule.cron, functools.partial(self._run, schedule.name), since)
 
     async def _run(self, name: str) -> None:
         schedule = await self._services.store.get(Schedule, name)
