@@ -21,6 +21,7 @@ from vmctl.hosts.domainxml.probe import probe as probe
 from vmctl.hosts.domainxml.read import ParsedDomain as ParsedDomain
 from vmctl.hosts.domainxml.read import read as read
 from vmctl.hosts.domainxml.tree import NAMESPACE as NAMESPACE
+from vmctl.hosts.domainxml.tree import QEMU as QEMU
 from vmctl.hosts.domainxml.tree import parse as parse
 from vmctl.hosts.domainxml.volumes import pool as pool
 from vmctl.hosts.domainxml.volumes import renamed as renamed

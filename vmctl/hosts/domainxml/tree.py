@@ -7,7 +7,9 @@ from xml.etree import ElementTree as ET
 from vmctl.errors import VmctlError
 
 NAMESPACE = "urn:vmctl:vm:1"
+QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"  # libvirt's, for words that go to QEMU as they are
 ET.register_namespace("vmctl", NAMESPACE)
+ET.register_namespace("qemu", QEMU)
 
 
 def write(node: ET.Element) -> str:
