@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from vmctl.errors import Refused
+from vmctl.errors import CommandFailed, Refused
 from vmctl.lab import keys, machines
 from vmctl.lab.machines import MachineStatus
 from vmctl.lab.names import Lab, Machine
@@ -64,7 +64,7 @@ def _start_database(one: Machine, subnet: str) -> None:
 def _succeeds(*command: str) -> bool:
     try:
         run(*command)
-    except Exception:
+    except CommandFailed:
         return False
     return True
 
