@@ -8,13 +8,15 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from vmctl.api import pass_on, tls
 from vmctl.api.among import Peers
+from vmctl.api.app import _ready
 from vmctl.api.pass_on import PassOn
 from vmctl.api.peers import STATE, Peer
 from vmctl.model.replicas import Replica
@@ -284,6 +286,20 @@ async def test_who_goes_away_is_not_waited_for(follower: Follower, leaders: list
     follower.cluster.led_by(leaders[0].replica("first"))
     async with asyncio.timeout(5):
         await follower.ask(leaves_after_s=0.01)
+
+
+async def test_it_is_ready_where_somebody_leads(follower: Follower, leaders: list[Leader]) -> None:
+    async def status() -> int:
+        app = FastAPI()
+        app.state.peers, app.state.door = SimpleNamespace(cluster=follower.cluster), SimpleNamespace(trouble=str)
+        return (await _ready(Request({"type": "http", "app": app}))).status_code
+
+    assert await status() == 503
+    follower.cluster.led_by(leaders[0].replica("first"))
+    assert await status() == 200
+    follower.cluster.led_by(None)
+    follower.cluster.acting = True
+    assert await status() == 200
 
 
 async def test_whether_this_process_lives_it_says_itself(follower: Follower, leaders: list[Leader]) -> None:

@@ -97,7 +97,9 @@ async def _alive() -> Plain:
 
 async def _ready(request: Request) -> Plain:
     """Whether it can do what it is asked for: for whoever shares requests out."""
-    ready = not request.app.state.door.trouble()
+    peers = request.app.state.peers
+    led = peers is None or peers.cluster.acting or peers.cluster.leader is not None
+    ready = led and not request.app.state.door.trouble()
     return Plain({"ready": ready}, 200 if ready else 503)
 
 
