@@ -189,11 +189,16 @@ def parent(pid: int) -> int:
     return 0
 
 
-async def test_one_that_cannot_be_written_down_is_not_used(store: MemoryStore, log_in: LogIn) -> None:
+async def test_one_that_cannot_be_written_down_is_not_used_where_others_may_lead(
+    store: MemoryStore, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def keeps_nothing(*_: object) -> None:
         raise RegistryUnusable("the database does not answer")
 
     store.keep_session = keeps_nothing  # type: ignore[assignment,method-assign]
+    link = await log_in(of(store, "first"))  # it has its registry for itself
+    assert (await link.ssh.run(["echo", "well"])).out == "well\n"
+    monkeypatch.setattr(store, "shared", True)
     with pytest.raises(RegistryUnusable):
         await log_in(of(store, "first"))
 

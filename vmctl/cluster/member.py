@@ -8,6 +8,7 @@ there (`services/sessions.py`), so it does not matter whether it was dead, froze
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -71,7 +72,7 @@ class Member:
         for work in self._work:
             work.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
-        with wall(log, "the end of this controller's life"):
+        with wall(log, "the end of this controller's life"), contextlib.suppress(Deposed):  # others have ended it
             await self._store.end_life(self.own.life, why, self._clock.now())
 
     async def _every(self, every_s: float, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from weakref import WeakSet
 
-from vmctl.errors import Unreachable
+from vmctl.errors import RegistryUnusable, Unreachable
 from vmctl.hosts import sessions
 from vmctl.hosts.port import NewLink
 from vmctl.model.replicas import HostSession
@@ -27,7 +27,19 @@ class Sessions:
         self._links: WeakSet[NewLink] = WeakSet()
 
     async def settle(self, link: NewLink) -> None:
-        """A link has logged in. Raises Unreachable while a session that was left there goes on, and Deposed."""
+        """A link has logged in. Raises Unreachable while a session that was left there goes on, and Deposed.
+
+        A registry that takes nothing keeps it from the host, where another controller may have been told to lead. One
+        that has the registry for itself goes on without: it must show its hosts, full disk or not.
+        """
+        try:
+            await self._settle(link)
+        except RegistryUnusable as err:
+            if self._store.shared:
+                raise
+            log.warning("%s: its log-in is not written down: %s", link.name, err.message)
+
+    async def _settle(self, link: NewLink) -> None:
         boot_id, pid, ticks = await link.ask(sessions.OWN_SESSION)
         in_use = {one.session for one in self._links if one.session is not None}
         left = [one for one in await self._store.left_sessions(link.name, self._life) if one not in in_use]
