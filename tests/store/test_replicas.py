@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from tests.postgres import Postgres
 from tests.store.conftest import New
-from vmctl.errors import NotFound, Refused
+from vmctl.errors import NotFound, Refused, RegistryUnusable
 from vmctl.model.audit import Entry
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import ClusterValue, Event, HostRecord
@@ -22,6 +23,7 @@ from vmctl.model.replicas import HostSession, Replica
 from vmctl.ports.store import Store
 from vmctl.services.claims import Deposed
 from vmctl.store.opening import open_store
+from vmctl.store.postgres import LIMIT_S, WRITERS
 
 FIRST = Replica("life-1", "kvm1", "home-1", "0.1", 1.0)
 OTHER = Replica("life-2", "kvm2", "home-2", "0.1", 2.0)
@@ -205,3 +207,24 @@ async def test_who_ends_a_life_waits_for_what_it_has_under_way(dsn: str) -> None
         await first.put(ClusterValue("a", "late"))
     for store in (first, second):
         await store.close()
+
+
+async def test_a_heartbeat_waits_for_nothing_else_and_not_for_long(dsn: str) -> None:
+    """All threads that write are busy; a row that somebody holds is given up soon, so that the next one is tried."""
+    store = open_store(dsn, Path("/none"))
+    store.begin_life(FIRST)
+    go_on = threading.Event()
+    busy = [asyncio.create_task(store.database.write(lambda _db: go_on.wait(20))) for _ in range(WRITERS)]
+    await asyncio.sleep(0.2)
+    async with asyncio.timeout(2.0):
+        await store.beat("life-1", 2.0)
+    go_on.set()
+    await asyncio.gather(*busy)
+    with psycopg.connect(dsn) as holds:
+        holds.execute("SELECT 1 FROM replica FOR UPDATE")
+        began = time.monotonic()
+        with pytest.raises(RegistryUnusable):
+            await store.beat("life-1", 3.0)
+        assert time.monotonic() - began < LIMIT_S - 2.0
+    await store.beat("life-1", 4.0)
+    await store.close()

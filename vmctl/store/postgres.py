@@ -30,6 +30,7 @@ from vmctl.store.database import Database, Done, Work, in_thread
 
 OLDEST = 150000  # server_version_num
 LIMIT_S = 10.0  # of one transaction, waiting for locks included
+FIRST_LIMIT_S = 3.0  # of a heartbeat: the next one is tried soon, where a server comes back that was silent
 FIND_OUT_S, ASK_EVERY_S = 10.0, 0.2  # how long after that it is asked what became of a COMMIT
 WRITERS, READERS = 6, 4
 AGAIN = 10  # so often is a transaction done again that was in another's way
@@ -202,6 +203,10 @@ class PostgresDatabase(Database):
 
     def write_here(self, work: Work[Done]) -> Done:
         return self._until_done(work, time.monotonic() + LIMIT_S)
+
+    async def write_first(self, work: Work[Done]) -> Done:
+        limit_at = time.monotonic() + FIRST_LIMIT_S
+        return await in_thread(self._first, lambda: self._until_done(work, limit_at))
 
     async def read(self, work: Work[Done]) -> Done:
         limit_at = time.monotonic() + LIMIT_S
