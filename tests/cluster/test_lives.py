@@ -140,7 +140,7 @@ def test_each_command_is_done_once_while_leaders_die(homes: list[Home]) -> None:
     assert len(done) + len(unknown) == 36 and len(unknown) <= 6
     made = set(projects(homes[2])) - {"default"}
     assert done <= made <= done | unknown.keys()
-    told = [one for one in homes[2].json("audit", "--most", "500") if one["action"] == "project create"]
+    told = [one for one in homes[2].json("audit", "--most", "500") if one["what"] == "project create"]
     once = sorted(one["subject"] for one in told if one["outcome"] == "done")
     assert len(once) == len(set(once)) and done <= set(once)
 
