@@ -32,7 +32,7 @@ LOOK_AGAIN_S = 0.3
 REFUSED, MOST_REASON = 4000, 120  # how a console is closed that could not be opened; bytes of a reason
 # Of one connection, or written anew by who sends
 HOPS = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "expect", FOR.lower()}
-LINES = b"application/x-ndjson"
+LINES, FEED = b"application/x-ndjson", b"text/event-stream"
 OF_SOCKETS = "sec-websocket-"
 
 
@@ -144,7 +144,10 @@ class PassOn:
                 until = loop.time() + PATIENCE_S
                 await self._peers.unless_it_ends(leader, asyncio.create_task(relay.pass_on(answer)))
             except httpx.TransportError as err:
-                if relay.cut or not asked.repeatable or loop.time() > until:
+                if relay.cut:
+                    await relay.break_off(leader.name)
+                    return
+                if not asked.repeatable or loop.time() > until:
                     raise NoLeader(f"{leader.name}, which leads, does not answer", hint="try again") from err
                 await self._peers.cluster.news(LOOK_AGAIN_S)
                 continue
@@ -180,7 +183,7 @@ class Relay:
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
-        self._lines = self._begun = False
+        self._lines = self._feed = self._begun = False
 
     @property
     def cut(self) -> bool:
@@ -196,13 +199,20 @@ class Relay:
         finally:
             await answer.aclose()
 
+    async def break_off(self, leader: str) -> None:
+        """End what cannot be gone on with: who follows a feed comes again, with the last message that he has."""
+        if not self._feed:
+            raise ConnectionAbortedError(f"{leader} leads no more: half an answer is no answer")
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
     async def go_on(self, message: MutableMapping[str, Any]) -> None:
         """Send a message of an answer, of which the client may have the beginning already."""
         if message["type"] == "http.response.start":
             if self._begun:
                 return
             self._begun = True
-            self._lines = any(name.lower() == b"content-type" and LINES in value for name, value in message["headers"])
+            kind = next((value for name, value in message["headers"] if name.lower() == b"content-type"), b"")
+            self._lines, self._feed = LINES in kind, FEED in kind
         await self._send(message)
 
     async def _pump(self, answer: httpx.Response) -> None:
