@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.hosts.sshd import PrivateSshd
-from vmctl.errors import RegistryUnusable, Unreachable
+from vmctl.errors import NotAllowed, RegistryUnusable, Unreachable
 from vmctl.hosts import sessions as facts
 from vmctl.hosts.link import HostLink
 from vmctl.local.config import Settings
@@ -201,6 +201,22 @@ async def test_one_that_cannot_be_written_down_is_not_used_where_others_may_lead
     monkeypatch.setattr(store, "shared", True)
     with pytest.raises(RegistryUnusable):
         await log_in(of(store, "first"))
+
+
+@pytest.mark.parametrize("said", ["exit 1", "echo strange", "echo boot 1 1", "echo"])
+async def test_a_host_that_hides_the_log_in_serves_one_controller_alone(
+    store: MemoryStore, log_in: LogIn, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """As with hidepid and a user that is not root."""
+    hidden = replace(facts.OWN_SESSION, command=("sh", "-c", said))
+    monkeypatch.setattr(facts, "OWN_SESSION", hidden)
+    link = await log_in(of(store, "first"))
+    assert (await link.ssh.run(["echo", "well"])).out == "well\n"
+    assert await store.all(HostSession) == []
+    monkeypatch.setattr(store, "shared", True)
+    with pytest.raises(NotAllowed, match="does not see the process of its own log-in") as caught:
+        await log_in(of(store, "first"))
+    assert "hidepid" in caught.value.hint
 
 
 async def test_very_many_are_ended_in_several_calls(store: MemoryStore, log_in: LogIn) -> None:

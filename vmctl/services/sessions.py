@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from weakref import WeakSet
 
-from vmctl.errors import RegistryUnusable, Unreachable
+from vmctl.errors import CommandFailed, NotAllowed, RegistryUnusable, Unreachable, Unreadable
 from vmctl.hosts import sessions
 from vmctl.hosts.port import NewLink
 from vmctl.model.replicas import HostSession
@@ -29,18 +29,29 @@ class Sessions:
     async def settle(self, link: NewLink) -> None:
         """A link has logged in. Raises Unreachable while a session that was left there goes on, and Deposed.
 
-        A registry that takes nothing keeps it from the host, where another controller may have been told to lead. One
-        that has the registry for itself goes on without: it must show its hosts, full disk or not.
+        What cannot be written down (a registry that takes nothing, a host whose /proc hides it) is not used, where
+        another controller may lead meanwhile: RegistryUnusable, NotAllowed. One that has its registry for itself goes
+        on without: it must show its hosts, full disk or not.
         """
         try:
             await self._settle(link)
-        except RegistryUnusable as err:
+        except (RegistryUnusable, NotAllowed) as err:
             if self._store.shared:
                 raise
             log.warning("%s: its log-in is not written down: %s", link.name, err.message)
 
+    async def _own(self, link: NewLink) -> tuple[str, int, int]:
+        try:
+            return await link.ask(sessions.OWN_SESSION)
+        except (CommandFailed, Unreadable) as err:
+            user = link.record.ssh_user
+            raise NotAllowed(
+                f"{link.name}: {user} does not see the process of its own log-in there",
+                hint=f"on {link.name}: mount /proc without hidepid, or log in as root",
+            ) from err
+
     async def _settle(self, link: NewLink) -> None:
-        boot_id, pid, ticks = await link.ask(sessions.OWN_SESSION)
+        boot_id, pid, ticks = await self._own(link)
         in_use = {one.session for one in self._links if one.session is not None}
         left = [one for one in await self._store.left_sessions(link.name, self._life) if one not in in_use]
         here = [one for one in left if one.boot_id == boot_id and one.pid != pid]
