@@ -33,16 +33,13 @@ class Home:
 
     folder: Path
     dsn: str
-    more: str = ""  # settings
-    tables: str = ""  # and those in tables of their own
+    port: int = 0  # at which other controllers reach it; 0: one that is free
     running: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         (self.folder / "config" / "vmctl").mkdir(parents=True)
-        own = f'[controllers]\nname = "{self.folder.name}"\nlisten = "127.0.0.1:0"\n'
-        (self.folder / "config" / "vmctl" / "vmctl.toml").write_text(
-            f'database = "{self.dsn}"\n{self.more}{self.tables}{own}'
-        )
+        own = f'[controllers]\nname = "{self.folder.name}"\nlisten = "127.0.0.1:{self.port}"\n'
+        (self.folder / "config" / "vmctl" / "vmctl.toml").write_text(f'database = "{self.dsn}"\n{own}')
 
     @property
     def environment(self) -> dict[str, str]:
@@ -50,13 +47,12 @@ class Home:
         xdg = {f"XDG_{name}_HOME": str(self.folder / name.lower()) for name in ("CONFIG", "DATA", "STATE")}
         return os.environ | xdg | {"VMCTL_SOCKET": str(self.folder / "run" / "s"), "HOME": str(self.folder)}
 
-    def vmctl(
-        self, *words: str, typed: str = "", socket: bool = True, limit_s: float = LIMIT_S
-    ) -> subprocess.CompletedProcess[str]:
+    def vmctl(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         """One command to its end."""
         command = [sys.executable, "-m", "vmctl.cli.main", *words]
-        environment = {key: value for key, value in self.environment.items() if socket or key != "VMCTL_SOCKET"}
-        return subprocess.run(command, env=environment, input=typed, capture_output=True, text=True, timeout=limit_s)
+        return subprocess.run(
+            command, env=self.environment, input=typed, capture_output=True, text=True, timeout=LIMIT_S
+        )
 
     def json(self, *words: str) -> Any:
         """What a command tells; it must succeed."""
@@ -91,11 +87,6 @@ class Home:
         assert self.running is not None
         self.running.send_signal(number)
 
-    @property
-    def runs(self) -> bool:
-        """Whether its controller does, as far as its process tells."""
-        return self.running is not None and self.running.poll() is None
-
     def begin_command(self, *words: str) -> subprocess.Popen[str]:
         """Begin a command."""
         command = [sys.executable, "-m", "vmctl.cli.main", *words]
@@ -110,9 +101,9 @@ class Home:
 
 
 @contextlib.contextmanager
-def replicas(folder: Path, dsn: str, count: int, more: str = "") -> Iterator[list[Home]]:
+def replicas(folder: Path, dsn: str, count: int) -> Iterator[list[Home]]:
     """So many controllers that answer; the first of them leads."""
-    homes = [Home(folder / name, dsn, more) for name in "abcdef"[:count]]
+    homes = [Home(folder / name, dsn) for name in "abcdef"[:count]]
     try:
         for home in homes:
             home.serve()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import subprocess
 import threading
 import time
@@ -10,11 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 
 from tests.cluster.replicas import DEPOSED, LIMIT_S, Home, replicas, wait_for
+from tests.hosts.sshd import free_port
 from tests.postgres import Postgres
+from vmctl.api import tls
 
 pytestmark = pytest.mark.long  # they take minutes
 TAKEOVER_S = 15.0  # on a busy machine; tests/bench/cluster measures it
@@ -161,23 +165,44 @@ def test_one_that_was_removed_ends_at_once(homes: list[Home]) -> None:
 
 def test_who_is_no_controller_of_this_registry_is_let_in_nowhere(homes: list[Home], tmp_path: Path) -> None:
     """Neither without a certificate, nor with one of another, nor with that of a life that has ended."""
-    import ssl
-
-    import httpx
-
-    from vmctl.api import tls
-
     with psycopg.connect(homes[0].dsn) as opened:
-        rows = opened.execute("SELECT address, certificate FROM replica WHERE ended_at IS NULL").fetchall()
-    address, certificate = rows[0]
-    for files in (None, tls.for_life(tmp_path / "other")[0]):
+        [(address, certificate)] = opened.execute(
+            "SELECT address, certificate FROM replica JOIN lead USING (life)"
+        ).fetchall()
+
+    def asked(files: tls.Files | None) -> int:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.load_verify_locations(cadata=certificate)
         if files is not None:
             context.load_cert_chain(files.certificate, files.key)
-        with httpx.Client(verify=context, trust_env=False) as client, pytest.raises(httpx.TransportError):
-            client.get(f"https://{address}/api/v1/projects", headers={"X-Vmctl-For": "local"})
+        with httpx.Client(verify=context, trust_env=False) as client:
+            return client.get(f"https://{address}/api/v1/projects", headers={"X-Vmctl-For": "local"}).status_code
+
+    for files in (None, tls.for_life(tmp_path / "other")[0]):
+        with pytest.raises(httpx.TransportError):
+            asked(files)
+    life = homes[2].folder / "run" / "life"
+    third = tls.Files(life / "life.pem", life / "life.key")
+    assert asked(third) == 200
+    homes[2].kill()
+    wait_for(lambda: [one["state"] for one in listed(homes[0])].count("ended") == 1, "its life is ended")
+    wait_for(lambda: asked(third) == 401, "the leader knows it")
+
+
+def test_a_second_one_of_the_same_home_takes_nothing_from_the_first(tmp_path: Path, dsn: str) -> None:
+    """Neither its port nor its certificate: it hears that one runs already."""
+    first, other = Home(tmp_path / "a", dsn, free_port()), Home(tmp_path / "b", dsn)
+    try:
+        first.serve()
+        for _ in range(2):
+            second = first.vmctl("serve")
+            assert second.returncode == 3 and "already runs" in second.stderr, second.stderr
+        other.serve()
+        assert other.vmctl("project", "create", "blue").returncode == 0
+    finally:
+        for home in (first, other):
+            home.kill()
 
 
 def test_what_is_done_goes_into_the_database_and_none_into_a_file(tmp_path: Path, dsn: str) -> None:

@@ -15,7 +15,7 @@ import socket
 import ssl
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
@@ -41,12 +41,25 @@ class Elsewhere:
     files: tls.Files
 
 
-@dataclass(frozen=True)
+@dataclass
 class Among:
-    """Where other controllers of the same registry reach it, and by which certificate they know it."""
+    """How other controllers of the same registry reach it."""
 
-    sock: socket.socket
-    files: tls.Files
+    host: str  # at which it listens
+    port: int
+    reached: str  # the host by which they reach it
+    reached_port: int = 0  # 0: the one at which it listens
+    sock: socket.socket = field(init=False)
+    files: tls.Files = field(init=False)
+
+    def open(self, folder: Path) -> tuple[str, str]:
+        """Listen; where they reach it, and the certificate that they know it by. Only for who holds the lock.
+
+        Anybody else would take the port, and the certificate's files in the folder, from one that runs. Raises Usage.
+        """
+        self.sock = bound(self.host, self.port)
+        self.files, certificate = tls.for_life(folder / "life")
+        return f"{self.reached}:{self.reached_port or self.sock.getsockname()[1]}", certificate
 
 
 def serve(
@@ -58,14 +71,15 @@ def serve(
 ) -> None:
     """Serve what `make` gives for the socket's folder, until SIGTERM or Ctrl-C.
 
-    `make` takes the registry's lock, and `holding` is called once it has. Raises Refused or Usage for a socket that
-    cannot be made, or a certificate that cannot be used.
+    `make` takes the registry's lock and opens `among`, and `holding` is called once it has. Raises Refused or Usage for
+    a socket that cannot be made, or a certificate that cannot be used.
     """
     before = os.umask(0o077)
     speaks = tls.context(elsewhere.files) if elsewhere is not None else None
     try:
+        served = make(private(path.parent))
         others = tls.among(among.files) if among is not None else None
-        app = make_app(make(private(path.parent)), others)
+        app = make_app(served, others)
         holding()
         with contextlib.ExitStack() as open_, contextlib.suppress(asyncio.CancelledError):
             servers = [_server(app, open_.enter_context(listening(path)))]
@@ -96,11 +110,12 @@ def bound(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         sock = socket.socket(family, kind, number)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
+        with contextlib.ExitStack() as unless_bound:
+            unless_bound.callback(sock.close)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            unless_bound.pop_all()
     except OSError as err:
-        with contextlib.suppress(NameError):
-            sock.close()
         cause = f"{host} port {port} cannot be listened at: {err.strerror or err}"
         raise Usage(cause, hint=f"ss -ltnp sport = {port}; or another address and port to listen at") from err
     return sock

@@ -81,9 +81,10 @@ def _serve(verbose: bool, log_json: bool, listen: str | None = None, replica: st
     settings = config.load()
     if replica:
         settings = replace(settings, controllers=replace(settings.controllers, name=replica))
-    among, told = _among(settings) if settings.database else (None, ("", ""))
+    among = _among(settings.controllers) if settings.database else None
+    more = (among.open,) if among is not None else ()
     serve_api(
-        lambda folder: open_controller(settings, paths.data_dir(), folder, *told),
+        lambda folder: open_controller(settings, paths.data_dir(), folder, *more),
         socket_path(),
         lambda: _log_to(verbose, as_json=log_json or settings.log.json, background=background),
         _elsewhere(settings.api, listen),
@@ -91,19 +92,15 @@ def _serve(verbose: bool, log_json: bool, listen: str | None = None, replica: st
     )
 
 
-def _among(settings: config.Settings) -> tuple[Among, tuple[str, str]]:
-    """How controllers of the same database reach it; what they are told: its address, its certificate. Raises Usage."""
-    from vmctl.api import tls
-    from vmctl.api.server import Among, bound
+def _among(settings: config.ControllerSettings) -> Among:
+    """How controllers of the same database reach it. Raises Usage."""
+    from vmctl.api.server import Among
 
-    if settings.controllers.name and (problem := bad_text(settings.controllers.name, MOST_NAME)) is not None:
+    if settings.name and (problem := bad_text(settings.name, MOST_NAME)) is not None:
         raise errors.Usage(f"the controller's name: {problem}", hint="--replica NAME, or name in [controllers]")
-    host, port = _place(settings.controllers.listen)
-    sock = bound(host, port)
-    given, _, given_port = settings.controllers.address.partition(":")
-    address = f"{given or _reached_by(host)}:{given_port or sock.getsockname()[1]}"
-    files, certificate = tls.for_life(paths.runtime_dir() / "life")
-    return Among(sock, files), (address, certificate)
+    host, port = _place(settings.listen, least=0)
+    reached, reached_port = _place(settings.address) if ":" in settings.address else (settings.address, 0)
+    return Among(host, port, reached or _reached_by(host), reached_port)
 
 
 def _reached_by(host: str) -> str:
@@ -116,9 +113,9 @@ def _reached_by(host: str) -> str:
     return socket.gethostname()
 
 
-def _place(where: str) -> tuple[str, int]:
+def _place(where: str, least: int = 1) -> tuple[str, int]:
     host, _, port = where.rpartition(":")
-    if not port.isdigit() or not 0 <= int(port) < 65536 or not host:
+    if not port.isdigit() or not least <= int(port) < 65536 or not host:
         raise errors.Usage(f"{where!r} is not ADDRESS:PORT", hint="for example 0.0.0.0:8006")
     return host.strip("[]"), int(port)
 

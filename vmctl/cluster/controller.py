@@ -257,13 +257,17 @@ def _end_at_once() -> None:
     os._exit(DEPOSED)
 
 
+def _alone(_runtime: Path) -> tuple[str, str]:
+    return "", ""
+
+
 def open_controller(
-    settings: config.Settings, data: Path, runtime: Path, address: str = "", certificate: str = ""
+    settings: config.Settings, data: Path, runtime: Path, place: Callable[[Path], tuple[str, str]] = _alone
 ) -> Controller:
     """A controller of the registry in `data`, or of the database that is set; its sockets go below `runtime`. Blocking.
 
-    `address` and `certificate`: where other controllers reach it, and by what they know it. Raises AlreadyRuns,
-    RegistryUnusable; Refused where a controller from elsewhere uses a registry that several cannot share.
+    `place`, which is asked once the lock is held, gives where other controllers reach it, and the certificate by which
+    they know it. Raises AlreadyRuns, RegistryUnusable.
     """
     held = lock.take(data / "controller.lock")
     store = open_store(settings.database, data / "registry.db")
@@ -275,6 +279,7 @@ def open_controller(
     services = Services(store, settings, runtime / "hosts", keys)
     life, now, home = services.ids.uuid(), services.clock.now(), home_of(data, services.ids.uuid)
     name = settings.controllers.name or socket.gethostname()
+    address, certificate = place(runtime)
     own = Replica(life, name, home, __version__, now, beat_at=now, address=address, certificate=certificate)
     services.sessions = Sessions(store, life, services.clock)
     return Controller(services, lambda: os.close(held), Member(store, own, services.parts))
