@@ -10,13 +10,18 @@ import pytest
 
 from tests.act.hosts import UUID, FakeHost
 from vmctl.cluster.controller import Controller
+from vmctl.cluster.member import Member
 from vmctl.commands.hosts import ListHosts
 from vmctl.commands.vms import Stop
+from vmctl.errors import RegistryUnusable
 from vmctl.local.config import Settings
 from vmctl.model.records import HostRecord, TaskState, VMRecord
+from vmctl.model.replicas import Replica
 from vmctl.model.rights import LOCAL_USER
 from vmctl.model.vms import PowerState, Spec
+from vmctl.ports import SYSTEM
 from vmctl.services import Services
+from vmctl.services.claims import Deposed
 from vmctl.store.memory import MemoryStore
 
 
@@ -62,6 +67,23 @@ async def becomes(services: Services, power: PowerState) -> None:
             return
         await asyncio.sleep(0.01)
     pytest.fail(f"web1 is not {power}")
+
+
+@pytest.mark.parametrize("why", [RuntimeError("a bug"), RegistryUnusable("away"), Deposed("life")])
+async def test_a_successor_that_cannot_begin_gives_the_lead_up(services: Services, why: BaseException) -> None:
+    """Whatever keeps it from that: it would go on to beat, and nobody else would lead."""
+    given_up: list[bool] = []
+    member = Member(services.store, Replica("life", "kvm1", "home", "0.1", 1.0), SYSTEM)
+    member.deposed = lambda: given_up.append(True)
+    controller = Controller(services, member=member)
+
+    async def cannot() -> None:
+        raise why
+
+    controller._act = cannot  # type: ignore[method-assign]
+    with pytest.raises(type(why)):
+        await controller._succeed(member)
+    assert given_up == [True] and not member.acting
 
 
 async def test_it_lives_on_what_it_is_given(services: Services) -> None:

@@ -8,6 +8,7 @@ share a registry the leader does all that (`member.py`); the others wait to take
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -27,7 +28,7 @@ from vmctl.cluster.schedules import Scheduler
 from vmctl.decide.search.warm import warm
 from vmctl.door import ControllerParts, Door
 from vmctl.door.handlers import task_handlers
-from vmctl.errors import Refused, VmctlError
+from vmctl.errors import Refused
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import ensure_key
@@ -105,20 +106,20 @@ class Controller:
             await self._act()
             member.acts()
         else:
-            member.lead_begins = self._succeed_later
-
-    def _succeed_later(self) -> None:
-        assert self.cluster is not None
-        self._spawn(self._succeed(self.cluster), "take the leader's place")
+            member.lead_begins = lambda: self._spawn(self._succeed(member), "take the leader's place")
 
     async def _succeed(self, member: Member) -> None:
-        """Act as the one before did. Who cannot gives the lead up by its end: another one may be able to."""
-        try:
+        """Act as the one before did. Who cannot, for whatever reason, gives the lead up by its end."""
+        with contextlib.ExitStack() as unless_it_acts:
+            unless_it_acts.callback(self._give_up, member)
             await self._act()
-        except (VmctlError, Deposed) as err:
-            log.critical("this controller leads and cannot begin: %s; it ends at once", err)
-            _end_at_once()
+            unless_it_acts.pop_all()
         member.acts()
+
+    def _give_up(self, member: Member) -> None:
+        if not self._closing:
+            log.critical("this controller leads and cannot begin: it ends at once", exc_info=True)
+            member.deposed()
 
     async def _act(self) -> None:
         """Begin the links, finish what an earlier controller left open, then do what the clock says."""

@@ -37,7 +37,7 @@ class Member:
         self._lead: Lead | None = None
         self._news: set[asyncio.Event] = set()
         self._work: list[asyncio.Task[None]] = []
-        self.lead_begins: Callable[[], None] = lambda: None
+        self.lead_begins: Callable[[], object] = lambda: None
         self.deposed: Callable[[], None] = lambda: None
         self.acting = False  # it leads, and has begun
 
