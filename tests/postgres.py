@@ -19,18 +19,13 @@ from pathlib import Path
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from vmctl.lab.controllers import binaries
+
 START_S = 30.0
 # A language of its own: text must sort as vmctl says, and not as the server would.
 LOCALE = ("--locale-provider=icu", "--icu-locale=en-US", "--locale=C.UTF-8", "-E", "UTF8")
 QUIET = ("listen_addresses=", "shared_buffers=32MB", "autovacuum=off")
 FORGETFUL = (*QUIET, "fsync=off", "synchronous_commit=off", "full_page_writes=off")
-
-
-def binaries() -> Path:
-    """The folder of the newest server that is installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    assert found, "no PostgreSQL server is installed: ./deploy/test installs one"
-    return found[-1].parent
 
 
 class Postgres:

@@ -91,16 +91,19 @@ class Peers:
 
     async def unless_it_ends(self, leader: Replica, work: asyncio.Task[Any]) -> Any:
         """What the work gives; it is given up where that one leads no more: it may be frozen, or cut off."""
-        ends = asyncio.create_task(self._until_ended(leader))
-        try:
-            await asyncio.wait((work, ends), return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                return work.result()
-            raise httpx.ReadError(f"{leader.name} leads no more")
-        finally:
-            for task in (work, ends):
-                task.cancel()
+        return await first(work, asyncio.create_task(self._until_ended(leader)))
 
     async def _until_ended(self, leader: Replica) -> None:
         while (now := self.cluster.leader) is not None and now.life == leader.life:
             await self.cluster.news()
+        raise httpx.ReadError(f"{leader.name} leads no more")
+
+
+async def first(*works: asyncio.Task[Any]) -> Any:
+    """What the first of them gives that ends, the earliest named of several; the others are given up."""
+    try:
+        done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+        return next(work for work in works if work in done).result()
+    finally:
+        for work in works:
+            work.cancel()

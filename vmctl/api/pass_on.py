@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from vmctl.api.among import CONNECT_S, Peers
+from vmctl.api.among import CONNECT_S, Peers, first
 from vmctl.api.how import KEY
 from vmctl.api.limits import App, Receive, Scope, Send, reads_bytes
 from vmctl.api.peers import FOR, of_a_controller, speaks_for
@@ -195,7 +195,7 @@ class Relay:
         try:
             headers = [(name, value) for name, value in answer.headers.raw if name.decode().lower() not in HOPS]
             await self.go_on({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-            await _first(asyncio.create_task(self._pump(answer)), asyncio.create_task(self._until_gone()))
+            await first(asyncio.create_task(self._pump(answer)), asyncio.create_task(self._until_gone()))
         finally:
             await answer.aclose()
 
@@ -229,16 +229,6 @@ class Relay:
             pass
 
 
-async def _first(*works: asyncio.Task[Any]) -> Any:
-    """What the first of them gives that ends; the others are given up."""
-    try:
-        done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
-        return next(iter(done)).result()
-    finally:
-        for work in works:
-            work.cancel()
-
-
 async def _both_ways(user: WebSocket, there: ClientConnection) -> tuple[int, str]:
     """How it was closed there, and why."""
 
@@ -251,10 +241,7 @@ async def _both_ways(user: WebSocket, there: ClientConnection) -> tuple[int, str
         async for some in there:
             await user.send_bytes(some if isinstance(some, bytes) else some.encode())
 
-    def both() -> Awaitable[Any]:
-        return _first(asyncio.create_task(typed()), asyncio.create_task(shown()))
-
     with contextlib.suppress(WebSocketException):
-        await both()
+        await first(asyncio.create_task(typed()), asyncio.create_task(shown()))
     await there.close()
     return there.close_code or 1000, there.close_reason or ""

@@ -34,7 +34,8 @@ def ensure(lab: Lab, subnet: str, count: int) -> str:
     return f"{count} controllers, on PostgreSQL at {database.address(subnet)}"
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """The folder of the newest PostgreSQL server that is installed. Raises Refused."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
         raise Refused("controllers share a database, and no PostgreSQL is installed", hint="apt-get install postgresql")
@@ -43,7 +44,7 @@ def _binaries() -> Path:
 
 def _start_database(one: Machine, subnet: str) -> None:
     """As nobody: it refuses to run as root."""
-    data, programs = one.directory / "data", _binaries()
+    data, programs = one.directory / "data", binaries()
     as_nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
     if not data.exists():
         data.mkdir(parents=True, mode=0o700)
@@ -107,7 +108,7 @@ def status(lab: Lab, subnet: str, cables: dict[str, bool]) -> list[MachineStatus
     """All that there are: the database, then the controllers."""
     found = []
     for one in machines.existing(lab):
-        controller = one.short != lab.database().short
+        controller = one != lab.database()
         socket = str(socket_of(one)) if controller else ""
         role, whole = ("controller" if controller else "database"), cables.get(one.uplink, False)
         found.append(machines.status(one, role, subnet, whole, socket))
@@ -117,7 +118,7 @@ def status(lab: Lab, subnet: str, cables: dict[str, bool]) -> list[MachineStatus
 def boot(one: Machine, subnet: str) -> None:
     """Power it on, or off and on."""
     machines.stop(one)
-    if one.short == one.lab.database().short:
+    if one == one.lab.database():
         _start_database(one, subnet)
     else:
         start(one, subnet)

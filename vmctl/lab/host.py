@@ -16,7 +16,7 @@ from pathlib import Path
 from vmctl.errors import HostError
 from vmctl.lab import cgroups, keys, network
 from vmctl.lab.names import Host
-from vmctl.lab.system import run, wait
+from vmctl.lab.system import run, silent, wait
 from vmctl.local import logs
 
 SCRIPT = Path(__file__).with_name("host.sh")
@@ -150,9 +150,7 @@ def _answers(host: Host, settings: Settings) -> bool:
 
 
 def _silent(host: Host, what: str) -> HostError:
-    log = host.directory / "console.log"
-    last = tuple(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else ()
-    return HostError(f"{host.name}: {what}", hint=f"read {log}", lines=last)
+    return silent(host.name, host.directory / "console.log", what)
 
 
 def stop(host: Host) -> bool:

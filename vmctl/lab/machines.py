@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmctl.errors import HostError
-from vmctl.lab import host, network
+from vmctl.lab import host, network, system
 from vmctl.lab.names import MACHINE_MARKER, Lab, Machine
 from vmctl.lab.system import marked, run, wait
 
@@ -85,19 +85,12 @@ def _send(one: Machine, number: signal.Signals) -> None:
 
 def processes(one: Machine) -> list[int]:
     """Its processes, the oldest first."""
-    mark = f"{MACHINE_MARKER}={one.short}".encode()
-    return [number for number in sorted(marked(one.lab)) if mark in _environment(number)]
+    return sorted(marked(one.lab, f"{MACHINE_MARKER}={one.short}"))
 
 
 def pid(one: Machine) -> int:
     """Its first process; 0 where it is down."""
     return next(iter(processes(one)), 0)
-
-
-def _environment(number: int) -> list[bytes]:
-    with suppress(OSError):
-        return Path(f"/proc/{number}/environ").read_bytes().split(b"\0")
-    return []
 
 
 def status(one: Machine, role: str, subnet: str, whole: bool, socket: str = "") -> MachineStatus:
@@ -115,9 +108,7 @@ def _stopped(number: int) -> bool:
 
 def silent(one: Machine, what: str) -> HostError:
     """Why it did not come up, with the end of what it said."""
-    console = one.directory / "console.log"
-    lines = console.read_text(errors="replace").splitlines()[-5:] if console.exists() else []
-    return HostError(f"{one.name}: {what}", lines=tuple(lines), hint=f"read {console}")
+    return system.silent(one.name, one.directory / "console.log", what)
 
 
 def existing(lab: Lab) -> list[Machine]:

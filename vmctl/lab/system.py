@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from vmctl.errors import CommandFailed, NotAllowed, Refused
+from vmctl.errors import CommandFailed, HostError, NotAllowed, Refused
 from vmctl.lab.names import MARKER, Lab
 
 Report = Callable[[str], None]
@@ -88,17 +88,23 @@ def wait(ready: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def marked(lab: Lab) -> set[int]:
-    """Processes that carry the lab's marker, this one and its parents excepted."""
-    mark = f"{MARKER}={lab.name}".encode()
+def marked(lab: Lab, *also: str) -> set[int]:
+    """Processes that carry the lab's marker, and what else they must (NAME=VALUE); not this one and its parents."""
+    marks = {word.encode() for word in (f"{MARKER}={lab.name}", *also)}
     found = set()
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if mark in path.read_bytes().split(b"\0"):
+            if marks <= set(path.read_bytes().split(b"\0")):
                 found.add(int(path.parent.name))
         except OSError:
             continue
     return found - ancestors()
+
+
+def silent(name: str, console: Path, what: str) -> HostError:
+    """Why something did not come up, with the end of its console."""
+    last = tuple(console.read_text(errors="replace").splitlines()[-5:]) if console.exists() else ()
+    return HostError(f"{name}: {what}", hint=f"read {console}", lines=last)
 
 
 def ancestors() -> set[int]:
