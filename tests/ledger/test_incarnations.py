@@ -9,15 +9,17 @@ from typing import Any, cast
 import pytest
 
 from tests.hosts.test_load import BASE, vm
-from vmctl.errors import NotFound, Refused, Usage
+from vmctl.errors import NotFound, Refused, RegistryUnusable, Usage
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.link import HostLink
-from vmctl.ledger import Changes, EndReason, ProcessSample
+from vmctl.ledger import Changes, EndReason, ProcessSample, Step
 from vmctl.ledger.incarnations import HOST_EVERY_S, Incarnations
 from vmctl.model.identity import UNKNOWN_IP
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import HostRecord, VMRecord
+from vmctl.model.replicas import Replica
 from vmctl.model.vms import Spec
+from vmctl.model.watching import MachineReader
 from vmctl.ports.store import Store
 
 VM = "11111111-2222-3333-4444-555555555555"
@@ -235,3 +237,105 @@ async def test_a_host_without_a_number_has_no_lives(ledger: Incarnations) -> Non
 async def test_a_host_that_leaves_takes_its_lives_with_it(ledger: Incarnations) -> None:
     ledger.host_sample(link(), sample(vm()))
     assert [life.why for life in ledger.host_removed(link()).ended] == [EndReason.HOST_REMOVED]
+
+
+# -- several controllers
+
+
+@pytest.fixture
+async def two(registry: Store) -> tuple[Incarnations, Incarnations]:
+    """Two controllers' ledgers in one registry."""
+    await registry.add_vm(VMRecord(Spec(VM, "web1", 1, 512), 1.0))
+    await registry.put(HostRecord("kvm1", "10.0.0.1", "k", "f", 1.0, about={"host_uuid": HOST}))
+    for life in ("life-1", "life-2"):
+        await registry.put(Replica(life, life, life, "0.1", 1.0))
+    return _kept_for(registry, "life-1"), _kept_for(registry, "life-2")
+
+
+def _kept_for(registry: Store, life: str) -> Incarnations:
+    made = Incarnations(registry, POLICY)
+    made.keeper = life
+    return made
+
+
+async def test_a_machine_goes_from_one_to_the_other_with_every_life(two: tuple[Incarnations, Incarnations]) -> None:
+    one, other = two
+    assert await one.take([VM.upper()]) == {VM}
+    assert await other.take([VM]) == set(), "it is kept already"
+    one.guest_picture(VM, "b1", [SSHD, SHELL])
+    assert other.guest_picture(VM, "b1", [SSHD]) == Step([], []), "nothing is taken from who does not keep it"
+    [busy, shell] = await one.processes(VM, None)
+    await one.leave([VM])
+    assert one.guest_picture(VM, "b1", [SSHD]) == Step([], [])
+    assert await other.take([VM]) == {VM}
+    assert {life.uuid for life in await other.processes(VM, None)} == {busy.uuid, shell.uuid}, "young ones, too"
+    other.guest_picture(VM, "b1", [SSHD])
+    await other.flush()
+    again = {life.uuid: life for life in await one.processes(VM, None, history=True)}
+    assert again.keys() == {busy.uuid, shell.uuid}, "none was lost or doubled"
+    assert again[busy.uuid].ended_at is None and again[shell.uuid].ended_at is not None
+
+
+async def test_who_cannot_write_what_he_saw_keeps_it(
+    two: tuple[Incarnations, Incarnations], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two
+    await one.take([VM])
+    one.guest_picture(VM, "b1", [SSHD])
+    with monkeypatch.context() as broken:
+        broken.setattr(type(one._store.ledger), "write", _takes_nothing)
+        with pytest.raises(RegistryUnusable):
+            await one.leave([VM])
+    assert await other.take([VM]) == set()
+    assert await one.take([VM]) == set(), "nor is it taken again before that"
+    await one.flush()
+    assert await other.take([VM]) == {VM}
+    assert [life.program for life in await other.processes(VM, None)] == ["sshd"]
+
+
+async def _takes_nothing(*_changes: object) -> None:
+    raise RegistryUnusable("it takes nothing")
+
+
+async def test_what_one_that_died_kept_is_gone_on_with(two: tuple[Incarnations, Incarnations], registry: Store) -> None:
+    one, other = two
+    await one.take([VM, HOST])
+    one.guest_picture(VM, "b1", [SSHD])
+    one.host_sample(link(), sample(vm("u1", pid=10)))
+    await one.flush()
+    await registry.end_life("life-1", "killed", 3.0)
+    assert await other.take([VM, HOST]) == {VM, HOST}
+    other.guest_picture(VM, "b2", [SHELL])
+    other.host_sample(link(), sample(vm("u1", pid=10)))
+    lives = await other.processes(VM, None, history=True)
+    assert [(life.program, life.why) for life in lives] == [("bash", ""), ("sshd", EndReason.VM_REBOOTED)]
+    assert len(await other.processes(HOST, None, history=True)) == 1, "it is the same QEMU"
+
+
+async def test_others_ledgers_are_answered_from_the_store(
+    two: tuple[Incarnations, Incarnations], registry: Store
+) -> None:
+    one, other = two
+    await one.take([VM])
+    await other.take([HOST])
+    one.guest_picture(VM, "b1", [SSHD], ip="10.0.0.7")
+    other.host_sample(link(), sample(vm("u1", pid=10)))
+    for each in two:
+        await each.flush()
+    for each in two:
+        assert sorted(life.program for life in await each.processes(None, None)) == ["qemu", "sshd"]
+        assert [life.program for life in await each.who("10.0.0.7", 22, None)] == ["sshd"]
+        assert [life.program for life in await each.processes(VM, None)] == ["sshd"]
+
+
+async def test_lives_of_a_machine_that_is_gone_end(two: tuple[Incarnations, Incarnations], registry: Store) -> None:
+    one, other = two
+    await one.take([VM])
+    one.guest_picture(VM, "b1", [SSHD])
+    await one.flush()
+    await registry.end_life("life-1", "killed", 3.0)
+    await registry.forget_vm(await registry.vm("web1"))
+    await other.end_of_gone()
+    [ended] = await other.processes(VM, None, history=True)
+    assert ended.why == EndReason.UNSEEN
+    assert await registry.all(MachineReader) == []

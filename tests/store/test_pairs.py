@@ -41,6 +41,7 @@ from vmctl.model.records import (
 from vmctl.model.replicas import HostSession, Lead, Replica
 from vmctl.model.uploads import Piece, Upload, UploadState, begun, counted
 from vmctl.model.vms import Disk, PowerState, Spec
+from vmctl.model.watching import HostReport, HostWatch, MachineReader
 from vmctl.ports.store import Store
 from vmctl.store.memory import MemoryStore
 from vmctl.store.postgres import WRITING, PostgresDatabase
@@ -52,7 +53,7 @@ Method = Callable[[Store], Awaitable[Any]]
 Again = Callable[[], Awaitable[Store]]
 WEB1 = VMRecord(Spec("u1", "web1", 1, 128, (Disk("main", "/s/web1"),), image="tiny"), 1.0, host="kvm1", copying=False)
 KINDS = (HostRecord, Storage, Image, Upload, VMRecord, Task, Event, LoadMean, Schedule, ClusterValue)
-CONTROLLERS = (Replica, Lead, HostSession)
+CONTROLLERS = (Replica, Lead, HostSession, HostWatch, HostReport, MachineReader)
 USERS = (User, Group, Project, Role, Grant, Token, Failures, Limit, Given)
 SENT = Upload("a1", "sent", "spare", 1.0, 1.0, {"file": 512}, state=UploadState.OPEN, project="blue")
 WHOLE = replace(SENT, id="a2", name="whole", storage="main", done={"file": 512}, project="default")
@@ -79,6 +80,10 @@ async def fill(store: Store) -> None:
     await store.put(HALF)
     await store.put(DEAD)
     await store.put(LEFT)
+    await store.put(HostWatch("kvm1", "dead", 3, 1.0))
+    await store.put(HostReport("kvm1", 3, 1, {"cpu": 1}))
+    await store.put(MachineReader("machine-kvm1", "dead"))
+    await store.put(MachineReader("u1", "ended long ago"))
     for one in (User("anna", 1.0), Group("ops", 1.0, ["anna"]), Project("blue", 1.0), Role("tester", 1.0, ["look"])):
         await store.insert(one)
     await store.add_grant(Grant("group:ops", "viewer", "all", 1.0))
@@ -219,6 +224,13 @@ METHODS: dict[str, Method] = {
     "forget VM": lambda store: store.remove(VMRecord, "u2"),
     "bury": lambda store: store.bury("dead", 0, "not heard", 3.0, told=[Event("controller", "kvm8", "dead", 3.0)]),
     "end life": lambda store: store.end_life("dead", "stopped", 3.0),
+    "share out": lambda store: store.share_out({"kvm1": "other", "kvm2": "other", "gone": "other"}, 2.0),
+    "share out again": lambda store: store.share_out({"kvm2": "dead", "kvm1": "dead"}, 2.0),
+    "report": lambda store: store.report("dead", [HostReport("kvm1", 3, 2, {"cpu": 2}), HostReport("kvm2", 1, 1)]),
+    "read reports": lambda store: store.reports({"kvm1": (3, 1)}),
+    "take machines": lambda store: store.take_machines("dead", ["u1", "u2"]),
+    "take the same": lambda store: store.take_machines("other", ["u2", "u1", "machine-kvm1"]),
+    "leave machines": lambda store: store.leave_machines("dead", ["machine-kvm1", "u2"]),
     "lead": lambda store: store.lead("dead", 3.0, told=[Event("controller", "kvm8", "leads", 3.0)]),
     "other leads": lambda store: store.lead("other", 3.0),
     "keep session": lambda store: store.keep_session(replace(LEFT, pid=18, life="other"), [LEFT]),
@@ -244,10 +256,18 @@ ABOUT_USERS = frozenset(
 MEETS_USERS = ABOUT_USERS | {"claim 1", "lease", "new VM", "forget web1", "forget VM", "remove host", "prune", "audit"}
 
 
+ABOUT_WATCHING = frozenset(
+    ("share out", "share out again", "report", "read reports", "take machines", "take the same", "leave machines")
+)
+MEETS_WATCHING = ABOUT_WATCHING | {"add host", "remove host", "bury", "end life", "lead"}
+
+
 def have_to_do_with(first: str, second: str) -> bool:
     """Whether two methods could get in each other's way."""
     if first in ABOUT_USERS or second in ABOUT_USERS:
         return {first, second} <= MEETS_USERS
+    if first in ABOUT_WATCHING or second in ABOUT_WATCHING:
+        return {first, second} <= MEETS_WATCHING
     return True
 
 

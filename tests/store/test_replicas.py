@@ -123,6 +123,8 @@ async def test_only_who_stands_still_is_buried(registry: Store) -> None:
 async def test_what_ended_lives_left_on_a_host_is_known_and_forgotten(registry: Store) -> None:
     await registry.put(FIRST)
     await registry.put(OTHER)
+    await registry.put(HostRecord("kvm1", "kvm1", "k", "f", 1.0))
+    await registry.lead("life-1", 1.0)
     left = HostSession("kvm1", "boot", 17, 4000, "life-1", 1.0)
     alive = HostSession("kvm1", "boot", 18, 4001, "life-2", 1.0)
     for one in (left, replace(left, host="kvm2"), alive):
@@ -134,6 +136,8 @@ async def test_what_ended_lives_left_on_a_host_is_known_and_forgotten(registry: 
     await registry.keep_session(mine, [left, alive])
     await registry.keep_session(mine, [left, alive])
     assert await registry.left_sessions("kvm1", "life-2") == [mine]
+    assert await registry.left_sessions("kvm1", "life-3") == [mine]  # it neither leads nor watches
+    await registry.share_out({"kvm1": "life-2"}, 3.0)
     assert await registry.left_sessions("kvm1", "life-3") == []
     assert sorted((one.host, one.pid) for one in await registry.all(HostSession)) == [("kvm1", 19), ("kvm2", 17)]
     await registry.prune(2.0 + 31 * 86400.0)

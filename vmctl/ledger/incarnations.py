@@ -2,13 +2,16 @@
 
 What is valid is answered from memory, what has ended from the store. Nothing here waits for a machine. While the store
 takes nothing, changes are kept in memory, up to a bound, and written with the next ones.
+
+Of several controllers each keeps the ledgers of some machines, by a row for each: another one goes on with a machine
+only when all that this one saw is written, or when its life has ended. What others keep is answered from the store.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from heapq import nlargest
 from typing import NamedTuple
@@ -50,19 +53,67 @@ class Incarnations:
         self._samples: dict[str, tuple[float, RawSample]] = {}  # host -> the last one that was taken, and when
         self._pending = Changes()
         self._writing = asyncio.Lock()
+        self.keeper = ""  # the life whose name ledgers are kept in; empty: there is one controller, which keeps all
+        self._kept: set[str] = set()  # machines, while there is a keeper
+        self._leaving: set[str] = set()  # those that it keeps no more, as soon as all is written
+        self._taking = asyncio.Lock()
 
     async def start(self) -> None:
         """Go on from what is stored. What was valid stays so until a picture says otherwise."""
-        here = {vm.uuid.lower() for vm in await self._store.all(VMRecord)}
+        if not self.keeper:
+            await self._load(None, await self._registered())
+
+    async def _registered(self) -> set[str]:
+        vms, hosts = await self._store.all(VMRecord), await self._store.all(HostRecord)
+        return {vm.uuid.lower() for vm in vms} | {_host_uuid(record) for record in hosts}
+
+    async def end_of_gone(self) -> None:
+        """End the lives of machines that have gone while nobody kept their ledgers."""
+        if self.keeper:
+            gone = {run.machine for run in await self._store.ledger.runs()} - await self._registered()
+            await self.take(gone, there=False)
+            await self.leave(gone)
+
+    async def take(self, machines: Iterable[str], *, there: bool = True) -> set[str]:
+        """Keep the ledgers of machines (UUIDs) from now on: those that are kept here then.
+
+        One that another controller still keeps is not among them. `there`: they are registered.
+        """
+        asked = {machine.lower() for machine in machines}
+        if not self.keeper:
+            return asked
+        async with self._taking:
+            new = asked - self._kept - self._leaving
+            if new:
+                taken = set(await self._store.take_machines(self.keeper, sorted(new)))
+                await self._load(taken, taken if there else set())
+                self._kept |= taken
+            return asked & self._kept
+
+    async def leave(self, machines: Iterable[str]) -> None:
+        """Keep their ledgers no more: at once, or as soon as the store takes what was seen of them."""
+        gone = {machine.lower() for machine in machines} & self._kept
+        self._kept -= gone
+        self._leaving |= gone
+        if gone:
+            await self.flush()
+
+    def _keeps(self, machine: str) -> bool:
+        return not self.keeper or machine in self._kept
+
+    async def _load(self, machines: Collection[str] | None, registered: Collection[str]) -> None:
+        """Go on with the ledgers of these machines (None: of all)."""
         hosts = {_host_uuid(record) for record in await self._store.all(HostRecord)}
-        ports = await self._store.ledger.open_ports()
         now, monotonic = self._clock.now(), self._clock.monotonic()
-        runs = await self._store.ledger.runs()
+        runs = await self._store.ledger.runs(machines)
         newest = {run.machine: run for run in sorted(runs, key=lambda run: runs[run])}
-        async for run, lives in self._store.ledger.valid():
+        every = await self._store.ledger.open_ports() if machines is None else None
+        async for run, lives in self._store.ledger.valid(machines):
             seen_at = runs[run]
+            listens = [life.uuid for life in lives if life.port]
+            ports = every if every is not None else await self._store.ledger.open_ports(listens)
             ledger = self._ledger(run.machine, host=run.machine in hosts)
-            if run.machine in here | hosts and newest[run.machine] == run:
+            if run.machine in registered and newest[run.machine] == run:
                 loaded = ((life, ports.get(life.uuid, ()) if life.port else ()) for life in lives)
                 ledger.load(run, seen_at, loaded, monotonic - max(0.0, now - seen_at))
             else:  # its machine has gone, or was seen in a later boot
@@ -92,6 +143,8 @@ class Incarnations:
         gone: Iterable[tuple[int, int]] | None = None,
     ) -> Step:
         """A guest (its VM's UUID) has told its processes: all of them, or with `gone` what changed and what ended."""
+        if not self._keeps(vm.lower()):
+            return Step([], [])
         picture = Picture(run, boot_id, plain_ip(ip), self._clock.now(), self._clock.monotonic())
         ledger = self._ledger(vm.lower())
         return ledger.full(picture, seen) if gone is None else ledger.delta(picture, seen, gone)
@@ -100,8 +153,12 @@ class Incarnations:
         """A host's sample has come: now and then, and whenever a QEMU began or ended, it is a picture."""
         now = self._clock.monotonic()
         at, before = self._samples.get(link.name, (0.0, None))
-        machine = _host_uuid(link.record) or (link.about.host_uuid.lower() if link.about else "")
-        if not machine or (before is not None and now - at < HOST_EVERY_S and same_processes(before, sample)):
+        machine = next(iter(self.machine_of(link)), "")
+        if (
+            not machine
+            or not self._keeps(machine)
+            or (before is not None and now - at < HOST_EVERY_S and same_processes(before, sample))
+        ):
             return
         self._samples[link.name] = (now, sample._replace(cpu_lines=""))
         picture = Picture(
@@ -116,13 +173,17 @@ class Incarnations:
         """Everything in the VM has ended with it."""
         return self._end(vm, EndReason.VM_STOPPED)
 
+    def machine_of(self, link: Link) -> set[str]:
+        """The machine that a host is, as far as it is known."""
+        return {_host_uuid(link.record) or (link.about.host_uuid.lower() if link.about else "")} - {""}
+
     def host_removed(self, link: Link) -> Step:
         """A host has left the pool: nothing is known of its processes any more."""
         self._samples.pop(link.name, None)
         return self._end(_host_uuid(link.record), EndReason.HOST_REMOVED)
 
     def _end(self, machine: str, why: EndReason) -> Step:
-        ledger = self._ledgers.get(machine.lower())
+        ledger = self._ledgers.get(machine.lower()) if self._keeps(machine.lower()) else None
         return ledger.end(why, self._clock.now()) if ledger is not None else Step([], [])
 
     # -- the store
@@ -130,14 +191,14 @@ class Incarnations:
     async def flush(self) -> None:
         """Write what has changed since the last time."""
         async with self._writing:
-            monotonic = self._clock.monotonic()
-            for ledger in self._ledgers.values():
-                self._pending.merge(ledger.changes(monotonic))
+            monotonic, leaving = self._clock.monotonic(), set(self._leaving)
+            for name, ledger in self._ledgers.items():
+                changes = ledger.last_changes(monotonic) if name in leaving else ledger.changes(monotonic)
+                self._pending.merge(changes)
             writing, self._pending = self._pending, Changes()
-            if not writing:
-                return
             try:
-                await self._store.ledger.write(writing)
+                if writing:
+                    await self._store.ledger.write(writing)
             except BaseException:
                 writing.merge(self._pending)
                 if len(writing.lives) > MOST_PENDING:
@@ -145,6 +206,11 @@ class Incarnations:
                     writing = Changes()
                 self._pending = writing
                 raise
+            if leaving:
+                await self._store.leave_machines(self.keeper, sorted(leaving))
+                self._leaving -= leaving
+                for name in leaving:
+                    self._ledgers.pop(name, None)
 
     async def prune(self, now: float) -> int:
         """Forget what is older than kept, and machines in which nothing runs."""
@@ -169,6 +235,9 @@ class Incarnations:
                 await asyncio.sleep(0)
         lives = (self._ledgers[name].life(use[2]) for use, name in nlargest(most, busiest) if name in self._ledgers)
         found = [life for life in lives if life is not None]
+        if self.keeper and machine not in self._kept:
+            others = await self._store.ledger.processes(machine, program, valid=True, most=most, but=self.keeper)
+            found = nlargest(most, found + others, key=lambda life: (life.cpu, life.rss_kib, life.pid))
         if history:
             await self.flush()
             found += await self._store.ledger.processes(machine, program, valid=False, most=most)
@@ -223,6 +292,9 @@ class Incarnations:
         if at is None:
             here = [ledger for ledger in self._ledgers.values() if ledger.ip == ip]
             found = [life for ledger in here for life in ledger.listening(ip, port)]
+            if self.keeper:
+                stored = await self._store.ledger.listening(ip, port, self._clock.now())
+                found += [life for life in stored if life.ended_at is None and not self._keeps(life.machine)]
         else:
             await self.flush()
             found = [self._now(life) for life in await self._store.ledger.listening(ip, port, at)]

@@ -166,6 +166,13 @@ class Ledger:
         self._short.clear()
         return out
 
+    def last_changes(self, monotonic: float) -> Changes:
+        """The same, and all that could wait: somebody else goes on with this machine from what is written."""
+        for pid in list(self._young):
+            self._keep(pid)
+        self._news |= self._changed
+        return self.changes(monotonic)
+
     # -- one step
 
     def _enter(self, picture: Picture, step: Step) -> None:

@@ -6,7 +6,7 @@ Two methods at once give what one of the two orders would give; tests/store/test
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
@@ -19,6 +19,7 @@ from vmctl.model.replicas import HostSession, Lead, Replica
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
+from vmctl.model.watching import HostReport, HostWatch
 
 Record = TypeVar("Record")
 Done = TypeVar("Done")
@@ -275,19 +276,28 @@ class Ledger(Protocol):
     async def prune(self, now: float, policy: LedgerPolicy) -> int:
         """Forget what ended too long ago, and the oldest of machines that have too many; returns how many lives."""
 
-    async def runs(self) -> dict[Run, float]:
-        """All boots of machines that are remembered, and when each was seen last."""
+    async def runs(self, machines: Collection[str] | None = None) -> dict[Run, float]:
+        """The boots of machines (UUIDs; None: all) that are remembered, and when each was seen last."""
 
-    def valid(self) -> AsyncIterator[tuple[Run, list[Life]]]:
-        """The lives that nobody saw end, boot by boot."""
+    def valid(self, machines: Collection[str] | None = None) -> AsyncIterator[tuple[Run, list[Life]]]:
+        """The lives of machines, or of all, that nobody saw end, boot by boot."""
 
-    async def open_ports(self) -> dict[uuid.UUID, tuple[Listening, ...]]:
-        """Who listens where, as far as written."""
+    async def open_ports(self, lives: Collection[uuid.UUID] | None = None) -> dict[uuid.UUID, tuple[Listening, ...]]:
+        """Where lives, or all, listen, as far as written."""
 
     async def processes(
-        self, machine: str | None = None, program: str | None = None, *, valid: bool | None = None, most: int = 1000
+        self,
+        machine: str | None = None,
+        program: str | None = None,
+        *,
+        valid: bool | None = None,
+        most: int = 1000,
+        but: str = "",
     ) -> list[Life]:
-        """Lives of a machine (UUID), of a program, or all: the valid ones first, then the newest ends."""
+        """Lives of a machine (UUID), of a program, or all: the valid ones first, then the newest ends.
+
+        `but`: not those of machines whose ledger that controller's life keeps.
+        """
 
     async def find(self, name: str) -> list[Life]:
         """The lives of that gpid, UUID or beginning of a UUID, valid and newest first. Raises ValueError."""
@@ -337,7 +347,10 @@ class Replicas(Protocol):
         """
 
     async def left_sessions(self, host: str, life: str) -> list[HostSession]:
-        """The sessions on a host of lives that have ended, and those of this one."""
+        """The sessions on a host that nobody needs: of lives that have ended, or neither lead nor watch it.
+
+        And those of this one.
+        """
 
     async def keep_session(self, session: HostSession | None, gone: Collection[HostSession] = ()) -> None:
         """Forget sessions that were seen to be gone, and keep one that is about to be used, in one step."""
@@ -348,7 +361,32 @@ class Replicas(Protocol):
         """Let nothing more be written for it, with what tells of it, in one step. Raises NotFound."""
 
 
-class Store(Records, VMs, Uploads, History, Users, Audit, Replicas, Protocol):
+class Watching(Protocol):
+    """Which controller's life watches which host, what it tells of it, and whose ledgers it keeps."""
+
+    async def share_out(self, given: Mapping[str, str], now: float) -> None:
+        """Let lives watch hosts from now on: one that is another's gets a new epoch.
+
+        Hosts that have left the pool are left out.
+        """
+
+    async def watched_by(self, life: str) -> list[HostWatch]:
+        """The hosts that a life watches."""
+
+    async def report(self, life: str, reports: Collection[HostReport]) -> None:
+        """Keep what a life tells of hosts, in place of what was told before; of those that it watches at that epoch."""
+
+    async def reports(self, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
+        """What is told of hosts, but for the reports (epoch, number) that are `known`."""
+
+    async def take_machines(self, life: str, machines: Collection[str]) -> list[str]:
+        """Let a life keep the ledgers of machines (UUIDs): those that it keeps then. Others that live keep theirs."""
+
+    async def leave_machines(self, life: str, machines: Collection[str]) -> None:
+        """Keep the ledgers of these no more. All that was seen of them is written."""
+
+
+class Store(Records, VMs, Uploads, History, Users, Audit, Replicas, Watching, Protocol):
     """The whole registry."""
 
     trouble: str  # why it takes nothing just now, while somebody waits for it: in words

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from vmctl.model.identity import Gpid, parse_gpid, same_name
 from vmctl.model.policy import LedgerPolicy
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.rows import insert_into
-from vmctl.store.tables import IncarnationRow, ListeningRow, MachineRunRow, ProgramSummaryRow
+from vmctl.store.tables import IncarnationRow, ListeningRow, MachineReaderRow, MachineRunRow, ProgramSummaryRow
 
 T = TypeVar("T")
 Insert = Callable[..., Any]
@@ -214,14 +214,15 @@ class LedgerStore:
     # -- reading
 
     @reading
-    def runs(self, db: Session) -> dict[Run, float]:
-        """All boots of machines that are remembered, and when each was seen last."""
+    def runs(self, db: Session, machines: Collection[str] | None = None) -> dict[Run, float]:
         query: Any = select(*(getattr(MachineRunRow, name) for name in (*Run._fields, "seen_at")))
-        return {Run(*row[:3]): row[3] for row in db.execute(query)}
+        return {
+            Run(*row[:3]): row[3] for one in _of_some(query, MachineRunRow.machine, machines) for row in db.execute(one)
+        }
 
-    async def valid(self) -> AsyncIterator[tuple[Run, list[Life]]]:
-        """The lives that nobody saw end, boot by boot; a few boots at a time, for there may be very many."""
-        for some in _batches(await self._run_ids(), RUNS_AT_ONCE):
+    async def valid(self, machines: Collection[str] | None = None) -> AsyncIterator[tuple[Run, list[Life]]]:
+        """A few boots at a time, for there may be very many."""
+        for some in _batches(await self._run_ids(machines), RUNS_AT_ONCE):
             which = col(IncarnationRow.run_id).in_(some) & col(IncarnationRow.ended_at).is_(None)
             found: dict[Run, list[Life]] = {}
             for life in await self._lives(_lives().where(which)):
@@ -230,24 +231,37 @@ class LedgerStore:
                 yield run, lives
 
     @reading
-    def _run_ids(self, db: Session) -> list[int | None]:
-        return list(db.execute(select(MachineRunRow.id).order_by(col(MachineRunRow.id))).scalars())
+    def _run_ids(self, db: Session, machines: Collection[str] | None) -> list[int]:
+        query: Any = select(MachineRunRow.id)
+        return sorted(
+            row for one in _of_some(query, MachineRunRow.machine, machines) for row in db.execute(one).scalars()
+        )
 
     @reading
-    def open_ports(self, db: Session) -> dict[uuid.UUID, tuple[Listening, ...]]:
-        """Who listens where, as far as written."""
+    def open_ports(
+        self, db: Session, lives: Collection[uuid.UUID] | None = None
+    ) -> dict[uuid.UUID, tuple[Listening, ...]]:
         query: Any = select(ListeningRow).where(col(ListeningRow.until).is_(None))
         found: dict[uuid.UUID, tuple[Listening, ...]] = {}
-        for row in (db.execute(query)).scalars():
-            one = Listening(uuid.UUID(bytes=row.uuid), row.ip, row.port, row.since, None)
-            found[one.uuid] = (*found.get(one.uuid, ()), one)
+        for some in _of_some(query, ListeningRow.uuid, None if lives is None else [life.bytes for life in lives]):
+            for row in db.execute(some).scalars():
+                one = Listening(uuid.UUID(bytes=row.uuid), row.ip, row.port, row.since, None)
+                found[one.uuid] = (*found.get(one.uuid, ()), one)
         return found
 
     async def processes(
-        self, machine: str | None = None, program: str | None = None, *, valid: bool | None = None, most: int = 1000
+        self,
+        machine: str | None = None,
+        program: str | None = None,
+        *,
+        valid: bool | None = None,
+        most: int = 1000,
+        but: str = "",
     ) -> list[Life]:
-        """Lives of a machine (UUID), of a program, or all: the valid ones first, then the newest ends."""
         query = _lives()
+        if but:
+            kept: Any = select(MachineReaderRow.machine).where(col(MachineReaderRow.life) == but)
+            query = query.where(col(MachineRunRow.machine).not_in(kept))
         if machine is not None:
             runs: Any = select(MachineRunRow.id).where(col(MachineRunRow.machine) == machine)
             query = query.where(col(IncarnationRow.run_id).in_(runs))
@@ -328,6 +342,15 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some
+
+
+def _of_some(query: Any, column: Any, values: Collection[Any] | None) -> Iterator[Any]:
+    """The query for rows of which a column has one of these values, however many; None: any."""
+    if values is None:
+        yield query
+        return
+    for some in _batches(values, 500):
+        yield query.where(col(column).in_(some))
 
 
 def _lives() -> Any:

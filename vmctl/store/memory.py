@@ -28,16 +28,18 @@ from vmctl.model.records import (
     VMRecord,
     load_of,
 )
-from vmctl.model.replicas import HostSession, Lead, Replica
+from vmctl.model.replicas import HostSession, Replica
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
+from vmctl.model.watching import HostReport, HostWatch
 from vmctl.ports import SYSTEM, Clock
-from vmctl.services.claims import Deposed
 from vmctl.store import access_rules, limit_rules, rules
 from vmctl.store.leasing import Leasing
 from vmctl.store.memory_ledger import MemoryLedger
+from vmctl.store.memory_replicas import MemoryReplicas
 from vmctl.store.memory_users import MemoryUsers
+from vmctl.store.memory_watching import MemoryWatching
 
 Record = TypeVar("Record")
 _MUTABLE = (dict, list)
@@ -47,7 +49,7 @@ _VALUES: dict[type[Any], Callable[[Any], tuple[Any, ...]]] = {
 }
 
 
-class MemoryStore(Leasing, MemoryUsers):
+class MemoryStore(Leasing, MemoryUsers, MemoryReplicas, MemoryWatching):
     """What its methods promise is in `vmctl.ports.store`."""
 
     def __init__(self, clock: Clock = SYSTEM.clock) -> None:
@@ -56,68 +58,10 @@ class MemoryStore(Leasing, MemoryUsers):
         self._audit: list[Kept] = []
         self._asked = 0
         self._numbers: dict[type[Any], int] = {}
-        self.ledger = MemoryLedger()
+        self.ledger = MemoryLedger(self.kept_by)
 
     async def close(self) -> None:
         return
-
-    # -- controllers
-
-    shared = False
-
-    def begin_life(self, replica: Replica) -> None:
-        for earlier in rules.ended_by(replica, self._all(Replica), shared=self.shared):
-            self._put(earlier)
-        self._put(replica)
-
-    async def beat(self, life: str, now: float) -> None:
-        found = self._find(Replica, life)
-        if found is None or found.ended_at is not None:
-            raise Deposed(life)
-        self._put(replace(found, beat=found.beat + 1, beat_at=now))
-
-    async def lives(self) -> tuple[list[Replica], Lead | None]:
-        return self._all(Replica, lambda one: one.ended_at is None), self._find(Lead, rules.LEAD)
-
-    async def lead(self, life: str, now: float, *, told: Collection[Event] = ()) -> Lead | None:
-        before = self._find(Lead, rules.LEAD)
-        leader = self._find(Replica, before.life) if before is not None else None
-        lead = rules.led_by(before, leader, life, now)
-        if lead is not None and lead != before:
-            self._put(lead)
-            self._tell(told)
-        return lead
-
-    async def bury(
-        self, life: str, beat: int, why: str, now: float, *, told: Collection[Event] = (), entry: Entry | None = None
-    ) -> bool:
-        found = self._find(Replica, life)
-        if found is None or found.beat != beat or found.ended_at is not None:
-            return False
-        await self.end_life(life, why, now, told=told, entry=entry)
-        return True
-
-    async def left_sessions(self, host: str, life: str) -> list[HostSession]:
-        alive = {one.life for one in self._all(Replica) if one.ended_at is None} - {life}
-        return self._all(HostSession, lambda one: one.host == host and one.life not in alive)
-
-    async def keep_session(self, session: HostSession | None, gone: Collection[HostSession] = ()) -> None:
-        for one in gone:
-            self._kept[HostSession].pop(_key(one), None)
-        if session is not None:
-            self._put(session)
-
-    async def end_life(
-        self, life: str, why: str, now: float, *, told: Collection[Event] = (), entry: Entry | None = None
-    ) -> None:
-        found = self._find(Replica, life)
-        if found is None:
-            raise rules.missing("controller", life)
-        if found.ended_at is None:
-            self._put(replace(found, ended_at=now, why=why))
-        self._tell(told)
-        if entry is not None:
-            await self.audit(entry)
 
     # -- any kind of record
 
@@ -140,7 +84,7 @@ class MemoryStore(Leasing, MemoryUsers):
         self._put(record)
 
     async def insert(self, record: Any) -> None:
-        kind, key = type(record), _key(record)
+        kind, key = type(record), rules.key_of(record)
         if key in self._kept[kind]:
             raise rules.there_is(kind, key)
         self._put(record)
@@ -305,7 +249,8 @@ class MemoryStore(Leasing, MemoryUsers):
             self._put(vm)
         for storage in self._all(Storage):
             self._put(replace(storage, hosts=[host for host in storage.hosts if host != name]))
-        self._kept[HostRecord].pop(name, None)
+        for kind in (HostRecord, HostWatch, HostReport):
+            self._kept[kind].pop(name, None)
         means = self._kept[LoadMean]
         self._kept[LoadMean] = {key: mean for key, mean in means.items() if mean.subject != load_of(name)}
         return [vm.name for vm in forgotten], [vm.name for vm in kept]
@@ -390,7 +335,7 @@ class MemoryStore(Leasing, MemoryUsers):
         return _own(self._kept[kind][key]) if key in self._kept[kind] else None
 
     def _put(self, record: Any) -> None:
-        self._kept[type(record)][_key(record)] = _own(record)
+        self._kept[type(record)][rules.key_of(record)] = _own(record)
 
     def _add(self, record: Any) -> int:
         kind = type(record)
@@ -406,12 +351,6 @@ class MemoryStore(Leasing, MemoryUsers):
     def _tell(self, events: Iterable[Event]) -> None:
         for event in events:
             self._add(event)
-
-
-def _key(record: Any) -> Any:
-    names = rules.KEYS[type(record)]
-    values = tuple(getattr(record, name) for name in names)
-    return values if len(values) > 1 else values[0]
 
 
 def _own(record: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
 from vmctl.model.identity import parse_gpid, same_name
@@ -14,7 +14,9 @@ from vmctl.store.incarnations import DAY_S, MOST_LIVES, uuid_range
 class MemoryLedger:
     """Lives in the order in which they were first written."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept_by: Callable[[str], Collection[str]]) -> None:
+        """`kept_by` gives the machines whose ledger a controller's life keeps."""
+        self._kept_by = kept_by
         self._lives: dict[uuid.UUID, Life] = {}
         self._runs: dict[Run, float] = {}
         self._listening: dict[tuple[uuid.UUID, str, int, float], Listening] = {}
@@ -51,29 +53,36 @@ class MemoryLedger:
         self._runs = {run: at for run, at in self._runs.items() if run in used or at >= now - DAY_S}
         return len(gone)
 
-    async def runs(self) -> dict[Run, float]:
-        return dict(self._runs)
+    async def runs(self, machines: Collection[str] | None = None) -> dict[Run, float]:
+        return {run: at for run, at in self._runs.items() if machines is None or run.machine in machines}
 
-    async def valid(self) -> AsyncIterator[tuple[Run, list[Life]]]:
-        for run in list(self._runs):
+    async def valid(self, machines: Collection[str] | None = None) -> AsyncIterator[tuple[Run, list[Life]]]:
+        for run in await self.runs(machines):
             if lives := [life for life in self._lives.values() if life.of == run and life.ended_at is None]:
                 yield run, lives
 
-    async def open_ports(self) -> dict[uuid.UUID, tuple[Listening, ...]]:
+    async def open_ports(self, lives: Collection[uuid.UUID] | None = None) -> dict[uuid.UUID, tuple[Listening, ...]]:
         found: dict[uuid.UUID, tuple[Listening, ...]] = {}
         for one in self._listening.values():
-            if one.until is None:
+            if one.until is None and (lives is None or one.uuid in lives):
                 found[one.uuid] = (*found.get(one.uuid, ()), one)
         return found
 
     async def processes(
-        self, machine: str | None = None, program: str | None = None, *, valid: bool | None = None, most: int = 1000
+        self,
+        machine: str | None = None,
+        program: str | None = None,
+        *,
+        valid: bool | None = None,
+        most: int = 1000,
+        but: str = "",
     ) -> list[Life]:
+        kept = self._kept_by(but) if but else ()
         found = [
             life
             for life in reversed(self._lives.values())
             if machine in (None, life.machine) and program in (None, life.program)
-            if valid in (None, life.ended_at is None)
+            if valid in (None, life.ended_at is None) and life.machine not in kept
         ]
         return sorted(found, key=lambda life: (life.ended_at is not None, -(life.ended_at or 0.0)))[:most]
 

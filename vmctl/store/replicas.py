@@ -20,7 +20,7 @@ from vmctl.store import rows, rules
 from vmctl.store.audit import append
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.statements import is_key, is_shared, locked, read_all, tell, whole
-from vmctl.store.tables import LeadRow, ReplicaRow, SessionRow
+from vmctl.store.tables import HostWatchRow, LeadRow, ReplicaRow, SessionRow
 
 # One clock for all: controllers' own may be hours apart. It is shown to people, and decides nothing.
 SERVER_NOW = func.extract("epoch", func.clock_timestamp())
@@ -90,7 +90,10 @@ class SqlReplicas:
     @reading
     def left_sessions(self, db: Session, host: str, life: str) -> list[HostSession]:
         alive = select(ReplicaRow.life).where(col(ReplicaRow.ended_at).is_(None), col(ReplicaRow.life) != life)
-        return read_all(db, HostSession, col(SessionRow.host) == host, col(SessionRow.life).not_in(alive))
+        leads = select(LeadRow.life)
+        watches = select(HostWatchRow.life).where(col(HostWatchRow.host) == host)
+        in_use = alive.where(col(ReplicaRow.life).in_(leads) | col(ReplicaRow.life).in_(watches))
+        return read_all(db, HostSession, col(SessionRow.host) == host, col(SessionRow.life).not_in(in_use))
 
     @writing
     def keep_session(self, db: Session, session: HostSession | None, gone: Collection[HostSession] = ()) -> None:

@@ -26,6 +26,7 @@ from vmctl.model.replicas import HostSession, Lead, Replica
 from vmctl.model.states import POWER
 from vmctl.model.uploads import Upload, refuse_if_not_open
 from vmctl.model.vms import DEFAULT_PROJECT, PowerState
+from vmctl.model.watching import HostReport, HostWatch, MachineReader
 
 WORDS: Mapping[type[Any], str] = {
     HostRecord: "host",
@@ -67,6 +68,9 @@ KEYS: Mapping[type[Any], tuple[str, ...]] = {
     Replica: ("life",),
     Lead: ("name",),
     HostSession: ("host", "boot_id", "pid", "ticks"),
+    HostWatch: ("host",),
+    HostReport: ("host",),
+    MachineReader: ("machine",),
 }
 FREED: Mapping[str, Any] = {"task": None, "moving_to": "", "copying": False}  # of a VM whose task has ended
 DAY_S = 86400.0
@@ -264,3 +268,9 @@ def led_by(before: Lead | None, leader: Replica | None, life: str, now: float) -
     if before is None or (before.life != life and (leader is None or leader.ended_at is not None)):
         return Lead(LEAD, life, before.term + 1 if before is not None else 1, now)
     return before if before.life == life else None
+
+
+def key_of(record: Any) -> Any:
+    """A record's key, as it is kept in memory."""
+    values = tuple(getattr(record, name) for name in KEYS[type(record)])
+    return values if len(values) > 1 else values[0]

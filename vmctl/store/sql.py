@@ -33,6 +33,7 @@ from vmctl.model.records import (
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
+from vmctl.model.watching import HostReport, HostWatch
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import access_rules, limit_rules, rows, rules
 from vmctl.store.audit import SqlAudit, append
@@ -46,7 +47,9 @@ from vmctl.store.tables import (
     EventRow,
     FailuresRow,
     GivenRow,
+    HostReportRow,
     HostRow,
+    HostWatchRow,
     ImageRow,
     MeanRow,
     ReplicaRow,
@@ -59,13 +62,14 @@ from vmctl.store.tables import (
 )
 from vmctl.store.uploads import SqlUploads
 from vmctl.store.users import SqlUsers, end_grants, in_project, within
+from vmctl.store.watching import SqlWatching
 
 Record = TypeVar("Record")
 LAST = chr(0x10FFFF)  # no character comes after it
 MEANS_AT_ONCE = 250  # made ready in one go: nobody else has a turn meanwhile
 
 
-class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads, SqlReplicas):
+class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads, SqlReplicas, SqlWatching):
     """`opening.open_store` opens one; end with `close`. What its methods promise is in `vmctl.ports.store`."""
 
     def __init__(self, database: Database, clock: Clock = SYSTEM.clock) -> None:
@@ -323,6 +327,8 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads, SqlReplicas):
             hosts = [host for host in storage.hosts if host != name]
             db.execute(update(StorageRow).where(is_key(Storage, storage.name)).values(hosts=hosts))
         db.execute(delete(HostRow).where(is_key(HostRecord, name)))
+        for kind, table in ((HostWatch, HostWatchRow), (HostReport, HostReportRow)):
+            db.execute(delete(table).where(is_key(kind, name)))
         # Another machine may have the name one day.
         db.execute(delete(MeanRow).where(col(MeanRow.subject) == load_of(name)))
         return [vm.name for vm in forgotten], [vm.name for vm in kept]

@@ -29,6 +29,7 @@ from vmctl.model.records import (
 from vmctl.model.replicas import HostSession, Lead, Replica
 from vmctl.model.rights import Sight
 from vmctl.model.uploads import Upload
+from vmctl.model.watching import HostReport, HostWatch, MachineReader
 from vmctl.store import rows, rules
 from vmctl.store.tables import (
     DecisionRow,
@@ -37,10 +38,13 @@ from vmctl.store.tables import (
     GivenRow,
     GrantRow,
     GroupRow,
+    HostReportRow,
     HostRow,
+    HostWatchRow,
     ImageRow,
     LeadRow,
     LimitRow,
+    MachineReaderRow,
     MeanRow,
     ProjectRow,
     ReplicaRow,
@@ -82,6 +86,9 @@ TABLES: dict[type[Any], type[SQLModel]] = {
     Replica: ReplicaRow,
     Lead: LeadRow,
     HostSession: SessionRow,
+    HostWatch: HostWatchRow,
+    HostReport: HostReportRow,
+    MachineReader: MachineReaderRow,
 }
 
 

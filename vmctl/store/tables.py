@@ -22,6 +22,9 @@ from vmctl.store.ledger_tables import IncarnationRow as IncarnationRow
 from vmctl.store.ledger_tables import ListeningRow as ListeningRow
 from vmctl.store.ledger_tables import MachineRunRow as MachineRunRow
 from vmctl.store.ledger_tables import ProgramSummaryRow as ProgramSummaryRow
+from vmctl.store.watching_tables import HostReportRow as HostReportRow
+from vmctl.store.watching_tables import HostWatchRow as HostWatchRow
+from vmctl.store.watching_tables import MachineReaderRow as MachineReaderRow
 
 
 def _json(default: str, factory: Callable[[], Any]) -> Any:

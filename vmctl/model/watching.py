@@ -1,0 +1,35 @@
+"""Which controller watches which host, and what it tells the others of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class HostWatch:
+    """The life that samples a host. What it writes of it carries the epoch, which counts who watched it so far."""
+
+    host: str
+    life: str
+    epoch: int
+    since: float  # UTC seconds, by the clock of whoever gave it out: for people
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """What a host's watcher tells of it. It grants and denies nothing: whoever acts on a host asks the host."""
+
+    host: str
+    epoch: int
+    number: int  # counts the watcher's reports
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineReader:
+    """The life that keeps the ledger of a machine (a VM's or a host's UUID): of two, each would miss what the other
+    saw."""
+
+    machine: str
+    life: str

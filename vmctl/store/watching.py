@@ -1,0 +1,103 @@
+"""Who watches what, in the SQL registry. What each method promises is in its port."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+
+from sqlalchemy import delete, text
+from sqlalchemy.orm import Session
+from sqlmodel import col, select
+
+from vmctl.model.watching import HostReport, HostWatch
+from vmctl.store import rows
+from vmctl.store.database import Database, reading, writing
+from vmctl.store.statements import is_shared, read_all
+from vmctl.store.tables import HostRow, ReplicaRow
+from vmctl.store.watching_tables import HostReportRow, HostWatchRow, MachineReaderRow
+
+AT_ONCE = 500  # values in one statement
+
+
+class SqlWatching:
+    """The part of the SQL registry that knows who watches what."""
+
+    database: Database
+
+    @writing
+    def share_out(self, db: Session, given: Mapping[str, str], now: float) -> None:
+        made = rows.insert_into(self.database.engine)(HostWatchRow)
+        new = made.excluded
+        other = made.on_conflict_do_update(
+            index_elements=["host"],
+            set_={"life": new.life, "epoch": col(HostWatchRow.epoch) + 1, "since": new.since},
+            where=col(HostWatchRow.life) != new.life,
+        )
+        there = set(db.execute(select(HostRow.name).order_by(HostRow.name).with_for_update(read=True)).scalars())
+        values = [
+            {"host": host, "life": life, "epoch": 1, "since": now}
+            for host, life in sorted(given.items())
+            if host in there
+        ]
+        for some in _some(values):
+            db.execute(other.values(some))
+
+    @writing
+    def report(self, db: Session, life: str, reports: Collection[HostReport]) -> None:
+        if is_shared(db):
+            db.execute(text("SET LOCAL synchronous_commit = off"))  # what is lost is told again within a period
+        new = {one.host: one for one in reports}
+        held = (col(HostWatchRow.host), col(HostWatchRow.epoch))
+        mine: set[tuple[str, int]] = set()
+        for some in _some(sorted(new)):
+            query = select(*held).where(col(HostWatchRow.life) == life, held[0].in_(some)).order_by(held[0])
+            mine |= {(host, epoch) for host, epoch in db.execute(query.with_for_update(read=True))}
+        told = [
+            rows.named(rows.to_row(HostReportRow, one))
+            for _, one in sorted(new.items())
+            if (one.host, one.epoch) in mine
+        ]
+        if told:
+            db.execute(rows.upsert(self.database.engine, HostReportRow), told)
+
+    @reading
+    def reports(self, db: Session, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
+        heads = select(HostReportRow.host, HostReportRow.epoch, HostReportRow.number)
+        new = [host for host, epoch, number in db.execute(heads) if known.get(host) != (epoch, number)]
+        return [
+            one for some in _some(sorted(new)) for one in read_all(db, HostReport, col(HostReportRow.host).in_(some))
+        ]
+
+    @writing
+    def take_machines(self, db: Session, life: str, machines: Collection[str]) -> list[str]:
+        made = rows.insert_into(self.database.engine)(MachineReaderRow)
+        alive = select(ReplicaRow.life).where(col(ReplicaRow.ended_at).is_(None))
+        take = made.on_conflict_do_update(
+            index_elements=["machine"],
+            set_={"life": made.excluded.life},
+            where=col(MachineReaderRow.life).not_in(alive),
+        )
+        mine: set[str] = set()
+        for some in _some(sorted(machines)):
+            db.execute(take.values([{"machine": machine, "life": life} for machine in some]))
+            held = select(MachineReaderRow.machine).where(
+                col(MachineReaderRow.life) == life, col(MachineReaderRow.machine).in_(some)
+            )
+            mine |= set(db.execute(held).scalars())
+        return sorted(mine)
+
+    @writing
+    def leave_machines(self, db: Session, life: str, machines: Collection[str]) -> None:
+        row = MachineReaderRow
+        for some in _some(sorted(machines)):
+            db.execute(delete(row).where(col(row.life) == life, col(row.machine).in_(some)))
+
+    @reading
+    def watched_by(self, db: Session, life: str) -> list[HostWatch]:
+        return read_all(db, HostWatch, col(HostWatchRow.life) == life)
+
+
+def _some(items: Sequence) -> Iterator[list]:  # type: ignore[type-arg]
+    rest = iter(items)
+    while some := list(islice(rest, AT_ONCE)):
+        yield some
