@@ -100,6 +100,11 @@ class FakeHost:
         self.closed = False  # its files may only be read by libvirt
         self.cpus: dict[str, bool] = {}
 
+    sampling = True
+
+    def sample(self, on: bool) -> None:
+        self.sampling = on
+
     def shows(self, power: PowerState | None, **more: Any) -> None:
         """From now on the host shows web1 like that; None: not at all."""
         self.domains = {uuid: found for uuid, found in self.domains.items() if uuid != UUID}

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.act.hosts import UUID, FakeHost
-from vmctl.act.health import EVENTS_IN, LOOP_LIVES, HealthMonitor
+from vmctl.act.guestevents import EVENTS_IN, LOOP_LIVES, GuestEvents
+from vmctl.act.health import HealthMonitor
 from vmctl.commands.vms import Reboot
 from vmctl.guests import Follower, Guests
 from vmctl.model.policy import HealthPolicy
@@ -27,7 +28,11 @@ def event(what: str = "exited", unit: str = "tomcat.service", **more: Any) -> di
 @pytest.fixture
 def follower(services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Follower:
     """web1 as it runs on kvm1; nothing reads its port."""
-    monkeypatch.setattr(Guests, "look", lambda _self, _moving: None)
+
+    async def nothing(_self: Guests) -> None:
+        return
+
+    monkeypatch.setattr(Guests, "look", nothing)
     kvm1.shows(PowerState.RUNNING)
     made = services.guests.followers[UUID] = Follower(UUID, host="kvm1")
     made.guest.picture.os = {"boot_id": "boot-1"}
@@ -46,32 +51,38 @@ def health_monitor(services: Services, follower: Follower) -> HealthMonitor:
     return HealthMonitor(services, tasks)
 
 
+@pytest.fixture
+def guest_events(services: Services, follower: Follower) -> GuestEvents:
+    """Hears what the guest of web1 tells."""
+    return GuestEvents(services)
+
+
 async def told(services: Services, kind: str) -> list[Event]:
     return [event for event in await services.store.events() if event.kind == kind]
 
 
 async def test_a_flood_of_events_is_told_in_part(
-    services: Services, health_monitor: HealthMonitor, follower: Follower
+    services: Services, guest_events: GuestEvents, follower: Follower
 ) -> None:
     for number in range(10):
         follower.guest.events.extend(event("failed", f"{number}.{i}") for i in range(20))
-        await health_monitor.look()
+        await guest_events.look()
     assert len(await told(services, "failed")) == EVENTS_IN
 
 
-async def test_a_crash_loop_is_told_once(services: Services, health_monitor: HealthMonitor, follower: Follower) -> None:
+async def test_a_crash_loop_is_told_once(services: Services, guest_events: GuestEvents, follower: Follower) -> None:
     for _ in range(LOOP_LIVES + 1):
         follower.guest.events.append(event())
-        await health_monitor.look()
+        await guest_events.look()
     [loop] = await told(services, "crash loop")
     assert f"tomcat.service ended {LOOP_LIVES} times" in loop.text
 
 
 async def test_services_that_end_once_are_no_loop(
-    services: Services, health_monitor: HealthMonitor, follower: Follower
+    services: Services, guest_events: GuestEvents, follower: Follower
 ) -> None:
     follower.guest.events.extend(event(unit=f"{number}.service") for number in range(LOOP_LIVES + 4))
-    await health_monitor.look()
+    await guest_events.look()
     assert await told(services, "crash loop") == []
 
 

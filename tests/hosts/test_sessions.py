@@ -133,11 +133,16 @@ async def test_one_that_does_not_move_is_ended_too(store: MemoryStore, log_in: L
 
 
 async def test_nobody_elses_is_ended(store: MemoryStore, log_in: LogIn) -> None:
+    """Neither the leader's nor the watcher's; one that has no business there any more, as it was cut off, is."""
+    await store.lead("first", 1.0)
     other = await log_in(of(store, "first"))
     mine = await log_in(of(store, "second"))
     assert (await other.ssh.run(["echo", "well"])).out == "well\n"
     assert {one.life for one in await store.all(HostSession)} == {"first", "second"}
     assert mine.session != other.session
+    await log_in(of(store, "first"))
+    await asyncio.wait_for(mine.ssh.wait_closed(), 5.0)
+    assert {one.life for one in await store.all(HostSession)} == {"first"}
 
 
 async def test_its_own_are_ended_where_it_uses_them_no_more(store: MemoryStore, log_in: LogIn) -> None:

@@ -48,12 +48,12 @@ kvm2: made /shared/lockspace/UUID
 > on kvm2
 > on kvm3
 > wait 60
-  host back: kvm1 answers again, after 
-  ended: web1 is no longer on kvm1: stopped; kvm1 was rebooted
-  host rebooted: kvm1 was rebooted: what ran there has ended
   host back: kvm2 answers again, after 
   ended: web2 is no longer on kvm2: stopped; kvm2 was rebooted
   host rebooted: kvm2 was rebooted: what ran there has ended
+  host back: kvm1 answers again, after 
+  ended: web1 is no longer on kvm1: stopped; kvm1 was rebooted
+  host rebooted: kvm1 was rebooted: what ran there has ended
   autostart: web2 should run: it is started again
   autostart: web1 should run: it is started again
   started: web2 runs on kvm1

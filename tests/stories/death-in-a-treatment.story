@@ -27,13 +27,11 @@ kvm1: made /shared/lockspace/UUID
 > agent web1 sick
 > wait 181.5
   health: web1 is degraded: web: port 80 is silent, for 
+  heal: web1: reboot: degraded for 3 min: web: port 80 is silent, for 3 min
 > kill
 > wait 5
 > controller
 > wait 60
-  health: web1 is degraded: web: port 80 is silent, for 3 min
-  heal: web1: reboot: degraded for 3 min: web: port 80 is silent, for 3 min
   reboot: web1 was restarted on kvm1
   task 2 (reboot web1) done
-  health: web1 is well: web in order
 > all is mended

@@ -25,8 +25,8 @@ kvm1: made /shared/lockspace/UUID
 > off kvm2
 > off kvm3
 > wait 20
-  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
   host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
+  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
 > fate kvm1 create refused
 > fate kvm1 create refused
 > fate kvm1 create refused
@@ -49,10 +49,10 @@ kvm1: made /shared/lockspace/UUID
   autostart: web1 is not started again: 3 starts in an hour did not help; vmctl start web1
 > then
 > all is mended
-  host back: kvm2 answers again, after 
-  host rebooted: kvm2 was rebooted: what ran there has ended
   host back: kvm3 answers again, after 
   host rebooted: kvm3 was rebooted: what ran there has ended
+  host back: kvm2 answers again, after 
+  host rebooted: kvm2 was rebooted: what ran there has ended
 > start web1, to see that it can be
   started: web1 runs on kvm1
   task 5 (start web1) done

@@ -1,20 +1,18 @@
 """Every VM's health: kept, told when it changes, and treated as far as its owner allows.
 
-What a guest says becomes at most so many events; what follows from it is its own health and nothing else.
+From what a guest says follows its own health, and nothing else.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from vmctl.commands.vms import Reboot, Reset
 from vmctl.decide import heal
 from vmctl.decide.health import GuestObservation, Health, HealthStatus, health
-from vmctl.guests import Follower
+from vmctl.guests import Followed
 from vmctl.model.records import DecisionRecord, VMRecord
 from vmctl.model.rights import HEALTH
 from vmctl.model.vms import PowerState
@@ -25,10 +23,7 @@ from vmctl.tasks import Tasks
 log = logging.getLogger("vmctl.health")
 # The registry is not read at every look, which comes each second; a VM that is new here is read for at once.
 RECORDS_EVERY_S = 5.0
-EVENTS_IN, EVENTS_WINDOW_S = 30, 600.0  # that one guest may have told
 UNKNOWN = Health(HealthStatus.UNKNOWN, "")
-LOOP_LIVES, LOOP_WINDOW_S = 4, 600.0  # so many ends of one service in this time are a crash loop
-MOST_UNITS = 64
 MOST_HEALS = 32
 STEPS = {"reboot": Reboot, "reset": Reset}  # what a treatment asks for
 
@@ -42,8 +37,6 @@ class HealthHistory:
     said: HealthStatus = HealthStatus.WELL  # the last word that was told; to be well from the first is no news
     waits: str = ""  # why nothing is done to it, where something could be
     first: bool = True  # it has not turned since this controller follows it
-    told: deque[float] = field(default_factory=lambda: deque(maxlen=EVENTS_IN))
-    ends: dict[str, deque[float]] = field(default_factory=dict)  # service -> when it ended
 
 
 class HealthMonitor:
@@ -86,11 +79,9 @@ class HealthMonitor:
         return Health(HealthStatus.UNKNOWN, f"{vm.host or 'its host'} has not shown it yet")
 
     async def look(self) -> None:
-        """Follow what runs, and see how each of them is."""
+        """See how each guest is that is listened to, here or by another controller."""
         services, now = self._services, self._services.clock.monotonic()
-        if services.settings.read_guests:
-            services.guests.look([uuid for uuid, vm in self._records.items() if vm.moving_to])
-        followers = services.guests.followers
+        followers = services.guests.followed
         if now - self._read_at >= RECORDS_EVERY_S or followers.keys() - self._records.keys():
             self._records = {vm.uuid: vm for vm in await services.store.all(VMRecord)}
             self._read_at = self._records_at = now
@@ -102,7 +93,7 @@ class HealthMonitor:
                 continue
             # Its agent is about to end, and tells anew when it is back: a silence meanwhile is no sickness.
             if restarting & {vm.uuid, vm.name}:
-                follower.guest.heard_at = None
+                follower.begin_anew(now)
             with wall(log, f"the health of {vm.name}"):
                 await self._see(vm, follower, self._kept[uuid], held)
 
@@ -115,12 +106,10 @@ class HealthMonitor:
         restarting = {job.args.vm for job in jobs if job.command.restarts_guest or getattr(job.args, "cold", False)}
         return {job.args.vm: job.command.meanwhile for job in jobs}, restarting
 
-    async def _see(self, vm: VMRecord, follower: Follower, kept: HealthHistory, held: dict[str, str]) -> None:
+    async def _see(self, vm: VMRecord, follower: Followed, kept: HealthHistory, held: dict[str, str]) -> None:
         now = self._services.clock.monotonic()
         seen = follower.seen(now, self._frozen(vm, follower, held))
         found = health(PowerState.RUNNING, seen, kept.health, self._services.settings.health)
-        if found.status in (HealthStatus.SILENT, HealthStatus.HUNG):
-            self._services.guests.count(follower)
         before, kept.health, follower.status = kept.health, found, str(found.status)
         if found.status is not before.status:
             await self._turned(vm, kept, now, sick=found.status in heal.SICK)
@@ -128,7 +117,6 @@ class HealthMonitor:
         if found.status not in (kept.said, HealthStatus.UNKNOWN):
             kept.said = found.status
             await self._services.record_event("health", vm, f"{vm.name} is {found.status}: {found.why}")
-        await self._tell_events(vm, follower, kept, now)
         await self._heal(vm, kept, now, frozen=bool(seen.frozen))
 
     async def _turned(self, vm: VMRecord, kept: HealthHistory, now: float, *, sick: bool) -> None:
@@ -145,39 +133,12 @@ class HealthMonitor:
             self._read_at = -RECORDS_EVERY_S
         kept.first = False
 
-    def _frozen(self, vm: VMRecord, follower: Follower, held: dict[str, str]) -> str:
+    def _frozen(self, vm: VMRecord, follower: Followed, held: dict[str, str]) -> str:
         link = self._services.links.get(follower.host)
         domain = link.domains.get(vm.uuid) if link is not None else None
         if (doing := held.get(vm.uuid) or held.get(vm.name)) is not None:
             return doing
         return "paused" if domain is not None and domain.power is PowerState.PAUSED else ""
-
-    # -- what its agent tells
-
-    async def _tell_events(self, vm: VMRecord, follower: Follower, kept: HealthHistory, now: float) -> None:
-        events = follower.guest.events
-        while events:
-            event = events.popleft()
-            if len(kept.told) == EVENTS_IN and now - kept.told[0] < EVENTS_WINDOW_S:
-                continue  # it tells too much: what counts is in its health
-            kept.told.append(now)
-            await self._services.record_event(event["what"], vm, f"{vm.name}: {_sentence(event)}")
-            if event["what"] in ("exited", "restarted by itself"):
-                await self._count_end(vm, kept, str(event.get("unit") or event["watch"]), now)
-
-    async def _count_end(self, vm: VMRecord, kept: HealthHistory, service: str, now: float) -> None:
-        if service not in kept.ends and len(kept.ends) >= MOST_UNITS:
-            # The oldest one goes. Names come from the guest, and must not fill the controller's memory.
-            kept.ends.pop(next(iter(kept.ends)))
-        ends = kept.ends.setdefault(service, deque(maxlen=LOOP_LIVES))
-        ends.append(now)
-        if len(ends) == LOOP_LIVES and now - ends[0] <= LOOP_WINDOW_S:
-            minutes = max(1, round((now - ends[0]) / 60))
-            # Counted anew, or each further end would be told as a loop again.
-            ends.clear()
-            await self._services.record_event(
-                "crash loop", vm, f"{vm.name}: {service} ended {LOOP_LIVES} times in {minutes} min"
-            )
 
     # -- what its owner allows
 
@@ -211,10 +172,3 @@ class HealthMonitor:
         )
         await self._services.record_event("heal", vm, f"{vm.name}: {why}")
         await self._tasks.submit(STEPS[step.verb](vm.uuid), HEALTH, vm.name, vm.thing)
-
-
-def _sentence(event: dict[str, Any]) -> str:
-    about = event.get("unit") or event["watch"]
-    process = f" (process {event['pid']})" if event.get("pid") else ""
-    why = f": {event['why']}" if event.get("why") else ""
-    return f"{about} {event['what']}{process}{why}"

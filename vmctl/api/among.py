@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Protocol
 
 import httpx
 
 from vmctl.api import tls
+from vmctl.api.told import GUESTS
 from vmctl.model.replicas import Replica
 
+log = logging.getLogger("vmctl.api")
 CONNECT_S = 3.0
+SOON_S = 1.0  # for what is done without where it does not come
 Asked = Callable[[httpx.AsyncClient, str], httpx.Request]  # makes a request to where another controller is
 
 
@@ -80,6 +84,21 @@ class Peers:
         while True:
             self.believe()
             await self.cluster.news()
+
+    async def guests(self, life: str, vms: Collection[str]) -> dict[str, dict[str, Any]]:
+        """What guests have told another controller, which reads their ports; nothing where it does not answer soon."""
+        other = next((one for one in self.cluster.others if one.life == life and one.address), None)
+        if other is None:
+            return {}
+        self.believe()
+        try:
+            url = f"https://{other.address}{GUESTS}"
+            answer = await self._http.post(url, json=list(vms), timeout=SOON_S)
+            told: dict[str, dict[str, Any]] = answer.raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as err:
+            log.info("%s does not tell of guests: %s", other.name, err)
+            return {}
+        return told
 
     async def send(self, leader: Replica, asked: Asked) -> httpx.Response:
         """An answer, of which only the head is there. Raises httpx.TransportError, also where it leads no more."""

@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from vmctl import __version__, text
-from vmctl.api import console, document, feed, measure, messages, routes
+from vmctl.api import console, document, feed, measure, messages, routes, told
 from vmctl.api.edge import Edge
 from vmctl.api.limits import Limits
 from vmctl.api.peers import is_local
@@ -51,6 +51,7 @@ def make_app(served: Served, speaks: tuple[ssl.SSLContext, ssl.SSLContext] | Non
         from vmctl.api.pass_on import PassOn
 
         peers = Peers(served.cluster, *speaks)
+        served.door.others.ask = peers.guests
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -82,6 +83,7 @@ def make_app(served: Served, speaks: tuple[ssl.SSLContext, ssl.SSLContext] | Non
     app.add_middleware(measure.Measured)
     app.add_api_route("/healthz", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
+    app.add_api_route(told.GUESTS, told.guests, methods=["POST"], include_in_schema=False)
     app.add_api_route("/metrics", routes.metrics, include_in_schema=False)
     for made in (routes.router(served.door.rows), console.router, feed.router):
         # As they are: all routes of a router that is included are built again when the first client asks for one.

@@ -23,10 +23,11 @@ from vmctl.api.how import KEY
 from vmctl.api.limits import App, Receive, Scope, Send, reads_bytes
 from vmctl.api.peers import FOR, of_a_controller, speaks_for
 from vmctl.api.problems import ProblemResponse
+from vmctl.api.told import GUESTS
 from vmctl.errors import NoLeader, VmctlError
 from vmctl.model.replicas import Replica
 
-HERE = ("/healthz", "/readyz")  # asked of this very process
+HERE = ("/healthz", "/readyz", GUESTS)  # asked of this very process
 PATIENCE_S = 20.0  # until one leads: it takes about ten seconds from the death of the one before
 LOOK_AGAIN_S = 0.3
 REFUSED, MOST_REASON = 4000, 120  # how a console is closed that could not be opened; bytes of a reason

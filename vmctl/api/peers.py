@@ -58,6 +58,12 @@ def _connected(http: HTTPConnection) -> Peer:
     return found if isinstance(found, Peer) else NOBODY
 
 
+def is_controller(http: HTTPConnection) -> bool:
+    """Whether another controller asks for itself, whose life has not ended."""
+    shown, peers = _connected(http).certificate, http.app.state.peers
+    return bool(shown) and peers is not None and bool(peers.knows(shown))
+
+
 def of_a_controller(http: HTTPConnection) -> bool:
     """Whether another controller passes a request on."""
     return bool(_connected(http).certificate)

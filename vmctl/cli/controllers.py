@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,7 @@ WHY = {
 COLUMNS: tuple[output.Column, ...] = (
     ("NAME", itemgetter("name")),
     ("STATE", lambda item: "leads" if item["leads"] and item["state"] == "alive" else item["state"]),
+    ("HOSTS", itemgetter("hosts")),
     ("VERSION", itemgetter("version")),
     ("ADDRESS", itemgetter("address")),
     ("STARTED", lambda item: output.ago(time.time() - item["started_at"])),
@@ -79,13 +81,27 @@ def list_controllers(ended: bool, form: str) -> None:
 def _items() -> list[dict[str, Any]]:
     """All lives, the newest of those that have not ended first."""
 
-    async def ask(store: SqlStore) -> tuple[list[tuple[Replica, float | None]], Lead | None]:
-        return await store.heard(), (await store.lives())[1]
+    async def ask(store: SqlStore) -> tuple[list[tuple[Replica, float | None]], Lead | None, Counter[str]]:
+        return await store.heard(), (await store.lives())[1], await _watched(store)
 
-    found, lead = _asked(ask) if _is_there() else ([], None)
+    found, lead, watched = _asked(ask) if _is_there() else ([], None, Counter[str]())
     here = lock.holder(paths.lock_path()) is not None
     leads = lead.life if lead is not None else ""
-    return [_item(one, heard_s, here) | {"leads": one.life == leads} for one, heard_s in sorted(found, key=_order)]
+    return [
+        _item(one, heard_s, here) | {"leads": one.life == leads, "hosts": watched[one.life]}
+        for one, heard_s in sorted(found, key=_order)
+    ]
+
+
+async def _watched(store: SqlStore) -> Counter[str]:
+    """How many hosts each life watches; where there is one controller, it watches all."""
+    from vmctl.model.records import HostRecord
+    from vmctl.model.watching import HostWatch
+
+    if store.shared:
+        return Counter(one.life for one in await store.all(HostWatch))
+    hosts = len(await store.all(HostRecord))
+    return Counter({one.life: hosts for one in (await store.lives())[0]})
 
 
 def _order(told: tuple[Replica, float | None]) -> tuple[bool, float]:

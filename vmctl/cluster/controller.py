@@ -18,6 +18,7 @@ from typing import Any
 
 from vmctl import __version__
 from vmctl.act import leases
+from vmctl.act.guestevents import GuestEvents
 from vmctl.act.health import HealthMonitor
 from vmctl.act.mounted import Mounts
 from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
@@ -25,6 +26,7 @@ from vmctl.act.reconcile import reconcile
 from vmctl.act.restart import Restarts
 from vmctl.cluster.member import Member
 from vmctl.cluster.schedules import Scheduler
+from vmctl.cluster.watcher import Watcher
 from vmctl.decide.search.warm import warm
 from vmctl.door import ControllerParts, Door
 from vmctl.door.handlers import task_handlers
@@ -55,6 +57,7 @@ GUESTS_EVERY_S = 1.0
 KEEP_LOGS_EVERY_S = 1.0
 RESTARTS_EVERY_S = 5.0
 CLOCK_EVERY_S = 2.0
+WATCH_EVERY_S = 1.0
 TELL_HEAD_EVERY_S = 3600.0
 COMPILE_AFTER_S = 1.0
 DEPOSED = 75  # exit code: it may be started again
@@ -72,6 +75,7 @@ class Controller:
         self.tasks = Tasks(services.store, clock=services.clock)
         self.guard = leases.Guard(self.services, self.tasks)
         self.mounts = Mounts(self.services)
+        self.guest_events = GuestEvents(self.services)
         self.health_monitor = HealthMonitor(self.services, self.tasks)
         self.restarts = Restarts(self.services, self.tasks)
         self.scheduler = Scheduler(self.services, self.tasks)
@@ -91,17 +95,22 @@ class Controller:
         self.door = Door(parts)
         self._settling: dict[str, asyncio.Lock] = {}
         self._unsettled: set[str] = set()  # hosts of which something is new
-        self._closing = False
+        self._closing = self._acts = False
+        self.watcher = Watcher(services, member, self._watch) if member is not None and services.store.shared else None
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Act where it leads, else once it does."""
         member = self.cluster
+        self._regularly(KEEP_LEDGER_EVERY_S, self.services.incarnations.flush, "write the ledger")
+        self._regularly(GUESTS_EVERY_S, self.guest_events.look, "listen to guests")
         if member is None:
             await self._act()
             return
         member.deposed = _end_at_once
         await member.join()
+        if self.watcher is not None:
+            self._regularly(WATCH_EVERY_S, self.watcher.look, "watch hosts for all controllers")
         if member.leads:
             await self._act()
             member.acts()
@@ -124,25 +133,41 @@ class Controller:
     async def _act(self) -> None:
         """Begin the links, finish what an earlier controller left open, then do what the clock says."""
         await self.known.refresh()
-        await self.services.incarnations.start()
-        for record in await self.services.store.all(HostRecord):
-            self.attach(record)
+        await self._go_on_with_ledgers()
+        await self._attach_all()
         links = self.services.links.values()
         await asyncio.gather(*(link.wait_online(FIRST_LOOK_S) for link in links))  # the first answer is then true
         await self._resume_tasks()
         regularly: tuple[tuple[float, Callable[[], Coroutine[Any, Any, None]], str], ...] = (
             (KEEP_MEANS_EVERY_S, self._keep_means, "keep means"),
-            (KEEP_LEDGER_EVERY_S, self.services.incarnations.flush, "write the ledger"),
-            (GUESTS_EVERY_S, self.health_monitor.look, "look after guests"),
+            (GUESTS_EVERY_S, self.health_monitor.look, "look after guests' health"),
             (KEEP_LOGS_EVERY_S, self.tasks.flush, "write the tasks' logs"),
             (RESTARTS_EVERY_S, self.restarts.look, "start again what its host's reboot ended"),
             (CLOCK_EVERY_S, self.scheduler.look, "look at the clock"),
             (TELL_HEAD_EVERY_S, self._tell_head, "write the audit's head down"),
         )
         for seconds, work, name in regularly:
-            self._spawn(self._every(seconds, work, name), name)
+            self._regularly(seconds, work, name)
         self._spawn(self._compile_search(), "compile the search")
         await self.scheduler.start()
+
+    async def _attach_all(self) -> None:
+        """Begin a link to every host. One that this controller has watched so far gets another one, too.
+
+        What the one before has left on a host is ended at the log-in, before anything is looked at there.
+        """
+        async with self.watcher.changing if self.watcher is not None else contextlib.nullcontext():
+            watched = dict(self.services.links)
+            self.services.links.clear()
+            await asyncio.gather(*(link.close() for link in watched.values()))
+            self._acts = True
+            for record in await self.services.store.all(HostRecord):
+                self.attach(record).sample(self.watcher is None or record.name in self.watcher.held)
+
+    async def _go_on_with_ledgers(self) -> None:
+        """Of several controllers each keeps those of the hosts that it watches, and of the guests there."""
+        await self.services.incarnations.start()
+        await self.services.incarnations.end_of_gone()
 
     async def _tell_head(self) -> None:
         """Write it where who changes the registry does not reach: this log, and the machine's."""
@@ -154,6 +179,9 @@ class Controller:
         """Begin the lasting link to a registered host."""
         if record.name in self.services.links:
             raise Refused(f"{record.name} has a link already", hint=f"vmctl host check {record.name}")
+        return self._watch(record)
+
+    def _watch(self, record: HostRecord) -> Link:
         link = self.services.new_link(record, self.services.runtime)
         link.on_sample = self._sampled
         link.on_domains = self._domains_changed
@@ -176,7 +204,8 @@ class Controller:
                 self.tasks.resume(task)
 
     def _domains_changed(self, link: Link) -> None:
-        self._spawn(self._settle(link), f"reconcile {link.name}")
+        if self._acts:  # else it is only watched here
+            self._spawn(self._settle(link), f"reconcile {link.name}")
 
     async def _settle(self, link: Link) -> None:
         """Follow a host: one pass at a time, and another one when something was new meanwhile."""
@@ -223,6 +252,9 @@ class Controller:
                 task = asyncio.current_task()
                 if self._closing or (task is not None and task.cancelling()):
                     raise
+
+    def _regularly(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        self._spawn(self._every(seconds, work, name), name)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
@@ -283,4 +315,5 @@ def open_controller(
     address, certificate = place(runtime)
     own = Replica(life, name, home, __version__, now, beat_at=now, address=address, certificate=certificate)
     services.sessions = Sessions(store, life, services.clock)
+    services.incarnations.keeper = life if store.shared else ""
     return Controller(services, lambda: os.close(held), Member(store, own, services.parts))

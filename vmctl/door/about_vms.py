@@ -141,9 +141,12 @@ async def list_health(parts: ControllerParts, _asked: ListHealth) -> list[answer
     """Every VM's health."""
     known = [vm for vm in await parts.services.store.all(VMRecord) if parts.sight.shows(vm.thing)]
     vms = sorted(known, key=lambda vm: vm.name)
-    return views.each(vms, lambda vm: views.health(parts.services, parts.health_monitor, vm))
+    told = await parts.others.guests(parts.services, [vm.uuid for vm in vms])
+    return views.each(vms, lambda vm: views.health(parts.services, parts.health_monitor, vm, told.get(vm.uuid)))
 
 
 async def show_health(parts: ControllerParts, asked: ShowHealth) -> answers.Health:
     """One VM's health."""
-    return views.health(parts.services, parts.health_monitor, await parts.services.store.vm(asked.vm))
+    vm = await parts.services.store.vm(asked.vm)
+    told = await parts.others.guests(parts.services, [vm.uuid])
+    return views.health(parts.services, parts.health_monitor, vm, told.get(vm.uuid))

@@ -6,7 +6,7 @@ may not see does not exist for him.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
 from dataclasses import replace
 from typing import Any, get_type_hints
 
@@ -18,10 +18,12 @@ from vmctl.door import feed as feeds
 from vmctl.door.answers import DryRun
 from vmctl.door.console import Consoles, End, Wire
 from vmctl.door.how import AGAIN, PLAINLY, How
+from vmctl.door.others import Others, here
 from vmctl.door.parts import ControllerParts
 from vmctl.door.things import About, named, seen_vm, subject_of
 from vmctl.door.user_answers import NewToken
 from vmctl.errors import NotAllowed, OverLimit, Usage, VmctlError
+from vmctl.guests.details import GuestDetails
 from vmctl.model.records import Given
 from vmctl.model.rights import CLUSTER, Permission, Principal, project
 from vmctl.tasks import TaskNow, now
@@ -60,6 +62,15 @@ class Door:
         if row.task:
             return await self._accept(parts, about, who, new)
         return await self._at_once(parts, row, about, who, new)
+
+    def guests_read_here(self, vms: Collection[str]) -> dict[str, GuestDetails]:
+        """What guests have told whose ports this controller reads: for another controller, which asks for somebody."""
+        return here(self._parts.services, vms)
+
+    @property
+    def others(self) -> Others:
+        """The other controllers, as they are asked by this one."""
+        return self._parts.others
 
     def _given(self, row: Asked, asked: Any, who: Principal, how: How) -> Given | None:
         """What is kept of a command with a key; None where it has none. Raises Usage for what a row cannot heed."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from vmctl.act.health import HealthMonitor
 from vmctl.act.hosts import Attach
 from vmctl.cluster.schedules import Scheduler
+from vmctl.door.others import Others
 from vmctl.door.pages import Pages
 from vmctl.door.receiving import Pieces
 from vmctl.model.rights import ALL, LOCAL_USER, Principal, Sight
@@ -27,6 +28,7 @@ class ControllerParts:
     scheduler: Scheduler
     known: Known
     meters: Meters
+    others: Others = field(default_factory=Others)  # the other controllers, for what only they know
     pages: Pages = field(default_factory=Pages)  # that were asked for just now
     pieces: Pieces = field(default_factory=Pieces)  # that are being received
     who: Principal = LOCAL_USER  # who asks

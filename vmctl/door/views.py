@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from vmctl.act.definitions import differs
 from vmctl.act.health import HealthMonitor
 from vmctl.door import answers
+from vmctl.guests.details import GuestDetails
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host
 from vmctl.model.records import HostRecord, VMRecord
@@ -152,14 +153,15 @@ def _net(services: Services, record: VMRecord) -> tuple[float | None, float | No
     """What a VM receives and sends, in bytes per second."""
     link = services.links.get(record.host)
     domain = link.domains.get(record.uuid) if link else None
-    return services.loads.net(record.host, domain.net_devices) if domain else (None, None)
+    return services.loads.net(record.host, record.uuid, domain.net_devices) if domain else (None, None)
 
 
-def health(services: Services, health_monitor: HealthMonitor, vm: VMRecord) -> answers.Health:
-    """One VM's health, and what its guest told of itself."""
+def health(
+    services: Services, health_monitor: HealthMonitor, vm: VMRecord, told: GuestDetails | None
+) -> answers.Health:
+    """One VM's health, and what its guest told of itself, as far as whoever reads its port has said so."""
     found, for_s, waits = health_monitor.of(vm)
-    follower = services.guests.followers.get(vm.uuid)
-    guest = follower.guest if follower else None
+    follower, details = services.guests.followed.get(vm.uuid), told or GuestDetails()
     heard_s = follower.heard_s(services.clock.monotonic()) if follower else None
     return answers.Health(
         vm=vm.name,
@@ -167,14 +169,14 @@ def health(services: Services, health_monitor: HealthMonitor, vm: VMRecord) -> a
         why=found.why,
         for_s=round(for_s, 1),
         heard_s=None if heard_s is None else round(heard_s, 1),
-        port=follower.port if follower else "",
+        port=details.port,
         heal=vm.heal,
         waits=waits,
-        agent=guest.hello if guest else {},
-        os=guest.picture.os if guest else {},
-        watches=list(guest.picture.watches.values()) if guest else [],
-        services=sorted((guest.picture.services or {}).values(), key=lambda s: str(s["unit"])) if guest else [],
-        processes=len(guest.picture.processes) if guest else 0,
-        left_out=(guest.hidden if guest else 0) + services.incarnations.left_out(vm.uuid),
-        refused={"times": guest.refusals, "why": guest.refused} if guest else {"times": 0, "why": ""},
+        agent=details.agent,
+        os=details.os,
+        watches=details.watches,
+        services=details.services,
+        processes=details.processes,
+        left_out=details.left_out,
+        refused=details.refused,
     )

@@ -8,7 +8,7 @@
 A guest is not trusted: nothing it says decides anything but its own health.
 """
 
-from vmctl.guests.followers import Follower, Guests
+from vmctl.guests.followers import Followed, Follower, Guests, Where
 from vmctl.guests.guest import Guest, Heard
 
-__all__ = ["Follower", "Guest", "Guests", "Heard"]
+__all__ = ["Followed", "Follower", "Guest", "Guests", "Heard", "Where"]

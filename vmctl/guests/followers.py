@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from vmctl.decide.health import GuestObservation
 from vmctl.errors import VmctlError
 from vmctl.guests.guest import Guest, Heard
 from vmctl.guests.port import read
+from vmctl.guests.told import GuestTold, ToldGuest, observation
 from vmctl.hosts import domainxml
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import LEFT_OVER, DomainSeen
@@ -26,7 +28,16 @@ GONE_AFTER_S = 5.0  # between two hosts' readings a VM that moves may be on neit
 RETRY_S, SLOWEST_RETRY_S = 0.1, 10.0
 SETTLED_S = 5.0  # a port that was open for so long is tried again at once
 COUNT_EVERY_S = 10.0
+COUNT_AFTER_S = 10.0  # of silence
 GOODBYE = "its agent said goodbye: it was stopped, or its guest goes down or boots again"
+
+
+class Where(Enum):
+    """A VM that is on no host of those that are watched here."""
+
+    GONE = "gone"
+    ELSEWHERE = "elsewhere"  # on a host that another controller watches
+    UNKNOWN = "unknown"  # it moves, or nobody has concluded yet what became of it
 
 
 @dataclass(slots=True)
@@ -50,71 +61,162 @@ class Follower:
         """Since it was last heard."""
         return None if self.guest.heard_at is None else now - self.guest.heard_at
 
-    def seen(self, now: float, frozen: str = "") -> GuestObservation:
-        """What its health follows from."""
+    def told(self, now: float) -> GuestTold:
+        """What is told of it to whoever judges its health."""
         guest = self.guest
-        if frozen:
-            self.thawed_at = now
-        silent_s, idle_s = self.heard_s(now), None if self.used_at is None else now - self.used_at
         cause = GOODBYE if guest.goodbye else self.port
         if not cause and guest.refused and not guest.whole:
             cause = f"what it says is not believed: {guest.refused}"
-        if self.guest.heard_at is not None and not guest.picture.os:
-            return GuestObservation(None, port=cause or "its agent has said hello and nothing more yet", frozen=frozen)
-        return GuestObservation(
-            heard_s=None if silent_s is None else min(silent_s, now - self.thawed_at),
+        return GuestTold(
+            heard_s=self.heard_s(now),
+            known=bool(guest.picture.os),
             period_s=guest.period_s,
             watches=guest.watches(now),
             failed_units=tuple(guest.picture.os.get("failed_units") or ()),  # type: ignore[arg-type]
-            idle_s=idle_s,
-            port=cause,
-            frozen=frozen,
+            idle_s=None if self.used_at is None else now - self.used_at,
+            cause=cause,
+            stall=guest.stall(now),
+            ip=self.address,
         )
+
+    @property
+    def news(self) -> tuple[object, ...]:
+        """What is told at once when it is another."""
+        guest = self.guest
+        oks = tuple((name, watch.get("ok")) for name, watch in guest.picture.watches.items())
+        return (self.uuid, self.port, guest.goodbye, guest.whole, bool(guest.picture.os), oks)
+
+    def seen(self, now: float, frozen: str = "") -> GuestObservation:
+        """What its health follows from."""
+        if frozen:
+            self.thawed_at = now
+        return observation(self.told(now), now - self.thawed_at, frozen)
+
+    def begin_anew(self, _now: float) -> None:
+        """Its guest ends now, and says all again when it is back."""
+        self.guest.heard_at = None
+
+    def stall(self, now: float) -> float:
+        """The share of time in which something in it waited."""
+        return self.guest.stall(now)
+
+    @property
+    def address(self) -> str:
+        """The address that it tells of itself, IPv4 before IPv6; empty where it has told none."""
+        told = [str(a) for a in self.guest.picture.os.get("addresses") or ()]  # type: ignore[attr-defined]
+        return next((a for a in told if ":" not in a), told[0] if told else "")
+
+
+Followed = Follower | ToldGuest
 
 
 class Guests:
     """All followers. `look` every second or so."""
 
-    def __init__(self, links: Mapping[str, Link], incarnations: Incarnations, clock: Clock) -> None:
+    def __init__(
+        self,
+        links: Mapping[str, Link],
+        incarnations: Incarnations,
+        clock: Clock,
+        watches: Callable[[str], bool],
+        where: Callable[[str], Awaitable[Where]],
+    ) -> None:
+        """`watches`: whether a host's guests are read here; `where`: what became of a VM that none of those shows."""
         self._clock = clock
         self._links = links
         self._incarnations = incarnations
+        self._watches, self._where = watches, where
         self.followers: dict[str, Follower] = {}
+        self._told: dict[str, ToldGuest] = {}
 
-    def look(self, moving: Collection[str]) -> None:
-        """Begin with VMs that run now, and let go of those that are nowhere and are not `moving`."""
+    @property
+    def followed(self) -> dict[str, Followed]:
+        """All guests that are listened to, here or by another controller; whoever has heard one goes before."""
+        here = {u: one for u, one in self.followers.items() if one.guest.heard_at is not None or u not in self._told}
+        return {**self._told, **here}
+
+    def tell(self, host: str, told: Mapping[str, GuestTold], at: float, stale_s: float) -> None:
+        """What a host's watcher tells of its guests, at that time (monotonic) or later."""
+        runs = {uuid for link in self._links.values() for uuid, d in link.domains.items() if d.power in HERE}
+        for uuid, guest in list(self._told.items()):
+            if guest.host == host and uuid not in told and uuid not in runs:
+                del self._told[uuid]
+        for uuid, one in told.items():
+            found = self._told.setdefault(uuid, ToldGuest(uuid, host, one, at, stale_s))
+            # It has moved, and is not heard yet where it is now: until then it is as it was.
+            if found.host == host or one.heard_s is not None:
+                found.host, found.told, found.at, found.stale_s = host, one, at, stale_s
+
+    def told_by(self) -> dict[str, str]:
+        """The hosts of guests that another controller listens to, by their VMs' UUIDs."""
+        return {uuid: guest.host for uuid, guest in self._told.items() if uuid not in self.followers}
+
+    def _watched(self) -> list[Link]:
+        return [link for name, link in self._links.items() if self._watches(name)]
+
+    async def look(self) -> None:
+        """Begin with VMs that run now, and let go of those that are on no host that is watched here."""
         now = self._clock.monotonic()
-        present = {uuid for link in self._links.values() for uuid, d in link.domains.items() if d.power in HERE}
-        for uuid in sorted(present - self.followers.keys()):
+        present = {uuid for link in self._watched() for uuid, d in link.domains.items() if d.power in HERE}
+        new = sorted(present - self.followers.keys())
+        await self._incarnations.take(new)  # all at once; who is not among them asks again
+        for uuid in new:
             follower = self.followers[uuid] = Follower(uuid)
             follower.task = asyncio.create_task(self._follow(follower), name=f"guest {uuid}")
         for uuid, follower in list(self.followers.items()):
-            if uuid in present or uuid in moving:
+            if uuid in present:
                 follower.absent_since = None
             elif follower.absent_since is None:
                 follower.absent_since = now
             elif now - follower.absent_since > GONE_AFTER_S:
-                self._let_go(follower)
+                await self._let_go(follower, await self._where(uuid))
+            self._count_if_silent(follower, now)
 
-    def _let_go(self, follower: Follower) -> None:
+    async def _let_go(self, follower: Follower, where: Where) -> None:
+        """Where it has ended, so have its processes. Elsewhere they go on, and somebody else hears of them."""
+        if where is Where.UNKNOWN or follower.uuid not in self.followers:
+            return
         if follower.task is not None:
             follower.task.cancel()
         del self.followers[follower.uuid]
-        self._incarnations.vm_stopped(follower.uuid)
+        if where is Where.GONE:
+            self._incarnations.vm_stopped(follower.uuid)
+        await self._incarnations.leave([follower.uuid])
+
+    def by_host(self) -> dict[str, list[Follower]]:
+        """Those whose ports are read here, by the hosts that they run on."""
+        found: dict[str, list[Follower]] = {}
+        for follower in self.followers.values():
+            found.setdefault(follower.host, []).append(follower)
+        return found
+
+    def let_go_of(self, hosts: Collection[str]) -> set[str]:
+        """Another controller reads the ports there from now on; whose they are, and whose ledgers can be left."""
+        gone = [one for one in self.followers.values() if one.host in hosts]
+        for follower in gone:
+            if follower.task is not None:
+                follower.task.cancel()
+            del self.followers[follower.uuid]
+        return {follower.uuid for follower in gone}
 
     def status(self, uuid: str) -> str:
         """A VM's health in a word; empty for one that does not run."""
-        return self.followers[uuid].status if uuid in self.followers else ""
+        follower = self._of(uuid)
+        return "" if follower is None else follower.status
 
     def stall(self, uuid: str) -> float:
         """The share of time in which something inside the guest waited, by its own word; 0 where it has not spoken."""
-        follower = self.followers.get(uuid)
-        return 0.0 if follower is None else follower.guest.stall(self._clock.monotonic())
+        follower = self._of(uuid)
+        return 0.0 if follower is None else follower.stall(self._clock.monotonic())
 
     def address(self, uuid: str) -> str:
         """The address that a guest tells of itself, IPv4 before IPv6; empty where it has told none."""
-        follower = self.followers.get(uuid)
-        return "" if follower is None else _address(follower)
+        follower = self._of(uuid)
+        return "" if follower is None else follower.address
+
+    def _of(self, uuid: str) -> Followed | None:
+        here, told = self.followers.get(uuid), self._told.get(uuid)
+        return told if here is None or (here.guest.heard_at is None and told is not None) else here
 
     async def close(self) -> None:
         """Stop reading; what is known of guests stays in the ledger."""
@@ -128,7 +230,7 @@ class Guests:
     def _home(self, uuid: str) -> Link | None:
         """The host that runs it, of those that answer."""
         found: list[tuple[DomainSeen, Link]] = []
-        for link in self._links.values():
+        for link in self._watched():
             domain = link.domains.get(uuid)
             if link.online and domain is not None and domain.power in HERE and domain.why not in LEFT_OVER:
                 found.append((domain, link))
@@ -156,6 +258,9 @@ class Guests:
             if not path:
                 follower.port = "it has no port for an agent"
                 return
+            if not await self._incarnations.take([follower.uuid]):
+                follower.port = "another controller still keeps the ledger of its processes"
+                return
             follower.port = ""
             await read(link, path, follower.guest, lambda heard: self._heard(follower, heard))
             follower.port = "its port was closed"
@@ -167,13 +272,14 @@ class Guests:
             follower.port = f"{type(err).__name__} while reading it"
 
     def _heard(self, follower: Follower, heard: Heard) -> None:
-        ip = _address(follower)
-        self._incarnations.guest_picture(follower.uuid, heard.boot_id, heard.seen, ip=ip, gone=heard.gone)
+        boot_id, ip = heard.boot_id, follower.address
+        self._incarnations.guest_picture(follower.uuid, boot_id, heard.seen, ip=ip, gone=heard.gone)
 
-    def count(self, follower: Follower) -> None:
+    def _count_if_silent(self, follower: Follower, now: float) -> None:
         """See whether a silent guest still uses its disk or network; nobody waits for the answer."""
-        now = self._clock.monotonic()
-        link = self._links.get(follower.host)
+        heard_s, link = follower.heard_s(now), self._links.get(follower.host)
+        if heard_s is None or heard_s < COUNT_AFTER_S:
+            return
         if link is not None and link.online and now - follower.counted_at >= COUNT_EVERY_S:
             follower.counted_at = now
             follower.counting = asyncio.create_task(_count(follower, link, now), name=f"count {follower.uuid}")
@@ -184,8 +290,3 @@ async def _count(follower: Follower, link: Link, now: float) -> None:
         counted = await link.virt.use(follower.uuid)
         if counted != follower.counted:
             follower.counted, follower.used_at = counted, now
-
-
-def _address(follower: Follower) -> str:
-    addresses = [str(a) for a in follower.guest.picture.os.get("addresses") or ()]  # type: ignore[attr-defined]
-    return next((a for a in addresses if ":" not in a), addresses[0] if addresses else "")

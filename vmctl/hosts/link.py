@@ -95,6 +95,8 @@ class HostLink:
         self._task: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._wanted = asyncio.Event()
+        self._sampling = asyncio.Event()
+        self._sampling.set()
 
     # What reaches the host. A simulated one has others, and everything else of a link is the same.
 
@@ -123,7 +125,8 @@ class HostLink:
             self.virt = self._new_virt()
             await self.virt.open(self.socket, self._on_event)
             self.heard_since = self.clock.monotonic()
-            self.about, self.cpus, self.boot_id = await self.virt.about(), {}, ""
+            self.about, self.cpus = await self.virt.about(), {}
+            self.boot_id = self.session.boot_id if self.session is not None else ""
             self._check_machine(self.about)
             self.changed |= self.read_at.keys()  # whatever happened while nobody listened
             self.domains_at = None  # what it showed before says nothing of what it shows now
@@ -176,6 +179,18 @@ class HostLink:
             return await collector.sample(timeout_s)
         finally:
             collector.close()
+
+    @property
+    def sampling(self) -> bool:
+        """Whether its load is sampled through this link."""
+        return self._sampling.is_set()
+
+    def sample(self, on: bool) -> None:
+        """Sample its load from now on, or leave that to another controller."""
+        if on:
+            self._sampling.set()
+        else:
+            self._sampling.clear()
 
     def start(self) -> None:
         """Keep the link up, in the background."""
@@ -261,10 +276,15 @@ class HostLink:
 
     async def _collect(self) -> None:
         """One sample a period. A sample that does not come costs only itself: the channel is opened anew."""
+        while True:
+            await self._sampling.wait()
+            await self._collect_while_wanted()
+
+    async def _collect_while_wanted(self) -> None:
         collector = self._new_collector()
         period = FIRST_PERIOD_S  # a load needs two samples: the second one is not waited for long
         try:
-            while True:
+            while self.sampling:
                 began = self.clock.monotonic()
                 try:
                     self.on_sample(self, await collector.sample(timeout_s=max(2.0, self._settings.sample_period_s)))

@@ -1,14 +1,18 @@
-"""The loads of all hosts and VMs: the last minute smoothed, the last quarter of an hour in memory."""
+"""The loads of all hosts and VMs: the last minute smoothed, the last quarter of an hour in memory.
+
+A host is sampled here, or its load is told by the controller that watches it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from vmctl.hosts.devices import NetDevices, uplinks
+from vmctl.hosts.devices import NetDevices
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.history import History
-from vmctl.hosts.load import Rates, Smoothed
+from vmctl.hosts.loadreport import LoadReport, Point, Told
+from vmctl.hosts.measured import Measured
 from vmctl.hosts.port import Link
 from vmctl.model.hosts import HostLoad
 from vmctl.model.records import LoadMean, load_of
@@ -21,93 +25,93 @@ class Loads:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._smoothed: dict[str, Smoothed] = {}
-        self._newest: dict[str, RawSample] = {}
-        self._rates: dict[str, Rates] = {}
+        self._measured: dict[str, Measured] = {}
+        self._told: dict[str, Told] = {}
         self._histories: dict[str, History] = {}
 
     def add(self, link: Link, sample: RawSample) -> None:
         """A sample of a host has come."""
         name = link.name
-        step = self._smoothed.setdefault(name, Smoothed()).add(sample, self._clock.monotonic())
-        self._newest[name] = sample
-        if step is None:
-            self._rates.pop(name, None)
-            return
-        self._rates[name] = step
+        measured = self._measured.setdefault(name, Measured(sample))
+        measured.add(sample, self._clock.monotonic())
+        if (points := measured.points()) is not None:
+            self._told.pop(name, None)  # not before: one sample alone shows no load
+            self._note(name, *points)
+
+    def take(self, name: str, report: LoadReport, told_at: float) -> None:
+        """A host's watcher has told its load, `told_at` (monotonic) or later."""
+        self._measured.pop(name, None)
+        self._told[name] = Told(report, told_at - report.age_s)
+        if report.point is not None:
+            self._note(name, report.point, {uuid: vm.point for uuid, vm in report.vms.items() if vm.point is not None})
+
+    def report(self, name: str, net_devices: NetDevices) -> LoadReport | None:
+        """What is to be told of a host that is sampled here; None: nothing yet."""
+        measured = self._measured.get(name)
+        return measured.report(self._clock.monotonic(), net_devices) if measured is not None else None
+
+    def _note(self, name: str, host: Point, vms: Mapping[str, Point]) -> None:
         now = self._clock.now()
-        used = (sample.mem_total_kib - sample.mem_available_kib) / 1024
-        self._history(load_of(name)).add(now, {"cpu": step.cpu, "mem_mib": used, "steal": step.steal})
-        for uuid, vm in step.vms.items():
-            self._history(f"vm/{uuid}").add(now, {"cpu": vm.cpu, "mem_mib": float(vm.mem_mib)})
+        self._history(load_of(name)).add(now, host)
+        for uuid, point in vms.items():
+            self._history(f"vm/{uuid}").add(now, point)
 
     def _history(self, subject: str) -> History:
         return self._histories.setdefault(subject, History(subject))
 
     def forget(self, host: str) -> None:
         """The host has left the pool."""
-        for kept in (self._smoothed, self._newest, self._rates):
-            kept.pop(host, None)
+        self._measured.pop(host, None)
+        self._told.pop(host, None)
         self._histories.pop(load_of(host), None)
+
+    def _shown(self, name: str) -> Told | Measured | None:
+        return self._told.get(name) or self._measured.get(name)
 
     def host(self, name: str) -> HostLoad | None:
         """A host's smoothed load; None until there are two samples that can be compared."""
-        smoothed = self._smoothed.get(name)
-        return smoothed.host(self._clock.monotonic()) if smoothed else None
+        shown = self._shown(name)
+        return shown.host(self._clock.monotonic()) if shown else None
 
     def unmeasured(self, name: str) -> frozenset[str]:
         """Which fields of a host's load are 0 because it does not show them."""
-        smoothed = self._smoothed.get(name)
-        return smoothed.unmeasured() if smoothed else frozenset()
+        shown = self._shown(name)
+        return shown.unmeasured() if shown else frozenset()
 
     def size(self, name: str) -> tuple[int, int] | None:
         """(CPUs, memory in MiB) as the host's own /proc shows them."""
-        newest = self._newest.get(name)
-        return (newest.cpus, newest.mem_total_kib >> 10) if newest else None
+        shown = self._shown(name)
+        return shown.size() if shown else None
 
     def bridges(self, name: str) -> frozenset[str] | None:
         """A host's bridges; None while they are not known."""
-        newest = self._newest.get(name)
-        return newest.bridges if newest else None
+        shown = self._shown(name)
+        return shown.bridges() if shown else None
 
     def vms(self, host: str, net_devices: NetDevices) -> Mapping[str, VMLoad]:
         """The smoothed load of each VM of a host by UUID, as old as `age_s` says; `net_devices`: of each."""
-        smoothed = self._smoothed.get(host)
-        return smoothed.vms(net_devices) if smoothed else {}
+        shown = self._shown(host)
+        return shown.vms(net_devices) if shown else {}
 
     def age_s(self, host: str) -> float:
         """How old the newest sample of a host is; 0 where there is none."""
-        smoothed = self._smoothed.get(host)
-        return smoothed.age_s(self._clock.monotonic()) if smoothed else 0.0
+        shown = self._shown(host)
+        return shown.age_s(self._clock.monotonic()) if shown else 0.0
 
     def details(self, host: str) -> dict[str, Any]:
         """What the newest sample shows beyond the smoothed load: for `top` and `host show`."""
-        newest, step = self._newest.get(host), self._rates.get(host)
-        if newest is None:
-            return {}
-        return {
-            "load1": newest.load1,
-            "uptime_s": newest.uptime_s,
-            "boot_id": newest.boot_id,
-            "hugepages": {"total": newest.huge_total, "free": newest.huge_free, "kib": newest.huge_kib},
-            "iowait": step.iowait if step else None,
-            "swap_in_pages_s": step.swap_in_pages_s if step else None,
-            "swap_out_pages_s": step.swap_out_pages_s if step else None,
-            "disks": sorted(newest.disks),
-            "links": {link: interface.mbit for link, interface in sorted(uplinks(newest.interfaces).items())},
-        }
+        shown = self._shown(host)
+        return shown.details() if shown else {}
 
     def disk(self, host: str, uuid: str) -> tuple[float | None, float | None]:
         """A VM's disk reads and writes in bytes per second, at the newest sample."""
-        step = self._rates.get(host)
-        used = step.vms.get(uuid) if step else None
-        return (used.read_bytes_s, used.write_bytes_s) if used else (None, None)
+        shown = self._shown(host)
+        return shown.disk(uuid) if shown else (None, None)
 
-    def net(self, host: str, net_devices: Collection[str]) -> tuple[float | None, float | None]:
+    def net(self, host: str, uuid: str, net_devices: Collection[str]) -> tuple[float | None, float | None]:
         """What a VM with these network devices receives and sends in bytes per second, at the newest sample."""
-        smoothed = self._smoothed.get(host)
-        by_host = smoothed.bytes_s(net_devices) if smoothed else None
-        return (by_host[1], by_host[0]) if by_host else (None, None)  # what its host sends there, it receives
+        shown = self._shown(host)
+        return shown.net(uuid, net_devices) if shown else (None, None)
 
     def points(self, subject: str, since: float) -> list[tuple[float, dict[str, float]]]:
         """A subject's last quarter of an hour at full rate."""

@@ -229,6 +229,7 @@ class Link(Protocol):
     boot_id: str
     judged_boot: str
     rebooted: bool
+    session: HostSession | None  # which log-in it uses, where that is known
 
     @property
     def clock(self) -> Clock:
@@ -253,6 +254,13 @@ class Link(Protocol):
     @property
     def online(self) -> bool:
         """Whether the host answers, as far as is known."""
+
+    @property
+    def sampling(self) -> bool:
+        """Whether its load is sampled through this link."""
+
+    def sample(self, on: bool) -> None:
+        """Sample its load from now on, or leave that to another controller."""
 
     async def ask(self, fact: Fact[T]) -> T:
         """What the host tells of itself, also for an answer that cannot be read: HostError."""
@@ -279,7 +287,6 @@ class NewLink(Link, Protocol):
     on_sample: Callable[[Any, RawSample], None]
     on_domains: Callable[[Any], None]
     on_login: Callable[[Any], Awaitable[None]]  # before anything is done there; it may refuse
-    session: HostSession | None  # which log-in it uses
 
     async def connect(self) -> None:
         """Bring it up once, for a check. Raises HostError or NotAllowed."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmctl.errors import NotFound, Overtaken, Unreachable
-from vmctl.guests import Guests
+from vmctl.guests import Guests, Where
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.loads import Loads
 from vmctl.hosts.port import Link, NewLink
@@ -18,7 +18,7 @@ from vmctl.ledger.incarnations import Incarnations
 from vmctl.local.config import Settings
 from vmctl.model.policy import Policy
 from vmctl.model.records import Event, HostRecord, VMRecord
-from vmctl.model.vms import Spec
+from vmctl.model.vms import PowerState, Spec
 from vmctl.ports import SYSTEM, Clock, Ids, Parts, Threads
 from vmctl.ports.store import Store
 from vmctl.services.claims import Claim, Handles, handle
@@ -67,6 +67,7 @@ class Services:
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
     unmounted: dict[str, set[str]] = field(default_factory=dict)  # host -> storages that are not mounted there now
     sessions: Sessions | None = None  # of whoever writes its log-ins down
+    watched: Callable[[], Collection[str]] | None = None  # hosts that this controller watches; None: all
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS_AT_ONCE))
     placing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one placement at a time sees all promises
     slots: Slots = field(init=False)
@@ -77,7 +78,7 @@ class Services:
         self.loads = Loads(self.clock)
         self.slots = Slots(self.store, self.settings.policy)
         self.incarnations = Incarnations(self.store, self.settings.ledger, self.clock)
-        self.guests = Guests(self.links, self.incarnations, self.clock)
+        self.guests = Guests(self.links, self.incarnations, self.clock, self.watches, self.where)
 
     @property
     def clock(self) -> Clock:
@@ -93,6 +94,23 @@ class Services:
     def threads(self) -> Threads:
         """For work that would keep the loop from everything else."""
         return self.parts.threads
+
+    def watches(self, host: str) -> bool:
+        """Whether this controller watches a host: samples it, and reads the ports of its guests."""
+        return self.watched is None or host in self.watched()
+
+    async def where(self, vm: str) -> Where:
+        """What became of a VM (UUID) that is on no host of those that are watched here, by what is registered."""
+        found = await self.store.find(VMRecord, vm)
+        if found is None:
+            return Where.GONE
+        if found.moving_to:
+            return Where.UNKNOWN
+        if found.host and not self.watches(found.host):
+            return Where.ELSEWHERE
+        # Somebody may have moved it by hand to a host that is watched elsewhere: that is not concluded here.
+        sure = self.watched is None or found.power is PowerState.STOPPED
+        return Where.GONE if sure else Where.UNKNOWN
 
     def held_by(self, claim: Claim, task: int) -> Services:
         """The same surroundings for as long as a task's claim is held: registry and hosts end with it."""

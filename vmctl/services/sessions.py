@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from vmctl.errors import CommandFailed, NotAllowed, RegistryUnusable, Unreachable, Unreadable
 from vmctl.hosts import sessions
-from vmctl.hosts.port import NewLink
+from vmctl.hosts.port import Link, NewLink
 from vmctl.model.replicas import HostSession
 from vmctl.ports import Clock
 from vmctl.ports.store import Store
@@ -52,6 +52,23 @@ class Sessions:
 
     async def _settle(self, link: NewLink) -> None:
         boot_id, pid, ticks = await self._own(link)
+        left = await self._end_left(link, boot_id, pid)
+        mine = HostSession(link.name, boot_id, pid, ticks, self._life, self._clock.now())
+        link.session = mine  # first, so that no other link of ours takes it for one that was left
+        self._links.add(link)
+        await self._store.keep_session(mine, [one for one in left if not same(one, mine)])
+
+    async def end_left(self, link: Link) -> None:
+        """End what lives that have ended left on a host, through a link that is up. Raises HostError.
+
+        A frozen one's log-in holds what only one may hold, such as a guest's port.
+        """
+        if link.session is not None:
+            left = await self._end_left(link, link.session.boot_id, link.session.pid)
+            await self._store.keep_session(None, left)
+
+    async def _end_left(self, link: Link, boot_id: str, pid: int) -> list[HostSession]:
+        """Those that are gone then. Raises Unreachable."""
         in_use = {one.session for one in self._links if one.session is not None}
         left = [one for one in await self._store.left_sessions(link.name, self._life) if one not in in_use]
         here = [one for one in left if one.boot_id == boot_id and one.pid != pid]
@@ -64,10 +81,7 @@ class Sessions:
                 )
         if here:
             log.info("%s: %d log-ins of earlier controllers are ended", link.name, len(here))
-        mine = HostSession(link.name, boot_id, pid, ticks, self._life, self._clock.now())
-        link.session = mine  # first, so that no other link of ours takes it for one that was left
-        self._links.add(link)
-        await self._store.keep_session(mine, [one for one in left if not same(one, mine)])
+        return left
 
 
 def same(one: HostSession, other: HostSession) -> bool:
