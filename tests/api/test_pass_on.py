@@ -223,6 +223,18 @@ async def test_lines_go_on_with_the_next_leaders(follower: Follower, leaders: li
     assert status == 200 and [json.loads(line)["n"] for line in body.splitlines()] == [1, 2, 3]
 
 
+async def test_why_the_next_leader_does_not_go_on_is_no_line(follower: Follower, leaders: list[Leader]) -> None:
+    first, second = leaders
+    first.answers = [f'{LINES}{{"n": 1}}\n...']
+    second.answers = ["HTTP/1.1 503 no\r\ncontent-type: application/problem+json\r\ncontent-length: 2\r\n\r\n{}"]
+    follower.cluster.led_by(first.replica("first"))
+    asking = asyncio.create_task(follower.ask())
+    await asyncio.sleep(0.5)
+    follower.cluster.led_by(second.replica("second"))
+    with pytest.raises(ConnectionAbortedError, match="503"):
+        await asking
+
+
 async def test_what_was_begun_and_is_no_line_is_cut(follower: Follower, leaders: list[Leader]) -> None:
     """Half an answer is not gone on with, and not ended as if it were whole."""
     first, second = leaders

@@ -129,6 +129,15 @@ class Trio(Pool):
             self.led_by_another(victim)
         self.joined_again(victim)
 
+    def end_leaders_life(self) -> None:
+        """Others, or an admin, take it for dead, and it lives: it must do nothing more."""
+        victim = self.leader
+        with psycopg.connect(self.dsn, connect_timeout=5) as opened:
+            life = "SELECT life FROM lead"
+            opened.execute(f"UPDATE replica SET ended_at = 1, why = 'a test' WHERE life = ({life})")
+        self.led_by_another(victim)
+        self.joined_again(victim)
+
     def led_by_another(self, victim: Machine) -> None:
         """Wait for it."""
         wait_for(lambda: self.leading() != victim.name, LED_S, "another one leads")

@@ -29,6 +29,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Followers hear of every change, and the tests' command has its journal."""
     monkeypatch.setitem(JOURNALS, "test", Noted)
     monkeypatch.setattr(engine, "FOLLOW_S", 0.0)
+    monkeypatch.setattr(engine, "ELSEWHERE_S", 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,33 @@ async def test_many_may_follow_one_task_and_late_ones_see_its_end(registry: Stor
     work.go_on.set()
     assert {task.state for task in await asyncio.gather(*waiting)} == {TaskState.DONE}
     assert [str(state.state) async for state in tasks.follow(number)] == ["done"]
+
+
+async def test_a_follower_of_a_task_that_goes_on_elsewhere_hears_of_its_end_there(registry: Store) -> None:
+    work = Work()
+
+    async def deposed(job: AnyJob) -> Result:
+        result = await work(job)
+        job.claim.lose()
+        return result
+
+    tasks, seen = running(registry, deposed), list[str]()
+    number = (await tasks.submit(Asked(), ME, "web1")).id
+
+    async def follow() -> None:
+        async for state in tasks.follow(number):
+            seen.append(str(state.state))
+
+    following = asyncio.create_task(follow())
+    await work.started.wait()
+    work.go_on.set()
+    assert not (await tasks.wait(number)).state.ended
+    await asyncio.sleep(0.1)
+    assert not following.done(), "what goes on elsewhere has not ended"
+    entry = Entry(2.0, "me", "test", "web1", "done")
+    await registry.end_task(number, entry=entry, state=TaskState.DONE, ended_at=2.0)
+    await asyncio.wait_for(following, 5)
+    assert seen[-1] == "done"
 
 
 async def test_a_follower_of_nothing_is_told(registry: Store) -> None:

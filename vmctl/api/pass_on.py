@@ -210,6 +210,8 @@ class Relay:
         """Send a message of an answer, of which the client may have the beginning already."""
         if message["type"] == "http.response.start":
             if self._begun:
+                if message["status"] >= 400:  # why it does not go on is no line of it
+                    raise ConnectionAbortedError(f"the next leader answers {message['status']}")
                 return
             self._begun = True
             kind = next((value for name, value in message["headers"] if name.lower() == b"content-type"), b"")

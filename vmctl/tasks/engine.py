@@ -30,6 +30,7 @@ from vmctl.tasks.job import AnyJob, Job, TaskNow, now, stored
 
 log = logging.getLogger("vmctl.tasks")
 FOLLOW_S = 0.2  # how often a follower hears of progress
+ELSEWHERE_S = 1.0  # how often the end of a task that does not run here is looked for
 DISOWN_S, DISOWN_EVERY_S = 3600.0, 5.0  # how long it is looked for what was perhaps accepted
 TRIES = 3  # of a handler that lost links interrupt
 FIRST_RETRY_S, SLOWEST_RETRY_S = 0.2, 5.0  # of writing a task's end
@@ -273,7 +274,13 @@ class Tasks:
                     with contextlib.suppress(TimeoutError):  # the end is told at once, progress only so often
                         async with asyncio.timeout(FOLLOW_S):
                             await job.ended.wait()
-        yield now(await self._store.get(Task, number), None)
+        # It does not run here (any more): it goes on elsewhere, or its end is not written yet. A stream that ended now
+        # would be taken for lost by who follows it; one that breaks with this controller is gone on with elsewhere.
+        task = await self._store.get(Task, number)
+        while not task.state.ended:
+            await asyncio.sleep(ELSEWHERE_S)
+            task = await self._store.get(Task, number)
+        yield now(task, None)
 
     async def wait(self, number: int) -> Task:
         """Wait until the task has ended."""
