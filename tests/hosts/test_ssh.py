@@ -258,6 +258,16 @@ async def test_a_socket_is_opened_as_a_stream(shared_sshd: PrivateSshd, dial: Di
         assert await says(*await host.open_unix(str(tmp_path / "serial")), b"line") == b"line"
 
 
+async def test_a_stream_breaks_with_its_connection(own_sshd: PrivateSshd, dial: Dial, tmp_path: Path) -> None:
+    host = await dial(own_sshd)
+    async with echo_server(tmp_path / "serial"):
+        reader, _ = await host.open_unix(str(tmp_path / "serial"))
+        for pid in own_sshd.children():
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(Unreachable, match="reading the socket"):
+            await asyncio.wait_for(reader.read(10), 5)
+
+
 SHELLS = ["bash", "dash", "fish", "tcsh", "busybox sh"]
 
 

@@ -33,7 +33,7 @@ class Budget:
 
 
 async def read(link: Link, path: str, guest: Guest, tell: Callable[[Heard], None]) -> None:
-    """Read the socket of a guest's port until it closes. Raises HostError when it cannot be opened."""
+    """Read the socket of a guest's port until it closes. Raises HostError when it cannot be opened, or breaks."""
     reader, writer = await link.ssh.open_unix(path, window=WINDOW)
     clock = link.clock
     budget, greeted = Budget(clock.monotonic()), False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,6 +40,28 @@ class Writer(Protocol):
     def close(self) -> None: ...
     async def drain(self) -> None: ...
     async def wait_closed(self) -> None: ...
+
+
+class Explained:
+    """The reading end of a stream on a host; what breaks it leaves as an error that names the host."""
+
+    def __init__(self, reader: Reader, explained: Callable[[], AbstractContextManager[None]]) -> None:
+        self._reader, self._explained = reader, explained
+
+    async def read(self, n: int = -1) -> bytes:
+        """As asyncio's."""
+        with self._explained():
+            return await self._reader.read(n)
+
+    async def readline(self) -> bytes:
+        """As asyncio's."""
+        with self._explained():
+            return await self._reader.readline()
+
+    async def readexactly(self, n: int) -> bytes:
+        """As asyncio's."""
+        with self._explained():
+            return await self._reader.readexactly(n)
 
 
 class Output(asyncssh.SSHClientSession[bytes]):

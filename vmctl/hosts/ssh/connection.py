@@ -13,7 +13,7 @@ from typing import TypeVar
 import asyncssh
 
 from vmctl.errors import CommandFailed, NotAllowed, Refused, Unreachable
-from vmctl.hosts.ssh.channels import Listener, Output, Process, Ran, Reader, Writer
+from vmctl.hosts.ssh.channels import Explained, Listener, Output, Process, Ran, Reader, Writer
 from vmctl.hosts.ssh.keys import import_pinned
 from vmctl.hosts.ssh.login import Owner, Target, login
 from vmctl.hosts.ssh.quoting import check_length, check_private, plain, quoted
@@ -147,9 +147,11 @@ class HostSSH:
 
         `window`: bytes that the host may send and we have not read.
         """
-        with self._explained(f"opening the socket {plain(path, 120)}"):
+        socket = f"the socket {plain(path, 120)}"
+        with self._explained(f"opening {socket}"):
             opening = self._live().open_unix_connection(path, window=window)
-            return await self._opened(opening, lambda pair: pair[1].close())
+            reader, writer = await self._opened(opening, lambda pair: pair[1].close())
+        return Explained(reader, lambda: self._explained(f"reading {socket}")), writer
 
     async def reach(self, address: str, port: int) -> str:
         """Whether the host reaches a TCP port elsewhere: "open", "refused" (it does, nobody listens), or why not."""
