@@ -134,6 +134,8 @@ CLI_ALSO = {
     "vmctl.cli.dumps": ("vmctl.model", "vmctl.formats.dump", "vmctl.formats.ganeti"),
     "vmctl.cli.db": ("vmctl.local.config", "vmctl.local.lock", "vmctl.store"),
     "vmctl.cli.controllers": ("vmctl.model", "vmctl.local.config", "vmctl.local.lock", "vmctl.store"),
+    "vmctl.cli.registry": ("vmctl.local.config", "vmctl.store"),
+    "vmctl.cli.joining": (*("vmctl.model", "vmctl.local", "vmctl.store", "vmctl.hosts.ssh", "vmctl.ports"),),
 }
 # Not part of the room it lies in: `python -m vmctl.lab` is the command `vmctl lab`
 MAINS = ("vmctl.lab.__main__",)

@@ -102,6 +102,8 @@ ACTS: dict[str, tuple[str, ...]] = {
     "limits set": ("user:anna", "--vms", "3"),
     "db upgrade": ("--dry-run",),
     "controller remove": ("nosuch", "--i-know-it-is-off"),
+    "controller invite": ("--for", "5m"),
+    "controller join": ("vmctl-join-",),
     "db move": ("--to", "postgresql://vmctl@127.0.0.1:1/vmctl"),
 }
 # They print nothing for a program

@@ -57,7 +57,7 @@ class Home:
     def json(self, *words: str) -> Any:
         """What a command tells; it must succeed."""
         done = self.vmctl(*words, "-o", "json")
-        assert done.returncode == 0, (words, done.stderr, self.log)
+        assert done.returncode == 0, (words, done.stderr, self.log[-3000:])
         return json.loads(done.stdout)
 
     def serve(self) -> None:

@@ -12,12 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.lab.pool import NAME, wait_for
 from tests.lab.test_faults import Migration
 from tests.lab.trio import Trio
+from vmctl import lab
 from vmctl.lab import controllers
 from vmctl.lab.names import Machine
 
@@ -29,6 +31,7 @@ FAULTS: tuple[Fault, ...] = (
     Trio.cut_leader,
     Trio.cut_leader_from_the_database,
     Trio.cut_the_database_from_its_leader,
+    Trio.end_leaders_life,
 )
 
 
@@ -109,9 +112,12 @@ def test_every_command_ends_with_the_truth(
     wait_for(lambda: trio.rows(f"SELECT id FROM task WHERE id > {before}"), 20, "it is accepted")
     time.sleep(after_s)
     fault(trio)
-    began.wait(180)
+    code = began.wait(180)
     trio.agree("one")
-    assert trio.rows(f"SELECT count(*) FROM task WHERE id > {before} AND kind = '{kind}'")[0][0] >= 1
+    ended = trio.rows(f"SELECT state FROM task WHERE id > {before} AND kind = '{kind}' ORDER BY id LIMIT 1")
+    assert ended, "it was accepted"
+    # The client was told how it ended, through another controller all the time.
+    assert code != 8 and (code == 0) == (ended[0][0] == "done"), (code, ended, trio.said.read_text()[-1000:])
     if kind == "drain":
         trio.do("host", "undrain", host)
     if trio("show", "one").code == 0:
@@ -140,3 +146,33 @@ def screen(one: Machine, name: str) -> bytes:
             shown.stdin.flush()
             time.sleep(2.0)
         return shown.stdout.read()
+
+
+def logs_in(host: str, key: Path) -> bool:
+    """Whether somebody with that key is let in there."""
+    quiet = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
+    only = ("-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-i", str(key))
+    return subprocess.run(["ssh", *quiet, *only, f"root@{host}", "true"], check=False).returncode == 0
+
+
+def test_one_that_joins_is_let_into_every_host_and_no_more_once_it_is_removed(trio: Trio, tmp_path: Path) -> None:
+    before = {host: trio.ssh(host, "cat ~/.ssh/authorized_keys") for host in trio.hosts}
+    away, here = trio.hosts[:2]
+    lab.cut(away)
+    token = trio.do("controller", "invite").out.strip()
+    folders = {f"XDG_{name}_HOME": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA", "STATE")}
+    words = ("controller", "join", token, "--name", "joiner")
+    joined = subprocess.run(
+        [sys.executable, "-m", "vmctl.cli.main", *words], env=os.environ | folders, capture_output=True, text=True
+    )
+    assert joined.returncode == 0, joined
+    key = tmp_path / "data" / "vmctl" / "ssh" / "id_ed25519"
+    wait_for(lambda: logs_in(here, key), 60, "it is let in")
+    lab.heal(away)
+    wait_for(lambda: logs_in(away, key), 90, "it is let in where the host was away")
+    told = [line for line in trio.do("events").out.splitlines() if "controller joiner is let into" in line]
+    assert len(told) == 2, told
+    assert trio("controller", "remove", "joiner", stdin="joiner\n").code == 0
+    wait_for(lambda: not any(logs_in(host, key) for host in (away, here)), 60, "it is let in no more")
+    after = {host: trio.ssh(host, "cat ~/.ssh/authorized_keys") for host in trio.hosts}
+    assert after == before, "all other lines are as they were"

@@ -91,8 +91,17 @@ def cut(trio: Trio, one: Machine) -> None:
     lab.cut(one.name)
 
 
-@pytest.mark.parametrize("leads", [False, True], ids=["follower", "leader"])
-@pytest.mark.parametrize(("fault", "back"), [(kill, lab.boot), (freeze, lab.thaw), (cut, lab.heal)])
+@pytest.mark.parametrize(
+    ("fault", "back", "leads"),
+    [
+        (kill, lab.boot, False),
+        (freeze, lab.thaw, True),
+        pytest.param(kill, lab.boot, True, marks=pytest.mark.nightly),
+        pytest.param(freeze, lab.thaw, False, marks=pytest.mark.nightly),
+        pytest.param(cut, lab.heal, False, marks=pytest.mark.nightly),
+        pytest.param(cut, lab.heal, True, marks=pytest.mark.nightly),
+    ],
+)
 def test_who_is_gone_is_replaced_within_two_periods(
     trio: Trio, fault: Fault, back: Callable[[str], Any], leads: bool
 ) -> None:
@@ -123,6 +132,7 @@ def test_who_is_gone_is_replaced_within_two_periods(
         trio.agree("stays")
 
 
+@pytest.mark.nightly
 def test_one_that_is_taken_away_and_comes_again_leaves_no_gap(trio: Trio) -> None:
     """As one does who upgrades them one after the other."""
     shared_out(trio, 3)
@@ -171,7 +181,9 @@ def test_processes_stay_themselves_where_others_watch_the_host_that_their_vm_mov
             same_lives(trio, "inside", before)
 
 
-@pytest.mark.parametrize(("fault", "back"), [(kill, lab.boot), (freeze, lab.thaw)])
+@pytest.mark.parametrize(
+    ("fault", "back"), [(freeze, lab.thaw), pytest.param(kill, lab.boot, marks=pytest.mark.nightly)]
+)
 def test_processes_stay_themselves_when_who_listened_to_their_guest_is_gone(
     trio: Trio, fault: Fault, back: Callable[[str], Any]
 ) -> None:

@@ -24,6 +24,7 @@ from vmctl.errors import VmctlError
 from vmctl.ledger import Changes, Life, Listening, ShortLived
 from vmctl.model.access import Failures, Grant, Group, Limit, Project, Role, Token, User
 from vmctl.model.audit import Entry, Kept
+from vmctl.model.joining import ControllerKey, Invitation
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import (
     ClusterValue,
@@ -53,7 +54,7 @@ Method = Callable[[Store], Awaitable[Any]]
 Again = Callable[[], Awaitable[Store]]
 WEB1 = VMRecord(Spec("u1", "web1", 1, 128, (Disk("main", "/s/web1"),), image="tiny"), 1.0, host="kvm1", copying=False)
 KINDS = (HostRecord, Storage, Image, Upload, VMRecord, Task, Event, LoadMean, Schedule, ClusterValue)
-CONTROLLERS = (Replica, Lead, HostSession, HostWatch, HostReport, MachineReader)
+CONTROLLERS = (Replica, Lead, HostSession, HostWatch, HostReport, MachineReader, Invitation, ControllerKey)
 USERS = (User, Group, Project, Role, Grant, Token, Failures, Limit, Given)
 SENT = Upload("a1", "sent", "spare", 1.0, 1.0, {"file": 512}, state=UploadState.OPEN, project="blue")
 WHOLE = replace(SENT, id="a2", name="whole", storage="main", done={"file": 512}, project="default")
@@ -65,6 +66,8 @@ LEFT = HostSession("kvm1", "boot", 17, 4000, "dead", 1.0)
 GIVEN = Given("anna/key", "hash", 2.0)
 ENDED = Entry(3.0, "anna", "migrate", "web1", "done")
 NOW = 100 * 86400.0  # when what is old is forgotten
+INVITED = Invitation("hash", "anna", NOW)
+JOINS = ControllerKey("home-9", "kvm9", "ssh-ed25519 B", 2.0)
 
 
 async def fill(store: Store) -> None:
@@ -84,6 +87,8 @@ async def fill(store: Store) -> None:
     await store.put(HostReport("kvm1", 3, 1, {"cpu": 1}))
     await store.put(MachineReader("machine-kvm1", "dead"))
     await store.put(MachineReader("u1", "ended long ago"))
+    await store.put(INVITED)
+    await store.put(ControllerKey("home-8", "kvm8", "ssh-ed25519 A", 1.0, ["kvm1"]))
     for one in (User("anna", 1.0), Group("ops", 1.0, ["anna"]), Project("blue", 1.0), Role("tester", 1.0, ["look"])):
         await store.insert(one)
     await store.add_grant(Grant("group:ops", "viewer", "all", 1.0))
@@ -224,6 +229,11 @@ METHODS: dict[str, Method] = {
     "forget VM": lambda store: store.remove(VMRecord, "u2"),
     "bury": lambda store: store.bury("dead", 0, "not heard", 3.0, told=[Event("controller", "kvm8", "dead", 3.0)]),
     "end life": lambda store: store.end_life("dead", "stopped", 3.0),
+    "invite": lambda store: store.invite(replace(INVITED, hash="other"), ENDED),
+    "join": lambda store: store.join("hash", JOINS, 2.0, ENDED),
+    "join, too": lambda store: store.join("hash", replace(JOINS, home="home-10"), 2.0, ENDED),
+    "join again": lambda store: store.join("hash", JOINS, 3.0, ENDED),
+    "let into a host": lambda store: store.change(ControllerKey, "home-9", hosts=["kvm1"]),
     "share out": lambda store: store.share_out({"kvm1": "other", "kvm2": "other", "gone": "other"}, 2.0),
     "share out again": lambda store: store.share_out({"kvm2": "dead", "kvm1": "dead"}, 2.0),
     "report": lambda store: store.report("dead", [HostReport("kvm1", 3, 2, {"cpu": 2}), HostReport("kvm2", 1, 1)]),
@@ -262,10 +272,15 @@ ABOUT_WATCHING = frozenset(
 MEETS_WATCHING = ABOUT_WATCHING | {"add host", "remove host", "bury", "end life", "lead"}
 
 
+ABOUT_JOINING = frozenset(("invite", "join", "join, too", "join again", "let into a host"))
+
+
 def have_to_do_with(first: str, second: str) -> bool:
     """Whether two methods could get in each other's way."""
     if first in ABOUT_USERS or second in ABOUT_USERS:
         return {first, second} <= MEETS_USERS
+    if first in ABOUT_JOINING or second in ABOUT_JOINING:
+        return {first, second} <= ABOUT_JOINING | {"audit", "end task"}
     if first in ABOUT_WATCHING or second in ABOUT_WATCHING:
         return {first, second} <= MEETS_WATCHING
     return True

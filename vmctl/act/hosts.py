@@ -14,8 +14,10 @@ from vmctl.errors import HostError, NotFound, PartlyFailed, Refused, Unreachable
 from vmctl.hosts import address, doctor
 from vmctl.hosts.doctor import Check
 from vmctl.hosts.leaseprobe import PROBE, end_probes
+from vmctl.hosts.letin import let_in
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import HostKey, explain
+from vmctl.model.joining import ControllerKey
 from vmctl.model.records import HostRecord, Storage, VMRecord
 from vmctl.services import Services
 from vmctl.store.rules import left_behind, missing
@@ -281,9 +283,11 @@ class Hosts:
         left_behind(link.record, name, here, force=job.args.force)  # asked again when it is forgotten
         if link.online:
             await end_probes(link)
+            # The host is left as it was found, so without our pools, and without the keys of controllers that joined.
             for kept in await services.store.all(Storage):
-                # The host is left as it was found, so without our pools.
                 await forget_on(link, kept, job)
+            if await services.store.all(ControllerKey):
+                await let_in(link, ())
         forgotten, kept_on = await services.store.remove_host(name, force=job.args.force)
         if services.links.pop(name, None) is None:
             raise missing("host", name)  # somebody else let it go at the same time

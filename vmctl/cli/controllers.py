@@ -5,15 +5,16 @@ from __future__ import annotations
 import getpass
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vmctl import errors
 from vmctl.cli import output
 from vmctl.cli.groups import Group
+from vmctl.cli.joining import invite, join
+from vmctl.cli.registry import asked
 from vmctl.cli.typed import typed
 from vmctl.local import config, lock, paths
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from vmctl.model.replicas import Lead, Replica
     from vmctl.store.sql import SqlStore
 
-T = TypeVar("T")
 SILENT_S = 6.0  # three beats
 WHY = {
     "silent": "not heard for long: dead, frozen or cut off",
@@ -41,7 +41,11 @@ COLUMNS: tuple[output.Column, ...] = (
 
 @click.group(cls=Group)
 def controller() -> None:
-    """Controllers of this registry: list, remove."""
+    """Controllers of this registry: list, invite, join, remove."""
+
+
+controller.add_command(invite)
+controller.add_command(join)
 
 
 def _is_there() -> bool:
@@ -49,21 +53,6 @@ def _is_there() -> bool:
     from vmctl.store.opening import schema_of
 
     return schema_of(config.load().database, paths.registry_path()) != "empty"
-
-
-def _asked(work: Callable[[SqlStore], Coroutine[Any, Any, T]]) -> T:
-    import asyncio
-
-    from vmctl.store.opening import open_as_it_is
-
-    async def ask() -> T:
-        store = open_as_it_is(config.load().database, paths.registry_path())
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(ask())
 
 
 @controller.command("list")
@@ -84,7 +73,7 @@ def _items() -> list[dict[str, Any]]:
     async def ask(store: SqlStore) -> tuple[list[tuple[Replica, float | None]], Lead | None, Counter[str]]:
         return await store.heard(), (await store.lives())[1], await _watched(store)
 
-    found, lead, watched = _asked(ask) if _is_there() else ([], None, Counter[str]())
+    found, lead, watched = asked(ask) if _is_there() else ([], None, Counter[str]())
     here = lock.holder(paths.lock_path()) is not None
     leads = lead.life if lead is not None else ""
     return [
@@ -121,6 +110,7 @@ def _item(one: Replica, heard_s: float | None, here: bool) -> dict[str, Any]:
         "state": state,
         "address": one.address,
         "life": one.life,
+        "home": one.home,
         "version": one.version,
         "started_at": one.started_at,
         "heard_s": heard_s,
@@ -134,35 +124,53 @@ def _item(one: Replica, heard_s: float | None, here: bool) -> dict[str, Any]:
 @click.option("--i-know-it-is-off", "signed", is_flag=True, help="Its machine is off, or the controller there is dead.")
 @output.option
 def remove(name: str, signed: bool, form: str) -> None:
-    """Let another controller take the place of one that is dead. It writes nothing into the registry any more.
+    """Let another controller take the place of one that is dead, and let it into no host any more.
 
-    What it still does on hosts nobody can stop from here: be sure that it is dead. One that is frozen or cut off ends
-    itself once it reaches the registry again.
+    It writes nothing into the registry from then on, and its key is taken off the hosts: off those that are away when
+    they are back. What it still does on hosts nobody can stop from here: be sure that it is dead. One that is frozen or
+    cut off ends itself once it reaches the registry again.
 
     Example: vmctl controller remove kvm1 --i-know-it-is-off
     """
     alive = [item for item in _items() if item["state"] != "ended" and name in (item["name"], item["life"])]
-    if not alive:
+    homes = {item["home"] for item in alive} | _joined(name)
+    if not homes:
         raise errors.NotFound(f"no controller {name!r} uses this registry", hint="vmctl controller list --ended")
     if len(alive) > 1:
         lives = ", ".join(item["life"] for item in alive)
         raise errors.Refused(f"several controllers are called {name}", hint=f"name its life: {lives}")
-    if not signed:
+    if alive and not signed:
         hint = f"if you know that it is dead: vmctl controller remove {name} --i-know-it-is-off"
         raise errors.Refused(f"{name} may still act on hosts", hint=hint)
     if typed(f"Type {name} to confirm") != name:
         raise errors.Refused("that is not its name: nothing was done")
-    called, life = alive[0]["name"], alive[0]["life"]
-    _asked(lambda store: _end(store, called, life))
+    called, life = (alive[0]["name"], alive[0]["life"]) if alive else (name, "")
+    asked(lambda store: _end(store, called, life, homes))
     sentence = f"controller {called} was removed: another one may begin"
     output.result({"name": called, "life": life, "removed": True}, form, sentence)
 
 
-async def _end(store: SqlStore, name: str, life: str) -> None:
+def _joined(name: str) -> set[str]:
+    """The homes of controllers of that name that have joined, whether they run or not."""
+    from vmctl.model.joining import ControllerKey
+
+    async def ask(store: SqlStore) -> set[str]:
+        return {key.home for key in await store.all(ControllerKey) if key.name == name}
+
+    return asked(ask) if _is_there() else set()
+
+
+async def _end(store: SqlStore, name: str, life: str, homes: set[str]) -> None:
     from vmctl.model.audit import Entry
+    from vmctl.model.joining import ControllerKey
     from vmctl.model.records import Event
 
     who, now = getpass.getuser(), time.time()
-    told = Event("controller", name, f"{who} signed that controller {name} is dead", now, who=who)
-    entry = Entry(now, who, "controller remove", name, "done", detail={"life": life})
-    await store.end_life(life, f"{who} signed that it is dead", now, told=[told], entry=entry)
+    entry = Entry(now, who, "controller remove", name, "done", detail={"life": life, "homes": sorted(homes)})
+    if life:
+        told = Event("controller", name, f"{who} signed that controller {name} is dead", now, who=who)
+        await store.end_life(life, f"{who} signed that it is dead", now, told=[told], entry=entry)
+    else:
+        await store.audit(entry)
+    for home in homes:
+        await store.remove(ControllerKey, home)

@@ -165,7 +165,7 @@ def _log_to(verbose: bool, *, as_json: bool, background: bool) -> None:
         machines = SysLogHandler(SYSLOG)  # whoever changes the registry does not reach it
         machines.setFormatter(logging.Formatter("vmctl: %(message)s"))
         logging.getLogger("vmctl.audit").addHandler(machines)
-    for noisy in ("asyncssh", "alembic", "uvicorn.access", "httpx", "httpcore", "websockets"):
+    for noisy in ("asyncssh", "alembic", "uvicorn.access", "httpx", "httpcore", "websockets", "numba"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

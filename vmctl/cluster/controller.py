@@ -24,6 +24,7 @@ from vmctl.act.mounted import Mounts
 from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
 from vmctl.act.reconcile import reconcile
 from vmctl.act.restart import Restarts
+from vmctl.cluster.keys import Keys
 from vmctl.cluster.member import Member
 from vmctl.cluster.schedules import Scheduler
 from vmctl.cluster.watcher import Watcher
@@ -58,6 +59,7 @@ KEEP_LOGS_EVERY_S = 1.0
 RESTARTS_EVERY_S = 5.0
 CLOCK_EVERY_S = 2.0
 WATCH_EVERY_S = 1.0
+KEYS_EVERY_S = 5.0
 TELL_HEAD_EVERY_S = 3600.0
 COMPILE_AFTER_S = 1.0
 DEPOSED = 75  # exit code: it may be started again
@@ -75,6 +77,7 @@ class Controller:
         self.tasks = Tasks(services.store, clock=services.clock)
         self.guard = leases.Guard(self.services, self.tasks)
         self.mounts = Mounts(self.services)
+        self.keys = Keys(self.services)
         self.guest_events = GuestEvents(self.services)
         self.health_monitor = HealthMonitor(self.services, self.tasks)
         self.restarts = Restarts(self.services, self.tasks)
@@ -144,6 +147,7 @@ class Controller:
             (KEEP_LOGS_EVERY_S, self.tasks.flush, "write the tasks' logs"),
             (RESTARTS_EVERY_S, self.restarts.look, "start again what its host's reboot ended"),
             (CLOCK_EVERY_S, self.scheduler.look, "look at the clock"),
+            *(((KEYS_EVERY_S, self.keys.look, "let controllers into hosts"),) if self.watcher is not None else ()),
             (TELL_HEAD_EVERY_S, self._tell_head, "write the audit's head down"),
         )
         for seconds, work, name in regularly:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
 from vmctl.model.access import Access, Grant, Limit, Token
 from vmctl.model.audit import Entry, Kept
+from vmctl.model.joining import ControllerKey, Invitation
 from vmctl.model.pages import Wanted
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import DecisionRecord, Event, Given, HostRecord, Image, LoadMean, Storage, Task, VMRecord
@@ -386,7 +387,20 @@ class Watching(Protocol):
         """Keep the ledgers of these no more. All that was seen of them is written."""
 
 
-class Store(Records, VMs, Uploads, History, Users, Audit, Replicas, Watching, Protocol):
+class Joining(Protocol):
+    """Controllers of other machines that are let into hosts."""
+
+    async def invite(self, invitation: Invitation, entry: Entry) -> None:
+        """Keep an invitation, with the entry that tells of it."""
+
+    async def join(self, hash: str, key: ControllerKey, now: float, entry: Entry) -> bool:
+        """Use the invitation of that hash up for a controller's key; whether that was done now, or it had joined.
+
+        Raises NotAllowed where there is none, or it is over.
+        """
+
+
+class Store(Records, VMs, Uploads, History, Users, Audit, Replicas, Watching, Joining, Protocol):
     """The whole registry."""
 
     trouble: str  # why it takes nothing just now, while somebody waits for it: in words

@@ -32,7 +32,7 @@ from vmctl.model.replicas import HostSession, Replica
 from vmctl.model.rights import ALL, Sight
 from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
-from vmctl.model.watching import HostReport, HostWatch
+from vmctl.model.watching import HostReport, HostWatch, MachineReader
 from vmctl.ports import SYSTEM, Clock
 from vmctl.store import access_rules, limit_rules, rules
 from vmctl.store.leasing import Leasing
@@ -316,6 +316,7 @@ class MemoryStore(Leasing, MemoryUsers, MemoryReplicas, MemoryWatching):
             Token: lambda one: one.expires_at < tens,
             Given: lambda one: one.at < now - rules.GIVEN_KEPT_S,
             HostSession: lambda one: one.life in forgotten,
+            MachineReader: lambda one: one.life in forgotten,
             Replica: lambda one: one.life in forgotten,
             Event: lambda one: one.at < told,
             DecisionRecord: lambda one: one.made_at < told,

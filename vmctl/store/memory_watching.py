@@ -1,14 +1,17 @@
-"""Who watches what, in memory: what its methods promise is in `vmctl.ports.store`."""
+"""Who watches what, and who joins, in memory: what its methods promise is in `vmctl.ports.store`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from vmctl.model.audit import Entry
+from vmctl.model.joining import ControllerKey, Invitation
 from vmctl.model.records import HostRecord
 from vmctl.model.replicas import Replica
 from vmctl.model.watching import HostReport, HostWatch, MachineReader
+from vmctl.store import rules
 
 
 class MemoryWatching:
@@ -18,6 +21,7 @@ class MemoryWatching:
     _all: Callable[..., list[Any]]
     _find: Callable[..., Any]
     _put: Callable[[Any], None]
+    audit: Callable[[Entry], Awaitable[None]]
 
     async def share_out(self, given: Mapping[str, str], now: float) -> None:
         for host, life in given.items():
@@ -48,6 +52,18 @@ class MemoryWatching:
             held = self._find(MachineReader, machine)
             if held is not None and held.life == life:
                 del self._kept[MachineReader][machine]
+
+    async def invite(self, invitation: Invitation, entry: Entry) -> None:
+        self._put(invitation)
+        await self.audit(entry)
+
+    async def join(self, hash: str, key: ControllerKey, now: float, entry: Entry) -> bool:
+        if not rules.may_join(self._find(Invitation, hash), self._find(ControllerKey, key.home), key, now):
+            return False
+        self._kept[Invitation].pop(hash, None)
+        self._put(key)
+        await self.audit(entry)
+        return True
 
     def kept_by(self, life: str) -> set[str]:
         """The machines whose ledger a life keeps."""

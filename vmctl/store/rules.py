@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vmctl.errors import NotFound, Overtaken, Refused
+from vmctl.errors import NotAllowed, NotFound, Overtaken, Refused
 from vmctl.model.access import Failures, Grant, Group, Limit, Project, Role, Token, User
+from vmctl.model.joining import ControllerKey, Invitation
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
@@ -71,6 +72,8 @@ KEYS: Mapping[type[Any], tuple[str, ...]] = {
     HostWatch: ("host",),
     HostReport: ("host",),
     MachineReader: ("machine",),
+    Invitation: ("hash",),
+    ControllerKey: ("home",),
 }
 FREED: Mapping[str, Any] = {"task": None, "moving_to": "", "copying": False}  # of a VM whose task has ended
 DAY_S = 86400.0
@@ -268,6 +271,20 @@ def led_by(before: Lead | None, leader: Replica | None, life: str, now: float) -
     if before is None or (before.life != life and (leader is None or leader.ended_at is not None)):
         return Lead(LEAD, life, before.term + 1 if before is not None else 1, now)
     return before if before.life == life else None
+
+
+def may_join(invitation: Invitation | None, joined: ControllerKey | None, key: ControllerKey, now: float) -> bool:
+    """Whether a controller may join, or has done so: an answer that was lost is asked for again."""
+    if joined is not None and joined.key == key.key:
+        return False
+    if invitation is None:
+        raise NotAllowed(
+            "that invitation is not known: it was used, or is another registry's",
+            hint="vmctl controller invite, on a machine whose controller has joined",
+        )
+    if now > invitation.until:
+        raise NotAllowed("that invitation is over", hint="vmctl controller invite makes another one")
+    return True
 
 
 def key_of(record: Any) -> Any:

@@ -35,29 +35,26 @@ from vmctl.model.uploads import Upload
 from vmctl.model.vms import PowerState
 from vmctl.model.watching import HostReport, HostWatch
 from vmctl.ports import SYSTEM, Clock
-from vmctl.store import access_rules, limit_rules, rows, rules
+from vmctl.store import limit_rules, rows, rules
 from vmctl.store.audit import SqlAudit, append
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.incarnations import LedgerStore
+from vmctl.store.joining import SqlJoining
 from vmctl.store.leasing import Leasing
+from vmctl.store.pruning import SqlPruning
 from vmctl.store.replicas import SqlReplicas
 from vmctl.store.statements import TABLES, at_the_end, is_key, locked, read_all, seen_by, tell, unique, whole
 from vmctl.store.tables import (
     DecisionRow,
     EventRow,
-    FailuresRow,
-    GivenRow,
     HostReportRow,
     HostRow,
     HostWatchRow,
     ImageRow,
     MeanRow,
-    ReplicaRow,
-    SessionRow,
     SettingRow,
     StorageRow,
     TaskRow,
-    TokenRow,
     VMRow,
 )
 from vmctl.store.uploads import SqlUploads
@@ -69,7 +66,7 @@ LAST = chr(0x10FFFF)  # no character comes after it
 MEANS_AT_ONCE = 250  # made ready in one go: nobody else has a turn meanwhile
 
 
-class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads, SqlReplicas, SqlWatching):
+class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads, SqlReplicas, SqlWatching, SqlJoining, SqlPruning):
     """`opening.open_store` opens one; end with `close`. What its methods promise is in `vmctl.ports.store`."""
 
     def __init__(self, database: Database, clock: Clock = SYSTEM.clock) -> None:
@@ -382,24 +379,3 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads, SqlReplicas, SqlWatching
     def means(self, db: Session, subject: str, period_s: int, since: float) -> list[LoadMean]:
         limits = (col(MeanRow.subject) == subject, col(MeanRow.period_s) == period_s, col(MeanRow.at) >= since)
         return read_all(db, LoadMean, *limits)
-
-    @writing
-    def prune(self, db: Session, now: float) -> int:
-        told = now - rules.TOLD_KEPT_S
-        forgotten = select(ReplicaRow.life).where(col(ReplicaRow.ended_at) < now - rules.TENS_KEPT_S)
-        old = [
-            delete(MeanRow).where(col(MeanRow.period_s) < 600, col(MeanRow.at) < now - rules.MINUTES_KEPT_S),
-            delete(MeanRow).where(col(MeanRow.at) < now - rules.TENS_KEPT_S),
-            delete(FailuresRow).where(col(FailuresRow.since) < now - access_rules.FAILURES_S),
-            delete(TokenRow).where(col(TokenRow.expires_at) < now - rules.TENS_KEPT_S),
-            delete(SessionRow).where(col(SessionRow.life).in_(forgotten)),
-            delete(ReplicaRow).where(col(ReplicaRow.life).in_(forgotten)),
-            delete(GivenRow).where(col(GivenRow.at) < now - rules.GIVEN_KEPT_S),
-            delete(EventRow).where(col(EventRow.at) < told),
-            delete(DecisionRow).where(col(DecisionRow.made_at) < told),
-            delete(TaskRow).where(col(TaskRow.ended_at).is_not(None), col(TaskRow.created_at) < told),
-        ]
-        gone = 0
-        for statement in old:
-            gone += (db.execute(statement)).rowcount  # type: ignore[attr-defined]
-        return gone

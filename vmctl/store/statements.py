@@ -13,6 +13,7 @@ from sqlmodel import SQLModel, col, select
 
 from vmctl.errors import VmctlError
 from vmctl.model.access import Failures, Grant, Group, Limit, Project, Role, Token, User
+from vmctl.model.joining import ControllerKey, Invitation
 from vmctl.model.records import (
     ClusterValue,
     DecisionRecord,
@@ -32,6 +33,7 @@ from vmctl.model.uploads import Upload
 from vmctl.model.watching import HostReport, HostWatch, MachineReader
 from vmctl.store import rows, rules
 from vmctl.store.tables import (
+    ControllerKeyRow,
     DecisionRow,
     EventRow,
     FailuresRow,
@@ -42,6 +44,7 @@ from vmctl.store.tables import (
     HostRow,
     HostWatchRow,
     ImageRow,
+    InvitationRow,
     LeadRow,
     LimitRow,
     MachineReaderRow,
@@ -89,6 +92,8 @@ TABLES: dict[type[Any], type[SQLModel]] = {
     HostWatch: HostWatchRow,
     HostReport: HostReportRow,
     MachineReader: MachineReaderRow,
+    Invitation: InvitationRow,
+    ControllerKey: ControllerKeyRow,
 }
 
 

@@ -18,6 +18,8 @@ from sqlalchemy import (
 from sqlmodel import Field
 
 from vmctl.store.base import Base as Base
+from vmctl.store.joining_tables import ControllerKeyRow as ControllerKeyRow
+from vmctl.store.joining_tables import InvitationRow as InvitationRow
 from vmctl.store.ledger_tables import IncarnationRow as IncarnationRow
 from vmctl.store.ledger_tables import ListeningRow as ListeningRow
 from vmctl.store.ledger_tables import MachineRunRow as MachineRunRow
