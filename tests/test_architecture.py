@@ -154,7 +154,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "alembic": ("vmctl.store",),
     "psycopg": ("vmctl.store",),
     "fastapi": ("vmctl.api",),
-    "orjson": ("vmctl.api.routes",),
+    "orjson": ("vmctl.api.routes", "vmctl.store.jsons"),
     "pydantic": ("vmctl.api", "vmctl.guests", "vmctl.formats.dump"),
     "pydantic_core": ("vmctl.commands.fields",),  # inside a function: who has no pydantic needs none
     "annotated_types": ("vmctl.commands", "vmctl.cli.generic"),

@@ -114,6 +114,7 @@ class Controller:
         await member.join()
         if self.watcher is not None:
             self._regularly(WATCH_EVERY_S, self.watcher.look, "watch hosts for all controllers")
+            self._regularly(KEEP_MEANS_EVERY_S, self._drop_means, "leave means to the leader")
         if member.leads:
             await self._act()
             member.acts()
@@ -244,6 +245,11 @@ class Controller:
 
     async def _keep_means(self) -> None:
         await self.services.store.add_means(self.services.loads.finished_means(self.services.clock.now()))
+
+    async def _drop_means(self) -> None:
+        """Only whoever acts writes them: it hears of all hosts. With the others they would gather for ever."""
+        if not self._acts:
+            self.services.loads.finished_means(self.services.clock.now())
 
     async def _every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         """Do it again and again; one time that fails is logged and does not end the next."""

@@ -141,13 +141,14 @@ class Watcher:
 
     async def _tell(self) -> None:
         reports, said = [], {}
-        leader, guests = self._member.leader, self._services.guests.by_host()
+        leader, leads = self._member.leader, self._member.leads
+        guests = {} if leads else self._services.guests.by_host()  # whoever leads tells himself only that he watches
         for host, watch in self._held.items():
             link = self._services.links.get(host)
             if link is None:
                 continue
             before, now = self._said.get(host, _Said()), self._services.clock.monotonic()
-            sampled = self._services.loads.details(host).get("uptime_s")
+            sampled = None if leads else self._services.loads.uptime_s(host)
             news = tuple(guest.news for guest in guests.get(host, ()))
             what = (sampled, link.online, link.why, leader.life if leader is not None else "", news)
             if what != before.what or now - before.at >= self._services.settings.sample_period_s:
@@ -159,7 +160,7 @@ class Watcher:
 
     def _body(self, link: Link, guests: Iterable[Follower]) -> dict[str, Any]:
         devices = {uuid: domain.net_devices for uuid, domain in link.domains.items()}
-        report = self._services.loads.report(link.name, devices)
+        report = None if self._member.leads else self._services.loads.report(link.name, devices)
         away_s = None if link.online else max(0.0, self._services.clock.now() - link.since)
         now = self._services.clock.monotonic()
         return {

@@ -128,6 +128,7 @@ class Guests:
         self._watches, self._where = watches, where
         self.followers: dict[str, Follower] = {}
         self._told: dict[str, ToldGuest] = {}
+        self._told_of: dict[str, set[str]] = {}  # host -> UUIDs of those that were told of there last
 
     @property
     def followed(self) -> dict[str, Followed]:
@@ -137,15 +138,25 @@ class Guests:
 
     def tell(self, host: str, told: Mapping[str, GuestTold], at: float, stale_s: float) -> None:
         """What a host's watcher tells of its guests, at that time (monotonic) or later."""
-        runs = {uuid for link in self._links.values() for uuid, d in link.domains.items() if d.power in HERE}
-        for uuid, guest in list(self._told.items()):
-            if guest.host == host and uuid not in told and uuid not in runs:
-                del self._told[uuid]
+        there = self._told_of.setdefault(host, set())
+        for uuid in [uuid for uuid in there if uuid not in told and not self._runs(uuid)]:
+            del self._told[uuid]
+            there.discard(uuid)
         for uuid, one in told.items():
-            found = self._told.setdefault(uuid, ToldGuest(uuid, host, one, at, stale_s))
+            found = self._told.get(uuid)
+            if found is None:
+                self._told[uuid] = ToldGuest(uuid, host, one, at, stale_s)
+                there.add(uuid)
             # It has moved, and is not heard yet where it is now: until then it is as it was.
-            if found.host == host or one.heard_s is not None:
+            elif found.host == host or one.heard_s is not None:
+                self._told_of[found.host].discard(uuid)
+                there.add(uuid)
                 found.host, found.told, found.at, found.stale_s = host, one, at, stale_s
+
+    def _runs(self, uuid: str) -> bool:
+        """Whether some host shows that it runs."""
+        seen = (link.domains.get(uuid) for link in self._links.values())
+        return any(domain is not None and domain.power in HERE for domain in seen)
 
     def told_by(self) -> dict[str, str]:
         """The hosts of guests that another controller listens to, by their VMs' UUIDs."""

@@ -60,12 +60,14 @@ def uplinks(interfaces: Mapping[str, Interface]) -> dict[str, Interface]:
 
 def bytes_s(before: RawSample, after: RawSample, names: Collection[str]) -> tuple[float, float] | None:
     """(received, sent) bytes per second between two samples, of all these interfaces; None unless all are known."""
-    pairs = [(before.interfaces.get(name), after.interfaces.get(name)) for name in names]
-    moved = [(new[0] - old[0], new[1] - old[1]) for old, new in pairs if old and new]
-    if not moved or len(moved) < len(names) or min(map(min, moved)) < 0:
-        return None
+    received = sent = 0
+    for name in names:
+        old, new = before.interfaces.get(name), after.interfaces.get(name)
+        if old is None or new is None or new[0] < old[0] or new[1] < old[1]:
+            return None
+        received, sent = received + new[0] - old[0], sent + new[1] - old[1]
     elapsed = after.uptime_s - before.uptime_s
-    return sum(received for received, _ in moved) / elapsed, sum(sent for _, sent in moved) / elapsed
+    return (received / elapsed, sent / elapsed) if names else None
 
 
 def disk_parts(bytes_s_of: Mapping[str, float], disk: Disk | None) -> dict[str, float]:

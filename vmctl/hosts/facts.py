@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from functools import lru_cache
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -22,6 +23,7 @@ USER_HZ = 100  # ticks per second in /proc, on every architecture that has KVM
 SEPARATOR = "\x1e"
 DISK = re.compile(r"^(?:[hsv]d|xvd|dasd)[a-z]+$|^(?:nvme\d+n|mmcblk|rbd|nbd)\d+$")  # a whole one, no part of it
 MOST_DEVICES = 4096  # disks, or interfaces, that are taken from one sample
+MOST_NAMES = 65536  # of VMs that are read once, and not at each sample
 SECTOR = 512  # bytes, in /proc/diskstats whatever the disk's own are
 INTERFACE = re.compile(r"^(\S{1,15}) (\d{1,20}) (\d{1,20}) (\S{1,10}) (?:(\d{1,9})|\S+)$", re.MULTILINE)
 DISK_LINE = re.compile(r"^(\S{1,32}) (\d{1,20}) (\d{1,20}) (\d{1,20})$", re.MULTILINE)
@@ -243,9 +245,9 @@ def _interfaces(text: str) -> dict[str, Interface]:
     }
 
 
-def _first(line: re.Pattern[str], text: str) -> Iterator[tuple[str, ...]]:
+def _first(line: re.Pattern[str], text: str) -> list[tuple[str, ...]]:
     """The groups of each line that is one, but of no more than a host may have."""
-    return (found.groups("") for found in islice(line.finditer(text), MOST_DEVICES))
+    return line.findall(text)[:MOST_DEVICES]
 
 
 def _process(text: str, page_kib: int) -> QemuProcess | None:
@@ -253,13 +255,13 @@ def _process(text: str, page_kib: int) -> QemuProcess | None:
     used, called, stat = text.split("\n", 2)
     uuid, read, written = used.split()
     before, _, after = stat.rpartition(")")  # the name in between may itself hold spaces and parentheses
-    fields = after.split()
+    fields = after.split(None, 22)
     if fields[0] in "ZX":
         return None
     return QemuProcess(
         int(before.split(None, 1)[0]),
         int(fields[19]),
-        uuid.lower(),
+        sys.intern(uuid.lower()),
         _vm_name(called),
         int(fields[11]) + int(fields[12]),
         int(fields[21]) * page_kib,
@@ -269,6 +271,7 @@ def _process(text: str, page_kib: int) -> QemuProcess | None:
     )
 
 
+@lru_cache(MOST_NAMES)
 def _vm_name(argument: str) -> str:
     """The name in QEMU's -name argument: `guest=a,debug-threads=on`, or plain; a comma in it is written twice."""
     first = NAME_ARGUMENT.match(argument)

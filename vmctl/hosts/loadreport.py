@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from vmctl.hosts.devices import NetDevices
@@ -86,12 +86,30 @@ class Told:
         return max(0.0, now - self.at)
 
 
+REPORT, VM_TOLD, HOST_LOAD, VM_LOAD = (
+    tuple(one.name for one in fields(kind)) for kind in (LoadReport, VMTold, HostLoad, VMLoad)
+)
+
+
 def to_json(report: LoadReport) -> dict[str, Any]:
     """As it is kept."""
-    found = asdict(report)
+    found = _plain(report, REPORT)
+    found["load"] = None if report.load is None else _plain(report.load, HOST_LOAD)
     found["unmeasured"] = sorted(report.unmeasured)
     found["bridges"] = None if report.bridges is None else sorted(report.bridges)
+    found["vms"] = {uuid: _vm_to_json(one) for uuid, one in report.vms.items()}
     return found
+
+
+def _vm_to_json(one: VMTold) -> dict[str, Any]:
+    found = _plain(one, VM_TOLD)
+    found["load"] = None if one.load is None else _plain(one.load, VM_LOAD)
+    return found
+
+
+def _plain(value: object, names: tuple[str, ...]) -> dict[str, Any]:
+    """A value's own fields. `asdict` would copy all that is in it: each second, of each VM."""
+    return {name: getattr(value, name) for name in names}
 
 
 def from_json(body: dict[str, Any]) -> LoadReport:

@@ -57,7 +57,10 @@ class Loads:
             self._history(f"vm/{uuid}").add(now, point)
 
     def _history(self, subject: str) -> History:
-        return self._histories.setdefault(subject, History(subject))
+        found = self._histories.get(subject)
+        if found is None:
+            found = self._histories[subject] = History(subject)
+        return found
 
     def forget(self, host: str) -> None:
         """The host has left the pool."""
@@ -97,6 +100,11 @@ class Loads:
         """How old the newest sample of a host is; 0 where there is none."""
         shown = self._shown(host)
         return shown.age_s(self._clock.monotonic()) if shown else 0.0
+
+    def uptime_s(self, host: str) -> float | None:
+        """A host's uptime at its newest sample, where it is sampled here: another one, where it is another sample."""
+        measured = self._measured.get(host)
+        return measured.newest.uptime_s if measured is not None else None
 
     def details(self, host: str) -> dict[str, Any]:
         """What the newest sample shows beyond the smoothed load: for `top` and `host show`."""

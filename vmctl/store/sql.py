@@ -41,6 +41,7 @@ from vmctl.store.database import Database, reading, writing
 from vmctl.store.incarnations import LedgerStore
 from vmctl.store.joining import SqlJoining
 from vmctl.store.leasing import Leasing
+from vmctl.store.means import put_means
 from vmctl.store.pruning import SqlPruning
 from vmctl.store.replicas import SqlReplicas
 from vmctl.store.statements import TABLES, at_the_end, is_key, locked, read_all, seen_by, tell, unique, whole
@@ -63,7 +64,6 @@ from vmctl.store.watching import SqlWatching
 
 Record = TypeVar("Record")
 LAST = chr(0x10FFFF)  # no character comes after it
-MEANS_AT_ONCE = 250  # made ready in one go: nobody else has a turn meanwhile
 
 
 class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads, SqlReplicas, SqlWatching, SqlJoining, SqlPruning):
@@ -370,10 +370,7 @@ class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads, SqlReplicas, SqlWatching
 
     @writing
     def add_means(self, db: Session, means: list[LoadMean]) -> None:
-        for first in range(0, len(means), MEANS_AT_ONCE):
-            some = means[first : first + MEANS_AT_ONCE]
-            values = [rows.named(rows.to_row(MeanRow, mean)) for mean in some]
-            db.execute(rows.upsert(self.database.engine, MeanRow), values)
+        put_means(db, means)
 
     @reading
     def means(self, db: Session, subject: str, period_s: int, since: float) -> list[LoadMean]:

@@ -12,11 +12,18 @@ from sqlmodel import col, select
 from vmctl.model.watching import HostReport, HostWatch
 from vmctl.store import rows
 from vmctl.store.database import Database, reading, writing
+from vmctl.store.jsons import as_json
 from vmctl.store.statements import is_shared, read_all
 from vmctl.store.tables import HostRow, ReplicaRow
 from vmctl.store.watching_tables import HostReportRow, HostWatchRow, MachineReaderRow
 
 AT_ONCE = 500  # values in one statement
+# One value holds all rows: a statement for each would cost more than to find out what is told.
+REPORT = text(
+    "INSERT INTO host_report (host, epoch, number, body)"
+    " SELECT * FROM json_to_recordset(:rows) AS given (host text, epoch bigint, number bigint, body json)"
+    " ON CONFLICT (host) DO UPDATE SET epoch = excluded.epoch, number = excluded.number, body = excluded.body"
+)
 
 
 class SqlWatching:
@@ -53,11 +60,13 @@ class SqlWatching:
             query = select(*held).where(col(HostWatchRow.life) == life, held[0].in_(some)).order_by(held[0])
             mine |= {(host, epoch) for host, epoch in db.execute(query.with_for_update(read=True))}
         told = [
-            rows.named(rows.to_row(HostReportRow, one))
+            {"host": one.host, "epoch": one.epoch, "number": one.number, "body": one.body}
             for _, one in sorted(new.items())
             if (one.host, one.epoch) in mine
         ]
-        if told:
+        if told and is_shared(db):
+            db.execute(REPORT, {"rows": as_json(told)})
+        elif told:
             db.execute(rows.upsert(self.database.engine, HostReportRow), told)
 
     @reading

@@ -1,0 +1,16 @@
+"""Values as JSON, for the database: many, and often. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+
+def as_json(value: Any) -> str:
+    """As the standard library's; what is odd, such as a number of 70 bits, or half a character, is left to that."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        return json.dumps(value)
