@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.hosts.test_load import BASE, later, vm
 from vmctl.cluster.member import Member
 from vmctl.cluster.watcher import Watcher
 from vmctl.door.others import Others
+from vmctl.errors import RegistryUnusable
 from vmctl.guests import Follower, Where
 from vmctl.guests.told import NOBODY_LISTENS
 from vmctl.hosts.facts import RawSample
@@ -310,6 +312,8 @@ async def test_a_host_that_its_watcher_does_not_reach_goes_to_another(three: Rep
     assert three.watched().keys() == set(HOSTS)
     await three.look(30)
     assert three.watched()[host] != "b", "it does not come back at once"
+    leading = three.all["a"].watcher._leading
+    assert leading is not None and {life for lives in leading.cannot.values() for life in lives} == {"b"}
 
 
 async def test_a_host_that_nobody_reaches_stays_where_it_is(three: Replicas, clock: Clock) -> None:
@@ -493,3 +497,29 @@ async def test_all_that_a_guest_told_is_asked_of_whoever_reads_its_port(three: R
     found = await others.guests(leader, ["u1", "u2", "u9"])
     assert asked == [("b", ["u1"])]
     assert found.keys() == {"u1", "u2"} and found["u1"].os == {"boot_id": "boot-1"}
+
+
+async def test_who_lets_go_while_the_registry_does_not_answer_lets_go_of_all_later(
+    three: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    had = {name: set(three.all[name].watcher.held) for name in ("b", "c")}
+    for host in HOSTS:
+        three.all[three.watched()[host]].sampled(host)
+    await three.begin("d")
+    find = three.store.find
+
+    async def silent(kind: Any, key: Any) -> Any:
+        raise RegistryUnusable("it does not answer")
+
+    monkeypatch.setattr(three.store, "find", silent)
+    for one in three.all.values():
+        with contextlib.suppress(RegistryUnusable):
+            await one.watcher.look()
+    monkeypatch.setattr(three.store, "find", find)
+    await three.look()
+    kept = {one.machine: one.life for one in await three.store.all(MachineReader)}
+    watched = three.watched()
+    assert sorted(watched.values()) == ["a", "b", "c", "d"], had
+    assert kept == {f"machine-{host}": name for host, name in watched.items()}
+    for name in ("b", "c"):
+        assert three.all[name].services.links.keys() == three.all[name].watcher.held.keys()

@@ -25,12 +25,12 @@ class Host:
     """A user's home on a host, whose /bin/sh runs what it is told."""
 
     def __init__(self, home: Path) -> None:
-        self.home, self.path = home, os.environ["PATH"]
+        self.home, self.path, self.locale = home, os.environ["PATH"], "C.UTF-8"
         self.keys = home / ".ssh" / "authorized_keys"
         self.link = cast(Link, SimpleNamespace(name="kvm9", ssh=self))
 
     async def run(self, argv: Any, *, check: bool = True) -> Ran:
-        environment = {"HOME": str(self.home), "PATH": self.path}
+        environment = {"HOME": str(self.home), "PATH": self.path, "LC_ALL": self.locale}
         pipe = asyncio.subprocess.PIPE
         done = await asyncio.create_subprocess_exec(*argv, env=environment, stdout=pipe, stderr=pipe)
         out, err = await done.communicate()
@@ -122,3 +122,16 @@ async def test_what_an_admin_writes_meanwhile_is_not_lost(host: Host) -> None:
     host.path = f"{tools}:{host.path}"
     await let_in(host.link, [ONE])
     assert host.keys.read_text() == f"{ADMINS}\nssh-ed25519 EEEE new\n{ONE}\n"
+
+
+async def test_what_is_no_text_stays_byte_by_byte(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comment of another age, the blocks of zeros that a power cut leaves: no line of others may go."""
+    odd = b"ssh-rsa AAAA J\xfcrgen\nssh-ed25519 BBBB admin\n\0\0\0\nssh-rsa CCCC last"
+    host.has("")
+    host.keys.write_bytes(odd)
+    for locale in ("C.UTF-8", "C"):
+        monkeypatch.setattr(host, "locale", locale, raising=False)
+        await let_in(host.link, [ONE])
+        assert host.keys.read_bytes() == odd + f"\n{ONE}\n".encode()
+        await let_in(host.link, [])
+        assert host.keys.read_bytes() == odd + b"\n"

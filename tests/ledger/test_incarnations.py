@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from types import SimpleNamespace
 from typing import Any, cast
@@ -339,3 +340,26 @@ async def test_lives_of_a_machine_that_is_gone_end(two: tuple[Incarnations, Inca
     [ended] = await other.processes(VM, None, history=True)
     assert ended.why == EndReason.UNSEEN
     assert await registry.all(MachineReader) == []
+
+
+async def test_a_take_whose_asker_is_gone_is_known(two: tuple[Incarnations, Incarnations]) -> None:
+    one, other = two
+    asking = asyncio.create_task(one.take([VM]))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await one.leave([VM])
+    assert await other.take([VM]) == {VM}
+
+
+async def test_a_take_that_broke_in_the_middle_is_left_again(
+    two: tuple[Incarnations, Incarnations], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two
+    with monkeypatch.context() as broken:
+        broken.setattr(type(one._store.ledger), "runs", _takes_nothing)
+        with pytest.raises(RegistryUnusable):
+            await one.take([VM])
+    assert await other.take([VM]) == set()
+    await one.flush()
+    assert await other.take([VM]) == {VM}

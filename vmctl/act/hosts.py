@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,12 +21,15 @@ from vmctl.hosts.ssh import HostKey, explain
 from vmctl.model.joining import ControllerKey
 from vmctl.model.records import HostRecord, Storage, VMRecord
 from vmctl.services import Services
+from vmctl.services.walls import wall
 from vmctl.store.rules import left_behind, missing
 from vmctl.tasks import Job
 from vmctl.tasks.journals import Journal, Reporting
 
 Adding = Job[AddHosts, Reporting]
 Attach = Callable[[HostRecord], Link]
+
+log = logging.getLogger("vmctl.act.hosts")
 
 
 class Candidate:
@@ -283,14 +287,15 @@ class Hosts:
         left_behind(link.record, name, here, force=job.args.force)  # asked again when it is forgotten
         if link.online:
             await end_probes(link)
-            # The host is left as it was found, so without our pools, and without the keys of controllers that joined.
             for kept in await services.store.all(Storage):
+                # The host is left as it was found, so without our pools.
                 await forget_on(link, kept, job)
-            if await services.store.all(ControllerKey):
-                await let_in(link, ())
         forgotten, kept_on = await services.store.remove_host(name, force=job.args.force)
         if services.links.pop(name, None) is None:
             raise missing("host", name)  # somebody else let it go at the same time
+        if link.online and await services.store.all(ControllerKey):
+            with wall(log, f"controllers' keys on {name}"):  # not before the registry has let it go
+                await let_in(link, ())
         await link.close()
         services.loads.forget(name)
         services.incarnations.host_removed(link)

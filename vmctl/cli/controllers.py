@@ -133,7 +133,7 @@ def remove(name: str, signed: bool, form: str) -> None:
     Example: vmctl controller remove kvm1 --i-know-it-is-off
     """
     alive = [item for item in _items() if item["state"] != "ended" and name in (item["name"], item["life"])]
-    homes = {item["home"] for item in alive} | _joined(name)
+    homes = {item["home"] for item in alive} or _joined(name)
     if not homes:
         raise errors.NotFound(f"no controller {name!r} uses this registry", hint="vmctl controller list --ended")
     if len(alive) > 1:

@@ -58,13 +58,18 @@ def join(token: str, name: str, form: str) -> None:
     It writes the database into vmctl.toml, and a key of its own if there is none. Hosts that are away get the key when
     they are back. `vmctl controller remove` takes it away again.
 
+    With - as TOKEN it is read from standard input, so that nobody sees it in the list of processes.
+
     Example: vmctl controller join vmctl-join-eyJkYXRh...
     """
     from vmctl.hosts.ssh import ensure_key
     from vmctl.local.database import keep_database
     from vmctl.model.joining import read_token
 
-    found, settings = read_token(token), paths.config_dir() / "vmctl.toml"
+    found, settings = (
+        read_token(sys.stdin.readline().strip() if token == "-" else token),
+        paths.config_dir() / "vmctl.toml",
+    )
     _refuse_one_of_its_own(found.dsn)
     called = name or config.load().controllers.name or socket.gethostname()
     new = _join(found.dsn, found.hash, called, ensure_key(paths.ssh_key_path()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from vmctl.hosts.letin import let_in
@@ -11,6 +12,7 @@ from vmctl.services import Services
 from vmctl.services.walls import wall
 
 log = logging.getLogger("vmctl.cluster.keys")
+AT_ONCE = 32  # hosts: one that hangs holds up few others
 
 
 class Keys:
@@ -24,10 +26,14 @@ class Keys:
         """Put keys onto the hosts that have not had them since they came."""
         keys = await self._services.store.all(ControllerKey)
         lines = tuple(sorted(line(key) for key in keys))
-        for link in list(self._services.links.values()):
-            if link.online and self._done.get(link.name) != (link.since, lines):
-                with wall(log, f"controllers' keys on {link.name}"):
-                    await self._put(link, keys, lines)
+        links = [link for link in self._services.links.values() if link.online]
+        due = [link for link in links if self._done.get(link.name) != (link.since, lines)]
+        for first in range(0, len(due), AT_ONCE):
+            await asyncio.gather(*(self._see_to(link, keys, lines) for link in due[first : first + AT_ONCE]))
+
+    async def _see_to(self, link: Link, keys: list[ControllerKey], lines: tuple[str, ...]) -> None:
+        with wall(log, f"controllers' keys on {link.name}"):
+            await self._put(link, keys, lines)
 
     async def _put(self, link: Link, keys: list[ControllerKey], lines: tuple[str, ...]) -> None:
         since = link.since

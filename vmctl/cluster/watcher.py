@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,6 +46,7 @@ class _Heard:
 
     at: float  # monotonic
     away_s: float | None  # since the watcher does not reach it; None: it does
+    epoch: int
 
 
 @dataclass(slots=True)
@@ -55,8 +57,10 @@ class _Leading:
     known: dict[str, tuple[int, int]] = field(default_factory=dict)  # host -> (epoch, number) of its newest report
     heard: dict[str, _Heard] = field(default_factory=dict)
     cannot: dict[str, dict[str, float]] = field(default_factory=dict)  # host -> life -> until when, monotonic
+    past: dict[str, int] = field(default_factory=dict)  # host -> epoch of a watcher that could not: it counts no more
     looked: float | None = None  # when the last reading began
-    lives: frozenset[str] = frozenset()  # that had not ended at the last look
+    lives: frozenset[str] | None = None  # that had not ended at the last look
+    again_at: float = math.inf  # when log-ins that did not end are ended again, monotonic
     ending: asyncio.Task[None] | None = None  # the log-ins of those that have
     watchers: dict[str, str] = field(default_factory=dict)  # host -> life, as they were shared out
     shared: object = None  # from what hosts were shared out
@@ -114,6 +118,8 @@ class Watcher:
     async def _let_go(self, hosts: Collection[str]) -> None:
         """Watch them no more. Ledgers are left when all that was seen is written: somebody else goes on with them."""
         services = self._services
+        # All that may fail first: who has let go of a part does not come back to the rest.
+        gone = {host for host in hosts if await services.store.find(HostRecord, host) is None}
         machines, closed = services.guests.let_go_of(hosts), list[Link]()
         for host in hosts:
             log.info("%s is watched here no more", host)
@@ -123,13 +129,15 @@ class Watcher:
             link = services.links.get(host)
             if link is None:  # it has just left the pool
                 continue
-            if await services.store.find(HostRecord, host) is None:
+            if host in gone:
                 services.incarnations.host_removed(link)
             if not self._member.leads:
                 closed.append(services.links.pop(host))
                 services.loads.forget(host)
-        await asyncio.gather(*(link.close() for link in closed))
-        await services.incarnations.leave(machines)
+        try:
+            await asyncio.gather(*(link.close() for link in closed), return_exceptions=True)
+        finally:
+            await services.incarnations.leave(machines)
 
     async def _keep_ledgers(self) -> None:
         """Keep those of the hosts that are watched here, as soon as nobody else does."""
@@ -154,9 +162,14 @@ class Watcher:
             if what != before.what or now - before.at >= self._services.settings.sample_period_s:
                 said[host] = _Said(before.number + 1, now, what)
                 reports.append(HostReport(host, watch.epoch, before.number + 1, self._body(link, guests.get(host, ()))))
-        if reports:
+        if not reports:
+            return
+        try:
             await self._services.store.report(self._member.own.life, reports)
-            self._said |= said
+        except BaseException:  # it may be written: it is told again, by another number
+            self._said |= {host: _Said(one.number) for host, one in said.items()}
+            raise
+        self._said |= said
 
     def _body(self, link: Link, guests: Iterable[Follower]) -> dict[str, Any]:
         devices = {uuid: domain.net_devices for uuid, domain in link.domains.items()}
@@ -186,29 +199,37 @@ class Watcher:
         busy = leading.ending is not None and not leading.ending.done()
         if sessions is None or busy:
             return
-        if leading.lives - lives:
-            leading.ending = asyncio.create_task(self._end_all(sessions), name="end log-ins of those that have died")
+        now = self._services.clock.monotonic()
+        if leading.lives is None or leading.lives - lives or now >= leading.again_at:
+            leading.again_at = math.inf
+            ending = self._end_all(leading, sessions)
+            leading.ending = asyncio.create_task(ending, name="end log-ins of those that have died")
         leading.lives = lives
 
-    async def _end_all(self, sessions: Sessions) -> None:
-        async def end(link: Link) -> None:
+    async def _end_all(self, leading: _Leading, sessions: Sessions) -> None:
+        async def end(link: Link) -> bool:
             with wall(log, f"{link.name}: log-ins of controllers that have died"):
                 await sessions.end_left(link)
+                return True
+            return False
 
-        await asyncio.gather(*(end(link) for link in list(self._services.links.values()) if link.online))
+        links = [link for link in self._services.links.values() if link.session is not None]
+        if not all(await asyncio.gather(*(end(link) for link in links))):
+            leading.again_at = self._services.clock.monotonic() + SHARE_AGAIN_S
 
     async def _listen(self, leading: _Leading) -> None:
         asked, before = self._services.clock.monotonic(), leading.looked
         for one in await self._services.store.reports(leading.known):
             # How old one is that was there at the first look, nobody can say. Others came since the last look.
-            if before is not None and one.host not in self._held:
+            late = one.epoch <= leading.past.get(one.host, 0)
+            if before is not None and one.host not in self._held and not late:
                 with wall(log, f"what is told of {one.host}"):
                     self._hear(leading, one, before)
             leading.known[one.host] = (one.epoch, one.number)
         leading.looked = asked
 
     def _hear(self, leading: _Leading, said: HostReport, told_at: float) -> None:
-        leading.heard[said.host] = _Heard(told_at, said.body["away_s"])
+        leading.heard[said.host] = _Heard(told_at, said.body["away_s"], said.epoch)
         if (load := said.body["load"]) is not None:
             self._services.loads.take(said.host, loadreport.from_json(load), told_at)
         guests = {uuid: told.from_json(one) for uuid, one in said.body["guests"].items()}
@@ -235,7 +256,11 @@ class Watcher:
         for host, link in self._services.links.items():
             heard, life = leading.heard.get(host), leading.watchers.get(host, "")
             if heard is not None and heard.away_s is not None and heard.away_s >= self._silent_s and link.online:
-                leading.cannot.setdefault(host, {})[life] = now + CANNOT_FOR_S
+                del leading.heard[host]  # it says nothing of whoever watches it next
+                if life != self._member.own.life:  # which does reach it
+                    leading.cannot.setdefault(host, {})[life] = now + CANNOT_FOR_S
+                    leading.past[host] = heard.epoch
+        leading.past = {host: epoch for host, epoch in leading.past.items() if host in self._services.links}
         for host, lives in list(leading.cannot.items()):
             leading.cannot[host] = {life: until for life, until in lives.items() if until > now}
 

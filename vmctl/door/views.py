@@ -161,7 +161,7 @@ def health(
 ) -> answers.Health:
     """One VM's health, and what its guest told of itself, as far as whoever reads its port has said so."""
     found, for_s, waits = health_monitor.of(vm)
-    follower, details = services.guests.followed.get(vm.uuid), told or GuestDetails()
+    follower, details = services.guests.of(vm.uuid), told or GuestDetails()
     heard_s = follower.heard_s(services.clock.monotonic()) if follower else None
     return answers.Health(
         vm=vm.name,

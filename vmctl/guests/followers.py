@@ -140,7 +140,7 @@ class Guests:
         """What a host's watcher tells of its guests, at that time (monotonic) or later."""
         there = self._told_of.setdefault(host, set())
         for uuid in [uuid for uuid in there if uuid not in told and not self._runs(uuid)]:
-            del self._told[uuid]
+            self._told.pop(uuid, None)
             there.discard(uuid)
         for uuid, one in told.items():
             found = self._told.get(uuid)
@@ -149,9 +149,22 @@ class Guests:
                 there.add(uuid)
             # It has moved, and is not heard yet where it is now: until then it is as it was.
             elif found.host == host or one.heard_s is not None:
-                self._told_of[found.host].discard(uuid)
+                self._told_of.get(found.host, set()).discard(uuid)
                 there.add(uuid)
                 found.host, found.told, found.at, found.stale_s = host, one, at, stale_s
+
+    def _drop_told(self) -> None:
+        """Forget what is told of nobody any more: of hosts that are watched here now, or have left."""
+        for host, there in list(self._told_of.items()):
+            silent = host not in self._links or self._watches(host)
+            for uuid in list(there):
+                here = self.followers.get(uuid)
+                heard = here is not None and here.guest.heard_at is not None
+                if heard or (silent and here is None and not self._runs(uuid)):
+                    there.discard(uuid)
+                    self._told.pop(uuid, None)
+            if not there and host not in self._links:
+                del self._told_of[host]
 
     def _runs(self, uuid: str) -> bool:
         """Whether some host shows that it runs."""
@@ -168,6 +181,7 @@ class Guests:
     async def look(self) -> None:
         """Begin with VMs that run now, and let go of those that are on no host that is watched here."""
         now = self._clock.monotonic()
+        self._drop_told()
         present = {uuid for link in self._watched() for uuid, d in link.domains.items() if d.power in HERE}
         new = sorted(present - self.followers.keys())
         await self._incarnations.take(new)  # all at once; who is not among them asks again
@@ -212,20 +226,21 @@ class Guests:
 
     def status(self, uuid: str) -> str:
         """A VM's health in a word; empty for one that does not run."""
-        follower = self._of(uuid)
+        follower = self.of(uuid)
         return "" if follower is None else follower.status
 
     def stall(self, uuid: str) -> float:
         """The share of time in which something inside the guest waited, by its own word; 0 where it has not spoken."""
-        follower = self._of(uuid)
+        follower = self.of(uuid)
         return 0.0 if follower is None else follower.stall(self._clock.monotonic())
 
     def address(self, uuid: str) -> str:
         """The address that a guest tells of itself, IPv4 before IPv6; empty where it has told none."""
-        follower = self._of(uuid)
+        follower = self.of(uuid)
         return "" if follower is None else follower.address
 
-    def _of(self, uuid: str) -> Followed | None:
+    def of(self, uuid: str) -> Followed | None:
+        """One guest that is listened to, here or by another controller."""
         here, told = self.followers.get(uuid), self._told.get(uuid)
         return told if here is None or (here.guest.heard_at is None and told is not None) else here
 

@@ -22,10 +22,10 @@ file=$(readlink -f "$file") || exit 1
 new=$file.vmctl-$$ was=$file.vmctl-was-$$
 trap 'rm -f "$new" "$was"' EXIT
 cp -p "$file" "$was" && cp -p "$file" "$new" || exit 1
-{{ grep -v ' {TAG}[0-9a-f]*$' "$was"; [ $? -lt 2 ]; }} >"$new" || exit 1
+{{ LC_ALL=C grep -av ' {TAG}[0-9a-f]*$' "$was"; [ $? -lt 2 ]; }} >"$new" || exit 1
 for line; do printf '%s\\n' "$line" >>"$new" || exit 1; done
 cmp -s "$new" "$was" && exit 0
-sync
+sync "$new" || exit 1
 cmp -s "$file" "$was" || exit {CHANGED}
 mv -f "$new" "$file"
 """

@@ -82,19 +82,27 @@ class Incarnations:
         asked = {machine.lower() for machine in machines}
         if not self.keeper:
             return asked
+        return await asyncio.shield(self._take(asked, there))  # what is written goes on, whoever stops waiting for it
+
+    async def _take(self, asked: set[str], there: bool) -> set[str]:
         async with self._taking:
             new = asked - self._kept - self._leaving
-            if new:
-                taken = set(await self._store.take_machines(self.keeper, sorted(new)))
-                await self._load(taken, taken if there else set())
-                self._kept |= taken
+            try:
+                if new:
+                    taken = set(await self._store.take_machines(self.keeper, sorted(new)))
+                    await self._load(taken, taken if there else set())
+                    self._kept |= taken
+            except BaseException:
+                self._leaving |= new  # they may be ours by now: with the next flush they are nobody's
+                raise
             return asked & self._kept
 
     async def leave(self, machines: Iterable[str]) -> None:
         """Keep their ledgers no more: at once, or as soon as the store takes what was seen of them."""
-        gone = {machine.lower() for machine in machines} & self._kept
-        self._kept -= gone
-        self._leaving |= gone
+        async with self._taking:  # one whose asker is gone ends first
+            gone = {machine.lower() for machine in machines} & self._kept
+            self._kept -= gone
+            self._leaving |= gone
         if gone:
             await self.flush()
 

@@ -69,8 +69,9 @@ class Sessions:
 
     async def _end_left(self, link: Link, boot_id: str, pid: int) -> list[HostSession]:
         """Those that are gone then. Raises Unreachable."""
-        in_use = {one.session for one in self._links if one.session is not None}
-        left = [one for one in await self._store.left_sessions(link.name, self._life) if one not in in_use]
+        found = await self._store.left_sessions(link.name, self._life)
+        in_use = {one.session for one in self._links if one.session is not None}  # after that: one may be new
+        left = [one for one in found if one not in in_use]
         here = [one for one in left if one.boot_id == boot_id and one.pid != pid]
         for first in range(0, len(here), sessions.AT_ONCE):
             some = here[first : first + sessions.AT_ONCE]
