@@ -523,3 +523,26 @@ async def test_who_lets_go_while_the_registry_does_not_answer_lets_go_of_all_lat
     assert kept == {f"machine-{host}": name for host, name in watched.items()}
     for name in ("b", "c"):
         assert three.all[name].services.links.keys() == three.all[name].watcher.held.keys()
+
+
+async def test_a_guest_is_as_it_was_until_the_next_watcher_of_its_host_has_heard_it(
+    three: Replicas, clock: Clock
+) -> None:
+    """Also where the leader itself has read its port so far."""
+    for name in ("a", "b"):
+        host, uuid = of(three, name), f"guest of {name}"
+        for link in three.all["a"].services.links.values():
+            link.domains[uuid] = DomainSeen(uuid, uuid, PowerState.RUNNING)
+        guest_of(three.all[name], host, uuid)
+        await three.look(2)
+        leader = three.all["a"].services.guests
+        assert leader.followed[uuid].heard_s(clock.monotonic()) is not None
+        await three.store.share_out({host: "c"}, 5.0)
+        three.all[name].services.guests.let_go_of([host])
+        there = guest_of(three.all["c"], host, uuid)
+        there.guest.heard_at = None
+        await three.all["c"].watcher.look()
+        await three.all["a"].watcher.look()
+        assert leader.followed[uuid].heard_s(clock.monotonic()) is not None
+        await three.look(int(SILENT_S) + 2)
+        assert leader.followed[uuid].seen(clock.monotonic()).frozen == NOBODY_LISTENS

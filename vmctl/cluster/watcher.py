@@ -233,7 +233,7 @@ class Watcher:
         if (load := said.body["load"]) is not None:
             self._services.loads.take(said.host, loadreport.from_json(load), told_at)
         guests = {uuid: told.from_json(one) for uuid, one in said.body["guests"].items()}
-        self._services.guests.tell(said.host, guests, told_at, self._silent_s)
+        self._services.guests.tell(said.host, guests, told_at, self._silent_s, said.epoch)
 
     async def _share_out(self, leading: _Leading) -> None:
         self._note_who_cannot(leading)

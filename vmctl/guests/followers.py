@@ -28,6 +28,7 @@ GONE_AFTER_S = 5.0  # between two hosts' readings a VM that moves may be on neit
 RETRY_S, SLOWEST_RETRY_S = 0.1, 10.0
 SETTLED_S = 5.0  # a port that was open for so long is tried again at once
 COUNT_EVERY_S = 10.0
+HANDED_S = 5.0  # what was heard before a port changed hands is somebody's word for so long
 COUNT_AFTER_S = 10.0  # of silence
 GOODBYE = "its agent said goodbye: it was stopped, or its guest goes down or boots again"
 
@@ -136,8 +137,9 @@ class Guests:
         here = {u: one for u, one in self.followers.items() if one.guest.heard_at is not None or u not in self._told}
         return {**self._told, **here}
 
-    def tell(self, host: str, told: Mapping[str, GuestTold], at: float, stale_s: float) -> None:
-        """What a host's watcher tells of its guests, at that time (monotonic) or later."""
+    def tell(self, host: str, told: Mapping[str, GuestTold], at: float, stale_s: float, epoch: int = 0) -> None:
+        """What a host's watcher, of that epoch, tells of its guests, at that time (monotonic) or later."""
+        reader = (host, epoch)
         there = self._told_of.setdefault(host, set())
         for uuid in [uuid for uuid in there if uuid not in told and not self._runs(uuid)]:
             self._told.pop(uuid, None)
@@ -145,13 +147,13 @@ class Guests:
         for uuid, one in told.items():
             found = self._told.get(uuid)
             if found is None:
-                self._told[uuid] = ToldGuest(uuid, host, one, at, stale_s)
+                self._told[uuid] = ToldGuest(uuid, host, one, at, stale_s, reader)
                 there.add(uuid)
-            # It has moved, and is not heard yet where it is now: until then it is as it was.
-            elif found.host == host or one.heard_s is not None:
+            # It has moved, or another one reads its port, and has not heard it yet: until then it is as it was.
+            elif found.reader == reader or one.heard_s is not None:
                 self._told_of.get(found.host, set()).discard(uuid)
                 there.add(uuid)
-                found.host, found.told, found.at, found.stale_s = host, one, at, stale_s
+                found.host, found.told, found.at, found.stale_s, found.reader = host, one, at, stale_s, reader
 
     def _drop_told(self) -> None:
         """Forget what is told of nobody any more: of hosts that are watched here now, or have left."""
@@ -206,7 +208,17 @@ class Guests:
         del self.followers[follower.uuid]
         if where is Where.GONE:
             self._incarnations.vm_stopped(follower.uuid)
+        else:
+            self._keep_as_told(follower)
         await self._incarnations.leave([follower.uuid])
+
+    def _keep_as_told(self, follower: Follower) -> None:
+        """It is as it was, until whoever reads its port from now on has heard it."""
+        uuid, host, now = follower.uuid, follower.host, self._clock.monotonic()
+        known = self._told.get(uuid)
+        if follower.guest.heard_at is not None and (known is None or known.told.heard_s is None):
+            self._told[uuid] = ToldGuest(uuid, host, follower.told(now), now, HANDED_S, status=follower.status)
+            self._told_of.setdefault(host, set()).add(uuid)
 
     def by_host(self) -> dict[str, list[Follower]]:
         """Those whose ports are read here, by the hosts that they run on."""
@@ -222,6 +234,7 @@ class Guests:
             if follower.task is not None:
                 follower.task.cancel()
             del self.followers[follower.uuid]
+            self._keep_as_told(follower)
         return {follower.uuid for follower in gone}
 
     def status(self, uuid: str) -> str:

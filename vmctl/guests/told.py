@@ -51,6 +51,7 @@ class ToldGuest:
     told: GuestTold
     at: float  # when that was told, or before it
     stale_s: float  # what is older than that is nobody's word any more
+    reader: tuple[str, int] = ("", 0)  # the host, and the epoch of whoever reads its port there
     status: str = "unknown"  # its health, as last judged
     thawed_at: float = -math.inf
     anew_at: float = field(default=-math.inf)  # what it said before that says nothing
