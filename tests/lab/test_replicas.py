@@ -18,7 +18,7 @@ import pytest
 
 from tests.lab.pool import NAME, wait_for
 from tests.lab.test_faults import Migration
-from tests.lab.trio import Trio
+from tests.lab.trio import Trio, three_controllers
 from vmctl import lab
 from vmctl.lab import controllers
 from vmctl.lab.names import Machine
@@ -38,15 +38,8 @@ FAULTS: tuple[Fault, ...] = (
 @pytest.fixture(scope="module")
 def trio() -> Iterator[Trio]:
     """Two hosts, three controllers."""
-    before = dict(os.environ)
-    made = Trio(2, f"{NAME[:7]}t")
-    try:
-        made.set_up()
+    with three_controllers(2, f"{NAME[:7]}t") as made:
         yield made
-    finally:
-        made.close()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from tests.lab.pool import NAME, wait_for
 from tests.lab.test_health import health, lives
-from tests.lab.trio import LED_S, Trio
+from tests.lab.trio import LED_S, Trio, three_controllers
 from vmctl import lab
 from vmctl.lab.names import Machine
 
@@ -24,15 +23,8 @@ Fault = Callable[[Trio, Machine], None]
 @pytest.fixture(scope="module")
 def trio() -> Iterator[Trio]:
     """Three hosts, three controllers."""
-    before = dict(os.environ)
-    made = Trio(3, f"{NAME[:7]}w")
-    try:
-        made.set_up()
+    with three_controllers(3, f"{NAME[:7]}w") as made:
         yield made
-    finally:
-        made.close()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def watched(trio: Trio) -> dict[str, str]:

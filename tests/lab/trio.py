@@ -179,6 +179,20 @@ class Trio(Pool):
 
 
 @contextmanager
+def three_controllers(hosts: int, name: str) -> Iterator[Trio]:
+    """So many hosts and three controllers, ready; afterwards all is as it was, this process's environment, too."""
+    before = dict(os.environ)
+    made = Trio(hosts, name)
+    try:
+        made.set_up()
+        yield made
+    finally:
+        made.close()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
 def blackhole(one: Machine, address: str) -> Iterator[None]:
     """What a machine sends to an address gets lost."""
     inside = ("nsenter", f"--net=/proc/{machines.pid(one)}/ns/net", "ip", "route")

@@ -80,15 +80,7 @@ def read() -> Contexts:
 
 def write(contexts: Contexts) -> None:
     """Keep them: whole, or not at all."""
-    file = path()
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = file.with_name(f"{file.name}.{os.getpid()}")
-    number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(number, "w") as opened:
-        json.dump(asdict(contexts), opened, indent=2)
-        opened.flush()
-        os.fsync(opened.fileno())
-    new.replace(file)
+    paths.write_whole(path(), json.dumps(asdict(contexts), indent=2))
 
 
 def chosen() -> Context | None:

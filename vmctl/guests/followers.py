@@ -134,10 +134,9 @@ class Guests:
     @property
     def followed(self) -> dict[str, Followed]:
         """All guests that are listened to, here or by another controller; whoever has heard one goes before."""
-        here = {u: one for u, one in self.followers.items() if one.guest.heard_at is not None or u not in self._told}
-        return {**self._told, **here}
+        return {uuid: one for uuid in (*self._told, *self.followers) if (one := self.of(uuid)) is not None}
 
-    def tell(self, host: str, told: Mapping[str, GuestTold], at: float, stale_s: float, epoch: int = 0) -> None:
+    def tell(self, host: str, told: Mapping[str, GuestTold], at: float, stale_s: float, epoch: int) -> None:
         """What a host's watcher, of that epoch, tells of its guests, at that time (monotonic) or later."""
         reader = (host, epoch)
         there = self._told_of.setdefault(host, set())
@@ -147,13 +146,13 @@ class Guests:
         for uuid, one in told.items():
             found = self._told.get(uuid)
             if found is None:
-                self._told[uuid] = ToldGuest(uuid, host, one, at, stale_s, reader)
+                self._told[uuid] = ToldGuest(uuid, reader, one, at, stale_s)
                 there.add(uuid)
             # It has moved, or another one reads its port, and has not heard it yet: until then it is as it was.
             elif found.reader == reader or one.heard_s is not None:
                 self._told_of.get(found.host, set()).discard(uuid)
                 there.add(uuid)
-                found.host, found.told, found.at, found.stale_s, found.reader = host, one, at, stale_s, reader
+                found.reader, found.told, found.at, found.stale_s = reader, one, at, stale_s
 
     def _drop_told(self) -> None:
         """Forget what is told of nobody any more: of hosts that are watched here now, or have left."""
@@ -217,7 +216,8 @@ class Guests:
         uuid, host, now = follower.uuid, follower.host, self._clock.monotonic()
         known = self._told.get(uuid)
         if follower.guest.heard_at is not None and (known is None or known.told.heard_s is None):
-            self._told[uuid] = ToldGuest(uuid, host, follower.told(now), now, HANDED_S, status=follower.status)
+            handed = ToldGuest(uuid, (host, 0), follower.told(now), now, HANDED_S, status=follower.status)
+            self._told[uuid] = handed  # an epoch that no watcher has: the next one's word is another's
             self._told_of.setdefault(host, set()).add(uuid)
 
     def by_host(self) -> dict[str, list[Follower]]:

@@ -47,14 +47,18 @@ class ToldGuest:
     """A guest whose port another controller reads. Times are monotonic."""
 
     uuid: str
-    host: str
+    reader: tuple[str, int]  # its host, and the epoch of whoever reads its port there
     told: GuestTold
     at: float  # when that was told, or before it
     stale_s: float  # what is older than that is nobody's word any more
-    reader: tuple[str, int] = ("", 0)  # the host, and the epoch of whoever reads its port there
     status: str = "unknown"  # its health, as last judged
     thawed_at: float = -math.inf
     anew_at: float = field(default=-math.inf)  # what it said before that says nothing
+
+    @property
+    def host(self) -> str:
+        """Where its port is read."""
+        return self.reader[0]
 
     def _now(self, now: float) -> GuestTold:
         told, age_s = self.told, max(0.0, now - self.at)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from vmctl.errors import Refused, Usage
+from vmctl.local.paths import write_whole
 
 
 def keep_database(file: Path, dsn: str) -> bool:
@@ -26,13 +26,7 @@ def keep_database(file: Path, dsn: str) -> bool:
     after = _with(before, dsn, replace="database" in known)
     if _read(after, file) != known | {"database": dsn}:
         raise Usage(f"{file} cannot be changed by itself", hint="write `database` above its sections")
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = file.with_name(f"{file.name}.{os.getpid()}")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
-        opened.write(after)
-        opened.flush()
-        os.fsync(opened.fileno())
-    new.replace(file)
+    write_whole(file, after)
     return True
 
 

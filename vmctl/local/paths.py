@@ -55,6 +55,17 @@ def mount_of(path: Path) -> Path:
     return found
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Put a text in a file's place, whole or not at all: on the disk first, then under its name. Mode 0600."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = file.with_name(f"{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    new.replace(file)
+
+
 def _private(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.stat().st_mode & 0o7777 != 0o700:  # looked at first: on a read-only file system it may well be right

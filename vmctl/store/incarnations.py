@@ -10,8 +10,7 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, case, delete, exists, func, literal_column, tuple_
 from sqlalchemy.orm import Session
@@ -22,9 +21,9 @@ from vmctl.model.identity import Gpid, parse_gpid, same_name
 from vmctl.model.policy import LedgerPolicy
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.rows import insert_into
+from vmctl.store.statements import batches
 from vmctl.store.tables import IncarnationRow, ListeningRow, MachineReaderRow, MachineRunRow, ProgramSummaryRow
 
-T = TypeVar("T")
 Insert = Callable[..., Any]
 AT_ONCE = 2000  # rows per transaction
 RUNS_AT_ONCE = 20
@@ -128,9 +127,9 @@ class LedgerStore:
     async def write(self, changes: Changes) -> None:
         """Keep changes. What must not be done twice, counting, is done last."""
         await self._write_runs(changes.seen_at)
-        for batch in _batches(changes.lives.values(), AT_ONCE):
+        for batch in batches(changes.lives.values(), AT_ONCE):
             await self._write_lives(batch)
-        for listens in _batches(changes.listening.values(), AT_ONCE):
+        for listens in batches(changes.listening.values(), AT_ONCE):
             await self._write_listening(listens)
         if changes.short_lived:
             await self._count(changes.short_lived)
@@ -181,7 +180,7 @@ class LedgerStore:
         unused = (col(MachineRunRow.seen_at) < now - DAY_S) & ~exists().where(_of_run())
         # Held first: no life of it is written any more. Then looked at again: one may just have been.
         held = db.execute(select(MachineRunRow.id).where(unused).order_by(col(MachineRunRow.id)).with_for_update())
-        for some in _batches(list(held.scalars()), 500):
+        for some in batches(list(held.scalars()), 500):
             db.execute(delete(MachineRunRow).where(col(MachineRunRow.id).in_(some), ~exists().where(_of_run())))
 
     @reading
@@ -206,7 +205,7 @@ class LedgerStore:
     def _forget_some(self, db: Session, which: ColumnElement[bool], limit: int) -> int:
         query: Any = select(IncarnationRow.id, IncarnationRow.uuid).where(which)
         found = db.execute(query.order_by(IncarnationRow.ended_at).limit(limit).with_for_update()).all()
-        for some in _batches(found, 500):
+        for some in batches(found, 500):
             db.execute(delete(ListeningRow).where(col(ListeningRow.uuid).in_([row[1] for row in some])))
             db.execute(delete(IncarnationRow).where(col(IncarnationRow.id).in_([row[0] for row in some])))
         return len(found)
@@ -222,7 +221,7 @@ class LedgerStore:
 
     async def valid(self, machines: Collection[str] | None = None) -> AsyncIterator[tuple[Run, list[Life]]]:
         """A few boots at a time, for there may be very many."""
-        for some in _batches(await self._run_ids(machines), RUNS_AT_ONCE):
+        for some in batches(await self._run_ids(machines), RUNS_AT_ONCE):
             which = col(IncarnationRow.run_id).in_(some) & col(IncarnationRow.ended_at).is_(None)
             found: dict[Run, list[Life]] = {}
             for life in await self._lives(_lives().where(which)):
@@ -338,18 +337,12 @@ def uuid_range(text: str) -> tuple[bytes, bytes]:
     return bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
 
 
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some
-
-
 def _of_some(query: Any, column: Any, values: Collection[Any] | None) -> Iterator[Any]:
     """The query for rows of which a column has one of these values, however many; None: any."""
     if values is None:
         yield query
         return
-    for some in _batches(values, 500):
+    for some in batches(values, 500):
         yield query.where(col(column).in_(some))
 
 
@@ -370,7 +363,7 @@ def _run_numbers(db: Session, runs: Iterable[Run]) -> dict[Run, int]:
     three = tuple_(col(MachineRunRow.machine), col(MachineRunRow.run), col(MachineRunRow.boot_id))
     query: Any = select(*(getattr(MachineRunRow, name) for name in (*Run._fields, "id")))
     found: dict[Run, int] = {}
-    for some in _batches(runs, 300):
+    for some in batches(runs, 300):
         held = query.where(three.in_(some)).order_by(MachineRunRow.id).with_for_update(read=True, key_share=True)
         found |= {Run(*row[:3]): row[3] for row in db.execute(held)}
     return found

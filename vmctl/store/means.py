@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from vmctl.model.records import LoadMean
 from vmctl.store import rows
 from vmctl.store.jsons import as_json
-from vmctl.store.statements import is_shared
+from vmctl.store.statements import batches, is_shared
 from vmctl.store.tables import MeanRow
 
 AT_ONCE = 500  # made ready in one go: nobody else has a turn meanwhile
@@ -31,6 +31,5 @@ def put_means(db: Session, means: Iterable[LoadMean]) -> None:
         for (subject, period_s, at), load in new.items()
     ]
     put = PUT if is_shared(db) else rows.upsert(db.get_bind(), MeanRow)  # type: ignore[arg-type]
-    for first in range(0, len(values), AT_ONCE):
-        some = values[first : first + AT_ONCE]
+    for some in batches(values, AT_ONCE):
         db.execute(put, {"rows": as_json(some)} if is_shared(db) else some)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, text
@@ -64,6 +65,7 @@ from vmctl.store.tables import (
 )
 
 Record = TypeVar("Record")
+Item = TypeVar("Item")
 AT_THE_END = 0x656E64  # "end": the lock that who appends to events or to the audit holds
 TABLES: dict[type[Any], type[SQLModel]] = {
     HostRecord: HostRow,
@@ -95,6 +97,13 @@ TABLES: dict[type[Any], type[SQLModel]] = {
     Invitation: InvitationRow,
     ControllerKey: ControllerKeyRow,
 }
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items, so many at a time."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 @contextmanager

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import delete, text
 from sqlalchemy.orm import Session
@@ -13,7 +12,7 @@ from vmctl.model.watching import HostReport, HostWatch
 from vmctl.store import rows
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.jsons import as_json
-from vmctl.store.statements import is_shared, read_all
+from vmctl.store.statements import batches, is_shared, read_all
 from vmctl.store.tables import HostRow, ReplicaRow
 from vmctl.store.watching_tables import HostReportRow, HostWatchRow, MachineReaderRow
 
@@ -46,7 +45,7 @@ class SqlWatching:
             for host, life in sorted(given.items())
             if host in there
         ]
-        for some in _some(values):
+        for some in batches(values, AT_ONCE):
             db.execute(other.values(some))
 
     @writing
@@ -56,7 +55,7 @@ class SqlWatching:
         new = {one.host: one for one in reports}
         held = (col(HostWatchRow.host), col(HostWatchRow.epoch))
         mine: set[tuple[str, int]] = set()
-        for some in _some(sorted(new)):
+        for some in batches(sorted(new), AT_ONCE):
             query = select(*held).where(col(HostWatchRow.life) == life, held[0].in_(some)).order_by(held[0])
             mine |= {(host, epoch) for host, epoch in db.execute(query.with_for_update(read=True))}
         told = [
@@ -74,7 +73,9 @@ class SqlWatching:
         heads = select(HostReportRow.host, HostReportRow.epoch, HostReportRow.number)
         new = [host for host, epoch, number in db.execute(heads) if known.get(host) != (epoch, number)]
         return [
-            one for some in _some(sorted(new)) for one in read_all(db, HostReport, col(HostReportRow.host).in_(some))
+            one
+            for some in batches(sorted(new), AT_ONCE)
+            for one in read_all(db, HostReport, col(HostReportRow.host).in_(some))
         ]
 
     @writing
@@ -87,7 +88,7 @@ class SqlWatching:
             where=col(MachineReaderRow.life).not_in(alive),
         )
         mine: set[str] = set()
-        for some in _some(sorted(machines)):
+        for some in batches(sorted(machines), AT_ONCE):
             db.execute(take.values([{"machine": machine, "life": life} for machine in some]))
             held = select(MachineReaderRow.machine).where(
                 col(MachineReaderRow.life) == life, col(MachineReaderRow.machine).in_(some)
@@ -98,15 +99,9 @@ class SqlWatching:
     @writing
     def leave_machines(self, db: Session, life: str, machines: Collection[str]) -> None:
         row = MachineReaderRow
-        for some in _some(sorted(machines)):
+        for some in batches(sorted(machines), AT_ONCE):
             db.execute(delete(row).where(col(row.life) == life, col(row.machine).in_(some)))
 
     @reading
     def watched_by(self, db: Session, life: str) -> list[HostWatch]:
         return read_all(db, HostWatch, col(HostWatchRow.life) == life)
-
-
-def _some(items: Sequence) -> Iterator[list]:  # type: ignore[type-arg]
-    rest = iter(items)
-    while some := list(islice(rest, AT_ONCE)):
-        yield some
