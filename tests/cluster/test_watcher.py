@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,11 +12,14 @@ from typing import Any, cast
 import pytest
 
 from tests.hosts.test_load import BASE, later, vm
+from vmctl.act.health import HealthMonitor
 from vmctl.cluster.member import Member
 from vmctl.cluster.watcher import Watcher
+from vmctl.door import views
 from vmctl.door.others import Others
 from vmctl.errors import RegistryUnusable
 from vmctl.guests import Follower, Where
+from vmctl.guests.details import NOBODY_TELLS
 from vmctl.guests.told import NOBODY_LISTENS
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.port import Link
@@ -497,6 +500,17 @@ async def test_all_that_a_guest_told_is_asked_of_whoever_reads_its_port(three: R
     found = await others.guests(leader, ["u1", "u2", "u9"])
     assert asked == [("b", ["u1"])]
     assert found.keys() == {"u1", "u2"} and found["u1"].os == {"boot_id": "boot-1"}
+
+
+async def test_what_nobody_tells_of_a_guest_is_said_to_be_unknown(three: Replicas) -> None:
+    guest_of(three.all["b"], of(three, "b"))
+    await three.look(2)
+    leader, vm = three.all["a"].services, VMRecord(Spec("u1", "web1", 1, 512), 1.0)
+    monitor = HealthMonitor(leader, cast(Any, None))
+    shown = views.health(leader, monitor, vm, None)
+    assert (shown.port, shown.processes) == (NOBODY_TELLS, None), "it runs, and what runs in it is not known"
+    shown = views.health(leader, monitor, replace(vm, spec=replace(vm.spec, uuid="u9")), None)
+    assert (shown.port, shown.processes) == ("", None), "nobody need know of one that does not run"
 
 
 async def test_who_lets_go_while_the_registry_does_not_answer_lets_go_of_all_later(

@@ -151,10 +151,19 @@ def steady_lives(trio: Trio, name: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def told_of(trio: Trio, name: str) -> bool:
+    """Whether all that its guest told is known; where it is not, that is said."""
+    found = health(trio, name)
+    assert found["os"] or found["port"], found
+    return "mem_total_mib" in found["os"] and bool(found["watches"])
+
+
 def same_lives(trio: Trio, name: str, before: dict[str, dict[str, Any]]) -> None:
     """It is heard again, and what ran runs, each under its one name; nobody took its health for another."""
     wait_for(lambda: (s := health(trio, name)["heard_s"]) is not None and s < 2 * PERIOD_S, 40, f"{name} is heard")
     time.sleep(2 * PERIOD_S)
+    # who reads its port from now on may need a while to be let to it; who was asked for it says so
+    wait_for(lambda: told_of(trio, name), 40, f"all that {name} has told is known again")
     after = lives(trio, name, "--history")
     assert after.keys() == before.keys()
     assert all(life["valid"] for life in after.values()), after

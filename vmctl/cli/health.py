@@ -27,7 +27,7 @@ COLUMNS: tuple[output.Column, ...] = (
     ("WHY", lambda h: escaped(h["why"])),
 )
 WIDE: tuple[output.Column, ...] = (
-    ("PROCESSES", lambda h: h["processes"]),
+    ("PROCESSES", lambda h: "-" if h["processes"] is None else h["processes"]),
     ("LOAD", lambda h: h["os"]["load"][0] if h["os"].get("load") else "-"),
     ("HEAL", lambda h: h["heal"]),
     ("AGENT", lambda h: escaped(h["agent"].get("agent", "-"))),
@@ -96,6 +96,8 @@ def _facts(found: Row) -> list[tuple[str, Any]]:
         ("heard", _heard(found)),
         ("if it is sick", f"{found['heal']}{': ' if found['waits'] else ''}{found['waits']}"),
     ]
+    if found["port"] and found["port"] not in found["why"]:
+        rows.append(("its port", escaped(found["port"])))
     if found["agent"]:
         agent = found["agent"]
         rows.append(("system", escaped(f"{agent.get('system', '')}, Linux {agent.get('kernel', '')}")))

@@ -278,7 +278,7 @@ class Health:
     os: dict[str, Any]
     watches: list[Any]
     services: list[Any]
-    processes: int
+    processes: int | None
     left_out: int
     refused: dict[str, Any]
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from vmctl.act.definitions import differs
 from vmctl.act.health import HealthMonitor
 from vmctl.door import answers
-from vmctl.guests.details import GuestDetails
+from vmctl.guests.details import NOBODY_TELLS, GuestDetails
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host
 from vmctl.model.records import HostRecord, VMRecord
@@ -161,7 +161,8 @@ def health(
 ) -> answers.Health:
     """One VM's health, and what its guest told of itself, as far as whoever reads its port has said so."""
     found, for_s, waits = health_monitor.of(vm)
-    follower, details = services.guests.of(vm.uuid), told or GuestDetails()
+    follower = services.guests.of(vm.uuid)
+    details = told or GuestDetails(port=NOBODY_TELLS if follower else "")
     heard_s = follower.heard_s(services.clock.monotonic()) if follower else None
     return answers.Health(
         vm=vm.name,

@@ -7,17 +7,19 @@ from typing import Any
 
 from vmctl.guests.followers import Follower
 
+NOBODY_TELLS = "whoever reads its port says nothing of it just now: ask again in some seconds"
+
 
 @dataclass(frozen=True, slots=True)
 class GuestDetails:
     """One guest whose port is read."""
 
-    port: str = ""  # why nothing can be heard
+    port: str = ""  # why nothing can be heard, or nothing is told of it
     agent: dict[str, Any] = field(default_factory=dict)
     os: dict[str, Any] = field(default_factory=dict)
     watches: list[Any] = field(default_factory=list)
     services: list[Any] = field(default_factory=list)
-    processes: int = 0
+    processes: int | None = None  # None is not known
     left_out: int = 0
     refused: dict[str, Any] = field(default_factory=lambda: {"times": 0, "why": ""})
 
