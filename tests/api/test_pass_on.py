@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
+from urllib.parse import unquote
 
 import pytest
 from fastapi import FastAPI, Request
@@ -17,9 +18,13 @@ from fastapi import FastAPI, Request
 from vmctl.api import pass_on, tls
 from vmctl.api.among import Peers
 from vmctl.api.app import _ready
+from vmctl.api.edge import WARNING
+from vmctl.api.instead import AS_OF, Instead
 from vmctl.api.pass_on import PassOn
 from vmctl.api.peers import STATE, Peer
-from vmctl.model.replicas import Replica
+from vmctl.commands import catalogue
+from vmctl.door import Door
+from vmctl.model.replicas import LeaderHeard, Replica
 
 Message = dict[str, Any]
 LINES = "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n"
@@ -70,12 +75,16 @@ class Cluster:
         self.acting = False
         self.leader: Replica | None = None
         self.others: list[Replica] = []
+        self.leads, self.silence_s = False, 0.0
         self._news = asyncio.Event()
 
     def led_by(self, leader: Replica | None) -> None:
         self.leader = leader
         self.others = [leader] if leader is not None else []
         self.tell()
+
+    def silent_s(self, _life: str) -> float:
+        return self.silence_s
 
     def tell(self) -> None:
         self._news.set()
@@ -87,6 +96,19 @@ class Cluster:
                 await self._news.wait()
 
 
+class Knows:
+    """What it knows of the cluster while nobody leads; it stands for the door, too."""
+
+    rows = catalogue.ROWS
+
+    def __init__(self) -> None:
+        self.stand_in: Knows | None = None
+        self.heard: LeaderHeard | None = LeaderHeard(4.2, 1000.0)
+
+    async def read(self) -> LeaderHeard | None:
+        return self.heard
+
+
 @dataclass
 class Follower:
     """One that passes on, and what it does itself."""
@@ -94,6 +116,7 @@ class Follower:
     cluster: Cluster
     ask: Callable[..., Coroutine[Any, Any, list[Message]]]
     here: list[tuple[str, str]]  # path and body of what it answered itself
+    knows: Knows
 
 
 @pytest.fixture
@@ -121,7 +144,8 @@ async def follower(tmp_path: Path, leaders: list[Leader]) -> AsyncIterator[Follo
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"x")]})
         await send({"type": "http.response.body", "body": b"here"})
 
-    passes = PassOn(answers, peers, lambda: "drawn")
+    knows = Knows()
+    passes = PassOn(answers, peers, lambda: "drawn", Instead(cast(Door, knows)))
 
     async def ask(
         method: str = "GET",
@@ -151,7 +175,7 @@ async def follower(tmp_path: Path, leaders: list[Leader]) -> AsyncIterator[Follo
         return sent
 
     async with peers.watched():
-        yield Follower(cluster, ask, here)
+        yield Follower(cluster, ask, here, knows)
 
 
 def told(sent: list[Message]) -> tuple[int, str]:
@@ -309,18 +333,96 @@ async def test_who_goes_away_is_not_waited_for(follower: Follower, leaders: list
         await follower.ask(leaves_after_s=0.01)
 
 
-async def test_it_is_ready_where_somebody_leads(follower: Follower, leaders: list[Leader]) -> None:
-    async def status() -> int:
+# -- questions, while nobody leads
+
+
+def header(sent: list[Message], name: str) -> str:
+    found = {key.decode().lower(): value.decode() for key, value in sent[0]["headers"]}
+    return unquote(found.get(name.lower(), ""))
+
+
+async def test_a_question_is_answered_here_at_once_where_nobody_leads(follower: Follower) -> None:
+    follower.knows.stand_in = follower.knows
+    sent = await follower.ask(path="/api/v1/vms/web1")
+    assert told(sent) == (200, "here")
+    assert header(sent, AS_OF) == "1970-01-01T00:16:40.000+00:00"
+    assert header(sent, WARNING) == "no leader answers (last heard 4 s ago): this is what another controller knows"
+    follower.knows.heard = None
+    sent = await follower.ask(path="/api/v1/vms/web1")
+    assert (told(sent), header(sent, AS_OF)) == ((200, "here"), "")
+    assert header(sent, WARNING) == "no leader answers: this is what another controller knows"
+
+
+@pytest.mark.parametrize("how", ["no answer", "frozen", "half an answer's head"])
+async def test_a_question_is_answered_here_where_the_leader_does_not_answer(
+    follower: Follower, leaders: list[Leader], how: str
+) -> None:
+    follower.knows.stand_in = follower.knows
+    first = leaders[0]
+    first.answers = {"no answer": [""], "frozen": ["wait"], "half an answer's head": ["HTTP/1.1 20"]}[how]
+    follower.cluster.led_by(first.replica("first"))
+    asking = asyncio.create_task(follower.ask())
+    await asyncio.sleep(0.6)
+    assert asking.done() == (how != "frozen"), "one that only takes long is waited for"
+    follower.cluster.silence_s = 3.0
+    sent = await asking
+    assert told(sent) == (200, "here") and header(sent, WARNING)
+    assert len(first.heard) == 1, "it is asked once"
+
+
+async def test_a_leader_that_answers_is_asked(follower: Follower, leaders: list[Leader]) -> None:
+    follower.knows.stand_in = follower.knows
+    leaders[0].answers = [plain("one")]
+    follower.cluster.led_by(leaders[0].replica("first"))
+    sent = await follower.ask()
+    assert told(sent) == (200, "one") and not header(sent, WARNING) and not follower.here
+
+
+async def test_one_that_leads_and_has_not_begun_answers_when_it_has(follower: Follower) -> None:
+    """It has just logged in to hosts anew: what it would show is less than others know."""
+    follower.knows.stand_in, follower.cluster.leads = follower.knows, True
+    asking = asyncio.create_task(follower.ask())
+    await asyncio.sleep(0.2)
+    assert not asking.done()
+    follower.cluster.acting = True
+    follower.cluster.tell()
+    sent = await asking
+    assert told(sent) == (200, "here") and not header(sent, WARNING)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v1/vms/web1/stop"),
+        ("POST", "/api/v1/vms"),
+        ("GET", "/api/v1/tasks/1/follow"),
+        ("GET", "/api/v1/rebalance"),
+        ("GET", "/api/v1/storages/main"),  # it asks hosts
+        ("GET", "/api/v1/health"),  # judged by who leads
+        ("GET", "/metrics"),
+    ],
+)
+async def test_what_only_a_leader_knows_or_does_waits_for_one(
+    follower: Follower, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    monkeypatch.setattr(pass_on, "PATIENCE_S", 0.2)
+    follower.knows.stand_in = follower.knows
+    status, body = told(await follower.ask(method, path))
+    assert status == 503 and "no controller leads" in body and not follower.here
+
+
+async def test_it_is_ready_while_the_registry_answers(follower: Follower, leaders: list[Leader]) -> None:
+    """Where nobody leads, too: who shares requests out would else have nobody to give them to."""
+
+    async def status(trouble: str) -> int:
         app = FastAPI()
-        app.state.peers, app.state.door = SimpleNamespace(cluster=follower.cluster), SimpleNamespace(trouble=str)
+        app.state.peers = SimpleNamespace(cluster=follower.cluster)
+        app.state.door = SimpleNamespace(trouble=lambda: trouble)
         return (await _ready(Request({"type": "http", "app": app}))).status_code
 
-    assert await status() == 503
+    assert await status("") == 200
     follower.cluster.led_by(leaders[0].replica("first"))
-    assert await status() == 200
-    follower.cluster.led_by(None)
-    follower.cluster.acting = True
-    assert await status() == 200
+    assert (await status(""), await status("the database is away")) == (200, 503)
 
 
 async def test_whether_this_process_lives_it_says_itself(follower: Follower, leaders: list[Leader]) -> None:

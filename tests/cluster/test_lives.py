@@ -105,6 +105,31 @@ def test_another_one_leads_where_the_leader_does_not_any_more(homes: list[Home],
     assert [one["state"] for one in listed(first)].count("alive") == 3
 
 
+@pytest.mark.parametrize("how", ["kill", "freeze"])
+def test_questions_are_answered_all_the_time(homes: list[Home], how: str) -> None:
+    first, second, third = homes
+    assert second.vmctl("project", "create", "before").returncode == 0
+    life = leader(second)
+    if how == "kill":
+        first.kill()
+    else:
+        first.send(signal.SIGSTOP)
+    warned, longest_s = 0, 0.0
+    while leader(second) in ("", life):
+        for home in (second, third):
+            began = time.monotonic()
+            done = answer(home)
+            longest_s = max(longest_s, time.monotonic() - began)
+            assert done.returncode == 0 and "before" in done.stdout.split(), done.stderr
+            warned += "no leader answers" in done.stderr
+    # A frozen one may just be slow: it is waited for until it has missed a beat.
+    assert warned and longest_s < (5.0 if how == "freeze" else 3.0)
+    assert second.vmctl("project", "create", "after").returncode == 0
+    for home in (second, third):
+        done = answer(home)
+        assert "after" in done.stdout.split() and not done.stderr, "the next one answers"
+
+
 def test_one_that_follows_may_go_and_come(homes: list[Home]) -> None:
     life = leader(homes[0])
     homes[2].kill()

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,35 @@ def test_a_console_and_what_is_shown_work_through_every_one(trio: Trio) -> None:
             assert trio.at(one, "show", "talks", "-o", "json").json["power"] == "running"
             assert [vm["name"] for vm in trio.at(one, "list", "-o", "json").json] == ["talks"]
             assert b"four=4" in screen(one, "talks")
+
+
+@pytest.mark.parametrize(("fault", "back"), [(lab.kill, lab.boot), (lab.freeze, lab.thaw), (lab.cut, lab.heal)])
+def test_the_others_answer_questions_while_nobody_leads(
+    trio: Trio, fault: Callable[[str], Any], back: Callable[[str], Any]
+) -> None:
+    with trio.vms("asked"):
+        host = trio.vm("asked")["host"]
+        wait_for(lambda: all(one["load"] for one in trio.do("host", "list", "-o", "json").json), 40, "loads")
+        victim = trio.leader
+        others = [one for one in trio.machines if one.name != victim.name]
+        fault(victim.name)
+        warned = 0
+        while trio.leading_now() in (victim.name, ""):
+            for one in others:
+                began = time.monotonic()
+                hosts, vms = (trio.at(one, *words, "-o", "json") for words in (("host", "list"), ("list",)))
+                took_s = time.monotonic() - began
+                assert hosts.code == 0 and vms.code == 0 and took_s < 10.0, (hosts, vms, took_s)
+                if "no leader answers" not in hosts.err + vms.err:
+                    continue  # it did until just now
+                warned += 1
+                assert all(one["state"] == "online" and one["load"] for one in hosts.json), hosts.json
+                assert [(vm["power"], vm["host"]) for vm in vms.json] == [("running", host)]
+        assert warned, "somebody was asked while nobody led"
+        back(victim.name)
+        trio.joined_again(victim, said=fault is not lab.kill)
+        trio.agree("asked")
+        assert not trio.do("host", "list").err
 
 
 def screen(one: Machine, name: str) -> bytes:

@@ -45,9 +45,13 @@ class Trio(Pool):
 
     def leading(self) -> str:
         """The name of the one that leads, as the database has it."""
-        query = "SELECT replica.name FROM lead JOIN replica USING (life) WHERE ended_at IS NULL"
-        found = wait_for(lambda: self.rows(query), LED_S, "one leads")
-        return str(found[0][0])
+        found: str = wait_for(self.leading_now, LED_S, "one leads")
+        return found
+
+    def leading_now(self) -> str:
+        """The same; empty where none does."""
+        found = self.rows("SELECT replica.name FROM lead JOIN replica USING (life) WHERE ended_at IS NULL")
+        return str(found[0][0]) if found else ""
 
     @property
     def leader(self) -> Machine:
@@ -142,10 +146,12 @@ class Trio(Pool):
         """Wait for it."""
         wait_for(lambda: self.leading() != victim.name, LED_S, "another one leads")
 
-    def joined_again(self, victim: Machine) -> None:
-        """The life that it had has ended, and it has begun another one."""
+    def joined_again(self, victim: Machine, *, said: bool = True) -> None:
+        """The life that it had has ended, which it has `said`, and it has begun another one."""
         alive = f"SELECT 1 FROM replica WHERE ended_at IS NULL AND name = '{victim.name}'"
         wait_for(lambda: self.rows(alive), 60, f"{victim.name} joins again")
+        if not said:
+            return
         console = (victim.directory / "console.log").read_text()
         assert "its life was ended" in console or "life was ended" in console, console[-2000:]
 

@@ -236,7 +236,7 @@ METHODS: dict[str, Method] = {
     "let into a host": lambda store: store.change(ControllerKey, "home-9", hosts=["kvm1"]),
     "share out": lambda store: store.share_out({"kvm1": "other", "kvm2": "other", "gone": "other"}, 2.0),
     "share out again": lambda store: store.share_out({"kvm2": "dead", "kvm1": "dead"}, 2.0),
-    "report": lambda store: store.report("dead", [HostReport("kvm1", 3, 2, {"cpu": 2}), HostReport("kvm2", 1, 1)]),
+    "report": lambda store: store.report("dead", [HostReport("kvm1", 3, 2, {"cpu": 2}), HostReport("kvm2", 1, 1)], 6.0),
     "read reports": lambda store: store.reports({"kvm1": (3, 1)}),
     "take machines": lambda store: store.take_machines("dead", ["u1", "u2"]),
     "take the same": lambda store: store.take_machines("other", ["u2", "u1", "machine-kvm1"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from vmctl.model.watching import HostReport, HostWatch, MachineReader
 from vmctl.ports.store import Store
 
 FIRST = Replica("life-1", "a", "home-1", "0.1", 1.0)
+NOW = 10.0
 OTHER = Replica("life-2", "b", "home-2", "0.1", 2.0)
 
 
@@ -36,31 +38,45 @@ async def test_each_change_of_hands_has_an_epoch_of_its_own(pool: Store) -> None
 
 async def test_what_an_earlier_watcher_says_late_changes_nothing(pool: Store) -> None:
     await pool.share_out({"kvm1": "life-1", "kvm2": "life-2"}, 1.0)
-    await pool.report("life-1", [HostReport("kvm1", 1, 1, {"cpu": 1}), HostReport("kvm2", 1, 1, {"cpu": "not mine"})])
+    await pool.report(
+        "life-1", [HostReport("kvm1", 1, 1, {"cpu": 1}), HostReport("kvm2", 1, 1, {"cpu": "not mine"})], NOW
+    )
     assert await pool.reports({}) == [HostReport("kvm1", 1, 1, {"cpu": 1})]
     await pool.share_out({"kvm1": "life-2"}, 2.0)
-    await pool.report("life-2", [HostReport("kvm1", 2, 1, {"cpu": 2})])
-    await pool.report("life-1", [HostReport("kvm1", 1, 9, {"cpu": "late"})])
-    await pool.report("life-1", [HostReport("kvm1", 2, 9, {"cpu": "of another's epoch"})])
+    await pool.report("life-2", [HostReport("kvm1", 2, 1, {"cpu": 2})], NOW)
+    await pool.report("life-1", [HostReport("kvm1", 1, 9, {"cpu": "late"})], NOW)
+    await pool.report("life-1", [HostReport("kvm1", 2, 9, {"cpu": "of another's epoch"})], NOW)
     assert await pool.reports({}) == [HostReport("kvm1", 2, 1, {"cpu": 2})]
     await pool.share_out({"kvm1": "life-1"}, 3.0)  # it has it again: what it said then is late all the same
-    await pool.report("life-1", [HostReport("kvm1", 1, 10, {"cpu": "late"})])
+    await pool.report("life-1", [HostReport("kvm1", 1, 10, {"cpu": "late"})], NOW)
     assert [one.epoch for one in await pool.reports({})] == [2]
 
 
 async def test_only_what_is_new_is_read(pool: Store) -> None:
     await pool.share_out({"kvm1": "life-1", "kvm2": "life-1"}, 1.0)
     first, other = HostReport("kvm1", 1, 1), HostReport("kvm2", 1, 1)
-    await pool.report("life-1", [first, other])
+    await pool.report("life-1", [first, other], NOW)
     known = {"kvm1": (1, 1), "kvm2": (1, 1)}
     assert await pool.reports(known) == []
-    await pool.report("life-1", [replace(other, number=2)])
+    await pool.report("life-1", [replace(other, number=2)], NOW)
     assert await pool.reports(known) == [replace(other, number=2)]
+
+
+async def test_how_long_ago_it_was_told_is_known(pool: Store) -> None:
+    await pool.share_out({"kvm1": "life-1", "kvm2": "life-1"}, 1.0)
+    await pool.report("life-1", [HostReport("kvm1", 1, 1)], NOW)
+    await asyncio.sleep(0.2)
+    await pool.report("life-1", [HostReport("kvm2", 1, 1)], NOW + 0.2)
+    told_s = await pool.told_s(NOW + 0.2)
+    assert told_s.keys() == {"kvm1", "kvm2"}
+    assert 0.19 <= told_s["kvm1"] < 5.0 and told_s["kvm2"] <= told_s["kvm1"] - 0.19
+    await pool.report("life-1", [HostReport("kvm1", 1, 2)], NOW + 0.2)
+    assert (await pool.told_s(NOW + 0.2))["kvm1"] < 0.2, "what is told anew is new"
 
 
 async def test_nothing_is_left_of_a_host_that_left_the_pool(pool: Store) -> None:
     await pool.share_out({"kvm1": "life-1", "kvm2": "life-1"}, 1.0)
-    await pool.report("life-1", [HostReport("kvm1", 1, 1), HostReport("kvm2", 1, 1)])
+    await pool.report("life-1", [HostReport("kvm1", 1, 1), HostReport("kvm2", 1, 1)], NOW)
     await pool.remove_host("kvm2")
     assert [one.host for one in await pool.all(HostWatch)] == ["kvm1"]
     assert [one.host for one in await pool.all(HostReport)] == ["kvm1"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import ssl
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from vmctl.model.replicas import Replica
 
 log = logging.getLogger("vmctl.api")
 CONNECT_S = 3.0
+LOOK_S = 0.3
 SOON_S = 1.0  # for what is done without where it does not come
 Asked = Callable[[httpx.AsyncClient, str], httpx.Request]  # makes a request to where another controller is
 
@@ -33,6 +35,13 @@ class Cluster(Protocol):
     @property
     def others(self) -> list[Replica]:
         """All others that live."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this one does."""
+
+    def silent_s(self, life: str) -> float:
+        """For how long another one was seen to say nothing."""
 
     async def news(self, limit_s: float | None = None) -> None:
         """Wait until any of this has changed, or for so long."""
@@ -100,21 +109,27 @@ class Peers:
             return {}
         return told
 
-    async def send(self, leader: Replica, asked: Asked) -> httpx.Response:
-        """An answer, of which only the head is there. Raises httpx.TransportError, also where it leads no more."""
+    async def send(self, leader: Replica, asked: Asked, silence_s: float = math.inf) -> httpx.Response:
+        """An answer, of which only the head is there.
+
+        Raises httpx.TransportError, also where it leads no more, or has said nothing to anybody for so long.
+        """
         self.believe()
         made = asked(self._http, f"https://{leader.address}")
         asking = asyncio.create_task(self._http.send(made, stream=True))
-        answer: httpx.Response = await self.unless_it_ends(leader, asking)
+        answer: httpx.Response = await self.unless_it_ends(leader, asking, silence_s)
         return answer
 
-    async def unless_it_ends(self, leader: Replica, work: asyncio.Task[Any]) -> Any:
+    async def unless_it_ends(self, leader: Replica, work: asyncio.Task[Any], silence_s: float = math.inf) -> Any:
         """What the work gives; it is given up where that one leads no more: it may be frozen, or cut off."""
-        return await first(work, asyncio.create_task(self._until_ended(leader)))
+        return await first(work, asyncio.create_task(self._until_ended(leader, silence_s)))
 
-    async def _until_ended(self, leader: Replica) -> None:
+    async def _until_ended(self, leader: Replica, silence_s: float) -> None:
+        look_s = None if math.isinf(silence_s) else LOOK_S
         while (now := self.cluster.leader) is not None and now.life == leader.life:
-            await self.cluster.news()
+            if self.cluster.silent_s(leader.life) >= silence_s:
+                raise httpx.ReadError(f"{leader.name} does not answer")
+            await self.cluster.news(look_s)
         raise httpx.ReadError(f"{leader.name} leads no more")
 
 

@@ -48,7 +48,6 @@ def make_app(served: Served, speaks: tuple[ssl.SSLContext, ssl.SSLContext] | Non
     peers: Any = None
     if speaks is not None:
         from vmctl.api.among import Peers  # its libraries take a while to load
-        from vmctl.api.pass_on import PassOn
 
         peers = Peers(served.cluster, *speaks)
         served.door.others.ask = peers.guests
@@ -77,7 +76,7 @@ def make_app(served: Served, speaks: tuple[ssl.SSLContext, ssl.SSLContext] | Non
     for status in (404, 405):
         app.add_exception_handler(status, _no_route)
     if peers is not None:
-        app.add_middleware(PassOn, peers=peers, draw=served.door.new_id)
+        _pass_on(app, peers, served.door)
     app.add_middleware(Edge)
     app.add_middleware(Limits)
     app.add_middleware(measure.Measured)
@@ -92,16 +91,26 @@ def make_app(served: Served, speaks: tuple[ssl.SSLContext, ssl.SSLContext] | Non
     return app
 
 
+def _pass_on(app: FastAPI, peers: Any, door: Door) -> None:
+    """What it is asked while another one leads."""
+    from vmctl.api.instead import Instead
+    from vmctl.api.pass_on import PassOn
+
+    app.add_middleware(PassOn, peers=peers, draw=door.new_id, instead=Instead(door))
+
+
 async def _alive() -> Plain:
     """Whether this process answers: for whoever starts it again where it does not."""
     return Plain({"alive": True})
 
 
 async def _ready(request: Request) -> Plain:
-    """Whether it can do what it is asked for: for whoever shares requests out."""
-    peers = request.app.state.peers
-    led = peers is None or peers.cluster.acting or peers.cluster.leader is not None
-    ready = led and not request.app.state.door.trouble()
+    """Whether it can do what it is asked for: for whoever shares requests out.
+
+    Where nobody leads it can: it answers questions, and commands wait for the next one. Else a cluster that changes
+    its leader would be away as a whole.
+    """
+    ready = not request.app.state.door.trouble()
     return Plain({"ready": ready}, 200 if ready else 503)
 
 

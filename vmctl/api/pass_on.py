@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from websockets.exceptions import WebSocketException
 
 from vmctl.api.among import CONNECT_S, Peers, first
 from vmctl.api.how import KEY
+from vmctl.api.instead import Instead
 from vmctl.api.limits import App, Receive, Scope, Send, reads_bytes
 from vmctl.api.peers import FOR, of_a_controller, speaks_for
 from vmctl.api.problems import ProblemResponse
@@ -30,6 +32,7 @@ from vmctl.model.replicas import Replica
 HERE = ("/healthz", "/readyz", GUESTS)  # asked of this very process
 PATIENCE_S = 20.0  # until one leads: it takes about ten seconds from the death of the one before
 LOOK_AGAIN_S = 0.3
+SILENT_S = 2.5  # a leader beats each 2 s: what can be answered here is not waited for any longer
 REFUSED, MOST_REASON = 4000, 120  # how a console is closed that could not be opened; bytes of a reason
 # Of one connection, or written anew by who sends
 HOPS = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "expect", FOR.lower()}
@@ -100,8 +103,9 @@ def passed(http: HTTPConnection, who: str) -> list[tuple[str, str]]:
 class PassOn:
     """Around the application."""
 
-    def __init__(self, app: App, peers: Peers, draw: Callable[[], str]) -> None:
-        self._app, self._peers, self._draw = app, peers, draw
+    def __init__(self, app: App, peers: Peers, draw: Callable[[], str], instead: Instead) -> None:
+        """`draw` gives a key to a command that has none; `instead`: what is answered here while nobody leads."""
+        self._app, self._peers, self._draw, self._instead = app, peers, draw, instead
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or one console."""
@@ -135,18 +139,25 @@ class PassOn:
         await asked.read()
         relay, loop = Relay(receive, send), asyncio.get_running_loop()
         until = loop.time() + PATIENCE_S
+        instead = self._instead.answers(scope)
         while True:
+            if instead and not (self._peers.cluster.leads or self._peers.cluster.leader):
+                await self._instead.answer(self._app, scope, asked.again(), relay.go_on)
+                return
             leader = await self._leader(scope, until)
             if leader is None:
                 await self._app(scope, asked.again(), relay.go_on)
                 return
             try:
-                answer = await self._peers.send(leader, asked.request)
+                answer = await self._peers.send(leader, asked.request, SILENT_S if instead else math.inf)
                 until = loop.time() + PATIENCE_S
                 await self._peers.unless_it_ends(leader, asyncio.create_task(relay.pass_on(answer)))
             except httpx.TransportError as err:
                 if relay.cut:
                     await relay.break_off(leader.name)
+                    return
+                if instead:
+                    await self._instead.answer(self._app, scope, asked.again(), relay.go_on)
                     return
                 if not asked.repeatable or loop.time() > until:
                     raise NoLeader(f"{leader.name}, which leads, does not answer", hint="try again") from err

@@ -27,6 +27,7 @@ from vmctl.act.restart import Restarts
 from vmctl.cluster.keys import Keys
 from vmctl.cluster.member import Member
 from vmctl.cluster.schedules import Scheduler
+from vmctl.cluster.standin import StandIn
 from vmctl.cluster.watcher import Watcher
 from vmctl.decide.search.warm import warm
 from vmctl.door import ControllerParts, Door
@@ -100,6 +101,8 @@ class Controller:
         self._unsettled: set[str] = set()  # hosts of which something is new
         self._closing = self._acts = False
         self.watcher = Watcher(services, member, self._watch) if member is not None and services.store.shared else None
+        if member is not None and self.watcher is not None:
+            self.door.stand_in = StandIn(services, member, self.known)
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -136,6 +139,8 @@ class Controller:
 
     async def _act(self) -> None:
         """Begin the links, finish what an earlier controller left open, then do what the clock says."""
+        if self.door.stand_in is not None:
+            self.door.stand_in.forget()
         await self.known.refresh()
         await self._go_on_with_ledgers()
         await self._attach_all()

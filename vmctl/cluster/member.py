@@ -51,6 +51,10 @@ class Member:
         """Another one that leads and has not ended, as far as is known."""
         return self._others.get(self._lead.life) if self._lead is not None else None
 
+    def silent_s(self, life: str) -> float:
+        """For how long another one was seen to say nothing."""
+        return self._watch.silent_s(life)
+
     @property
     def others(self) -> list[Replica]:
         """Those that have not ended."""

@@ -147,16 +147,20 @@ class Watcher:
 
     # -- what is told
 
+    @property
+    def _alone(self) -> bool:
+        """Whether nobody would read what is told: only that he watches tells whoever leads himself."""
+        return self._member.leads and not self._member.others
+
     async def _tell(self) -> None:
-        reports, said = [], {}
-        leader, leads = self._member.leader, self._member.leads
-        guests = {} if leads else self._services.guests.by_host()  # whoever leads tells himself only that he watches
+        reports, said, leader = [], {}, self._member.leader
+        guests = {} if self._alone else self._services.guests.by_host()
         for host, watch in self._held.items():
             link = self._services.links.get(host)
             if link is None:
                 continue
             before, now = self._said.get(host, _Said()), self._services.clock.monotonic()
-            sampled = None if leads else self._services.loads.uptime_s(host)
+            sampled = None if self._alone else self._services.loads.uptime_s(host)
             news = tuple(guest.news for guest in guests.get(host, ()))
             what = (sampled, link.online, link.why, leader.life if leader is not None else "", news)
             if what != before.what or now - before.at >= self._services.settings.sample_period_s:
@@ -165,7 +169,7 @@ class Watcher:
         if not reports:
             return
         try:
-            await self._services.store.report(self._member.own.life, reports)
+            await self._services.store.report(self._member.own.life, reports, self._services.clock.now())
         except BaseException:  # it may be written: it is told again, by another number
             self._said |= {host: _Said(one.number) for host, one in said.items()}
             raise
@@ -173,11 +177,13 @@ class Watcher:
 
     def _body(self, link: Link, guests: Iterable[Follower]) -> dict[str, Any]:
         devices = {uuid: domain.net_devices for uuid, domain in link.domains.items()}
-        report = None if self._member.leads else self._services.loads.report(link.name, devices)
+        report = None if self._alone else self._services.loads.report(link.name, devices)
         away_s = None if link.online else max(0.0, self._services.clock.now() - link.since)
         now = self._services.clock.monotonic()
         return {
             "away_s": away_s,
+            "state": str(link.state),
+            "why": link.why,
             "load": None if report is None else loadreport.to_json(report),
             "guests": {one.uuid: told.to_json(one.told(now)) for one in guests},
         }

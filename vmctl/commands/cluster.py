@@ -119,14 +119,14 @@ ROWS: tuple[Asked, ...] = (
     Command(SetSchedule, "PUT schedules/{name}", May.SCHEDULES, "schedule set"),
     Command(RemoveSchedule, "DELETE schedules/{name}", May.SCHEDULES, "schedule remove"),
     Query(About, "GET about", May.LOOK, on=On.NOBODY),
-    Query(Top, "GET top", May.LOOK),
-    Query(History, "GET history/{kind}/{name}", May.LOOK, on=On.MACHINE),
+    Query(Top, "GET top", May.LOOK, by_any=True),
+    Query(History, "GET history/{kind}/{name}", May.LOOK, on=On.MACHINE, by_any=True),
     Query(Dump, "GET dump", May.LOOK),
     Query(Metrics, "GET metrics", May.LOOK),
     Query(PlanRebalance, "GET rebalance", May.LOOK),
     Query(PlanCurve, "GET rebalance/curve", May.LOOK),
     Query(Capacity, "GET capacity", May.LOOK),
     Query(PlanReboots, "GET reboot-plan", May.LOOK),
-    Query(ListSchedules, "GET schedules", May.LOOK, live=True),
+    Query(ListSchedules, "GET schedules", May.LOOK, live=True, by_any=True),
 )
 # fmt: on

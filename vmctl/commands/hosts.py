@@ -102,8 +102,8 @@ ROWS: tuple[Asked, ...] = (
     task("drain", DrainHost, "POST hosts/{host}/drain", May.PLAN, resumes=True),
     Command(LabelHost, "PUT hosts/{host}/labels", May.HOSTS, "host label", edits=True),
     Command(UndrainHost, "POST hosts/{host}/undrain", May.PLAN, "undrain"),
-    Query(ListHosts, "GET hosts", May.LOOK, live=True),
-    Query(ShowHost, "GET hosts/{host}", May.LOOK, live=True),
+    Query(ListHosts, "GET hosts", May.LOOK, live=True, by_any=True),
+    Query(ShowHost, "GET hosts/{host}", May.LOOK, live=True, by_any=True),
     Query(PlanDrain, "GET hosts/{host}/drain", May.LOOK),
 )
 # fmt: on

@@ -64,5 +64,5 @@ class ListLimits:
 
 ROWS: tuple[Asked, ...] = (
     Command(SetLimits, "PUT limits/{of}", May.PROJECTS, "limits set", edits=True),
-    Query(ListLimits, "GET limits", May.LOOK, on=On.SIGHT, live=True),
+    Query(ListLimits, "GET limits", May.LOOK, on=On.SIGHT, live=True, by_any=True),
 )

@@ -56,10 +56,10 @@ class ListPrograms:
 
 # fmt: off
 ROWS: tuple[Asked, ...] = (
-    Query(ListProcesses, "GET processes", May.LOOK, on=On.SIGHT),
-    Query(ListShortLived, "GET processes/short-lived", May.LOOK, on=On.SIGHT),
-    Query(ShowProcess, "GET processes/{name}", May.LOOK, on=On.SIGHT),
-    Query(Who, "GET who/{endpoint}", May.LOOK, on=On.SIGHT),
+    Query(ListProcesses, "GET processes", May.LOOK, on=On.SIGHT, by_any=True),
+    Query(ListShortLived, "GET processes/short-lived", May.LOOK, on=On.SIGHT, by_any=True),
+    Query(ShowProcess, "GET processes/{name}", May.LOOK, on=On.SIGHT, by_any=True),
+    Query(Who, "GET who/{endpoint}", May.LOOK, on=On.SIGHT, by_any=True),
     Query(ListPrograms, "GET programs", May.LOOK),
 )
 # fmt: on

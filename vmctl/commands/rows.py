@@ -122,10 +122,12 @@ class Query(Asked):
     """Something that is only looked at.
 
     `pages`: its answer comes page by page, the next one `after` the last; `live`: it can be looked at in a feed.
+    `by_any`: while no controller leads, any other one answers it, from the registry and what watchers told.
     """
 
     pages: bool = False
     live: bool = False
+    by_any: bool = False
 
 
 def task(kind: str, arguments: type[Any], way: str, needs: Permission, **more: Any) -> Command:

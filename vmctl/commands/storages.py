@@ -94,8 +94,8 @@ ROWS: tuple[Asked, ...] = (
     task("storage remove", RemoveStorage, "DELETE storages/{name}", May.STORAGES, resumes=True),
     task("image add", AddImage, "POST images", May.IMAGES, on=On.PROJECT, resumes=True),
     task("image remove", RemoveImage, "DELETE images/{name}", May.IMAGES, on=On.IMAGE, resumes=True),
-    Query(ListStorages, "GET storages", May.LOOK, live=True),
+    Query(ListStorages, "GET storages", May.LOOK, live=True, by_any=True),
     Query(ShowStorage, "GET storages/{name}", May.LOOK),
-    Query(ListImages, "GET images", May.LOOK, on=On.SIGHT, live=True),
+    Query(ListImages, "GET images", May.LOOK, on=On.SIGHT, live=True, by_any=True),
 )
 # fmt: on

@@ -51,9 +51,9 @@ class ListEvents:
 # fmt: off
 ROWS: tuple[Asked, ...] = (
     Command(CancelTask, "POST tasks/{number}/cancel", May.CANCEL, "task cancel", on=On.TASK),
-    Query(ListTasks, "GET tasks", May.LOOK, on=On.SIGHT, live=True),
-    Query(ShowTask, "GET tasks/{number}", May.LOOK, on=On.TASK, live=True),
+    Query(ListTasks, "GET tasks", May.LOOK, on=On.SIGHT, live=True, by_any=True),
+    Query(ShowTask, "GET tasks/{number}", May.LOOK, on=On.TASK, live=True, by_any=True),
     Query(FollowTask, "GET tasks/{number}/follow", May.LOOK, on=On.TASK),
-    Query(ListEvents, "GET events", May.LOOK, on=On.SIGHT),
+    Query(ListEvents, "GET events", May.LOOK, on=On.SIGHT, by_any=True),
 )
 # fmt: on

@@ -113,7 +113,7 @@ ROWS: tuple[Asked, ...] = (
     task("image finish", FinishUpload, "POST images/uploads/{upload}/finish", May.IMAGES, on=On.UPLOAD, resumes=True),
     task("image drop", DropUpload, "DELETE images/uploads/{upload}", May.IMAGES, on=On.UPLOAD, resumes=True),
     task("image fetch", FetchImage, "POST images/fetch", May.IMAGES, on=On.PROJECT, resumes=True),
-    Query(ListUploads, "GET images/uploads", May.LOOK, on=On.SIGHT, live=True),
-    Query(ShowUpload, "GET images/uploads/{upload}", May.LOOK, on=On.UPLOAD, live=True),
+    Query(ListUploads, "GET images/uploads", May.LOOK, on=On.SIGHT, live=True, by_any=True),
+    Query(ShowUpload, "GET images/uploads/{upload}", May.LOOK, on=On.UPLOAD, live=True, by_any=True),
 )
 # fmt: on

@@ -46,6 +46,11 @@ class Watch:
         self._seen = {life: self._stands(one, watched_s) for life, one in now.items()}
         return [now[life] for life, stands in self._seen.items() if stands.for_s >= DEAD_AFTER_S]
 
+    def silent_s(self, life: str) -> float:
+        """For how long a life was seen to stand still."""
+        found = self._seen.get(life)
+        return 0.0 if found is None else found.for_s
+
     def _stands(self, one: Replica, watched_s: float) -> _Standing:
         before = self._seen.get(one.life)
         if before is None or before.beat != one.beat:

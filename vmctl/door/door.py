@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
 from dataclasses import replace
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 from vmctl.commands import catalogue
 from vmctl.commands.rows import Asked, Command
@@ -25,10 +25,21 @@ from vmctl.door.user_answers import NewToken
 from vmctl.errors import NotAllowed, OverLimit, Usage, VmctlError
 from vmctl.guests.details import GuestDetails
 from vmctl.model.records import Given
+from vmctl.model.replicas import LeaderHeard
 from vmctl.model.rights import CLUSTER, Permission, Principal, project
 from vmctl.tasks import TaskNow, now
 from vmctl.tasks.audit import asked as asked_for
 from vmctl.tasks.audit import entry
+
+
+class StandIn(Protocol):
+    """What a controller knows that does not lead."""
+
+    async def read(self) -> LeaderHeard | None:
+        """Read it. When a leader was last heard; None: not known. Raises RegistryUnusable."""
+
+    def forget(self) -> None:
+        """It leads from now on."""
 
 
 class Door:
@@ -41,6 +52,7 @@ class Door:
         self.meters = parts.meters
         self._consoles = Consoles(parts.services)
         self._feeds = held.Few("feeds")
+        self.stand_in: StandIn | None = None  # what is answered from while this controller does not lead
 
     async def ask(self, asked: Any, who: Principal, how: How = PLAINLY) -> Any:
         """Answer a query, do a command, or accept one that is a task. Raises NotFound, NotAllowed first."""

@@ -153,7 +153,9 @@ def _net(services: Services, record: VMRecord) -> tuple[float | None, float | No
     """What a VM receives and sends, in bytes per second."""
     link = services.links.get(record.host)
     domain = link.domains.get(record.uuid) if link else None
-    return services.loads.net(record.host, record.uuid, domain.net_devices) if domain else (None, None)
+    if link is not None and domain is None:
+        return None, None
+    return services.loads.net(record.host, record.uuid, domain.net_devices if domain else ())
 
 
 def health(

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -128,6 +128,7 @@ class Guests:
         self._incarnations = incarnations
         self._watches, self._where = watches, where
         self.followers: dict[str, Follower] = {}
+        self.afar: Collection[str] = ()  # hosts without a link of which something is told all the same
         self._told: dict[str, ToldGuest] = {}
         self._told_of: dict[str, set[str]] = {}  # host -> UUIDs of those that were told of there last
 
@@ -154,10 +155,16 @@ class Guests:
                 there.add(uuid)
                 found.reader, found.told, found.at, found.stale_s = reader, one, at, stale_s
 
+    def forget_told(self, hosts: Iterable[str]) -> None:
+        """What was told of guests there is nobody's word any more."""
+        for host in hosts:
+            for uuid in self._told_of.pop(host, set()):
+                self._told.pop(uuid, None)
+
     def _drop_told(self) -> None:
         """Forget what is told of nobody any more: of hosts that are watched here now, or have left."""
         for host, there in list(self._told_of.items()):
-            silent = host not in self._links or self._watches(host)
+            silent = self._watches(host) or (host not in self._links and host not in self.afar)
             for uuid in list(there):
                 here = self.followers.get(uuid)
                 heard = here is not None and here.guest.heard_at is not None

@@ -16,6 +16,14 @@ class HostState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class HostTold:
+    """Whether a host answers, by the word of the controller that watches it."""
+
+    state: HostState
+    why: str  # it does not
+
+
+@dataclass(frozen=True, slots=True)
 class HostLoad:
     """What a host uses, smoothed over the last minute."""
 

@@ -38,6 +38,14 @@ class Lead:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaderHeard:
+    """When a leader was last heard."""
+
+    ago_s: float
+    at: float  # UTC seconds
+
+
+@dataclass(frozen=True, slots=True)
 class HostSession:
     """One log-in on a host. Written before anything is done there, so that whoever comes later can end it.
 

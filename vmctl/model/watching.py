@@ -24,6 +24,9 @@ class HostReport:
     epoch: int
     number: int  # counts the watcher's reports
     body: dict[str, Any] = field(default_factory=dict)
+    told_at: float = field(
+        default=0.0, compare=False
+    )  # UTC seconds, by the registry's clock: for people, nothing is decided by it
 
 
 @dataclass(frozen=True, slots=True)

@@ -333,6 +333,9 @@ class Replicas(Protocol):
     async def lives(self) -> tuple[list[Replica], Lead | None]:
         """Those that have not ended, and who leads, as it was at one moment. It may have ended since it led."""
 
+    async def heard(self) -> list[tuple[Replica, float | None]]:
+        """All lives, and for how many seconds each was not heard, by the registry's clock; None: no one can tell."""
+
     async def lead(self, life: str, now: float, *, told: Collection[Event] = ()) -> Lead | None:
         """Let a life lead where none does that has not ended; None where another one leads.
 
@@ -374,11 +377,17 @@ class Watching(Protocol):
     async def watched_by(self, life: str) -> list[HostWatch]:
         """The hosts that a life watches."""
 
-    async def report(self, life: str, reports: Collection[HostReport]) -> None:
-        """Keep what a life tells of hosts, in place of what was told before; of those that it watches at that epoch."""
+    async def report(self, life: str, reports: Collection[HostReport], now: float) -> None:
+        """Keep what a life tells of hosts, in place of what was told before; of those that it watches at that epoch.
+
+        `now`, UTC seconds, is when, for a registry that has no clock of its own.
+        """
 
     async def reports(self, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
         """What is told of hosts, but for the reports (epoch, number) that are `known`."""
+
+    async def told_s(self, now: float) -> dict[str, float]:
+        """How long ago each host's report was told, in seconds, as `report` counts: for people."""
 
     async def take_machines(self, life: str, machines: Collection[str]) -> list[str]:
         """Let a life keep the ledgers of machines (UUIDs): those that it keeps then. Others that live keep theirs."""

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from vmctl.hosts.domainxml import offered
 from vmctl.hosts.port import Link
 from vmctl.model.cluster import Cluster
-from vmctl.model.hosts import Host, HostState
+from vmctl.model.hosts import Host, HostState, HostTold
 from vmctl.model.records import HostRecord, Storage, VMRecord
 from vmctl.model.vms import VM, PowerState, VMLoad, in_project
 from vmctl.services import Services
 
 # For hosts that have just answered for the first time, their first load is waited for so long.
 FIRST_LOAD_S = 4.0
+NOT_CONNECTED = HostTold(HostState.UNKNOWN, "not connected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ async def observed(services: Services) -> Observed:
     """The cluster now, and what the registry says beside it."""
     now = services.clock.now()
     hosts, vms, storages = await services.store.inventory()
-    loads = {name: _Loads(services, link) for name, link in services.links.items()}
+    loads = {host.name: _Loads(services, host.name) for host in hosts}
     cluster = Cluster(
         tuple(_host(services, record, storages) for record in hosts),
         tuple(_vm(services, record, loads.get(record.host), now) for record in vms),
@@ -66,13 +67,12 @@ async def observed(services: Services) -> Observed:
 def observed_vms(services: Services, records: Iterable[VMRecord]) -> list[VM]:
     """Some VMs now, without all others."""
     records, now = list(records), services.clock.now()
-    links = {record.host: services.links.get(record.host) for record in records}
-    loads = {name: _Loads(services, link) for name, link in links.items() if link is not None}
+    loads = {host: _Loads(services, host) for host in {record.host for record in records if record.host}}
     return [_vm(services, record, loads.get(record.host), now) for record in records]
 
 
 def _host(services: Services, record: HostRecord, storages: list[Storage]) -> Host:
-    link = services.links.get(record.name)
+    link, told = services.links.get(record.name), services.told.get(record.name, NOT_CONNECTED)
     load = services.loads.host(record.name)
     size = services.loads.size(record.name)
     about = link.about if link else None
@@ -81,7 +81,7 @@ def _host(services: Services, record: HostRecord, storages: list[Storage]) -> Ho
     cpus, mem_mib = size or ((about.cpus, about.mem_mib) if about else _last_size(record))
     return Host(
         name=record.name,
-        state=link.state if link else HostState.UNKNOWN,
+        state=link.state if link else told.state,
         cpus=cpus,
         mem_mib=mem_mib,
         load=load,
@@ -92,7 +92,7 @@ def _host(services: Services, record: HostRecord, storages: list[Storage]) -> Ho
         bridges=services.loads.bridges(record.name),
         cpu_models=offered(about.cpu_models, link.cpus) if link and about else None,
         numa_mib=about.numa_mib if about else (),
-        why_not=link.why if link else "not connected",
+        why_not=link.why if link else told.why,
         no_lock=services.no_lock.get(record.name, ""),
     )
 
@@ -127,10 +127,12 @@ def _vm(services: Services, record: VMRecord, loads: _Loads | None, now: float) 
 class _Loads:
     """What a host shows of the VMs there."""
 
-    def __init__(self, services: Services, link: Link) -> None:
+    def __init__(self, services: Services, host: str) -> None:
+        link = services.links.get(host)
+        devices = {uuid: seen.net_devices for uuid, seen in link.domains.items()} if link is not None else {}
         self._guests = services.guests
-        self._age_s = services.loads.age_s(link.name)
-        self._by_uuid = services.loads.vms(link.name, {uuid: seen.net_devices for uuid, seen in link.domains.items()})
+        self._age_s = services.loads.age_s(host)
+        self._by_uuid = services.loads.vms(host, devices)
 
     def of(self, record: VMRecord) -> VMLoad | None:
         """What it shows of its QEMU, what its guest says of itself, and what its last migration has shown."""

@@ -16,6 +16,7 @@ from vmctl.hosts.port import Link, NewLink
 from vmctl.hosts.ssh import HostKey, read_host_key
 from vmctl.ledger.incarnations import Incarnations
 from vmctl.local.config import Settings
+from vmctl.model.hosts import HostTold
 from vmctl.model.policy import Policy
 from vmctl.model.records import Event, HostRecord, VMRecord
 from vmctl.model.vms import PowerState, Spec
@@ -65,6 +66,7 @@ class Services:
     read_key: Callable[[str, int, float], Awaitable[HostKey]] = read_host_key
     loads: Loads = field(init=False)
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
+    told: dict[str, HostTold] = field(default_factory=dict)  # of hosts without a link, while nobody leads
     unmounted: dict[str, set[str]] = field(default_factory=dict)  # host -> storages that are not mounted there now
     sessions: Sessions | None = None  # of whoever writes its log-ins down
     watched: Callable[[], Collection[str]] | None = None  # hosts that this controller watches; None: all

@@ -37,6 +37,9 @@ class MemoryReplicas:
             raise Deposed(life)
         self._put(replace(found, beat=found.beat + 1, beat_at=now))
 
+    async def heard(self) -> list[tuple[Replica, float | None]]:
+        return [(one, None) for one in self._all(Replica)]
+
     async def lives(self) -> tuple[list[Replica], Lead | None]:
         return self._all(Replica, lambda one: one.ended_at is None), self._find(Lead, rules.LEAD)
 

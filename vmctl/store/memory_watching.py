@@ -30,14 +30,17 @@ class MemoryWatching:
                 continue
             self._put(HostWatch(host, life, before.epoch + 1 if before is not None else 1, now))
 
-    async def report(self, life: str, reports: Collection[HostReport]) -> None:
+    async def report(self, life: str, reports: Collection[HostReport], now: float) -> None:
         for one in reports:
             held = self._find(HostWatch, one.host)
             if held is not None and (held.life, held.epoch) == (life, one.epoch):
-                self._put(replace(one))
+                self._put(replace(one, told_at=now))
 
     async def reports(self, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
         return self._all(HostReport, lambda one: known.get(one.host) != (one.epoch, one.number))
+
+    async def told_s(self, now: float) -> dict[str, float]:
+        return {one.host: max(0.0, now - one.told_at) for one in self._all(HostReport)}
 
     async def take_machines(self, life: str, machines: Collection[str]) -> list[str]:
         alive = {one.life for one in self._all(Replica) if one.ended_at is None}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
@@ -19,11 +19,8 @@ from vmctl.services.claims import Deposed
 from vmctl.store import rows, rules
 from vmctl.store.audit import append
 from vmctl.store.database import Database, reading, writing
-from vmctl.store.statements import is_key, is_shared, locked, read_all, tell, whole
+from vmctl.store.statements import SERVER_NOW, is_key, is_shared, locked, read_all, tell, whole
 from vmctl.store.tables import HostWatchRow, LeadRow, ReplicaRow, SessionRow
-
-# One clock for all: controllers' own may be hours apart. It is shown to people, and decides nothing.
-SERVER_NOW = func.extract("epoch", func.clock_timestamp())
 
 
 class SqlReplicas:
@@ -107,7 +104,6 @@ class SqlReplicas:
 
     @reading
     def heard(self, db: Session) -> list[tuple[Replica, float | None]]:
-        """All lives, and for how many seconds each was not heard, by the server's clock; None: it has no heartbeat."""
         now = float(db.execute(select(SERVER_NOW)).scalar_one()) if self.database.shared else None
         return [(one, None if now is None else max(0.0, now - one.beat_at)) for one in read_all(db, Replica)]
 

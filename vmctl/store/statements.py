@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, text
+from sqlalchemy import ColumnElement, func, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col, select
@@ -66,6 +66,8 @@ from vmctl.store.tables import (
 
 Record = TypeVar("Record")
 Item = TypeVar("Item")
+# One clock for all: controllers' own may be hours apart. It is shown to people, and decides nothing.
+SERVER_NOW = func.extract("epoch", func.clock_timestamp())
 AT_THE_END = 0x656E64  # "end": the lock that who appends to events or to the audit holds
 TABLES: dict[type[Any], type[SQLModel]] = {
     HostRecord: HostRow,

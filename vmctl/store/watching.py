@@ -12,16 +12,18 @@ from vmctl.model.watching import HostReport, HostWatch
 from vmctl.store import rows
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.jsons import as_json
-from vmctl.store.statements import batches, is_shared, read_all
+from vmctl.store.statements import SERVER_NOW, batches, is_shared, read_all
 from vmctl.store.tables import HostRow, ReplicaRow
 from vmctl.store.watching_tables import HostReportRow, HostWatchRow, MachineReaderRow
 
 AT_ONCE = 500  # values in one statement
 # One value holds all rows: a statement for each would cost more than to find out what is told.
 REPORT = text(
-    "INSERT INTO host_report (host, epoch, number, body)"
-    " SELECT * FROM json_to_recordset(:rows) AS given (host text, epoch bigint, number bigint, body json)"
-    " ON CONFLICT (host) DO UPDATE SET epoch = excluded.epoch, number = excluded.number, body = excluded.body"
+    "INSERT INTO host_report (host, epoch, number, body, told_at)"
+    " SELECT given.*, extract(epoch FROM clock_timestamp())"
+    " FROM json_to_recordset(:rows) AS given (host text, epoch bigint, number bigint, body json)"
+    " ON CONFLICT (host) DO UPDATE SET"
+    " epoch = excluded.epoch, number = excluded.number, body = excluded.body, told_at = excluded.told_at"
 )
 
 
@@ -49,7 +51,7 @@ class SqlWatching:
             db.execute(other.values(some))
 
     @writing
-    def report(self, db: Session, life: str, reports: Collection[HostReport]) -> None:
+    def report(self, db: Session, life: str, reports: Collection[HostReport], now: float) -> None:
         if is_shared(db):
             db.execute(text("SET LOCAL synchronous_commit = off"))  # what is lost is told again within a period
         new = {one.host: one for one in reports}
@@ -66,7 +68,7 @@ class SqlWatching:
         if told and is_shared(db):
             db.execute(REPORT, {"rows": as_json(told)})
         elif told:
-            db.execute(rows.upsert(self.database.engine, HostReportRow), told)
+            db.execute(rows.upsert(self.database.engine, HostReportRow), [one | {"told_at": now} for one in told])
 
     @reading
     def reports(self, db: Session, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
@@ -77,6 +79,12 @@ class SqlWatching:
             for some in batches(sorted(new), AT_ONCE)
             for one in read_all(db, HostReport, col(HostReportRow.host).in_(some))
         ]
+
+    @reading
+    def told_s(self, db: Session, now: float) -> dict[str, float]:
+        clock = float(db.execute(select(SERVER_NOW)).scalar_one()) if is_shared(db) else now
+        told = db.execute(select(HostReportRow.host, HostReportRow.told_at))
+        return {host: max(0.0, clock - at) for host, at in told}
 
     @writing
     def take_machines(self, db: Session, life: str, machines: Collection[str]) -> list[str]:
