@@ -130,10 +130,12 @@ CLI_ALSO = {
         "vmctl.local.config",
         "vmctl.local.lock",
         "vmctl.local.loglines",
+        "vmctl.model.replicas",
     ),
     "vmctl.cli.dumps": ("vmctl.model", "vmctl.formats.dump", "vmctl.formats.ganeti"),
     "vmctl.cli.db": ("vmctl.local.config", "vmctl.local.lock", "vmctl.store"),
     "vmctl.cli.controllers": ("vmctl.model", "vmctl.local.config", "vmctl.local.lock", "vmctl.store"),
+    "vmctl.cli.draining": ("vmctl.model", "vmctl.store"),
     "vmctl.cli.registry": ("vmctl.local.config", "vmctl.store"),
     "vmctl.cli.joining": (*("vmctl.model", "vmctl.local", "vmctl.store", "vmctl.hosts.ssh", "vmctl.ports"),),
 }

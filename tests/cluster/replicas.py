@@ -34,11 +34,13 @@ class Home:
     folder: Path
     dsn: str
     port: int = 0  # at which other controllers reach it; 0: one that is free
+    roles: str = "naming,proxy"
+    code: Path | None = None  # where its version lies, which a program finds first where it begins; None: here
     running: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         (self.folder / "config" / "vmctl").mkdir(parents=True)
-        own = f'[controllers]\nname = "{self.folder.name}"\nlisten = "127.0.0.1:{self.port}"\n'
+        own = f'[controllers]\nname = "{self.folder.name}"\nlisten = "127.0.0.1:{self.port}"\nroles = "{self.roles}"\n'
         (self.folder / "config" / "vmctl" / "vmctl.toml").write_text(f'database = "{self.dsn}"\n{own}')
 
     @property
@@ -51,7 +53,7 @@ class Home:
         """One command to its end."""
         command = [sys.executable, "-m", "vmctl.cli.main", *words]
         return subprocess.run(
-            command, env=self.environment, input=typed, capture_output=True, text=True, timeout=LIMIT_S
+            command, env=self.environment, cwd=self.code, input=typed, capture_output=True, text=True, timeout=LIMIT_S
         )
 
     def json(self, *words: str) -> Any:
@@ -70,7 +72,7 @@ class Home:
         with (self.folder / "log").open("ab") as log:
             command = [sys.executable, "-m", "vmctl.cli.main", "serve", "-v"]
             self.running = subprocess.Popen(
-                command, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                command, env=self.environment, cwd=self.code, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
 
     def _answers(self) -> bool:

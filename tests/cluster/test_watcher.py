@@ -86,6 +86,25 @@ async def test_one_that_joins_gets_its_share_and_who_had_it_lets_go(three: Repli
             assert (host in three.all[name].services.links) is kept
 
 
+async def test_one_that_drains_gives_its_hosts_away_and_gets_them_back(three: Replicas) -> None:
+    three.all["b"].draining = True
+    await three.look()
+    assert sorted(three.watched().values()) == ["a", "a", "c", "c"]
+    three.all["a"].draining = three.all["c"].draining = True
+    await three.look()
+    assert set(three.watched().values()) == {"a"}, "where nobody else is left, whoever leads watches all"
+    for one in three.all.values():
+        one.draining = False
+    await three.look()
+    assert sorted(three.watched().values()) in (["a", "a", "b", "c"], ["a", "b", "b", "c"], ["a", "b", "c", "c"])
+
+
+async def test_one_that_only_answers_watches_nothing(three: Replicas) -> None:
+    three.all["c"].roles = "proxy"
+    await three.look()
+    assert sorted(three.watched().values()) == ["a", "a", "b", "b"]
+
+
 async def test_the_ledger_of_a_host_goes_on_where_the_host_is_watched(three: Replicas) -> None:
     host = next(host for host, name in three.watched().items() if list(three.watched().values()).count(name) == 2)
     for one in HOSTS:

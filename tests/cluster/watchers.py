@@ -108,11 +108,14 @@ class One:
         self.services = Services(replicas.store, Settings(), replicas._folder, (), parts=parts)
         self.services.incarnations.keeper = name
         self.uptime_s = 0.0
+        self.draining, self.roles = False, "naming,proxy"
         self.watcher = Watcher(self.services, cast(Member, self), self.attach)
 
     @property
     def own(self) -> Replica:
-        return Replica(self.name, self.name, self.name, "0.1", 1.0)
+        return Replica(self.name, self.name, self.name, "0.1", 1.0, draining=self.draining, roles=self.roles)
+
+    me = own
 
     @property
     def others(self) -> list[Replica]:

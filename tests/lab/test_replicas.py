@@ -158,6 +158,29 @@ def test_the_others_answer_questions_while_nobody_leads(
         assert not trio.do("host", "list").err
 
 
+def test_a_leader_that_drains_lets_its_migration_end_and_leaves_the_rest_to_the_next(trio: Trio) -> None:
+    with trio.vms("busy", memory="256M"):
+        moving, victim = Migration(trio, "busy"), trio.leader
+        draining = trio.begin("controller", "drain", victim.name)
+        wait_for(lambda: trio.rows("SELECT 1 FROM replica WHERE draining AND ended_at IS NULL"), 10, "that is wanted")
+        time.sleep(2.0)
+        assert trio.leading_now() == victim.name and moving.state()["state"] == "running"
+        later = trio.do("stop", "busy", "--force", "--detach", "-o", "json").json["id"]
+        assert trio.rows(f"SELECT state FROM task WHERE id = {later}") == [("queued",)], "the next one begins it"
+        trio.virsh(moving.source, "migrate-setspeed", "busy", "1000")
+        end = moving.ended()
+        assert end["state"] == "done" and "once more" not in str(end["log"]), end
+        trio.led_by_another(victim)
+        assert draining.wait(60) == 0, trio.said.read_text()
+        trio.joined_again(victim, said=False)
+        assert victim.name not in trio.watched().values()
+        wait_for(lambda: not trio.open_tasks(), 60, "what was accepted meanwhile is done")
+        assert trio.vm("busy")["power"] == "stopped"
+        trio.agree("busy")
+        trio.do("controller", "undrain", victim.name)
+        wait_for(lambda: victim.name in trio.watched().values(), 40, "it gets its share again")
+
+
 def screen(one: Machine, name: str) -> bytes:
     """What a guest answers on its console, through one of the controllers."""
     command = [sys.executable, "-m", "vmctl.cli.main", "console", name]

@@ -27,21 +27,15 @@ def trio() -> Iterator[Trio]:
         yield made
 
 
-def watched(trio: Trio) -> dict[str, str]:
-    """Host -> the controller that watches it, as the database has it."""
-    query = "SELECT host, name FROM host_watch JOIN replica USING (life) WHERE ended_at IS NULL"
-    return {str(host): str(name) for host, name in trio.rows(query)}
-
-
 def shared_out(trio: Trio, among: int) -> dict[str, str]:
     """Wait until each of so many controllers has its share."""
 
     def found() -> dict[str, str]:
-        now = watched(trio)
+        now = trio.watched()
         even = len(now) == 3 and len(set(now.values())) == among
         return now if even else {}
 
-    shared: dict[str, str] = wait_for(found, 40, f"hosts are shared out among {among}: {watched(trio)}")
+    shared: dict[str, str] = wait_for(found, 40, f"hosts are shared out among {among}: {trio.watched()}")
     return shared
 
 
@@ -194,7 +188,7 @@ def test_processes_stay_themselves_when_who_listened_to_their_guest_is_gone(
         if trio.vm("inside")["host"] != host:
             trio.do("migrate", "inside", "--to", host)
         before = steady_lives(trio, "inside")
-        victim = next(one for one in trio.machines if one.name == watched(trio)[host])
+        victim = next(one for one in trio.machines if one.name == trio.watched()[host])
         fault(trio, victim)
         shared_out(trio, 2)
         same_lives(trio, "inside", before)

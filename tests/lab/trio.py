@@ -53,6 +53,11 @@ class Trio(Pool):
         found = self.rows("SELECT replica.name FROM lead JOIN replica USING (life) WHERE ended_at IS NULL")
         return str(found[0][0]) if found else ""
 
+    def watched(self) -> dict[str, str]:
+        """Host -> the controller that watches it, as the database has it."""
+        query = "SELECT host, name FROM host_watch JOIN replica USING (life) WHERE ended_at IS NULL"
+        return {str(host): str(name) for host, name in self.rows(query)}
+
     @property
     def leader(self) -> Machine:
         """The one that leads."""

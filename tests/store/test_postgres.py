@@ -107,6 +107,11 @@ def test_one_of_a_newer_vmctl_is_left_as_it_is(server: Postgres) -> None:
     postgres.upgrade(dsn)
     with psycopg.connect(dsn) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'zzzz'")
+    assert about(dsn, Path("/none")).schema == "rolling", "it says from which on they may go on with it"
+    open_store(dsn, Path("/none"))
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("zzzz",)]
+        connection.execute("COMMENT ON TABLE alembic_version IS 'zzzz'")
     with pytest.raises(RegistryUnusable, match="was written by a newer vmctl") as caught:
         open_store(dsn, Path("/none"))
     assert caught.value.hint == "upgrade vmctl"

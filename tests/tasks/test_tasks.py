@@ -152,6 +152,27 @@ async def test_a_task_stops_between_two_steps_when_asked_to(registry: Store) -> 
     assert [line for _, line in ended.log][-1] == "me asked to cancel it"
 
 
+async def test_one_that_leaves_accepts_and_begins_nothing(registry: Store) -> None:
+    work = Work()
+    work.go_on.set()
+    tasks = running(registry, work)
+    tasks.holding = True
+    task = await tasks.submit(Asked(), ME, "web1")
+    assert not tasks.jobs() and (await registry.get(Task, task.id)).state is TaskState.QUEUED
+    with pytest.raises(Refused, match="on its way to another controller"):
+        await tasks.cancel(task.id, ME)
+
+    async def followed() -> list[TaskState]:
+        return [seen.state async for seen in tasks.follow(task.id)]
+
+    following = asyncio.create_task(followed())
+    successor = running(registry, work)
+    [left] = await registry.open_tasks()
+    successor.resume(left)
+    await successor.wait(task.id)
+    assert await following == [TaskState.DONE]
+
+
 async def test_what_has_ended_or_never_was_cannot_be_cancelled(registry: Store) -> None:
     work = Work()
     work.go_on.set()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vmctl import errors
-from vmctl.cli import output
+from vmctl.cli import draining, output
 from vmctl.cli.groups import Group
 from vmctl.cli.joining import invite, join
 from vmctl.cli.registry import asked
@@ -29,7 +29,7 @@ WHY = {
 }
 COLUMNS: tuple[output.Column, ...] = (
     ("NAME", itemgetter("name")),
-    ("STATE", lambda item: "leads" if item["leads"] and item["state"] == "alive" else item["state"]),
+    ("STATE", lambda item: _state(item)),
     ("HOSTS", itemgetter("hosts")),
     ("VERSION", itemgetter("version")),
     ("ADDRESS", itemgetter("address")),
@@ -39,13 +39,25 @@ COLUMNS: tuple[output.Column, ...] = (
 )
 
 
+WIDE: tuple[output.Column, ...] = (
+    ("ROLES", itemgetter("roles")),
+    ("LIFE", itemgetter("life")),
+)
+
+
+def _state(item: dict[str, Any]) -> str:
+    found = "leads" if item["leads"] and item["state"] == "alive" else str(item["state"])
+    return f"{found}, draining" if item["draining"] and item["state"] != "ended" else found
+
+
 @click.group(cls=Group)
 def controller() -> None:
-    """Controllers of this registry: list, invite, join, remove."""
+    """Controllers of this registry: list, show, drain, invite, join, remove."""
 
 
 controller.add_command(invite)
 controller.add_command(join)
+draining.add(controller, lambda: [item for item in _items() if item["state"] != "ended"])
 
 
 def _is_there() -> bool:
@@ -64,7 +76,55 @@ def list_controllers(ended: bool, form: str) -> None:
     Example: vmctl controller list
     """
     items = [item for item in _items() if ended or item["state"] != "ended"]
-    output.rows(items, form, COLUMNS, (), "no controller uses this registry")
+    output.rows(items, form, COLUMNS, WIDE, "no controller uses this registry")
+
+
+@controller.command("show")
+@click.argument("name")
+@output.option
+def show(name: str, form: str) -> None:
+    """Show one controller: what it watches since when, whether it leads, how far what it tells lags behind.
+
+    Example: vmctl controller show kvm1
+    """
+    found = next((item for item in _items() if name in (item["name"], item["life"])), None)
+    if found is None:
+        raise errors.NotFound(f"no controller {name!r} uses this registry", hint="vmctl controller list --ended")
+    found |= asked(lambda store: _more(store, found["life"]))
+    if output.shown_as_data(found, form):
+        return
+    rows = [(head.lower(), read(found)) for head, read in (*COLUMNS, *WIDE) if head != "HOSTS"]
+    if found["term"]:
+        rows.insert(2, ("leads for", f"{output.ago(time.time() - found['leads_since'])} (term {found['term']})"))
+    rows += [("tables", found["tables"]), ("home", found["home"]), ("open tasks", found["open_tasks"])]
+    output.pairs([(key, value) for key, value in rows if value not in ("", None)])
+    if found["watches"]:
+        print()
+        output.table(WATCHES, found["watches"])
+
+
+WATCHES: tuple[output.Column, ...] = (
+    ("WATCHES", itemgetter("host")),
+    ("EPOCH", itemgetter("epoch")),
+    ("FOR", lambda item: output.ago(time.time() - item["since"])),
+    ("TOLD", lambda item: "never" if item["told_s"] is None else f"{output.ago(item['told_s'])} ago"),
+)
+
+
+async def _more(store: SqlStore, life: str) -> dict[str, Any]:
+    """What `show` has beyond `list`."""
+    (_, lead), told_s = await store.lives(), await store.told_s(time.time())
+    leads = lead is not None and lead.life == life
+    watches = [
+        {"host": one.host, "epoch": one.epoch, "since": one.since, "told_s": told_s.get(one.host)}
+        for one in await store.watched_by(life)
+    ]
+    return {
+        "term": lead.term if lead is not None and leads else None,
+        "leads_since": lead.since if lead is not None and leads else None,
+        "watches": watches,
+        "open_tasks": len(await store.open_tasks()) if leads else 0,
+    }
 
 
 def _items() -> list[dict[str, Any]]:
@@ -116,6 +176,10 @@ def _item(one: Replica, heard_s: float | None, here: bool) -> dict[str, Any]:
         "heard_s": heard_s,
         "ended_at": one.ended_at,
         "why": one.why or WHY.get(state, ""),
+        "roles": one.roles,
+        "naming": one.naming,
+        "draining": one.draining,
+        "tables": one.tables,
     }
 
 

@@ -20,6 +20,7 @@ SAID = {
     "empty": "has no tables yet: the first controller makes them",
     "old": "is of an older vmctl: the next controller brings it up to date, or vmctl db upgrade",
     "newest": "is up to date",
+    "rolling": "is of a newer vmctl, and this one can go on beside it",
     "newer": "is of a newer vmctl, and this one cannot use it",
 }
 

@@ -11,8 +11,10 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +23,7 @@ from vmctl import errors
 from vmctl.cli.client import Client, log_path, socket_path
 from vmctl.commands.tasks import ListTasks
 from vmctl.local import config, lock, paths
+from vmctl.model.replicas import roles_of
 from vmctl.text import bad_text
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 STOP_LIMIT_S = 30.0
 MOST_NAME = 64
 SYSLOG = "/dev/log"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 NOWHERE = ("192.0.2.1", 9)  # TEST-NET-1 of RFC 5737
 # Samples of a thousand hosts are millions of values, none of them in a circle: to look through them as often as Python
 # does by itself would be a fifth of all work.
@@ -41,6 +45,7 @@ GARBAGE = 50_000, 20, 50
 @click.option("--listen", metavar="ADDRESS:PORT", help="Let clients from elsewhere in there, too, over TLS.")
 @click.option("--init-tls", "names", multiple=True, metavar="NAME", help="Make a certificate for a name or address.")
 @click.option("--replica", metavar="NAME", help="What it is called among several; with none as its machine.")
+@click.option("--roles", metavar="ROLE,...", help="What it is there for, among several: naming, proxy; else both.")
 @click.option("--log-json", is_flag=True, help="Log a JSON object on each line.")
 @click.option("--background", is_flag=True, hidden=True)  # as other commands start it: nobody looks at its outputs
 def serve(
@@ -49,6 +54,7 @@ def serve(
     listen: str | None,
     names: tuple[str, ...],
     replica: str | None,
+    roles: str | None,
     log_json: bool,
     background: bool,
 ) -> None:
@@ -69,10 +75,14 @@ def serve(
     elif background:
         _serve_unseen(verbose, log_json)
     else:
-        _serve(verbose, log_json, listen, replica or "", background=False)
+        own = {key: value for key, value in (("name", replica), ("roles", roles)) if value}
+        _serve(verbose, log_json, listen, own, background=False)
 
 
-def _serve(verbose: bool, log_json: bool, listen: str | None = None, replica: str = "", *, background: bool) -> None:
+def _serve(
+    verbose: bool, log_json: bool, listen: str | None = None, own: Mapping[str, str] = NOTHING, *, background: bool
+) -> None:
+    """`own`: settings of this controller among several, in place of the file's."""
     # What is imported stays until the end: collecting garbage among it would take a sixth of the start's time now, and
     # hold up the controller for tens of milliseconds again and again.
     gc.disable()
@@ -83,8 +93,8 @@ def _serve(verbose: bool, log_json: bool, listen: str | None = None, replica: st
     gc.set_threshold(*GARBAGE)
     gc.enable()
     settings = config.load()
-    if replica:
-        settings = replace(settings, controllers=replace(settings.controllers, name=replica))
+    settings = replace(settings, controllers=replace(settings.controllers, **own))
+    roles_of(settings.controllers.roles)
     among = _among(settings.controllers) if settings.database else None
     more = (among.open,) if among is not None else ()
     serve_api(

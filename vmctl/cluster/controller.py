@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 from collections.abc import Callable, Coroutine
@@ -32,7 +33,7 @@ from vmctl.cluster.watcher import Watcher
 from vmctl.decide.search.warm import warm
 from vmctl.door import ControllerParts, Door
 from vmctl.door.handlers import task_handlers
-from vmctl.errors import Refused
+from vmctl.errors import Refused, Usage
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import ensure_key
@@ -40,7 +41,7 @@ from vmctl.local import config, lock, logcontext, paths
 from vmctl.local.home import home_of
 from vmctl.model.audit import head
 from vmctl.model.records import HostRecord
-from vmctl.model.replicas import Replica
+from vmctl.model.replicas import Replica, roles_of
 from vmctl.services import Services
 from vmctl.services.claims import Deposed
 from vmctl.services.known import Known
@@ -48,6 +49,7 @@ from vmctl.services.meters import Meters
 from vmctl.services.sessions import Sessions
 from vmctl.services.walls import wall
 from vmctl.store.opening import open_store
+from vmctl.store.schema import newest
 from vmctl.tasks import Tasks
 
 log = logging.getLogger("vmctl.cluster.controller")
@@ -61,6 +63,7 @@ RESTARTS_EVERY_S = 5.0
 CLOCK_EVERY_S = 2.0
 WATCH_EVERY_S = 1.0
 KEYS_EVERY_S = 5.0
+LEAVE_EVERY_S, LEAVE_AFTER_S = 1.0, 60.0
 TELL_HEAD_EVERY_S = 3600.0
 COMPILE_AFTER_S = 1.0
 DEPOSED = 75  # exit code: it may be started again
@@ -100,6 +103,7 @@ class Controller:
         self._settling: dict[str, asyncio.Lock] = {}
         self._unsettled: set[str] = set()  # hosts of which something is new
         self._closing = self._acts = False
+        self._leaves_at = math.inf  # when a controller that drains waits no longer for its tasks, monotonic
         self.watcher = Watcher(services, member, self._watch) if member is not None and services.store.shared else None
         if member is not None and self.watcher is not None:
             self.door.stand_in = StandIn(services, member, self.known)
@@ -154,6 +158,7 @@ class Controller:
             (RESTARTS_EVERY_S, self.restarts.look, "start again what its host's reboot ended"),
             (CLOCK_EVERY_S, self.scheduler.look, "look at the clock"),
             *(((KEYS_EVERY_S, self.keys.look, "let controllers into hosts"),) if self.watcher is not None else ()),
+            (LEAVE_EVERY_S, self._leave, "leave the lead to another one"),
             (TELL_HEAD_EVERY_S, self._tell_head, "write the audit's head down"),
         )
         for seconds, work, name in regularly:
@@ -178,6 +183,22 @@ class Controller:
         """Of several controllers each keeps those of the hosts that it watches, and of the guests there."""
         await self.services.incarnations.start()
         await self.services.incarnations.end_of_gone()
+
+    async def _leave(self) -> None:
+        """One that drains gives up the lead once nothing runs, or it has waited for long: by the end of its life.
+
+        What is accepted meanwhile is begun by the next one.
+        """
+        member, now = self.cluster, self.services.clock.monotonic()
+        self.tasks.holding = member is not None and member.leaving
+        if member is None or not self.tasks.holding:
+            self._leaves_at = now + LEAVE_AFTER_S
+        elif not self.tasks.jobs() or now >= self._leaves_at:
+            self._closing = True
+            log.warning("this controller drains: it ends this life, and begins another one that does not lead")
+            await self.services.incarnations.flush()
+            await member.close("it was drained")
+            member.deposed()
 
     async def _tell_head(self) -> None:
         """Write it where who changes the registry does not reach: this log, and the machine's."""
@@ -328,7 +349,16 @@ def open_controller(
     life, now, home = services.ids.uuid(), services.clock.now(), home_of(data, services.ids.uuid)
     name = settings.controllers.name or socket.gethostname()
     address, certificate = place(runtime)
-    own = Replica(life, name, home, __version__, now, beat_at=now, address=address, certificate=certificate)
+    own = Replica(
+        *(life, name, home, __version__, now),
+        beat_at=now,
+        address=address,
+        certificate=certificate,
+        roles=roles_of(settings.controllers.roles),
+        tables=newest(),
+    )
+    if not (store.shared or own.naming):
+        raise Usage("one that is alone must be naming", hint="set `database` in vmctl.toml, or leave `roles` away")
     services.sessions = Sessions(store, life, services.clock)
     services.incarnations.keeper = life if store.shared else ""
     return Controller(services, lambda: os.close(held), Member(store, own, services.parts))

@@ -33,6 +33,7 @@ class Member:
     def __init__(self, store: Store, own: Replica, parts: Parts) -> None:
         self._store, self.own, self._threads, self._clock = store, own, parts.threads, parts.clock
         self._watch = Watch(own.life)
+        self._me = own
         self._others: dict[str, Replica] = {}
         self._lead: Lead | None = None
         self._news: set[asyncio.Event] = set()
@@ -45,6 +46,16 @@ class Member:
     def leads(self) -> bool:
         """Whether it does."""
         return self._lead is not None and self._lead.life == self.own.life
+
+    @property
+    def me(self) -> Replica:
+        """This life, as the registry has it."""
+        return self._me
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it leads, and is to leave that to another one that can."""
+        return self.leads and not self._me.takes_part and any(one.takes_part for one in self.others)
 
     @property
     def leader(self) -> Replica | None:
@@ -102,6 +113,7 @@ class Member:
         living = {one.life: one for one in alive if one not in dead}
         if self.own.life not in living:
             raise Deposed(self.own.life)
+        self._me = living[self.own.life]
         if lead is None or lead.life not in living:
             lead = await self._take(lead, living)
         self._know({life: one for life, one in living.items() if life != self.own.life}, lead)
@@ -115,6 +127,9 @@ class Member:
             log.warning("%s", text)
 
     async def _take(self, before: Lead | None, living: dict[str, Replica]) -> Lead | None:
+        # One that drains leads only where nobody else can.
+        if not (self._me.takes_part or (self._me.naming and not any(one.takes_part for one in living.values()))):
+            return before
         now = self._clock.now()
         told = [Event("controller", self.own.name, f"controller {self.own.name} leads", now)]
         taken = await self._store.lead(self.own.life, now, told=told if self._store.shared else ())

@@ -243,7 +243,8 @@ class Watcher:
 
     async def _share_out(self, leading: _Leading) -> None:
         self._note_who_cannot(leading)
-        lives = [self._member.own.life, *(one.life for one in self._member.others)]
+        living = (self._member.me, *self._member.others)
+        lives = [one.life for one in living if one.takes_part] or [self._member.own.life]
         added = {name: link.record.added_at for name, link in self._services.links.items()}
         cannot = {host: sorted(found) for host, found in leading.cannot.items()}
         now = self._services.clock.monotonic()

@@ -52,6 +52,7 @@ class ControllerSettings:
     name: str = ""  # with none the machine's
     listen: str = "0.0.0.0:8007"  # ADDRESS:PORT; port 0: one that is free
     address: str = ""  # what others reach it by: HOST or HOST:PORT; with none the address of its default route
+    roles: str = "naming,proxy"  # what it is there for
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vmctl.errors import Usage
+
+NAMING, PROXY = "naming", "proxy"
+ROLES = {
+    NAMING: "it watches hosts, and decides and acts when it leads",
+    PROXY: "it answers clients, and passes on what only a leader does",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Replica:
@@ -25,6 +33,28 @@ class Replica:
     why: str = ""  # it has ended
     address: str = ""  # HOST:PORT where other controllers reach it; empty: they do not
     certificate: str = ""  # PEM, made for this life alone: who shows it there is this one
+    roles: str = ",".join(ROLES)  # what it is there for
+    draining: bool = False  # an admin is about to take it away
+    tables: str = ""  # the newest schema of the registry that its version knows
+
+    @property
+    def naming(self) -> bool:
+        """Whether it is there to watch hosts, and to lead."""
+        return NAMING in self.roles.split(",")
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether it is to watch hosts, and to lead, now."""
+        return self.naming and not self.draining
+
+
+def roles_of(text: str) -> str:
+    """Roles as they are kept, in one order. Raises Usage for what is none."""
+    given = {one.strip() for one in text.split(",") if one.strip()}
+    if not given or given - ROLES.keys():
+        wrong = ", ".join(sorted(given - ROLES.keys())) or "nothing"
+        raise Usage(f"{wrong} is no role of a controller", hint=f"of {', '.join(ROLES)}")
+    return ",".join(one for one in ROLES if one in given)
 
 
 @dataclass(frozen=True, slots=True)

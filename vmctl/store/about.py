@@ -20,7 +20,7 @@ class About:
 
     where: str
     server: str  # its kind and version
-    schema: str  # empty, old, newest or newer
+    schema: str  # a state of schema.Revision
     revision: str
     newest: str
     size_bytes: int | None

@@ -27,9 +27,10 @@ class MemoryReplicas:
     shared = False
 
     def begin_life(self, replica: Replica) -> None:
-        for earlier in rules.ended_by(replica, self._all(Replica), shared=self.shared):
+        known = self._all(Replica)
+        for earlier in rules.ended_by(replica, known, shared=self.shared):
             self._put(earlier)
-        self._put(replica)
+        self._put(rules.as_begun(replica, known))
 
     async def beat(self, life: str, now: float) -> None:
         found = self._find(Replica, life)

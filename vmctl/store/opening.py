@@ -32,14 +32,14 @@ def open_store(dsn: str, file: Path, clock: Clock = SYSTEM.clock) -> SqlStore:
 
 def open_as_it_is(dsn: str, file: Path, clock: Clock = SYSTEM.clock) -> SqlStore:
     """The same for who only looks: no table is made or changed. Blocking. Raises RegistryUnusable."""
-    if (state := schema_of(dsn, file)) != "newest":
+    if (state := schema_of(dsn, file)) not in schema.USABLE:
         said = "there is no registry yet" if state == "empty" else f"its tables are {state}"
         raise RegistryUnusable(f"{named(dsn) if dsn else file}: {said}", hint="vmctl db status")
     return _opened(dsn, file, clock)
 
 
 def schema_of(dsn: str, file: Path) -> str:
-    """In a word where its tables stand: empty, old, newest or newer. Blocking. Raises RegistryUnusable."""
+    """In a word where its tables stand, as `schema.Revision`. Blocking. Raises RegistryUnusable."""
     if dsn:
         from vmctl.store import postgres
 

@@ -128,7 +128,9 @@ class SqlReplicas:
 
 
 def _begin(db: Session, replica: Replica) -> None:
-    for earlier in rules.ended_by(replica, whole(db, Replica), shared=is_shared(db)):
+    known = whole(db, Replica)
+    replica = rules.as_begun(replica, known)
+    for earlier in rules.ended_by(replica, known, shared=is_shared(db)):
         values = {"ended_at": earlier.ended_at, "why": earlier.why}
         db.execute(update(ReplicaRow).where(is_key(Replica, earlier.life)).values(**values))
     db.add(rows.to_row(ReplicaRow, replica))

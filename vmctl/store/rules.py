@@ -266,6 +266,12 @@ def ended_by(replica: Replica, known: Iterable[Replica], *, shared: bool) -> lis
     return [replace(one, ended_at=replica.started_at, why="a later one began in its place") for one in here]
 
 
+def as_begun(replica: Replica, known: Iterable[Replica]) -> Replica:
+    """A life as it begins: one that was drained stays so, though it begins anew."""
+    earlier = max((one for one in known if one.home == replica.home), key=lambda one: one.started_at, default=None)
+    return replace(replica, draining=earlier is not None and earlier.draining)
+
+
 def led_by(before: Lead | None, leader: Replica | None, life: str, now: float) -> Lead | None:
     """The lead as that life takes it, or has it already; None where another one has it that has not ended."""
     if before is None or (before.life != life and (leader is None or leader.ended_at is not None)):

@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
+from vmctl.model.replicas import ROLES
 from vmctl.store.base import Base as Base
 from vmctl.store.joining_tables import ControllerKeyRow as ControllerKeyRow
 from vmctl.store.joining_tables import InvitationRow as InvitationRow
@@ -346,6 +347,9 @@ class ReplicaRow(Base, table=True):
     why: str = ""
     address: str = ""
     certificate: str = ""
+    roles: str = Field(default=",".join(ROLES), sa_column_kwargs={"server_default": ",".join(ROLES)})
+    draining: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    tables: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class LeadRow(Base, table=True):

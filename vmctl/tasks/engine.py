@@ -49,6 +49,7 @@ class Tasks:
         self.handlers: dict[str, Handler] = {}
         self.on_end: Callable[[Task], None] = lambda _task: None  # once its end is written
         self._kinds = {command.arguments: command.kind for command in self.commands.values()}
+        self.holding = False  # what is accepted is begun by another controller
         self._closing = False
         self._jobs: dict[int, AnyJob] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -65,6 +66,8 @@ class Tasks:
         task = Task(0, kind, subject, at, args=args, who=who.name, project=thing.project, vm=thing.vm)
         entry = entry_of(task, "accepted", who)
         task = replace(task, id=await self._accept(task, entry, given, limited=bool(who.token)))
+        if self.holding:
+            return task  # whoever leads next begins it
         self._begin(task, self.commands[kind], self.handlers[kind])
         return task
 
@@ -244,6 +247,8 @@ class Tasks:
         """Ask a task to stop; it does so between two steps, or aborts a migration."""
         task = await self._store.get(Task, number)
         job = self._jobs.get(number)
+        if job is None and not task.state.ended:
+            raise Refused(f"task {number} is on its way to another controller", hint="try again in some seconds")
         if job is None:
             raise Refused(f"task {number} has ended: {task.state}", hint=f"vmctl task show {number}")
         await self._store.change(Task, number, cancel_asked=True)  # who takes over must know
