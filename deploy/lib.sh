@@ -6,7 +6,7 @@ venv=$top/.venv
 unset PYTHONDONTWRITEBYTECODE
 
 # what the program and its tests need, without a lab
-base_packages="busybox-static fish ganeti-htools gcc libc6-dev libvirt-clients libvirt-daemon-system libvirt-dev openssh-client openssh-server pgbouncer pkg-config postgresql prometheus
+base_packages="busybox-static fish ganeti-htools gcc libc6-dev libvirt-clients libvirt-daemon-system libvirt-dev memcached openssh-client openssh-server pgbouncer pkg-config postgresql prometheus
 python3 python3-dev python3-venv tcsh"
 # what the lab needs besides
 lab_packages="ca-certificates cpio dnsmasq-base dropbear-bin e2fsprogs glusterfs-client glusterfs-server iproute2 iptables iputils-ping

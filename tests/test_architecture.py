@@ -85,6 +85,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         "vmctl.ledger",
         "vmctl.ports",
         "vmctl.services.claims",
+        "vmctl.services.walls",
     ),
     "vmctl.storage": ("vmctl.model", "vmctl.errors", "vmctl.hosts"),
     # The API translates: what it may know of the controller is the door.
@@ -165,6 +166,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "uvicorn": ("vmctl.api",),
     "h11": ("vmctl.api.connections",),
     "apscheduler": ("vmctl.cluster.schedules",),
+    "emcache": ("vmctl.store.reportcache",),
     "click": ("vmctl.cli",),
     "rich": ("vmctl.cli",),
     "yaml": ("vmctl.cli",),
@@ -429,6 +431,24 @@ def test_the_tree_of_errors_is_closed() -> None:
 
 
 # -- sizes and handlers
+
+
+def test_no_coroutine_waits_for_the_search() -> None:
+    """It may have to be compiled first, which takes seconds in which a controller must beat: it has a thread."""
+    names = {"place", "place_all", "capacity", "rebalance", "drain", "reboots", "explain"}
+    found = []
+    for name, tree in modules().items():
+        asked = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vmctl.decide.")
+            for alias in node.names
+            if alias.name in names
+        }
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)):
+            calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+            found += [f"{name}:{call.lineno}" for call in calls if isinstance(call, ast.Name) and call.id in asked]
+    assert found == []
 
 
 def test_functions_are_short() -> None:

@@ -131,6 +131,21 @@ async def test_who_leads_from_now_on_forgets_it(three: Replicas) -> None:
     assert services.loads.host(host) is not None, "and it may be read anew"
 
 
+async def test_a_host_that_it_watches_by_now_keeps_its_load(three: Replicas) -> None:
+    host = of(three, "a")
+    await told(three)
+    other = three.all["b"]
+    reader = stand_in(other)
+    await reader.read()
+    assert host in other.services.told
+    three.all["a"].draining = three.all["c"].draining = True
+    await three.look()
+    assert host in other.watcher.held
+    other.sampled(host)
+    reader.forget()
+    assert other.services.loads.host(host) is not None
+
+
 async def test_when_a_leader_was_last_heard_is_known(registry: Store, three: Replicas, clock: Clock) -> None:
     reader = stand_in(three.all["b"])
     assert await reader.read() is None, "nobody ever led"

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.cluster.watchers import HOSTS, SILENT_S, Clock, Host, Replicas, nothing, of
+from tests.cluster.watchers import HOSTS, SILENT_S, Clock, Host, Replicas, guest_of, nothing, of
 from vmctl.cluster.watcher import Watcher
 from vmctl.errors import RegistryUnusable
 from vmctl.local.config import Settings
@@ -50,17 +50,22 @@ async def test_the_leader_hears_what_others_sample_and_how_old_it_is(three: Repl
     assert (loads.host(host) or shown).age_s >= 5.0
 
 
-async def test_what_was_told_before_it_led_is_of_unknown_age(three: Replicas) -> None:
+async def test_what_was_told_before_it_led_has_its_age_and_judges_nobody(three: Replicas, clock: Clock) -> None:
+    """No load is waited for; but no guest is called silent by the registry's clock."""
     host = of(three, "c")
     three.all["c"].sampled(host)
+    guest_of(three.all["c"], host)
     await three.look(2)
     await three.end("a")
+    clock.at += 3.0
     successor = three.all["b"]
     await successor.act()
     await successor.watcher.look()
-    assert successor.services.loads.host(host) is None
+    load = successor.services.loads.host(host)
+    assert load is not None and load.age_s >= (0.0 if three.store.shared else 3.0)
+    assert "u1" not in successor.services.guests.followed
     await three.look(2)  # who leads has changed: each tells at once what it has
-    assert successor.services.loads.host(host) is not None
+    assert successor.services.loads.host(host) is not None and "u1" in successor.services.guests.followed
 
 
 async def test_hosts_of_one_that_died_go_to_the_others(three: Replicas) -> None:

@@ -64,7 +64,7 @@ async def check_migration(services: Services, vm: VMRecord) -> MigrationCheck:
     seen = next(v for v in cluster.vms if v.spec.uuid == vm.uuid)
     general += _in_general(seen, vm, shown)
     hosts = [host for host in cluster.hosts if host.name != vm.host]
-    crowded = _crowded(seen, cluster, services.policy)
+    crowded = await services.threads.run(_crowded, seen, cluster, services.policy)
     found = await asyncio.gather(
         *(_blockers(services, seen, host, cluster, source, shown, crowded.get(host.name, ())) for host in hosts)
     )

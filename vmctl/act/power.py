@@ -71,7 +71,9 @@ async def choose(services: Services, job: AnyJob, vm: VM, host: str, kind: str, 
         services.link(host)
     cluster = await measured(services)
     seen = next((one for one in cluster.vms if one.spec.uuid == vm.spec.uuid), None)
-    found = place(seen if seen is not None and kind == "migrate" else vm, cluster, services.policy, only=host)
+    asked = seen if seen is not None and kind == "migrate" else vm
+    # In a thread: whoever asks first may wait for the search to be compiled, and this controller must go on to beat.
+    found = await services.threads.run(place, asked, cluster, services.policy, host)
     # Kept also where no host fits: `vmctl why` tells what was decided and not done.
     await record.placement(services, job, kind, vm, found, cluster, why)
     if isinstance(found, NoPlace):

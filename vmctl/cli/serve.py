@@ -95,6 +95,10 @@ def _serve(
     settings = config.load()
     settings = replace(settings, controllers=replace(settings.controllers, **own))
     roles_of(settings.controllers.roles)
+    if settings.cache and not settings.database:
+        raise errors.Usage(
+            "a cache is for several controllers: one that is alone has nobody to tell", hint="no `cache`"
+        )
     among = _among(settings.controllers) if settings.database else None
     more = (among.open,) if among is not None else ()
     serve_api(
@@ -172,6 +176,7 @@ def _log_to(verbose: bool, *, as_json: bool, background: bool) -> None:
     # in the background, what a library or a dying interpreter prints goes to the same bounded file
     to = Rotating(log_path(), outputs=(1, 2)) if background else logging.StreamHandler(sys.stderr)
     to.setFormatter(JsonLines() if as_json else TextLines())
+    to.addFilter(lambda record: "emcache" not in record.pathname)  # each second of a cache that is away
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[to])
     if Path(SYSLOG).exists():
         from logging.handlers import SysLogHandler

@@ -316,6 +316,7 @@ class Controller:
         await self.services.incarnations.flush()
         if self.cluster is not None:
             await self.cluster.close("it was stopped")
+        await self.services.reports.close()
         await self.services.store.close()
         self._release()
 

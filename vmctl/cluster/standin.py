@@ -55,13 +55,15 @@ class StandIn:
         for lead in await store.all(Lead):
             if (silent_s := heard_s.get(lead.life)) is not None and lead.life != self._member.own.life:
                 self._heard_at = began - silent_s
-        ages, reports = await store.told_s(services.clock.now()), await store.reports(self._told)
+        ages, reports = await store.told_s(services.clock.now()), await services.reports.news(self._told)
         services.guests.afar = ages.keys() - services.links.keys()
         for one in reports:
             self._told[one.host] = (one.epoch, one.number)
             if one.host in services.guests.afar:
                 with wall(log, f"what is told of {one.host}"):
                     self._take(one, began - ages.get(one.host, math.inf))
+        for host in services.told.keys() - services.guests.afar:
+            del services.told[host]
         stale = [host for host in services.guests.afar if ages[host] > self._stale_s]
         services.told |= dict.fromkeys(stale, NOBODY)
 
@@ -80,10 +82,12 @@ class StandIn:
 
     def forget(self) -> None:
         """It leads from now on: what others knew is no word of a host."""
-        for host in self._services.told:
-            self._services.loads.forget(host)
-        self._services.guests.forget_told(self._services.told)
-        self._services.told.clear()
+        services = self._services
+        afar = services.told.keys() - services.links.keys()  # one that is watched here by now shows its own load
+        for host in afar:
+            services.loads.forget(host)
+        services.guests.forget_told(afar)
+        services.told.clear()
         self._told.clear()
-        self._services.guests.afar = ()
+        services.guests.afar = ()
         self._read_at, self._heard_at = -math.inf, None

@@ -169,7 +169,7 @@ class Watcher:
         if not reports:
             return
         try:
-            await self._services.store.report(self._member.own.life, reports, self._services.clock.now())
+            await self._services.reports.tell(self._member.own.life, reports, self._services.clock.now())
         except BaseException:  # it may be written: it is told again, by another number
             self._said |= {host: _Said(one.number) for host, one in said.items()}
             raise
@@ -225,14 +225,26 @@ class Watcher:
 
     async def _listen(self, leading: _Leading) -> None:
         asked, before = self._services.clock.monotonic(), leading.looked
-        for one in await self._services.store.reports(leading.known):
-            # How old one is that was there at the first look, nobody can say. Others came since the last look.
+        reports = await self._services.reports.news(leading.known)
+        if before is None:
+            await self._hear_first(reports, asked)
+        for one in reports:
+            # How old one is that was there at the first look, only the registry's clock can say. Others came since.
             late = one.epoch <= leading.past.get(one.host, 0)
             if before is not None and one.host not in self._held and not late:
                 with wall(log, f"what is told of {one.host}"):
                     self._hear(leading, one, before)
             leading.known[one.host] = (one.epoch, one.number)
         leading.looked = asked
+
+    async def _hear_first(self, reports: list[HostReport], asked: float) -> None:
+        """What was there before: the loads, so that nobody waits for them. Health is no guess by anybody's clock."""
+        ages = await self._services.store.told_s(self._services.clock.now())
+        for one in reports:
+            if one.host not in self._held and one.body["load"] is not None and one.host in ages:
+                with wall(log, f"what was told of {one.host}"):
+                    load = loadreport.from_json(one.body["load"])
+                    self._services.loads.take(one.host, load, asked - ages[one.host])
 
     def _hear(self, leading: _Leading, said: HostReport, told_at: float) -> None:
         leading.heard[said.host] = _Heard(told_at, said.body["away_s"], said.epoch)

@@ -106,7 +106,8 @@ async def _where(parts: ControllerParts, vm: VM, host: str) -> answers.Placed:
     if host:
         parts.services.link(host)
     cluster = await measured(parts.services)
-    return placed(place(vm, cluster, parts.services.policy, only=host), cluster)
+    found = await parts.services.threads.run(place, vm, cluster, parts.services.policy, host)
+    return placed(found, cluster)
 
 
 async def check_migration(parts: ControllerParts, asked: CheckMigration) -> answers.MigrationCheck:

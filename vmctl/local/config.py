@@ -83,6 +83,7 @@ class Settings:
     """Everything an admin can set, with defaults that need no file."""
 
     database: str = ""  # postgresql://...: where the registry is; with none in a file
+    cache: str = ""  # memcached://HOST,...: what controllers tell each other of hosts, besides the database
     sample_period_s: float = 5.0
     ssh_user: str = "root"
     timeouts: Timeouts = field(default_factory=Timeouts)

@@ -27,6 +27,7 @@ class HostReport:
     told_at: float = field(
         default=0.0, compare=False
     )  # UTC seconds, by the registry's clock: for people, nothing is decided by it
+    digest: str = field(default="", compare=False)  # of its body, where that is in a cache, too
 
 
 @dataclass(frozen=True, slots=True)

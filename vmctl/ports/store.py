@@ -386,6 +386,9 @@ class Watching(Protocol):
     async def reports(self, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
         """What is told of hosts, but for the reports (epoch, number) that are `known`."""
 
+    async def report_heads(self, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
+        """The same without their bodies."""
+
     async def told_s(self, now: float) -> dict[str, float]:
         """How long ago each host's report was told, in seconds, as `report` counts: for people."""
 

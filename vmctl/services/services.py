@@ -23,7 +23,9 @@ from vmctl.model.vms import PowerState, Spec
 from vmctl.ports import SYSTEM, Clock, Ids, Parts, Threads
 from vmctl.ports.store import Store
 from vmctl.services.claims import Claim, Handles, handle
+from vmctl.services.reports import Reports
 from vmctl.services.sessions import Sessions
+from vmctl.store.reportcache import ReportCache
 from vmctl.store.rules import missing
 
 LOGINS_AT_ONCE = 32
@@ -75,10 +77,12 @@ class Services:
     slots: Slots = field(init=False)
     incarnations: Incarnations = field(init=False)
     guests: Guests = field(init=False)
+    reports: Reports = field(init=False)
 
     def __post_init__(self) -> None:
         self.loads = Loads(self.clock)
         self.slots = Slots(self.store, self.settings.policy)
+        self.reports = Reports(self.store, ReportCache(self.settings.cache) if self.settings.cache else None)
         self.incarnations = Incarnations(self.store, self.settings.ledger, self.clock)
         self.guests = Guests(self.links, self.incarnations, self.clock, self.watches, self.where)
 

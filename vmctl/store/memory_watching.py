@@ -39,6 +39,9 @@ class MemoryWatching:
     async def reports(self, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
         return self._all(HostReport, lambda one: known.get(one.host) != (one.epoch, one.number))
 
+    async def report_heads(self, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
+        return [replace(one, body={}) for one in await self.reports(known)]
+
     async def told_s(self, now: float) -> dict[str, float]:
         return {one.host: max(0.0, now - one.told_at) for one in self._all(HostReport)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from sqlalchemy import delete, text
+from sqlalchemy import select as columns  # of any number
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
@@ -19,11 +20,12 @@ from vmctl.store.watching_tables import HostReportRow, HostWatchRow, MachineRead
 AT_ONCE = 500  # values in one statement
 # One value holds all rows: a statement for each would cost more than to find out what is told.
 REPORT = text(
-    "INSERT INTO host_report (host, epoch, number, body, told_at)"
+    "INSERT INTO host_report (host, epoch, number, body, digest, told_at)"
     " SELECT given.*, extract(epoch FROM clock_timestamp())"
-    " FROM json_to_recordset(:rows) AS given (host text, epoch bigint, number bigint, body json)"
+    " FROM json_to_recordset(:rows) AS given (host text, epoch bigint, number bigint, body json, digest text)"
     " ON CONFLICT (host) DO UPDATE SET"
-    " epoch = excluded.epoch, number = excluded.number, body = excluded.body, told_at = excluded.told_at"
+    " epoch = excluded.epoch, number = excluded.number, body = excluded.body,"
+    " digest = excluded.digest, told_at = excluded.told_at"
 )
 
 
@@ -61,7 +63,7 @@ class SqlWatching:
             query = select(*held).where(col(HostWatchRow.life) == life, held[0].in_(some)).order_by(held[0])
             mine |= {(host, epoch) for host, epoch in db.execute(query.with_for_update(read=True))}
         told = [
-            {"host": one.host, "epoch": one.epoch, "number": one.number, "body": one.body}
+            {"host": one.host, "epoch": one.epoch, "number": one.number, "body": one.body, "digest": one.digest}
             for _, one in sorted(new.items())
             if (one.host, one.epoch) in mine
         ]
@@ -72,13 +74,16 @@ class SqlWatching:
 
     @reading
     def reports(self, db: Session, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
-        heads = select(HostReportRow.host, HostReportRow.epoch, HostReportRow.number)
-        new = [host for host, epoch, number in db.execute(heads) if known.get(host) != (epoch, number)]
+        new = [one.host for one in _heads(db, known)]
         return [
             one
             for some in batches(sorted(new), AT_ONCE)
             for one in read_all(db, HostReport, col(HostReportRow.host).in_(some))
         ]
+
+    @reading
+    def report_heads(self, db: Session, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
+        return _heads(db, known)
 
     @reading
     def told_s(self, db: Session, now: float) -> dict[str, float]:
@@ -113,3 +118,10 @@ class SqlWatching:
     @reading
     def watched_by(self, db: Session, life: str) -> list[HostWatch]:
         return read_all(db, HostWatch, col(HostWatchRow.life) == life)
+
+
+def _heads(db: Session, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
+    names = ("host", "epoch", "number", "told_at", "digest")
+    heads = db.execute(columns(*(getattr(HostReportRow, name) for name in names)))
+    found = (HostReport(**dict(zip(names, head, strict=True))) for head in heads)
+    return [one for one in found if known.get(one.host) != (one.epoch, one.number)]

@@ -1,12 +1,12 @@
 """What watching costs: many simulated hosts, sampled over real SSH connections by one controller or by several.
 
-    python -m tests.bench.cluster.hosts [--hosts 1000] [--vms 20] [--period 10] [--seconds 120] [--replicas 1,2,4]
+    python -m tests.bench.cluster.hosts [--hosts 1000] [--vms 20] [--period 10] [--seconds 120] [--replicas 1,2,2c,4]
                                         [--seed 0] [--profile FILE]
 
 Each controller is a process with the real member, watcher, links and loads (`replica.py`); the hosts are one process
 more (`sshhosts.py`), whose CPU is none of ours. One way is measured after another, in an order that is drawn: a
-registry in a file with one controller, and PostgreSQL with as many as are asked for. With --profile nothing of the
-table is true: it tells what the time is spent on, in FILE.NAME for each controller.
+registry in a file with one controller, and PostgreSQL with as many as are asked for (2c: two, with memcached). With
+--profile nothing of the table is true: it tells what the time is spent on, in FILE.NAME for each controller.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any
 
 from tests.bench.cluster.replica import Given
 from tests.bench.cluster.simhosts import address_of, name_of, uuid_of
+from tests.memcached import Memcached
 from tests.postgres import QUIET, Postgres, running
 from vmctl.hosts.ssh import ensure_key
 from vmctl.model.records import HostRecord
@@ -35,6 +36,7 @@ from vmctl.store.opening import open_store
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 READY_S, SETTLE_PERIODS = 300.0, 3
+CACHED = "c"  # at the end of a way
 AIM_CPU, AIM_MIB, AIM_CAPACITY = 0.25, 500.0, 0.9
 
 
@@ -139,10 +141,28 @@ async def register(dsn: str, folder: Path, asked: Asked, port: int, host_key: st
 
 
 @contextlib.contextmanager
-def processes(folder: Path, dsn: str, replicas: int, asked: Asked) -> Iterator[tuple[Process, list[Process]]]:
+def caching(wanted: bool) -> Iterator[Memcached | None]:
+    """A cache, or none."""
+    if not wanted:
+        yield None
+        return
+    made = Memcached()
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@contextlib.contextmanager
+def processes(
+    folder: Path, dsn: str, cache: str, replicas: int, asked: Asked
+) -> Iterator[tuple[Process, list[Process]]]:
     """The hosts, and the controllers, which have not joined yet."""
     (folder / "client.pub").write_text(ensure_key(folder / "client") + "\n")
-    (folder / "given.json").write_text(json.dumps(asdict(Given(dsn, asked.hosts, asked.vms, asked.period_s))))
+    (folder / "given.json").write_text(
+        json.dumps(asdict(Given(dsn, asked.hosts, asked.vms, asked.period_s, cache=cache)))
+    )
     with contextlib.ExitStack() as ends:
         server = Process("sshhosts", str(folder), str(asked.hosts), str(asked.vms), str(asked.seed))
         ends.callback(server.end)
@@ -174,11 +194,13 @@ def warm_up(made: list[Process], asked: Asked) -> float:
 
 def measure(way: str, replicas: int, server: Postgres | None, asked: Asked) -> list[Row]:
     """One way, from its beginning to its end."""
-    with tempfile.TemporaryDirectory() as name:
-        dsn = server.create(f"hosts{replicas}") if server is not None else ""
-        with processes(Path(name), dsn, replicas, asked) as (ssh, made):
+    with tempfile.TemporaryDirectory() as name, caching(way.endswith(CACHED)) as kept:
+        dsn = server.create(way.replace(" ", "")) if server is not None else ""
+        cache = f"memcached://{kept.place}" if kept is not None else ""
+        with processes(Path(name), dsn, cache, replicas, asked) as (ssh, made):
             took_s = warm_up(made, asked)
-            others = [ssh.pid, *([server.process.pid] if server is not None and server.process is not None else [])]
+            servers = [one.process for one in (server, kept) if one is not None]
+            others = [ssh.pid, *(one.pid for one in servers if one is not None)]
             pids = [*(one.pid for one in made), *others]
             stood_s = max(one.ask("begin")["stood"] for one in made)
             began, before = time.monotonic(), [cpu_s(pid) for pid in pids]
@@ -186,7 +208,7 @@ def measure(way: str, replicas: int, server: Postgres | None, asked: Asked) -> l
             wall_s, after = time.monotonic() - began, [cpu_s(pid) for pid in pids]
             told = [one.ask("end") for one in made]
             used = [(late - early) / wall_s for early, late in zip(before, after, strict=True)]
-            names = ("hosts", "database")
+            names = ("hosts", "database", "cache")
             rest = "  ".join(f"{what} {of:.3f}" for what, of in zip(names, used[len(made) :], strict=False))
             print(
                 f"{way}: all had a load after {took_s:.0f} s, meanwhile an event loop stood still for {stood_s:.1f} s "
@@ -274,7 +296,7 @@ def main() -> None:
     given = parser.parse_args()
     asked = Asked(given.hosts, given.vms, given.period, given.seconds, given.seed, given.profile)
     ways = [] if given.no_sqlite else [("SQLite", 1)]
-    ways += [(f"postgres x {word}", int(word)) for word in given.replicas.split(",") if word]
+    ways += [(f"postgres x {word}", int(word.rstrip(CACHED))) for word in given.replicas.split(",") if word]
     random.Random(given.seed).shuffle(ways)
     rows: list[Row] = []
     with running(QUIET) as server:

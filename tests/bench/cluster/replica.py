@@ -52,6 +52,7 @@ class Given:
     hosts: int
     vms: int
     period_s: float
+    cache: str = ""  # memcached://...
 
 
 class Libvirt:
@@ -97,7 +98,9 @@ class Watching:
 
     def __init__(self, folder: Path, name: str, given: Given) -> None:
         self._given = given
-        settings = Settings(database=given.database, sample_period_s=given.period_s, read_guests=False)
+        settings = Settings(
+            database=given.database, cache=given.cache, sample_period_s=given.period_s, read_guests=False
+        )
         store = open_store(given.database, folder / "registry.db")
         runtime = folder / name
         runtime.mkdir(mode=0o700)

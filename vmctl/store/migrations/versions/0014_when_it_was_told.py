@@ -1,4 +1,4 @@
-"""when a host's watcher told of it"""
+"""when a host's watcher told of it, and the digest of what it told"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("host_report", sa.Column("told_at", sa.Float(), nullable=False, server_default="0"))
+    op.add_column("host_report", sa.Column("digest", sa.String(), nullable=False, server_default=""))
 
 
 def downgrade() -> None:
-    op.drop_column("host_report", "told_at")
+    for name in ("digest", "told_at"):
+        op.drop_column("host_report", name)
