@@ -1,6 +1,6 @@
 """Stories by the seed, until one ends in an untruth; that one is made short, and printed as a file to keep.
 
-python -m tests.explore [--seeds 2000] [--first 0] [--jobs 2] [--sweep] [--tell FILE [--write]]
+python -m tests.explore [--among] [--seeds 2000] [--first 0] [--jobs 2] [--sweep] [--tell FILE [--write]]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.sim import sweep
-from tests.sim.explore import compose, shorten, told
+from tests.sim.explore import compose, compose_among, shorten, told
 from tests.sim.told import UNTRUE, parse, told_by, write
 
 Seeded = tuple[list[str], int]  # a story, and the seed of its world
@@ -51,7 +51,8 @@ def figures_of(stories: list[Seeded]) -> Figures:
 def explore(given: argparse.Namespace) -> int:
     """Tell them all; the number of untruths."""
     seeds = range(given.first, given.first + given.seeds)
-    every: list[Seeded] = [(lines, 0) for lines in sweep.every()] if given.sweep else [(compose(s), s) for s in seeds]
+    made = compose_among if given.among else compose
+    every: list[Seeded] = [(lines, 0) for lines in sweep.every()] if given.sweep else [(made(s), s) for s in seeds]
     parts, many = [every[first : first + AT_ONCE] for first in range(0, len(every), AT_ONCE)], len(every)
     began, all_, done = time.monotonic(), Figures(), 0
     with ProcessPoolExecutor(given.jobs, initializer=gc.freeze) as pool:
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--among", action="store_true", help="with several controllers")
     parser.add_argument("--sweep", action="store_true", help="every place of every deed, and no seeds")
     parser.add_argument("--tell", type=Path, help="a story's file")
     parser.add_argument("--write", action="store_true", help="write into it what is told now")

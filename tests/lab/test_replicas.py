@@ -34,6 +34,7 @@ FAULTS: tuple[Fault, ...] = (
     Trio.cut_the_database_from_its_leader,
     Trio.end_leaders_life,
 )
+SHORT = (Trio.kill_leader, Trio.freeze_leader, Trio.end_leaders_life)  # of these that are tried each time
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,9 @@ def trio() -> Iterator[Trio]:
         yield made
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", [one if one in SHORT else pytest.param(one, marks=pytest.mark.nightly) for one in FAULTS]
+)
 def test_a_migration_ends_with_the_truth_whatever_becomes_of_the_leader(trio: Trio, fault: Fault) -> None:
     with trio.vms("busy", memory="256M"):
         moving = Migration(trio, "busy")
@@ -129,7 +132,14 @@ def test_a_console_and_what_is_shown_work_through_every_one(trio: Trio) -> None:
             assert b"four=4" in screen(one, "talks")
 
 
-@pytest.mark.parametrize(("fault", "back"), [(lab.kill, lab.boot), (lab.freeze, lab.thaw), (lab.cut, lab.heal)])
+@pytest.mark.parametrize(
+    ("fault", "back"),
+    [
+        (lab.kill, lab.boot),
+        (lab.freeze, lab.thaw),
+        pytest.param(lab.cut, lab.heal, marks=pytest.mark.nightly),
+    ],
+)
 def test_the_others_answer_questions_while_nobody_leads(
     trio: Trio, fault: Callable[[str], Any], back: Callable[[str], Any]
 ) -> None:

@@ -107,7 +107,7 @@ class SimLink(HostLink):
         return SimCollector(self._shell)
 
     def _new_virt(self) -> Any:
-        virt = SimVirt(self.machine, self._cluster.fates, self._settings.timeouts.libvirt_s)
+        virt = SimVirt(self.machine, self._cluster.fates, self._settings.timeouts.libvirt_s, self._shell)
         self._life.at_end.append(virt.drop)
         return Mortal(virt, self._life)
 
@@ -210,7 +210,7 @@ class Cluster:
         self.world, self.fates, self.seed = World(self.loop, seed), Fates(), seed
         self.clock = SimClock(self.world)
         self.parts = Parts(self.clock, SimIds(self.world), InLine())
-        self.store = ToldStore(self.world, self.clock)
+        self.store: Any = ToldStore(self.world, self.clock)
         self.life: Life | None = None  # of the newest controller
         self.lives: list[Life] = []
         self.steps = 0  # of the lives that are over
@@ -322,6 +322,13 @@ class Cluster:
         self.controller = None
         for _ in range(10):  # what it had begun unwinds
             await asyncio.sleep(0)
+
+    async def all_well(self) -> None:
+        """Nothing befalls the controller any more, and one lives."""
+        if self.life is not None:
+            self.life.befalls.clear()
+        if not self.running:
+            await self.start()
 
     @property
     def running(self) -> bool:

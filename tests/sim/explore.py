@@ -140,6 +140,66 @@ def compose(seed: int) -> list[str]:
     return lines
 
 
+# What befalls one of several controllers, and how often.
+AMONG: tuple[tuple[str, int], ...] = (
+    ("dies {which}", 4),
+    ("freezes {which}", 4),
+    ("thaws", 4),
+    ("severed {which}", 3),
+    ("joined", 3),
+    ("controller", 5),
+    ("commit {number} {answer}", 3),
+    ("fate registry {commit} {answer}", 2),
+    ("wait {long}", 4),
+)
+AMONG_PLOTS: tuple[tuple[str, ...], ...] = (
+    ("{deed}", "wait {moment}", "dies leader", "wait {long}", "{deed}", "controller", "then"),
+    ("{deed}", "wait {moment}", "freezes leader", "wait {long}", "{deed}", "wait {moment}", "thaws", "then"),
+    ("{deed}", "wait {moment}", "severed leader", "wait {long}", "{deed}", "wait {moment}", "joined", "then"),
+    ("{deed}", "killed at {number}", "wait {long}", "{deed}", "killed at {number}", "wait {long}", "controller"),
+    ("cut {host}", "{deed}", "wait {moment}", "freezes leader", "wait 20", "heal {host}", "wait {moment}", "thaws"),
+    ("freeze {host}", "{deed}", "wait {moment}", "dies leader", "wait 20", "thaw {host}", "{deed}", "then"),
+    ("fate {any} {call} late", "{deed}", "wait {moment}", "freezes leader", "wait {long}", "thaws", "{deed}", "then"),
+    ("{deed}", "wait {moment}", "freezes leader", "wait 5.{moments}", "thaws", "wait {moment}", "{deed}", "then"),
+    ("{deed}", "wait {moment}", "severed leader", "wait 4.{moments}", "joined", "{deed}", "then"),
+    ("dies other", "{deed}", "wait {moment}", "dies leader", "wait {moment}", "controller", "wait 20", "{deed}"),
+    ("{deed}", "full", "wait {long}", "dies leader", "wait {long}", "free", "controller", "then"),
+    ("commit {number} unanswered", "{deed}", "wait {moment}", "dies leader", "wait 20", "{deed}", "controller"),
+    ("move {vm} kvm2", "wait {moment}", "dies leader", "wait {long}", "{deed}", "controller", "then"),
+    # A call of the one before is on its way to a host while its successor has looked there, and acts.
+    (
+        *("stop {vm} force", "then", "fate * create late", "start {vm}", "wait 0.{moments}", "{ends}", "wait 1{digit}"),
+        *("stop {vm} force", "wait 3", "start {vm} {host}", "wait 40", "{goes_on}", "then"),
+    ),
+    (
+        *("fate * {call} late", "migrate {vm} {host}", "wait 0.{moments}", "{ends}", "wait 1{digit}", "{deed}"),
+        *("wait 3", "{deed}", "wait 40", "{goes_on}", "then"),
+    ),
+    ("off {host}", "wait {moment}", "dies leader", "wait 20", "on {host}", "{deed}", "then", "controller"),
+    ("agent {vm} hung", "treat {vm} reset", "wait 290", "freezes leader", "wait {long}", "thaws", "wait 60", "{deed}"),
+)
+COMMITS = (
+    *("lead", "bury", "beat", "keep_session", "share_out", "report", "take_machines", "end_task", "accept", "claim"),
+)
+
+
+def compose_among(seed: int) -> list[str]:
+    """The story of a seed with several controllers."""
+    draw = random.Random(f"among {seed}")
+    lines = [f"controllers {draw.choice((2, 3, 3))}", *(["lawless"] if draw.random() < 0.5 else [])]
+    lines += ["create web1", "then"] if draw.random() < 0.9 else []
+    if draw.random() < 0.6:
+        for _ in range(draw.randint(1, 2)):
+            lines += [_drawn(draw, line) for line in draw.choice(AMONG_PLOTS)]
+        return lines
+    for _ in range(draw.randint(4, 14)):
+        table = draw.choices((DEEDS, AMONG, FAULTS[5:]), (5, 4, 1))[0]
+        lines.append(_drawn(draw, _weighed(draw, table)))
+        if draw.random() < 0.5:
+            lines.append(f"wait {_moment(draw)}")
+    return lines
+
+
 def _weighed(draw: random.Random, table: tuple[tuple[str, int], ...]) -> str:
     return draw.choices([text for text, _ in table], [weight for _, weight in table])[0]
 
@@ -159,6 +219,12 @@ def _drawn(draw: random.Random, line: str) -> str:
         short=round(draw.uniform(0.01, 2.0), 2),
         long=draw.choice((5, 20, 60)),
         moment=_moment(draw),
+        moments=draw.randint(0, 999),
+        digit=draw.randint(0, 9),
+        ends=draw.choice(("freezes leader", "severed leader", "dies leader")),
+        goes_on=draw.choice(("thaws", "joined", "controller")),
+        which=draw.choice(("leader", "leader", "other", "a", "b")),
+        commit=draw.choice(COMMITS),
         number=draw.randint(1, 150),
         call=draw.choice(CALLS),
         kind=draw.choice(KINDS),
@@ -182,9 +248,10 @@ def told(lines: list[str], seed: int) -> Telling:
 
 def shorten(lines: list[str], seed: int) -> list[str]:
     """The same story without the lines that it does not need to end in an untruth."""
+    kept = 1 if lines[0].startswith("controllers ") else 0
     size = max(1, len(lines) // 2)
     while True:
-        for first in range(0, len(lines), size):
+        for first in range(kept, len(lines), size):
             less = lines[:first] + lines[first + size :]
             if untrue(less, seed):
                 lines = less

@@ -22,6 +22,7 @@ class Life:
         self.befalls: dict[int, Callable[[], None]] = {}  # at which step, and what
         self.tasks: list[asyncio.Task[Any]] = []  # also those that have ended
         self.at_end: list[Callable[[], None]] = []  # what the kernel does for a process that is gone
+        self.held: list[Any] = []  # what is due while it stands still
 
     def step(self) -> None:
         """Count a step. Raises CancelledError where the life is over, which no handler takes for an error."""

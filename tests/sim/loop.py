@@ -14,7 +14,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from tests.sim.life import WHOSE
+from tests.sim.life import WHOSE, Life
+
+NOBODY = contextvars.Context()  # whose is what hosts do, and the network, whoever asked for it
 
 
 class Stuck(Exception):
@@ -77,6 +79,7 @@ class VirtualLoop(BaseEventLoop):
         super().__init__()
         self.now = 0.0
         self._made = 0
+        self._frozen: set[Life] = set()
 
     def time(self) -> float:
         return self.now
@@ -100,6 +103,24 @@ class VirtualLoop(BaseEventLoop):
         heapq.heappush(self._scheduled, due)
         return due
 
+    def freeze(self, life: Life) -> None:
+        """A process stands still: what it waits for happens, and it does nothing."""
+        self._frozen.add(life)
+
+    def thaw(self, life: Life) -> None:
+        """It goes on, with all that has become due meanwhile, and does not know."""
+        self._frozen.discard(life)
+        held, life.held = life.held, []
+        self._ready.extend(held)
+
+    def by(self, whose: contextvars.Context, call: Callable[..., Any], *args: Any) -> None:
+        """Somebody's process hears of something: at once, or when it goes on."""
+        life = whose.get(WHOSE)
+        if life is not None and life in self._frozen:
+            life.held.append(_due(self.now, call, args, whose))
+        else:
+            whose.run(call, *args)
+
     async def heard(self, answer: asyncio.Future[Any], until: float, silent: Callable[[], Exception]) -> Any:
         """The answer; raises `silent` where none has come by then."""
         giving_up = self.call_at(until, lambda: fail(answer, silent()))
@@ -120,7 +141,9 @@ class VirtualLoop(BaseEventLoop):
             raise Stuck("nobody will ever wake anybody")
         for _ in range(len(ready)):
             due = ready.popleft()
-            if not due.off:
+            if self._frozen and (life := due.context.get(WHOSE)) in self._frozen:
+                life.held.append(due)
+            elif not due.off:
                 try:
                     due.context.run(due.call, *due.args)
                 except (SystemExit, KeyboardInterrupt):

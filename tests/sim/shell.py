@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.sim.fates import Fates
 from tests.sim.guest import GuestPort
-from tests.sim.loop import fail
-from tests.sim.world import EPOCH, Machine
+from tests.sim.loop import NOBODY, fail
+from tests.sim.world import EPOCH, LogIn, Machine
 from vmctl.act import layers, needed
 from vmctl.errors import CommandFailed, Unreachable
-from vmctl.hosts import chains, leases, lockd, mounts, paths, qemus
+from vmctl.hosts import chains, leases, lockd, mounts, paths, qemus, sessions
 from vmctl.hosts.facts import CpuTicks, QemuProcess, RawSample, SshdLimitsFact
 from vmctl.hosts.leaseprobe import PROBE
 from vmctl.hosts.ssh import Ran
@@ -44,6 +46,7 @@ class SimShell:
         self._lost = asyncio.Event()
         self._lost.set()
         self._boot, self._why = "", "not yet"
+        self.log_in = LogIn(0, 0)
         self._offered: dict[str, Offer] = {}
         self._waiting: dict[asyncio.Future[Any], str] = {}  # for what
         machine.changed.append(self._turned)
@@ -58,6 +61,8 @@ class SimShell:
             await asyncio.sleep(self._timeouts.ssh_connect_s if self.machine.up else 3.0)
             raise Unreachable(f"{self.machine.name}: no route to host")
         self._lost, self._boot = asyncio.Event(), self.machine.boot_id
+        self.log_in = self.machine.log_in()
+        self.log_in.gone = partial(self._killed, self.log_in, contextvars.copy_context())
 
     async def wait_closed(self) -> str:
         """Wait until the connection is gone; why it went."""
@@ -68,8 +73,15 @@ class SimShell:
         """End it, with what it carries."""
         self._end("closed")
 
+    def _killed(self, one: LogIn, ours: contextvars.Context) -> None:
+        """sshd's process was killed."""
+        if one is self.log_in and not self._lost.is_set():
+            self.world.loop.by(ours, self._end, "connection reset by peer")
+
     def _end(self, why: str) -> None:
         self._why = why
+        if not self._lost.is_set():
+            self.machine.hang_up(self.log_in)
         self._lost.set()
         for reply, name in list(self._waiting.items()):
             fail(reply, self._unreachable(name, "the connection was lost"))
@@ -98,9 +110,16 @@ class SimShell:
         self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float | None = None, check: bool = True
     ) -> Ran:
         """Run a program there. Raises CommandFailed, Unreachable."""
-        ran = await self._over("run", lambda: Ran(0, answer(self.machine, argv), ""), timeout_s)
+        log_in = self.log_in
+        ran = await self._over("run", lambda: Ran(0, self._answer(log_in, argv), ""), timeout_s)
         assert isinstance(ran, Ran)
         return ran
+
+    def _answer(self, log_in: LogIn, argv: Sequence[str]) -> str:
+        script = argv[2] if list(argv[:2]) == ["sh", "-c"] else ""
+        if script == sessions.OWN:
+            return f"{self.machine.boot_id} {log_in.pid} {log_in.ticks}"
+        return self.machine.kill_log_ins(list(argv[4:])) if script == sessions.END else answer(self.machine, argv)
 
     async def _over(self, name: str, act: Callable[[], Any], timeout_s: float | None = None) -> Any:
         """Send something, and wait for its answer."""
@@ -110,22 +129,24 @@ class SimShell:
             raise Unreachable(f"{self.machine.name}: not connected ({self._why})")
         if fate == "refused":
             raise CommandFailed(f"{self.machine.name}: {name} failed")
-        loop, boot = self.world.loop, self._boot
+        loop, boot, log_in = self.world.loop, self._boot, self.log_in
         reply, until = loop.create_future(), loop.now + limit
 
         def arrive() -> None:
-            if self.machine.boot_id != boot:
+            if self.machine.boot_id != boot or log_in.killed:
                 return
             value = act()
             if fate != "unanswered":
-                loop.call_later(LATENCY_S, self.machine.when_able, lambda: deliver(value), False)
+                back = partial(deliver, value)
+                loop.call_later(LATENCY_S, self.machine.when_able, back, False, context=NOBODY)
 
         def deliver(value: Any) -> None:
             if not reply.done():
                 reply.set_result(value)
 
         delay = limit + 5.0 if fate == "late" else LATENCY_S * self.world.random.uniform(0.5, 3.0)
-        loop.call_later(delay, self.machine.when_able, arrive, False)
+        log_in.sent(loop.now + delay)
+        loop.call_later(delay, self.machine.when_able, arrive, False, context=NOBODY)
         self._waiting[reply] = name
         try:
             return await loop.heard(reply, until, lambda: self._unreachable(name, f"no answer within {limit:g} s"))

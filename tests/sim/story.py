@@ -12,6 +12,8 @@
     treat web1 reset          agent web1 well|sick|cursed|hung
     deposed at 40 (from then on another controller acts, while the old one lives)
     commit 7 refused|unanswered (the registry's 7th)    fate registry add unanswered
+    controllers 3 (the first line: so many on one registry), and of these, each leader, other, or by its name:
+    dies leader / controller  freezes other / thaws     severed leader (from the registry) / joined
 
 A command is given and not waited for; `then` waits until every task has ended, or the controller has. `killed at N`
 begins a controller that dies at its Nth step, or ends the one that lives after so many. In a `lawless` world no lock
@@ -31,6 +33,7 @@ from typing import Any, NamedTuple
 from tests.sim.cluster import Cluster
 from tests.sim.guest import AGENTS
 from tests.sim.migration import migrate
+from tests.sim.several import Several
 from tests.sim.world import Machine
 from vmctl.commands import cluster as about_cluster
 from vmctl.commands import hosts, storages, tasks, vms
@@ -111,12 +114,14 @@ class Teller:
 
     async def do_controller(self) -> None:
         """One comes up, where none lives."""
-        if not self.cluster.running:
+        if not self.cluster.running or isinstance(self.cluster, Several):
             await self.cluster.start()
 
     async def do_killed(self, _at: str, number: str) -> None:
         """One comes up that dies at a step of its own; where one lives, it dies so many steps from now."""
-        if self.cluster.running and self.cluster.life is not None:
+        if isinstance(self.cluster, Several):
+            self.cluster._choose()
+        if self.cluster.running and self.cluster.life is not None and self.cluster.life.alive:
             self.cluster.life.after(int(number), self.cluster.life.end)
         else:
             await self.cluster.start(int(number))
@@ -125,6 +130,28 @@ class Teller:
         """So many steps from now another controller takes over, and the one that lives does not know."""
         if self.cluster.running:
             self.cluster.deposed_after(int(number))
+
+    # -- of several controllers
+
+    def do_dies(self, which: str) -> None:
+        self._several.die(which)
+
+    def do_freezes(self, which: str) -> None:
+        self._several.freeze(which)
+
+    def do_thaws(self) -> None:
+        self._several.thaw()
+
+    def do_severed(self, which: str) -> None:
+        self._several.sever(which)
+
+    def do_joined(self) -> None:
+        self._several.join()
+
+    @property
+    def _several(self) -> Several:
+        assert isinstance(self.cluster, Several), "the first line says that there are several"
+        return self.cluster
 
     # -- hosts
 
@@ -260,9 +287,7 @@ class Teller:
             machine.set_cut(False)
             for domain in machine.domains.values():
                 domain.obeys_after_s = 1.0
-        if self.cluster.life is not None:
-            self.cluster.life.befalls.clear()
-        await self.do_controller()
+        await self.cluster.all_well()
         await asyncio.gather(*self.asking, return_exceptions=True)
         try:
             await self._all_ended()
@@ -339,10 +364,11 @@ class Telling(NamedTuple):
 
 def tell(lines: list[str], seed: int = 0) -> Telling:
     """Tell a story. The controller's own log is not wanted."""
-    cluster = Cluster(seed)
+    several = lines[0].split()[1] if lines and lines[0].startswith("controllers ") else ""
+    cluster = Several(seed, int(several)) if several else Cluster(seed)
     logging.disable(logging.CRITICAL)
     try:
-        untrue = cluster.run(lambda made: Teller(made).tell(lines))
+        untrue = cluster.run(lambda made: Teller(made).tell(lines[1:] if several else lines))
     finally:
         logging.disable(logging.NOTSET)
     calls = cluster.fates.met + cluster.store.fates.met

@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import contextvars
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from tests.sim.fates import Fates
-from tests.sim.loop import fail
+from tests.sim.loop import NOBODY, fail
 from tests.sim.migration import migrate, progress
-from tests.sim.world import MIB, Domain, Machine, no_volume
+from tests.sim.shell import SimShell
+from tests.sim.world import MIB, Domain, LogIn, Machine, no_volume
 from vmctl.errors import HostError, LibvirtError, NoAnswer, NotSent, VmctlError
 from vmctl.hosts import domainxml
 from vmctl.hosts.shown import About, DomainEvent, DomainSeen, JobProgress, Shown
@@ -30,9 +32,12 @@ OnEvent = Callable[[DomainEvent], None]
 class SimVirt:
     """One connection to a machine's libvirt."""
 
-    def __init__(self, machine: Machine, fates: Fates, timeout_s: float) -> None:
+    def __init__(self, machine: Machine, fates: Fates, timeout_s: float, through: SimShell | None = None) -> None:
+        """`through`: the log-in that its calls go through."""
         self.machine, self.world, self.host = machine, machine.world, machine.name
         self._fates, self._timeout_s = fates, timeout_s
+        self._through = through
+        self._ours = NOBODY
         self._open = False
         self._boot = ""
         self._waiting: set[asyncio.Future[Any]] = set()
@@ -43,6 +48,7 @@ class SimVirt:
     async def open(self, _socket: Any, on_event: OnEvent) -> None:
         """Connect. Raises NotSent."""
         self._open, self._on_event, self._boot = True, on_event, self.machine.boot_id
+        self._ours = contextvars.copy_context()
         try:
             await self._call("open", lambda: None)
         except NoAnswer as err:
@@ -74,7 +80,8 @@ class SimVirt:
 
     def hear(self, uuid: str, name: str, what: str) -> None:
         """libvirtd tells of a domain."""
-        self.world.loop.call_later(LATENCY_S, self.machine.when_able, lambda: self._deliver(uuid, name, what))
+        tell = partial(self.world.loop.by, self._ours, self._deliver, uuid, name, what)
+        self.world.loop.call_later(LATENCY_S, self.machine.when_able, tell, context=NOBODY)
 
     def _deliver(self, uuid: str, name: str, what: str) -> None:
         if self._on_event is not None and self._stands():
@@ -93,7 +100,14 @@ class SimVirt:
         answer, until = loop.create_future(), loop.now + limit
         self._waiting.add(answer)
         delay = min(limit, 120.0) + 5.0 if fate == "late" else LATENCY_S * self.world.random.uniform(0.5, 3.0)
-        loop.call_later(delay, self.machine.when_able, lambda: self._arrive(act, answer, fate))
+        log_in = self._through.log_in if self._through is not None else LogIn(0, 0)
+
+        def come() -> None:
+            if not log_in.killed:  # else it never left sshd; what libvirtd has is done, whenever it goes on
+                self.machine.when_able(lambda: self._arrive(act, answer, fate))
+
+        log_in.sent(loop.now + delay)
+        loop.call_later(delay, self.machine.when_able, come, False, context=NOBODY)
         try:
             return await loop.heard(answer, until, lambda: self._silent(limit))
         finally:
@@ -131,7 +145,7 @@ class SimVirt:
             if not answer.done():
                 answer.set_exception(error) if error is not None else answer.set_result(value)
 
-        self.world.loop.call_later(LATENCY_S, self.machine.when_able, deliver)
+        self.world.loop.call_later(LATENCY_S, self.machine.when_able, deliver, context=NOBODY)
 
     # -- what is there
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from tests.sim.loop import NOBODY
 from vmctl.errors import LibvirtError, NotFound
 from vmctl.hosts import domainxml
 from vmctl.hosts.shown import LEFT_OVER, NO_VOLUME, JobProgress
@@ -64,6 +65,21 @@ class Domain:
         return f"{self.booted}-{self.boots}"
 
 
+@dataclass
+class LogIn:
+    """A process of sshd: it lives until it has heard all that was sent, and the end; or until it is killed."""
+
+    pid: int
+    ticks: int
+    busy_until: float = 0.0  # something is on its way to it
+    killed: bool = False
+    gone: Callable[[], None] = lambda: None  # tells the other end that it was
+
+    def sent(self, at: float) -> None:
+        """Something arrives at that time."""
+        self.busy_until = max(self.busy_until, at)
+
+
 class Machine:
     """One host: what it runs, whether it is reached, how its libvirtd feels."""
 
@@ -78,6 +94,7 @@ class Machine:
         self.listeners: list[Any] = []  # connections that hear of events
         self.changed: list[Callable[[], None]] = []  # called when it may be reached otherwise than before
         self.sockets: dict[str, Any] = {}  # path -> where it leads
+        self.log_ins: dict[int, LogIn] = {}  # by the pid of sshd's process
         self.pools: dict[str, str] = {}
 
     @property
@@ -105,6 +122,7 @@ class Machine:
             self.end(domain, "")
         self.calls.clear()
         self.sockets.clear()
+        self.log_ins.clear()
         self.pools.clear()
         self._turn()
 
@@ -131,6 +149,35 @@ class Machine:
             self.calls.append((call, libvirt))
             return
         call()
+
+    # -- log-ins
+
+    def log_in(self) -> LogIn:
+        """Somebody logs in."""
+        made = LogIn(self.world.new_pid(), round(self.world.now * 100))
+        self.log_ins[made.pid] = made
+        return made
+
+    def hang_up(self, one: LogIn) -> None:
+        """The other end has closed: it ends when it hears of that, after all else that was sent."""
+
+        def heard() -> None:
+            if self.log_ins.get(one.pid) is one:
+                del self.log_ins[one.pid]
+
+        after_s = max(0.0, one.busy_until - self.world.now) + 0.001
+        self.world.loop.call_later(after_s, self.when_able, heard, False, context=NOBODY)
+
+    def kill_log_ins(self, words: list[str]) -> str:
+        """Processes of sshd, by PID:TICKS: nothing more comes from them."""
+        for word in words:
+            pid, _, ticks = word.partition(":")
+            one = self.log_ins.get(int(pid))
+            if one is not None and one.ticks == int(ticks):
+                del self.log_ins[one.pid]
+                one.killed = True
+                self.world.loop.call_later(0.001, self.when_able, one.gone, False, context=NOBODY)
+        return ""
 
     # -- domains
 

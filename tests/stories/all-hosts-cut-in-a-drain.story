@@ -37,9 +37,9 @@ kvm1: made /shared/lockspace/UUID
 > cut kvm2
 > cut kvm3
 > wait 60
-  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
   host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
   host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1, web2
+  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
   alarm: where web1 runs is not certain; kvm1: does not answer (kvm1: no route to host); kvm2: does not answer (kvm2: no route to host)
   task 4 (migrate web1) failed where web1 runs is not certain
   task 5 (migrate web2) failed web2 no longer fits on kvm3: the host is unknown: kvm3: no route to host
@@ -49,9 +49,9 @@ kvm1: made /shared/lockspace/UUID
 > heal kvm3
 > wait 30
   host back: kvm3 answers again, after 
+  host back: kvm2 answers again, after 
   host back: kvm1 answers again, after 
   changed: web1 on kvm1 is running (was unknown)
-  host back: kvm2 answers again, after 
 > drain kvm1
 > then
   drain: kvm1 is being drained

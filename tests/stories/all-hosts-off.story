@@ -36,9 +36,9 @@ kvm2: made /shared/lockspace/UUID
 > off kvm2
 > off kvm3
 > wait 60
+  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
   host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; what ran there may go on: web2
   host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
-  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
 > start web1
 > create web3
 > then
@@ -48,19 +48,19 @@ kvm2: made /shared/lockspace/UUID
 > on kvm2
 > on kvm3
 > wait 60
+  host back: kvm3 answers again, after 
+  host rebooted: kvm3 was rebooted: what ran there has ended
   host back: kvm2 answers again, after 
   ended: web2 is no longer on kvm2: stopped; kvm2 was rebooted
   host rebooted: kvm2 was rebooted: what ran there has ended
+  autostart: web2 should run: it is started again
+  started: web2 runs on kvm2
+  task 5 (start web2) done
   host back: kvm1 answers again, after 
   ended: web1 is no longer on kvm1: stopped; kvm1 was rebooted
   host rebooted: kvm1 was rebooted: what ran there has ended
-  autostart: web2 should run: it is started again
   autostart: web1 should run: it is started again
-  started: web2 runs on kvm1
-  task 5 (start web2) done
-  started: web1 runs on kvm2
+  started: web1 runs on kvm1
   task 6 (start web1) done
-  host back: kvm3 answers again, after 
-  host rebooted: kvm3 was rebooted: what ran there has ended
 > then
 > all is mended

@@ -7,6 +7,6 @@ then
 > leave kvm3 force
 > then
   host: kvm3 left the pool
-  task 1 (host remove kvm3) failed there is no host 'kvm3'
-  task 2 (host remove kvm3) done
+  task 2 (host remove kvm3) failed there is no host 'kvm3'
+  task 1 (host remove kvm3) done
 > all is mended

@@ -20,21 +20,21 @@ wait 30
 > create web2 1024 kvm2
 > create web3 1024 kvm3
 > then
+kvm2: made /shared/vm-web2-UUID/disk.qcow2
 kvm3: made /shared/vm-web3-UUID/disk.qcow2
 kvm1: made /shared/vm-web1-UUID/disk.qcow2
-kvm2: made /shared/vm-web2-UUID/disk.qcow2
+kvm2: made /shared/vm-web2-UUID/disk.json
 kvm3: made /shared/vm-web3-UUID/disk.json
 kvm1: made /shared/vm-web1-UUID/disk.json
-kvm2: made /shared/vm-web2-UUID/disk.json
+kvm2: made /shared/lockspace/UUID
 kvm3: made /shared/lockspace/UUID
 kvm1: made /shared/lockspace/UUID
-kvm2: made /shared/lockspace/UUID
-  created: web3 was created; runs on kvm3
-  task 3 (create web3) done
-  created: web1 was created; runs on kvm1
   created: web2 was created; runs on kvm2
-  task 1 (create web1) done
-  task 2 (create web2) done
+  task 3 (create web2) done
+  created: web3 was created; runs on kvm3
+  created: web1 was created; runs on kvm1
+  task 1 (create web3) done
+  task 2 (create web1) done
 > cut kvm1
 > cut kvm2
 > wait 60
@@ -51,8 +51,8 @@ kvm2: made /shared/lockspace/UUID
 > heal kvm1
 > heal kvm2
 > wait 30
-  host back: kvm1 answers again, after 
   host back: kvm2 answers again, after 
+  host back: kvm1 answers again, after 
 > all is mended
 > start web3, to see that it can be
   started: web3 runs on kvm3

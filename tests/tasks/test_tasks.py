@@ -156,7 +156,8 @@ async def test_one_that_leaves_accepts_and_begins_nothing(registry: Store) -> No
     work = Work()
     work.go_on.set()
     tasks = running(registry, work)
-    tasks.holding = True
+    tasks.hold(True)
+    tasks.hold(True)
     task = await tasks.submit(Asked(), ME, "web1")
     assert not tasks.jobs() and (await registry.get(Task, task.id)).state is TaskState.QUEUED
     with pytest.raises(Refused, match="on its way to another controller"):
@@ -171,6 +172,17 @@ async def test_one_that_leaves_accepts_and_begins_nothing(registry: Store) -> No
     successor.resume(left)
     await successor.wait(task.id)
     assert await following == [TaskState.DONE]
+
+
+async def test_one_that_does_not_leave_after_all_begins_what_it_accepted(registry: Store) -> None:
+    work = Work()
+    work.go_on.set()
+    tasks = running(registry, work)
+    tasks.hold(True)
+    task = await tasks.submit(Asked(), ME, "web1")
+    tasks.hold(False)
+    assert (await tasks.wait(task.id)).state is TaskState.DONE
+    assert (await tasks.wait((await tasks.submit(Asked(), ME, "web1")).id)).state is TaskState.DONE
 
 
 async def test_what_has_ended_or_never_was_cannot_be_cancelled(registry: Store) -> None:

@@ -190,8 +190,9 @@ class Controller:
         What is accepted meanwhile is begun by the next one.
         """
         member, now = self.cluster, self.services.clock.monotonic()
-        self.tasks.holding = member is not None and member.leaving
-        if member is None or not self.tasks.holding:
+        leaving = member is not None and member.leaving
+        self.tasks.hold(leaving)
+        if member is None or not leaving:
             self._leaves_at = now + LEAVE_AFTER_S
         elif not self.tasks.jobs() or now >= self._leaves_at:
             self._closing = True

@@ -49,7 +49,7 @@ class Tasks:
         self.handlers: dict[str, Handler] = {}
         self.on_end: Callable[[Task], None] = lambda _task: None  # once its end is written
         self._kinds = {command.arguments: command.kind for command in self.commands.values()}
-        self.holding = False  # what is accepted is begun by another controller
+        self._held: list[Task] | None = None  # accepted, and left to another controller; None: all is begun here
         self._closing = False
         self._jobs: dict[int, AnyJob] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -66,10 +66,20 @@ class Tasks:
         task = Task(0, kind, subject, at, args=args, who=who.name, project=thing.project, vm=thing.vm)
         entry = entry_of(task, "accepted", who)
         task = replace(task, id=await self._accept(task, entry, given, limited=bool(who.token)))
-        if self.holding:
-            return task  # whoever leads next begins it
+        if self._held is not None:
+            self._held.append(task)
+            return task
         self._begin(task, self.commands[kind], self.handlers[kind])
         return task
+
+    def hold(self, on: bool) -> None:
+        """Begin nothing more, as another controller is about to lead; or, where that comes to nothing, begin it now."""
+        if on:
+            self._held = [] if self._held is None else self._held
+            return
+        held, self._held = self._held or [], None
+        for task in held:
+            self._begin(task, self.commands[task.kind], self.handlers[task.kind])
 
     async def _accept(self, task: Task, entry: Entry, given: Given | None, *, limited: bool) -> int:
         """Write its row; the number that it has. Raises RegistryUnusable, OverLimit, Refused."""

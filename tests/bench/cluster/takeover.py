@@ -1,27 +1,35 @@
-"""How long nobody leads: a leader is killed, or stands still, and another one answers in its place.
+"""How long nobody leads, and hosts are watched by nobody, when a leader is killed or stands still.
 
-    python -m tests.bench.cluster.takeover [--rounds 20] [--seed 0]
+    python -m tests.bench.cluster.takeover [--rounds 20] [--hosts 30] [--seed 0]
 
-Three real controllers on one real PostgreSQL server. Each round draws how the leader goes. Told are the seconds until
-the database has another leader, and until a follower has answered a question that was asked at that very moment.
+Three real controllers on one real PostgreSQL server; the hosts do not answer, and are shared out all the same. Each
+round draws how the leader goes. Told are the seconds until the database has another leader, until a living one watches
+each host, and until a command, and a question, that were given to another controller at that very moment were answered.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import random
 import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psycopg
 
 from tests.cluster.replicas import Home, replicas, wait_for
 from tests.postgres import QUIET, running
+from vmctl.model.records import HostRecord
+from vmctl.store.opening import open_store
 
+UNWATCHED = (
+    "SELECT count(*) FROM host WHERE name NOT IN"
+    " (SELECT host FROM host_watch JOIN replica USING (life) WHERE ended_at IS NULL)"
+)
 LEADS = "SELECT replica.name FROM lead JOIN replica USING (life) WHERE ended_at IS NULL"
 
 
@@ -32,25 +40,72 @@ def leading(dsn: str) -> str:
     return str(found[0]) if found else ""
 
 
-def takeover(homes: Sequence[Home], how: str) -> tuple[float, float]:
-    """Seconds until another one leads, and until a follower has answered."""
+def unwatched(dsn: str) -> int:
+    """How many hosts no living controller watches."""
+    with psycopg.connect(dsn) as opened:
+        found = opened.execute(UNWATCHED).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def register(dsn: str, hosts: int) -> None:
+    """Hosts that do not answer."""
+
+    async def put() -> None:
+        store = open_store(dsn, Path("/none"))
+        for number in range(hosts):
+            name = f"kvm{number}"
+            await store.put(HostRecord(name, "127.0.0.1", "key", "bench", 1.0, port=1, about={"host_uuid": name}))
+        await store.close()
+
+    asyncio.run(put())
+
+
+class Waiting:
+    """A command that was given, and when it had its answer."""
+
+    def __init__(self, home: Home, *words: str) -> None:
+        self._child, self._began, self.took_s = home.begin_command(*words), time.monotonic(), 0.0
+
+    def ended(self) -> bool:
+        """Whether it has."""
+        if not self.took_s and self._child.poll() is not None:
+            assert self._child.returncode == 0, "it was refused"
+            self.took_s = time.monotonic() - self._began
+        return bool(self.took_s)
+
+
+def takeover(homes: Sequence[Home], how: str, number: int) -> dict[str, float]:
+    """Seconds until each thing that is told."""
     dsn = homes[0].dsn
     name = wait_for(lambda: leading(dsn), "one leads")
+    wait_for(lambda: unwatched(dsn) == 0, "all hosts are watched")
     victim = next(home for home in homes if home.folder.name == name)
     follower = next(home for home in homes if home is not victim)
-    began = time.monotonic()
+    began, after = time.monotonic(), dict[str, float]()
     if how == "kill":
         victim.kill()
     else:
         victim.send(signal.SIGSTOP)
-    asking = follower.begin_command("project", "list")
-    wait_for(lambda: leading(dsn) not in ("", name), "another one leads")
-    led_s = time.monotonic() - began
-    assert asking.wait(60) == 0
-    answered_s = time.monotonic() - began
+    command = Waiting(follower, "project", "create", f"p{number}")
+    question = Waiting(follower, "project", "list")
+    looks: dict[str, Callable[[], bool]] = {
+        "another one leads": lambda: leading(dsn) not in ("", name),
+        "all hosts are watched": lambda: leading(dsn) not in ("", name) and unwatched(dsn) == 0,
+        "a command is answered": command.ended,
+        "a question is answered": question.ended,
+    }
+
+    def all_done() -> bool:
+        for what, done in looks.items():
+            if what not in after and done():
+                after[what] = time.monotonic() - began
+        return after.keys() == looks.keys()
+
+    wait_for(all_done, f"all of it; so far {after}")
     victim.kill()
     victim.serve()
-    return led_s, answered_s
+    return after
 
 
 def told(name: str, seconds: list[float]) -> str:
@@ -62,24 +117,29 @@ def told(name: str, seconds: list[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--hosts", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     draw = random.Random(given.seed)
-    led: list[float] = []
-    answered: list[float] = []
+    found: dict[str, list[float]] = {}
     with (
         running(QUIET) as server,
         tempfile.TemporaryDirectory() as folder,
         replicas(Path(folder), server.create("takeover"), 3) as homes,
     ):
+        register(homes[0].dsn, given.hosts)
+        for home in homes[::-1]:  # they see the hosts as they begin
+            home.kill()
+            home.serve()
         for number in range(given.rounds):
             how = draw.choice(("kill", "freeze"))
-            one, other = takeover(homes, how)
-            led.append(one)
-            answered.append(other)
-            print(f"{number + 1:3} {how:6} led after {one:5.2f} s, answered after {other:5.2f} s", flush=True)
-    print(told("another one leads", led))
-    print(told("a follower has answered", answered))
+            after = takeover(homes, how, number)
+            for what, seconds in after.items():
+                found.setdefault(what, []).append(seconds)
+            line = ", ".join(f"{what} {seconds:.2f}" for what, seconds in after.items())
+            print(f"{number + 1:3} {how:6} {line}", flush=True)
+    for what, all_seconds in found.items():
+        print(told(what, all_seconds))
 
 
 if __name__ == "__main__":
