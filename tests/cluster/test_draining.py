@@ -82,11 +82,15 @@ def test_it_is_not_drained_where_nobody_could_take_its_place(tmp_path: Path, dsn
         refused = first.vmctl("controller", "drain", "a")
         assert refused.returncode == 3 and "no other controller could take the place of a" in refused.stderr
         assert "serve --stop" in refused.stderr
+        first.kill()
+        stopped = first.vmctl("controller", "undrain", "a")
+        assert stopped.returncode == 0, "one that is stopped, or just begins, gets its share when it is there"
+        first.serve()
         unknown = first.vmctl("controller", "drain", "nosuch")
         assert unknown.returncode == 4 and "nosuch" in unknown.stderr
         assert first.vmctl("controller", "show", "nosuch").returncode == 4
         shown = first.json("controller", "show", "a")
-        assert (shown["term"], shown["roles"], shown["watches"], shown["open_tasks"]) == (1, "naming,proxy", [], 0)
+        assert (shown["term"], shown["roles"], shown["watches"], shown["open_tasks"]) == (2, "naming,proxy", [], 0)
         assert "leads for" in first.vmctl("controller", "show", "a").stdout
 
 

@@ -240,6 +240,13 @@ class Several(Cluster):
         if (one := self.named(which)) is not None:
             one.severed = True
 
+    def drain(self, which: str, *, on: bool) -> None:
+        """An admin wants it to have no part, or lets all have theirs."""
+        one = self.named(which)
+        for some in [one] if on else self.all:
+            if some is not None and self.store._find(Replica, some.life_id) is not None:
+                self.store._change(Replica, some.life_id, {"draining": on})
+
     def join(self) -> None:
         """All of them reach it again."""
         for one in self.all:
@@ -259,6 +266,7 @@ class Several(Cluster):
         """Nothing befalls them any more, and one of them leads."""
         self.thaw()
         self.join()
+        self.drain("", on=False)
         for life in self.lives:
             life.befalls.clear()
         await self.start()

@@ -14,6 +14,7 @@
     commit 7 refused|unanswered (the registry's 7th)    fate registry add unanswered
     controllers 3 (the first line: so many on one registry), and of these, each leader, other, or by its name:
     dies leader / controller  freezes other / thaws     severed leader (from the registry) / joined
+    drains leader / undrains
 
 A command is given and not waited for; `then` waits until every task has ended, or the controller has. `killed at N`
 begins a controller that dies at its Nth step, or ends the one that lives after so many. In a `lawless` world no lock
@@ -144,6 +145,12 @@ class Teller:
 
     def do_severed(self, which: str) -> None:
         self._several.sever(which)
+
+    def do_drains(self, which: str) -> None:
+        self._several.drain(which, on=True)
+
+    def do_undrains(self) -> None:
+        self._several.drain("", on=False)
 
     def do_joined(self) -> None:
         self._several.join()

@@ -150,7 +150,7 @@ async def test_what_a_server_lies_counts_nothing(pool: Counted, cache: ReportCac
     await reports.tell("life-1", told(1), 1.0)
     older = as_json(told(0)[0].body).encode()
     for report, lie in zip(told(1), (b'{"load": 0}', older, as_json(told(1)[2].body).encode()[:-3]), strict=True):
-        key = b"vmctl-" + digest(as_json(report.body).encode()).encode()
+        key = b"vmctl-" + digest(report, as_json(report.body).encode()).encode()
         assert server.say(b"set %s 0 100 %d\r\n%s\r\n" % (key, len(lie), lie)).startswith(b"STORED")
     assert await read(reports) == wanted(1) and pool.bodies == len(HOSTS)
 

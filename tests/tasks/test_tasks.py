@@ -158,7 +158,9 @@ async def test_one_that_leaves_accepts_and_begins_nothing(registry: Store) -> No
     tasks = running(registry, work)
     tasks.hold(True)
     tasks.hold(True)
-    task = await tasks.submit(Asked(), ME, "web1")
+    task = await tasks.submit(Asked(), ME, "web1", may_wait=True)
+    child = await tasks.submit(Asked(), ME, "web2")
+    assert (await tasks.wait(child.id)).state is TaskState.DONE, "what a running task gives does not wait"
     assert not tasks.jobs() and (await registry.get(Task, task.id)).state is TaskState.QUEUED
     with pytest.raises(Refused, match="on its way to another controller"):
         await tasks.cancel(task.id, ME)
@@ -179,10 +181,10 @@ async def test_one_that_does_not_leave_after_all_begins_what_it_accepted(registr
     work.go_on.set()
     tasks = running(registry, work)
     tasks.hold(True)
-    task = await tasks.submit(Asked(), ME, "web1")
+    task = await tasks.submit(Asked(), ME, "web1", may_wait=True)
     tasks.hold(False)
     assert (await tasks.wait(task.id)).state is TaskState.DONE
-    assert (await tasks.wait((await tasks.submit(Asked(), ME, "web1")).id)).state is TaskState.DONE
+    assert (await tasks.wait((await tasks.submit(Asked(), ME, "web1", may_wait=True)).id)).state is TaskState.DONE
 
 
 async def test_what_has_ended_or_never_was_cannot_be_cancelled(registry: Store) -> None:

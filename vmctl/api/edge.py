@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import MutableMapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -55,4 +55,6 @@ def _warn(request: Request, message: MutableMapping[str, Any]) -> None:
     trouble = request.app.state.door.trouble() if message["status"] < 400 and "app" in request.scope else ""
     if trouble:
         said = trouble if is_local(request) else OUT_OF_ORDER
-        MutableHeaders(scope=message)[WARNING] = quote(f"{said}; what is shown may be out of date")
+        headers = MutableHeaders(scope=message)
+        before = f"{unquote(headers[WARNING])}; " if WARNING in headers else ""
+        headers[WARNING] = quote(f"{before}{said}; what is shown may be out of date")

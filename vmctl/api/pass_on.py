@@ -23,8 +23,8 @@ from vmctl.api.among import CONNECT_S, Peers, first
 from vmctl.api.how import KEY
 from vmctl.api.instead import Instead
 from vmctl.api.limits import App, Receive, Scope, Send, reads_bytes
-from vmctl.api.peers import FOR, of_a_controller, speaks_for
-from vmctl.api.problems import ProblemResponse
+from vmctl.api.peers import FOR, is_local, of_a_controller, speaks_for
+from vmctl.api.problems import ProblemResponse, for_whom
 from vmctl.api.told import GUESTS
 from vmctl.errors import NoLeader, VmctlError
 from vmctl.model.replicas import Replica
@@ -32,6 +32,7 @@ from vmctl.model.replicas import Replica
 HERE = ("/healthz", "/readyz", GUESTS)  # asked of this very process
 PATIENCE_S = 20.0  # until one leads: it takes about ten seconds from the death of the one before
 LOOK_AGAIN_S = 0.3
+ANSWER_S = 10.0  # nor is one that lives and does not answer, or has just begun
 SILENT_S = 2.5  # a leader beats each 2 s: what can be answered here is not waited for any longer
 REFUSED, MOST_REASON = 4000, 120  # how a console is closed that could not be opened; bytes of a reason
 # Of one connection, or written anew by who sends
@@ -116,7 +117,8 @@ class PassOn:
             try:
                 await self._request(scope, receive, send)
             except VmctlError as err:
-                await ProblemResponse(err)(scope, receive, send)
+                local = is_local(HTTPConnection(scope))
+                await ProblemResponse(for_whom(err, local=local))(scope, receive, send)
         else:
             await self._console(scope, receive, send)
 
@@ -149,14 +151,15 @@ class PassOn:
                 await self._app(scope, asked.again(), relay.go_on)
                 return
             try:
-                answer = await self._peers.send(leader, asked.request, SILENT_S if instead else math.inf)
+                async with asyncio.timeout(ANSWER_S if instead else None):
+                    answer = await self._peers.send(leader, asked.request, SILENT_S if instead else math.inf)
                 until = loop.time() + PATIENCE_S
                 await self._peers.unless_it_ends(leader, asyncio.create_task(relay.pass_on(answer)))
-            except httpx.TransportError as err:
+            except (httpx.TransportError, TimeoutError) as err:
                 if relay.cut:
                     await relay.break_off(leader.name)
                     return
-                if instead:
+                if instead and not self._peers.cluster.leads:
                     await self._instead.answer(self._app, scope, asked.again(), relay.go_on)
                     return
                 if not asked.repeatable or loop.time() > until:

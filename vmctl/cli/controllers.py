@@ -57,7 +57,7 @@ def controller() -> None:
 
 controller.add_command(invite)
 controller.add_command(join)
-draining.add(controller, lambda: [item for item in _items() if item["state"] != "ended"])
+draining.add(controller, lambda: _items())
 
 
 def _is_there() -> bool:

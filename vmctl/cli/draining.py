@@ -57,21 +57,37 @@ async def _keep(store: SqlStore, one: Row, *, draining: bool) -> None:
 
     who, now, word = getpass.getuser(), time.time(), "drain" if draining else "undrain"
     told = [Event("controller", one["name"], f"{who} {word}s controller {one['name']}", now, who=who)]
-    await store.change(Replica, one["life"], told=told, draining=draining)
     await store.audit(Entry(now, who, f"controller {word}", one["name"], "done", detail={"life": one["life"]}))
+    await store.change(Replica, one["life"], told=told, draining=draining)
+    # One that begins anew just now has taken over what was there before: what is wanted is written to that one, too.
+    for later in await store.all(Replica):
+        if later.home == one["home"] and later.ended_at is None and later.draining is not draining:
+            await store.change(Replica, later.life, draining=draining)
 
 
-def add(group: click.Group, living: Callable[[], list[Row]]) -> None:
-    """The two commands; `living` gives all controllers that have not ended."""
+def _newest(rows: list[Row], name: str) -> Row:
+    """The controller of that name, or of that life; one that is stopped, too. Raises NotFound, Refused."""
+    named = [one for one in rows if name in (one["name"], one["life"])]
+    if not named:
+        raise errors.NotFound(f"no controller {name!r} uses this registry", hint="vmctl controller list --ended")
+    living = [one for one in named if one["state"] != "ended"]
+    if len(living) > 1:
+        lives = ", ".join(one["life"] for one in living)
+        raise errors.Refused(f"several controllers are called {name}", hint=f"name its life: {lives}")
+    return living[0] if living else max(named, key=lambda one: one["ended_at"])
+
+
+def add(group: click.Group, known: Callable[[], list[Row]]) -> None:
+    """The two commands; `known` gives all controllers' lives."""
 
     def chosen(name: str) -> tuple[Row, list[Row]]:
-        found = [one for one in living() if name in (one["name"], one["life"])]
-        if not found:
-            raise errors.NotFound(f"no controller {name!r} uses this registry", hint="vmctl controller list")
-        if len(found) > 1:
-            lives = ", ".join(one["life"] for one in found)
-            raise errors.Refused(f"several controllers are called {name}", hint=f"name its life: {lives}")
-        return found[0], [one for one in living() if one["life"] != found[0]["life"] and one["state"] == "alive"]
+        rows = known()
+        one = _newest(rows, name)
+        return one, [other for other in rows if other["home"] != one["home"] and other["state"] == "alive"]
+
+    def living(one: Row) -> Row:
+        rows = known()
+        return next((row for row in rows if row["home"] == one["home"] and row["state"] != "ended"), one | NOTHING)
 
     @group.command("drain")
     @click.argument("name")
@@ -81,8 +97,9 @@ def add(group: click.Group, living: Callable[[], list[Row]]) -> None:
     def drain(name: str, detach: bool, timeout_s: float, form: str) -> None:
         """Give a controller's hosts and its lead to the others, and wait until they have them: before its upgrade.
 
-        It goes on to answer. If it leads, its tasks have a minute to end; what is accepted meanwhile is begun by the
-        next one. It stays drained when it begins anew, until it is undrained.
+        It goes on to answer. One that leads lets its tasks end, for a minute; what is accepted meanwhile is begun by
+        the next one. Then its process ends, with its clients' connections and consoles, and its unit begins another
+        one that does not lead. It stays drained, also when it is stopped and begins anew, until it is undrained.
 
         Example: vmctl controller drain kvm1
         """
@@ -91,7 +108,7 @@ def add(group: click.Group, living: Callable[[], list[Row]]) -> None:
         if detach:
             output.result(one | {"draining": True}, form, f"controller {one['name']} drains from now on")
             return
-        found = wait(lambda: next((row for row in living() if row["home"] == one["home"]), one | NOTHING), timeout_s)
+        found = wait(lambda: living(one), timeout_s)
         sentence = f"controller {one['name']} watches no host and does not lead: it may be stopped"
         output.result(found | {"draining": True}, form, sentence)
 

@@ -176,7 +176,7 @@ def _log_to(verbose: bool, *, as_json: bool, background: bool) -> None:
     # in the background, what a library or a dying interpreter prints goes to the same bounded file
     to = Rotating(log_path(), outputs=(1, 2)) if background else logging.StreamHandler(sys.stderr)
     to.setFormatter(JsonLines() if as_json else TextLines())
-    to.addFilter(lambda record: "emcache" not in record.pathname)  # each second of a cache that is away
+    to.addFilter(lambda record: "/emcache/" not in record.pathname)  # each second of a cache that is away
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[to])
     if Path(SYSLOG).exists():
         from logging.handlers import SysLogHandler

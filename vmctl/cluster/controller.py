@@ -143,6 +143,7 @@ class Controller:
 
     async def _act(self) -> None:
         """Begin the links, finish what an earlier controller left open, then do what the clock says."""
+        self._leaves_at = self.services.clock.monotonic() + LEAVE_AFTER_S
         if self.door.stand_in is not None:
             self.door.stand_in.forget()
         await self.known.refresh()
@@ -194,7 +195,7 @@ class Controller:
         self.tasks.hold(leaving)
         if member is None or not leaving:
             self._leaves_at = now + LEAVE_AFTER_S
-        elif not self.tasks.jobs() or now >= self._leaves_at:
+        elif not (self.tasks.jobs() or self.door.at_once) or now >= self._leaves_at:
             self._closing = True
             log.warning("this controller drains: it ends this life, and begins another one that does not lead")
             await self.services.incarnations.flush()

@@ -56,15 +56,17 @@ class StandIn:
             if (silent_s := heard_s.get(lead.life)) is not None and lead.life != self._member.own.life:
                 self._heard_at = began - silent_s
         ages, reports = await store.told_s(services.clock.now()), await services.reports.news(self._told)
-        services.guests.afar = ages.keys() - services.links.keys()
+        if self._member.leads:
+            return  # from just now on: what others knew is no word of a host
+        services.guests.afar = (self._told.keys() | {one.host for one in reports}) - services.links.keys()
         for one in reports:
             self._told[one.host] = (one.epoch, one.number)
-            if one.host in services.guests.afar:
+            if one.host in services.guests.afar and one.host in ages:
                 with wall(log, f"what is told of {one.host}"):
-                    self._take(one, began - ages.get(one.host, math.inf))
+                    self._take(one, began - ages[one.host])
         for host in services.told.keys() - services.guests.afar:
             del services.told[host]
-        stale = [host for host in services.guests.afar if ages[host] > self._stale_s]
+        stale = [host for host in services.guests.afar if ages.get(host, math.inf) > self._stale_s]
         services.told |= dict.fromkeys(stale, NOBODY)
 
     @property

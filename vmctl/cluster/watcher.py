@@ -225,9 +225,9 @@ class Watcher:
 
     async def _listen(self, leading: _Leading) -> None:
         asked, before = self._services.clock.monotonic(), leading.looked
+        ages = await self._services.store.told_s(self._services.clock.now()) if before is None else {}
         reports = await self._services.reports.news(leading.known)
-        if before is None:
-            await self._hear_first(reports, asked)
+        self._hear_first(reports, ages, asked)
         for one in reports:
             # How old one is that was there at the first look, only the registry's clock can say. Others came since.
             late = one.epoch <= leading.past.get(one.host, 0)
@@ -237,9 +237,8 @@ class Watcher:
             leading.known[one.host] = (one.epoch, one.number)
         leading.looked = asked
 
-    async def _hear_first(self, reports: list[HostReport], asked: float) -> None:
+    def _hear_first(self, reports: list[HostReport], ages: Mapping[str, float], asked: float) -> None:
         """What was there before: the loads, so that nobody waits for them. Health is no guess by anybody's clock."""
-        ages = await self._services.store.told_s(self._services.clock.now())
         for one in reports:
             if one.host not in self._held and one.body["load"] is not None and one.host in ages:
                 with wall(log, f"what was told of {one.host}"):

@@ -52,6 +52,7 @@ class Door:
         self.meters = parts.meters
         self._consoles = Consoles(parts.services)
         self._feeds = held.Few("feeds")
+        self.at_once = 0  # commands that are being done just now, and are no tasks
         self.stand_in: StandIn | None = None  # what is answered from while this controller does not lead
 
     async def ask(self, asked: Any, who: Principal, how: How = PLAINLY) -> Any:
@@ -110,7 +111,7 @@ class Door:
             await before(parts, about.asked, who)
 
         async def submit() -> TaskNow:
-            task = await parts.tasks.submit(about.asked, who, about.subject, about.thing, new)
+            task = await parts.tasks.submit(about.asked, who, about.subject, about.thing, new, may_wait=True)
             return now(task, parts.tasks.live(task.id))
 
         return await (submit() if new is None else given.accepted(parts.services.store, parts.tasks, new, submit))
@@ -123,7 +124,11 @@ class Door:
         async def do() -> Any:
             return await self._audited(parts, row, about, who)
 
-        return await (do() if new is None else given.once(parts.services.store, parts.tasks, new, do))
+        self.at_once += 1
+        try:
+            return await (do() if new is None else given.once(parts.services.store, parts.tasks, new, do))
+        finally:
+            self.at_once -= 1
 
     async def _audited(self, parts: ControllerParts, row: Command, about: About, who: Principal) -> Any:
         """Do it, between two entries of the audit: what cannot be written down is not begun."""

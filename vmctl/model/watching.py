@@ -24,9 +24,8 @@ class HostReport:
     epoch: int
     number: int  # counts the watcher's reports
     body: dict[str, Any] = field(default_factory=dict)
-    told_at: float = field(
-        default=0.0, compare=False
-    )  # UTC seconds, by the registry's clock: for people, nothing is decided by it
+    told_at: float = field(default=0.0, compare=False)  # UTC seconds by the registry's clock: it decides nothing
+    told_number: int = field(default=-1, compare=False)  # the report that this is of: earlier versions write neither
     digest: str = field(default="", compare=False)  # of its body, where that is in a cache, too
 
 

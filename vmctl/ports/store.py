@@ -390,7 +390,10 @@ class Watching(Protocol):
         """The same without their bodies."""
 
     async def told_s(self, now: float) -> dict[str, float]:
-        """How long ago each host's report was told, in seconds, as `report` counts: for people."""
+        """How long ago each host's report was told, in seconds, as `report` counts: for people.
+
+        Without those that an earlier version told.
+        """
 
     async def take_machines(self, life: str, machines: Collection[str]) -> list[str]:
         """Let a life keep the ledgers of machines (UUIDs): those that it keeps then. Others that live keep theirs."""

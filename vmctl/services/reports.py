@@ -21,7 +21,7 @@ class Reports:
         """Keep what a life tells of hosts, as `Store.report`."""
         if self._cache is not None:
             bodies = {one.host: as_json(one.body).encode() for one in reports}
-            reports = [replace(one, digest=digest(bodies[one.host])) for one in reports]
+            reports = [replace(one, digest=digest(one, bodies[one.host])) for one in reports]
             # Before the registry says that they are there: who reads that asks for them at once.
             await self._cache.keep({one.digest: bodies[one.host] for one in reports})
         await self._store.report(life, reports, now)
@@ -31,9 +31,9 @@ class Reports:
         if self._cache is None:
             return await self._store.reports(known)
         heads = await self._store.report_heads(known)
-        wanted = {one.digest: one for one in heads if one.digest}
-        bodies = await self._cache.find(wanted.keys()) if wanted else {}
-        found = [replace(wanted[one], body=from_json(body)) for one, body in bodies.items()]
+        wanted = {one.host: one for one in heads if one.digest}
+        bodies = await self._cache.find(wanted.values()) if wanted else {}
+        found = [replace(wanted[host], body=from_json(body)) for host, body in bodies.items()]
         if len(found) == len(heads):
             return found
         there = {one.host: (one.epoch, one.number) for one in found}

@@ -34,7 +34,7 @@ class MemoryWatching:
         for one in reports:
             held = self._find(HostWatch, one.host)
             if held is not None and (held.life, held.epoch) == (life, one.epoch):
-                self._put(replace(one, told_at=now))
+                self._put(replace(one, told_at=now, told_number=one.number))
 
     async def reports(self, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
         return self._all(HostReport, lambda one: known.get(one.host) != (one.epoch, one.number))
@@ -43,7 +43,8 @@ class MemoryWatching:
         return [replace(one, body={}) for one in await self.reports(known)]
 
     async def told_s(self, now: float) -> dict[str, float]:
-        return {one.host: max(0.0, now - one.told_at) for one in self._all(HostReport)}
+        told = self._all(HostReport, lambda one: one.told_number == one.number)
+        return {one.host: max(0.0, now - one.told_at) for one in told}
 
     async def take_machines(self, life: str, machines: Collection[str]) -> list[str]:
         alive = {one.life for one in self._all(Replica) if one.ended_at is None}

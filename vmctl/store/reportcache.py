@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 from vmctl.errors import Usage
+from vmctl.model.watching import HostReport
 from vmctl.services.walls import wall
 
+Asked = TypeVar("Asked")
 log = logging.getLogger("vmctl.store.reportcache")
 SCHEME, PORT = "memcached://", 11211
 LIMIT_S = 0.02
@@ -36,9 +38,10 @@ def servers(text: str) -> list[tuple[str, int]]:
     return found
 
 
-def digest(body: bytes) -> str:
-    """What tells a report from all others."""
-    return hashlib.blake2b(body, digest_size=16).hexdigest()
+def digest(report: HostReport, body: bytes) -> str:
+    """What tells a report from all others: of an earlier one, too, whose digest an older version left in the row."""
+    head = f"{report.host} {report.epoch} {report.number} ".encode()
+    return hashlib.blake2b(head + body, digest_size=16).hexdigest()
 
 
 class ReportCache:
@@ -46,35 +49,44 @@ class ReportCache:
 
     def __init__(self, text: str) -> None:
         """Raises Usage."""
-        self._servers = servers(text)
+        import emcache  # loaded by who has a cache
+
+        self._library, self._servers = emcache, servers(text)
+        self._failures = (emcache.CommandError, emcache.StorageCommandError)
         self._client: Any = None
         self._answers = True
 
     async def keep(self, bodies: Mapping[str, bytes]) -> None:
         """Keep reports by their digests, as far as that is done in time."""
-        async with self._asked() as client:
+
+        async def put(client: Any) -> None:
             await asyncio.gather(*(client.set(_key(one), body, exptime=KEEP_S) for one, body in bodies.items()))
 
-    async def find(self, digests: Collection[str]) -> dict[str, bytes]:
-        """Reports by their digests: those that are there, and are what they should be."""
-        async with self._asked() as client:
-            found = await client.get_many([_key(one) for one in digests])
-            named = {key.removeprefix(PREFIX).decode(): item.value for key, item in found.items()}
-            return {one: body for one, body in named.items() if one in digests and digest(body) == one}
-        return {}
+        await self._ask(put)
 
-    @contextlib.asynccontextmanager
-    async def _asked(self) -> AsyncIterator[Any]:
-        """The servers, for so long; what they fail at is not done."""
-        answers = False
-        with wall(log, WHAT), contextlib.suppress(*_trouble()):
+    async def find(self, heads: Collection[HostReport]) -> dict[str, bytes]:
+        """The bodies of reports, by their hosts: those that are there, and are what they should be."""
+
+        async def get(client: Any) -> dict[bytes, Any]:
+            found: dict[bytes, Any] = await client.get_many([_key(one.digest) for one in heads])
+            return found
+
+        there = await self._ask(get) or {}
+        found = {one.host: (one, there[_key(one.digest)].value) for one in heads if _key(one.digest) in there}
+        return {host: body for host, (one, body) in found.items() if digest(one, body) == one.digest}
+
+    async def _ask(self, work: Callable[[Any], Awaitable[Asked]]) -> Asked | None:
+        """What the servers say in time; what they fail at is not done."""
+        answer, answers = None, False
+        with wall(log, WHAT), contextlib.suppress(TimeoutError, OSError, *self._failures):
             client = await self._opened()
             async with asyncio.timeout(LIMIT_S):
-                yield client
+                answer = await work(client)
             answers = True
         if answers is not self._answers:
             self._answers = answers
             log.info("%s %s", WHAT, "answers" if answers else "does not answer: the database is asked instead")
+        return answer
 
     async def close(self) -> None:
         """Let go of the servers."""
@@ -86,19 +98,10 @@ class ReportCache:
 
     async def _opened(self) -> Any:
         if self._client is None:
-            import emcache  # loaded by who has a cache
-
-            places = [emcache.MemcachedHostAddress(host, port) for host, port in self._servers]
-            self._client = await emcache.create_client(places, timeout=LIMIT_S, connection_timeout=1.0)
+            places = [self._library.MemcachedHostAddress(host, port) for host, port in self._servers]
+            self._client = await self._library.create_client(places, timeout=LIMIT_S, connection_timeout=1.0)
         return self._client
 
 
 def _key(one: str) -> bytes:
     return PREFIX + one.encode()
-
-
-def _trouble() -> tuple[type[BaseException], ...]:
-    """What servers that fail raise."""
-    import emcache
-
-    return TimeoutError, OSError, emcache.CommandError, emcache.StorageCommandError

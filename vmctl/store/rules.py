@@ -268,7 +268,8 @@ def ended_by(replica: Replica, known: Iterable[Replica], *, shared: bool) -> lis
 
 def as_begun(replica: Replica, known: Iterable[Replica]) -> Replica:
     """A life as it begins: one that was drained stays so, though it begins anew."""
-    earlier = max((one for one in known if one.home == replica.home), key=lambda one: one.started_at, default=None)
+    here = [one for one in known if one.home == replica.home]
+    earlier = max(here, key=lambda one: (one.ended_at is None, one.beat_at), default=None)  # not by that one's clock
     return replace(replica, draining=earlier is not None and earlier.draining)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from sqlalchemy import delete, text
 from sqlalchemy import select as columns  # of any number
@@ -20,12 +21,12 @@ from vmctl.store.watching_tables import HostReportRow, HostWatchRow, MachineRead
 AT_ONCE = 500  # values in one statement
 # One value holds all rows: a statement for each would cost more than to find out what is told.
 REPORT = text(
-    "INSERT INTO host_report (host, epoch, number, body, digest, told_at)"
-    " SELECT given.*, extract(epoch FROM clock_timestamp())"
+    "INSERT INTO host_report (host, epoch, number, body, digest, told_number, told_at)"
+    " SELECT given.*, given.number, extract(epoch FROM clock_timestamp())"
     " FROM json_to_recordset(:rows) AS given (host text, epoch bigint, number bigint, body json, digest text)"
     " ON CONFLICT (host) DO UPDATE SET"
     " epoch = excluded.epoch, number = excluded.number, body = excluded.body,"
-    " digest = excluded.digest, told_at = excluded.told_at"
+    " digest = excluded.digest, told_number = excluded.told_number, told_at = excluded.told_at"
 )
 
 
@@ -70,7 +71,7 @@ class SqlWatching:
         if told and is_shared(db):
             db.execute(REPORT, {"rows": as_json(told)})
         elif told:
-            db.execute(rows.upsert(self.database.engine, HostReportRow), [one | {"told_at": now} for one in told])
+            db.execute(rows.upsert(self.database.engine, HostReportRow), [_at(one, now) for one in told])
 
     @reading
     def reports(self, db: Session, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:
@@ -88,7 +89,8 @@ class SqlWatching:
     @reading
     def told_s(self, db: Session, now: float) -> dict[str, float]:
         clock = float(db.execute(select(SERVER_NOW)).scalar_one()) if is_shared(db) else now
-        told = db.execute(select(HostReportRow.host, HostReportRow.told_at))
+        of_it = col(HostReportRow.told_number) == col(HostReportRow.number)
+        told = db.execute(select(HostReportRow.host, HostReportRow.told_at).where(of_it))
         return {host: max(0.0, clock - at) for host, at in told}
 
     @writing
@@ -118,6 +120,10 @@ class SqlWatching:
     @reading
     def watched_by(self, db: Session, life: str) -> list[HostWatch]:
         return read_all(db, HostWatch, col(HostWatchRow.life) == life)
+
+
+def _at(told: dict[str, Any], now: float) -> dict[str, Any]:
+    return told | {"told_number": told["number"], "told_at": now}
 
 
 def _heads(db: Session, known: Mapping[str, tuple[int, int]]) -> list[HostReport]:

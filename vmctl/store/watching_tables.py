@@ -29,6 +29,7 @@ class HostReportRow(Base, table=True):
     number: int = Field(sa_type=BigInteger)
     body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     told_at: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})  # earlier versions write none
+    told_number: int = Field(default=-1, sa_type=BigInteger, sa_column_kwargs={"server_default": "-1"})
     digest: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 

@@ -55,7 +55,14 @@ class Tasks:
         self._running: set[asyncio.Task[None]] = set()
 
     async def submit(
-        self, arguments: Any, who: Principal, subject: str, thing: Thing = CLUSTER, given: Given | None = None
+        self,
+        arguments: Any,
+        who: Principal,
+        subject: str,
+        thing: Thing = CLUSTER,
+        given: Given | None = None,
+        *,
+        may_wait: bool = False,
     ) -> Task:
         """Accept a command that is about `thing`: its row is committed before this returns.
 
@@ -66,14 +73,17 @@ class Tasks:
         task = Task(0, kind, subject, at, args=args, who=who.name, project=thing.project, vm=thing.vm)
         entry = entry_of(task, "accepted", who)
         task = replace(task, id=await self._accept(task, entry, given, limited=bool(who.token)))
-        if self._held is not None:
+        if may_wait and self._held is not None:
             self._held.append(task)
             return task
         self._begin(task, self.commands[kind], self.handlers[kind])
         return task
 
     def hold(self, on: bool) -> None:
-        """Begin nothing more, as another controller is about to lead; or, where that comes to nothing, begin it now."""
+        """Begin nothing more that may wait, as another controller is about to lead.
+
+        Or, where that comes to nothing, begin it now. What a running task gives does not wait: that one would not end.
+        """
         if on:
             self._held = [] if self._held is None else self._held
             return

@@ -11,9 +11,10 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("host_report", sa.Column("told_at", sa.Float(), nullable=False, server_default="0"))
+    op.add_column("host_report", sa.Column("told_number", sa.BigInteger(), nullable=False, server_default="-1"))
     op.add_column("host_report", sa.Column("digest", sa.String(), nullable=False, server_default=""))
 
 
 def downgrade() -> None:
-    for name in ("digest", "told_at"):
+    for name in ("digest", "told_number", "told_at"):
         op.drop_column("host_report", name)
