@@ -6,12 +6,12 @@ from typing import cast
 
 import pytest
 
-from tests.cluster.watchers import HOSTS, SILENT_S, Clock, One, Replicas, guest_of, of
+from tests.cluster.watchers import HOSTS, Clock, One, Replicas, guest_of, of
 from vmctl.cluster.member import Member
 from vmctl.cluster.standin import NOBODY, StandIn
 from vmctl.door import views
 from vmctl.model.hosts import HostState, HostTold
-from vmctl.model.records import VMRecord
+from vmctl.model.records import HostRecord, VMRecord
 from vmctl.model.replicas import Lead
 from vmctl.model.vms import PowerState, Spec
 from vmctl.ports.store import Store
@@ -89,10 +89,10 @@ async def test_the_word_of_one_that_tells_nothing_more_counts_no_more(
     begun = await three.store.told_s(clock.now())
 
     async def later(_now: float) -> dict[str, float]:
-        return {one: age + SILENT_S + 1 for one, age in begun.items()}
+        return {one: age + 100.0 for one, age in begun.items()}
 
     monkeypatch.setattr(three.store, "told_s", later)
-    clock.at += SILENT_S + 1
+    clock.at += 100.0
     await reader.read()
     assert services.told[host] == NOBODY
 
@@ -144,6 +144,27 @@ async def test_a_host_that_it_watches_by_now_keeps_its_load(three: Replicas) -> 
     other.sampled(host)
     reader.forget()
     assert other.services.loads.host(host) is not None
+
+
+async def test_a_host_that_it_has_just_begun_to_watch_is_shown_as_it_was(three: Replicas) -> None:
+    """Until it has been tried to reach it: the word of the one before stands."""
+    host, other = of(three, "a"), three.all["b"]
+    await told(three)
+    reader = stand_in(other)
+    await reader.read()
+    other.attach(await three.store.get(HostRecord, host))
+    link = other.host(host)
+    link.tried, link.online, link.why = False, False, "not connected yet"
+    three.clock.at += 1.0
+    await reader.read()
+    assert other.services.told[host].state is HostState.ONLINE
+    seen = (await observed(other.services)).cluster.host(host)
+    assert seen is not None and seen.state is HostState.ONLINE
+    link.tried = True
+    three.clock.at += 1.0
+    await reader.read()
+    seen = (await observed(other.services)).cluster.host(host)
+    assert seen is not None and (seen.state, seen.why_not) == (HostState.UNKNOWN, "not connected yet")
 
 
 async def test_when_a_leader_was_last_heard_is_known(registry: Store, three: Replicas, clock: Clock) -> None:

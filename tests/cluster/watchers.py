@@ -50,6 +50,7 @@ class Host:
     why: str = ""
     since: float = 0.0
     closed: bool = False
+    tried: bool = True
     about: Any = None
     ssh: Any = field(default_factory=lambda: SimpleNamespace(peer="10.0.0.1"))
     domains: dict[str, DomainSeen] = field(

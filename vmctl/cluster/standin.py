@@ -22,7 +22,7 @@ from vmctl.services.walls import wall
 
 log = logging.getLogger("vmctl.cluster.standin")
 FRESH_S = 1.0
-STALE_PERIODS, MORE_S = 2.0, 3.0  # older than that, nobody's word counts any more
+STALE_PERIODS, MORE_S = 2.0, 20.0  # a word that is older counts no more; who begins to lead needs so long
 NOBODY = HostTold(HostState.UNKNOWN, "no controller has told of it lately")
 
 
@@ -58,7 +58,8 @@ class StandIn:
         ages, reports = await store.told_s(services.clock.now()), await services.reports.news(self._told)
         if self._member.leads:
             return  # from just now on: what others knew is no word of a host
-        services.guests.afar = (self._told.keys() | {one.host for one in reports}) - services.links.keys()
+        here = {name for name, link in services.links.items() if link.tried}
+        services.guests.afar = (self._told.keys() | {one.host for one in reports}) - here
         for one in reports:
             self._told[one.host] = (one.epoch, one.number)
             if one.host in services.guests.afar and one.host in ages:
@@ -85,7 +86,8 @@ class StandIn:
     def forget(self) -> None:
         """It leads from now on: what others knew is no word of a host."""
         services = self._services
-        afar = services.told.keys() - services.links.keys()  # one that is watched here by now shows its own load
+        here = {name for name, link in services.links.items() if link.tried}
+        afar = services.told.keys() - here  # one that is watched here by now shows its own load
         for host in afar:
             services.loads.forget(host)
         services.guests.forget_told(afar)

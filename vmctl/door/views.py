@@ -151,7 +151,7 @@ def vm(services: Services, record: VMRecord, seen: VM) -> answers.VM:
 
 def _net(services: Services, record: VMRecord) -> tuple[float | None, float | None]:
     """What a VM receives and sends, in bytes per second."""
-    link = services.links.get(record.host)
+    link = services.shows(record.host)
     domain = link.domains.get(record.uuid) if link else None
     if link is not None and domain is None:
         return None, None

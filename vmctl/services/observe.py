@@ -72,7 +72,7 @@ def observed_vms(services: Services, records: Iterable[VMRecord]) -> list[VM]:
 
 
 def _host(services: Services, record: HostRecord, storages: list[Storage]) -> Host:
-    link, told = services.links.get(record.name), services.told.get(record.name, NOT_CONNECTED)
+    link, told = services.shows(record.name), services.told.get(record.name, NOT_CONNECTED)
     load = services.loads.host(record.name)
     size = services.loads.size(record.name)
     about = link.about if link else None
@@ -106,7 +106,7 @@ def _last_size(record: HostRecord) -> tuple[int, int]:
 
 
 def _vm(services: Services, record: VMRecord, loads: _Loads | None, now: float) -> VM:
-    link = services.links.get(record.host)
+    link = services.shows(record.host)
     power = power_now(record, link)
     return VM(
         spec=in_project(record.spec, record.project),
@@ -128,7 +128,7 @@ class _Loads:
     """What a host shows of the VMs there."""
 
     def __init__(self, services: Services, host: str) -> None:
-        link = services.links.get(host)
+        link = services.shows(host)
         devices = {uuid: seen.net_devices for uuid, seen in link.domains.items()} if link is not None else {}
         self._guests = services.guests
         self._age_s = services.loads.age_s(host)

@@ -68,7 +68,7 @@ class Services:
     read_key: Callable[[str, int, float], Awaitable[HostKey]] = read_host_key
     loads: Loads = field(init=False)
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
-    told: dict[str, HostTold] = field(default_factory=dict)  # of hosts without a link, while nobody leads
+    told: dict[str, HostTold] = field(default_factory=dict)  # of hosts that no link shows, while nobody leads
     unmounted: dict[str, set[str]] = field(default_factory=dict)  # host -> storages that are not mounted there now
     sessions: Sessions | None = None  # of whoever writes its log-ins down
     watched: Callable[[], Collection[str]] | None = None  # hosts that this controller watches; None: all
@@ -152,6 +152,10 @@ class Services:
         if found is None:
             raise missing("host", host)
         return found
+
+    def shows(self, host: str) -> Link | None:
+        """The link by which a host is shown; None where there is none, or another controller's word stands for it."""
+        return None if host in self.told else self.links.get(host)
 
     def online(self, host: str) -> Link:
         """The link to a host that answers. Raises NotFound, Unreachable."""
