@@ -359,15 +359,26 @@ async def test_a_question_is_answered_here_where_the_leader_does_not_answer(
 ) -> None:
     follower.knows.stand_in = follower.knows
     first = leaders[0]
-    first.answers = {"no answer": [""], "frozen": ["wait"], "half an answer's head": ["HTTP/1.1 20"]}[how]
+    first.answers = {"no answer": [""] * 100, "frozen": ["wait"], "half an answer's head": ["HTTP/1.1 20"] * 100}[how]
     follower.cluster.led_by(first.replica("first"))
     asking = asyncio.create_task(follower.ask())
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(0.5)
+    assert not asking.done(), "one that lives is asked again for a second"
+    await asyncio.sleep(1.5)
     assert asking.done() == (how != "frozen"), "one that only takes long is waited for"
     follower.cluster.silence_s = 3.0
     sent = await asking
     assert told(sent) == (200, "here") and header(sent, WARNING)
-    assert len(first.heard) == 1, "it is asked once"
+
+
+async def test_a_leader_that_does_not_know_this_one_yet_is_asked_again(
+    follower: Follower, leaders: list[Leader]
+) -> None:
+    follower.knows.stand_in = follower.knows
+    leaders[0].answers = ["", plain("one")]
+    follower.cluster.led_by(leaders[0].replica("first"))
+    sent = await follower.ask()
+    assert told(sent) == (200, "one") and not header(sent, WARNING)
 
 
 async def test_a_leader_that_answers_is_asked(follower: Follower, leaders: list[Leader]) -> None:

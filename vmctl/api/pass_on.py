@@ -33,6 +33,7 @@ HERE = ("/healthz", "/readyz", GUESTS)  # asked of this very process
 PATIENCE_S = 20.0  # until one leads: it takes about ten seconds from the death of the one before
 LOOK_AGAIN_S = 0.3
 ANSWER_S = 10.0  # nor is one that lives and does not answer, or has just begun
+SOON_S = 1.0  # one that lives is asked again meanwhile: it may not know a controller that has just begun
 SILENT_S = 2.5  # a leader beats each 2 s: what can be answered here is not waited for any longer
 REFUSED, MOST_REASON = 4000, 120  # how a console is closed that could not be opened; bytes of a reason
 # Of one connection, or written anew by who sends
@@ -141,7 +142,7 @@ class PassOn:
         await asked.read()
         relay, loop = Relay(receive, send), asyncio.get_running_loop()
         until = loop.time() + PATIENCE_S
-        instead = self._instead.answers(scope)
+        instead, soon = self._instead.answers(scope), loop.time() + SOON_S
         while True:
             if instead and not (self._peers.cluster.leads or self._peers.cluster.leader):
                 await self._instead.answer(self._app, scope, asked.again(), relay.go_on)
@@ -159,7 +160,8 @@ class PassOn:
                 if relay.cut:
                     await relay.break_off(leader.name)
                     return
-                if instead and not self._peers.cluster.leads:
+                lives = self._peers.cluster.silent_s(leader.life) < SILENT_S
+                if instead and not self._peers.cluster.leads and not (lives and loop.time() < soon):
                     await self._instead.answer(self._app, scope, asked.again(), relay.go_on)
                     return
                 if not asked.repeatable or loop.time() > until:
