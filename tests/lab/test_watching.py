@@ -92,6 +92,8 @@ def test_who_is_gone_is_replaced_within_two_periods(
     trio: Trio, fault: Fault, back: Callable[[str], Any], leads: bool
 ) -> None:
     shared_out(trio, 3)
+    # The one before may just have been stopped: its end is written some seconds later.
+    wait_for(lambda: all(ended for _, ended in lives_of_qemu(trio)), 30, "the lives of earlier QEMUs have ended")
     with trio.vms("stays"):
         wait_for(lambda: fresh(trio, PERIOD_S + 3), 30, "all loads are fresh")
         wait_for(lambda: len([1 for _, ended in lives_of_qemu(trio) if ended is None]) == 1, 30, "the QEMU has a life")
