@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import threading
@@ -15,6 +16,7 @@ import pytest
 import vmctl
 from tests.cluster.replicas import DEPOSED, Home, replicas, wait_for
 from tests.postgres import Postgres
+from vmctl.store.schema import COMPATIBLE_FROM
 
 pytestmark = pytest.mark.long
 TAKEOVER_S = 15.0
@@ -154,15 +156,12 @@ def newer(folder: Path, *, compatible_from: str = "") -> Path:
     versions = folder / "vmctl" / "store" / "migrations" / "versions"
     head = max(path.name for path in versions.glob("0*.py"))[:4]
     (versions / "9001_newer.py").write_text(NEWER.format(head=head))
-    for path, before, after in (
-        (folder / "vmctl" / "__init__.py", f'__version__ = "{vmctl.__version__}"', '__version__ = "9.1"'),
-        (folder / "vmctl" / "store" / "schema.py", 'COMPATIBLE_FROM = "', f'COMPATIBLE_FROM = "{compatible_from}'),
+    for path, name, value in (
+        (folder / "vmctl" / "__init__.py", "__version__", "9.1"),
+        (folder / "vmctl" / "store" / "schema.py", "COMPATIBLE_FROM", compatible_from or COMPATIBLE_FROM),
     ):
-        text = path.read_text()
-        assert before in text
-        text = text.replace(before, after)
-        if compatible_from and path.name == "schema.py":
-            text = text.replace(compatible_from + "0013", compatible_from)
+        text, count = re.subn(rf'^{name} = ".*"$', f'{name} = "{value}"', path.read_text(), flags=re.MULTILINE)
+        assert count == 1
         path.write_text(text)
     return folder
 

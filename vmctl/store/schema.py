@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -51,16 +52,23 @@ class Revision:
         return "rolling" if "" < self.compatible_from <= self.newest else "newer"
 
 
+@cache  # each look reads every migration
+def _known() -> tuple[str, frozenset[str]]:
+    """The newest revision that this vmctl knows, and all of them."""
+    scripts = ScriptDirectory(str(FOLDER))
+    return scripts.get_current_head() or "", frozenset(script.revision for script in scripts.walk_revisions())
+
+
 def newest() -> str:
     """The newest revision that this vmctl knows."""
-    return ScriptDirectory(str(FOLDER)).get_current_head() or ""
+    return _known()[0]
 
 
 def revision(connection: Connection) -> Revision:
     """Where it stands. Blocking. Raises the libraries' errors."""
     at = MigrationContext.configure(connection).get_current_revision() or ""
-    known = {script.revision for script in ScriptDirectory(str(FOLDER)).walk_revisions()}
-    return Revision(at, newest(), at in known, _compatible_from(connection) if at else "")
+    head, known = _known()
+    return Revision(at, head, at in known, _compatible_from(connection) if at else "")
 
 
 def _compatible_from(connection: Connection) -> str:
@@ -69,13 +77,12 @@ def _compatible_from(connection: Connection) -> str:
     return str(connection.execute(text("SELECT obj_description('alembic_version'::regclass)")).scalar() or "")
 
 
-def left_behind(connection: Connection) -> list[str]:
+def _left_behind(connection: Connection, at: str) -> list[str]:
     """The controllers that were heard just now, and could not go on once the tables are as this vmctl needs them."""
     there = inspect(connection)
     columns = {column["name"] for column in there.get_columns("replica")} if there.has_table("replica") else set()
     if not columns or connection.dialect.name != "postgresql":  # a file has one, and nobody else holds its lock
         return []
-    at = MigrationContext.configure(connection).get_current_revision() or ""
     tables = "tables" if "tables" in columns else "''"  # an earlier version knows what there is
     found = connection.execute(text(LIVING.format(tables=tables)), {"silent_s": SILENT_S})
     return [f"{name} ({version})" for name, version, knows in found if (knows or at) < COMPATIBLE_FROM]
@@ -90,7 +97,7 @@ def upgrade(connection: Connection, to: str = "head") -> None:
     before = revision(connection)
     if before.state == "rolling":
         return
-    if before.state == "old" and (behind := left_behind(connection)):
+    if before.state == "old" and (behind := _left_behind(connection, before.at)):
         message = f"controllers of an earlier version could not go on once it is upgraded: {', '.join(behind)}"
         raise RegistryUnusable(message, hint="stop them first; hosts and VMs go on meanwhile")
     config = Config()
