@@ -64,7 +64,7 @@ def inert(filled: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
         for arguments in table:
             monkeypatch.setitem(table, arguments, done)
 
-    async def submit(_asked: Any, _who: Principal, _subject: str, _thing: Thing, _given: Any) -> Any:
+    async def submit(_asked: Any, _who: Principal, _subject: str, _thing: Thing, _given: Any, **_: Any) -> Any:
         return Task(0, "none", "", 1.0)
 
     monkeypatch.setattr(filled.controller.door._parts.tasks, "submit", submit)
