@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.act.hosts import UUID, FakeHost
+from vmctl.cluster import controller as controller_module
 from vmctl.cluster.controller import Controller
 from vmctl.cluster.member import Member
 from vmctl.commands.hosts import ListHosts
@@ -99,3 +100,30 @@ async def test_it_lives_on_what_it_is_given(services: Services) -> None:
     assert ended == []
     await controller.close()
     assert ended == [True]
+
+
+async def test_a_host_that_is_away_is_looked_at_again_once_at_a_time(
+    services: Services, host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the registry is away, too, nobody is told of it: each look would lead to as many more as there is news."""
+    monkeypatch.setattr(controller_module, "LOST_AFTER_S", 0.05)
+    controller = Controller(services)
+    await controller.start()
+    try:
+        link, looks = services.links["kvm1"], list[str]()
+        monkeypatch.setattr(host, "online", False)
+
+        async def look(*_: Any) -> None:
+            looks.append("look")
+            raise RegistryUnusable("away")
+
+        monkeypatch.setattr(controller_module, "follow_host", look)
+        for _ in range(40):
+            controller._domains_changed(link)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
+        looks.clear()
+        await asyncio.sleep(0.5)
+        assert 2 <= len(looks) <= 12, len(looks)
+    finally:
+        await controller.close()

@@ -102,6 +102,7 @@ class Controller:
         self.door = Door(parts)
         self._settling: dict[str, asyncio.Lock] = {}
         self._unsettled: set[str] = set()  # hosts of which something is new
+        self._waits_for: set[Link] = set()  # hosts that are away, and looked at again in a moment
         self._closing = self._acts = False
         self._leaves_at = math.inf  # when a controller that drains waits no longer for its tasks, monotonic
         self.watcher = Watcher(services, member, self._watch) if member is not None and services.store.shared else None
@@ -258,10 +259,14 @@ class Controller:
                     await self.mounts.look(link)
                 with wall(log, f"the leases on {link.name}"):
                     await self.guard.look(link)
-        if not link.online:  # whether it is lost is told once it stayed away for a while
+        # Whether it is lost is told once it stayed away for a while. One look at a time: while the registry is away,
+        # too, nothing is told, and each look would lead to more of them.
+        if not link.online and link not in self._waits_for:
+            self._waits_for.add(link)
             asyncio.get_running_loop().call_later(LOST_AFTER_S, self._still_away, link)
 
     def _still_away(self, link: Link) -> None:
+        self._waits_for.discard(link)
         away = not link.online and not link.told_lost and self.services.links.get(link.name) is link
         if away and not self._closing:
             self._domains_changed(link)
