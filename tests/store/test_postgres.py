@@ -318,6 +318,13 @@ def test_an_earlier_primary_is_left_alone() -> None:
             with psycopg.connect(second.dsn("vmctl"), autocommit=True) as opened:
                 opened.execute("SELECT pg_promote(true, 30)")
             known.connect().close()
+            with psycopg.connect(first.dsn("vmctl")) as earlier:
+                assert earlier.execute("SELECT pg_is_in_recovery()").fetchone() == (False,), "it takes writes, too"
+            for named in (f"{second.folder},{first.folder}", f"{first.folder},{second.folder}"):
+                fresh = postgres.Server(f"postgresql://vmctl@/vmctl?host={named}")  # which has seen neither
+                for one in (known, fresh):
+                    with one.connect() as opened:
+                        assert opened.info.host == str(second.folder)
             second.stop()
             with pytest.raises(RegistryUnusable, match="is an earlier primary"):
                 known.connect()

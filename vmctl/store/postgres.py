@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -27,6 +27,7 @@ from vmctl.errors import RegistryUnusable
 from vmctl.store import postgres_trouble as trouble
 from vmctl.store import schema
 from vmctl.store.database import Database, Done, Work, in_thread
+from vmctl.store.servers import one_each
 
 OLDEST = 150000  # server_version_num
 LIMIT_S = 10.0  # of one transaction, waiting for locks included
@@ -90,16 +91,21 @@ class Connection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(trouble.SILENT) from None
 
 
+class _Earlier(RegistryUnusable):
+    """It was the primary."""
+
+
 class Server:
     """The server, or several of which one takes writes: how it is reached.
 
     After a failover the earlier primary may come back and take writes, which nobody would keep: what has an older
-    timeline than was seen is left alone.
+    timeline than was seen is left alone. All are looked at once, as who has just begun has seen none.
     """
 
     def __init__(self, dsn: str) -> None:
         self.name = trouble.without_password(dsn)
         self._conninfo = conninfo(dsn)
+        self._each = one_each(self._conninfo)
         self._timeline = 0
 
     def became(self, number: str, timeline: int) -> str:
@@ -131,7 +137,21 @@ class Server:
             raise trouble.explain(self.name, err) from err
 
     def _connect(self) -> Connection:
-        opened = Connection.connect(self._conninfo)
+        if not self._timeline and len(self._each) > 1:
+            for one in self._each:
+                with suppress(psycopg.Error, RegistryUnusable):
+                    self._open(one).close()
+        try:
+            return self._open(self._conninfo)
+        except _Earlier:
+            # libpq takes the first that takes writes: the true one may be named after it.
+            for one in self._each:
+                with suppress(psycopg.Error, RegistryUnusable):
+                    return self._open(one)
+            raise
+
+    def _open(self, reached: str) -> Connection:
+        opened = Connection.connect(reached)
         try:
             opened.adapters.register_dumper(str, _Text)
             opened.limit_at = time.monotonic() + LIMIT_S
@@ -164,7 +184,7 @@ class Server:
             raise RegistryUnusable(f"{self.name} keeps text as {encoding}: UTF8 is needed", hint=hint)
         if timeline < self._timeline:
             message = f"{self.name} is an earlier primary (timeline {timeline}, {self._timeline} was seen)"
-            raise RegistryUnusable(message, hint="make it a standby of the present one")
+            raise _Earlier(message, hint="make it a standby of the present one")
         self._timeline = max(self._timeline, timeline)  # of two threads the later one may have asked first
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from vmctl.errors import RegistryUnusable
 
+STANDBY = "25006"
 SILENT = "it does not answer in time"
 BACK = ("40001", "40P01", "25P03")  # the server took the transaction back, or ended a session that was silent in one
 # How a server says what is wrong -> what it means, and what to do about it
@@ -17,7 +18,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "28000": ("it lets this user not in: {said}", "look at pg_hba.conf, and at `database` in vmctl.toml"),
     "28P01": ("it lets this user not in: {said}", "look at `database` in vmctl.toml, or at ~/.pgpass"),
     "3D000": ("there is no such database", "createdb, as a user who may"),
-    "25006": ("it is a standby, which takes no writes", "name all servers: postgresql://USER@HOST1,HOST2/NAME"),
+    STANDBY: ("it is a standby, which takes no writes", "name all servers: postgresql://USER@HOST1,HOST2/NAME"),
     "42501": ("this user may not do that: {said}", "make the user the database's owner"),
     "42P01": ("it has not the tables of this vmctl: {said}", "vmctl db upgrade"),
     "42703": ("it has not the columns of this vmctl: {said}", "vmctl db upgrade"),
@@ -32,7 +33,7 @@ WORDS: dict[str, str] = {
     r'database ".*" does not exist': "3D000",
     r'role ".*" does not exist|no pg_hba.conf entry|authentication failed|no password supplied': "28000",
     r"remaining connection slots|too many (clients|connections)": "53300",
-    r"session is read-only|server is in hot standby mode|not accept connections in hot standby": "25006",
+    r"session is read-only|server is in hot standby mode|not accept connections in hot standby": STANDBY,
     r"the database system is (starting up|shutting down|in recovery|not yet accepting)": "57P03",
 }
 
@@ -52,6 +53,8 @@ def explain(name: str, err: Exception) -> Exception:
     state = orig.sqlstate or next((code for words, code in WORDS.items() if re.search(words, str(orig))), "")
     if state in MEANINGS:
         meaning, hint = MEANINGS[state]
+        if state == STANDBY and "," in name:  # all servers are named already
+            meaning, hint = "none of its servers takes writes now", "wait until one of them is the primary"
         return RegistryUnusable(f"the database {name} cannot be used: {meaning.format(said=said)}", hint=hint)
     if not isinstance(orig, psycopg.OperationalError | psycopg.InternalError):
         return err
