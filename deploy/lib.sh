@@ -9,8 +9,8 @@ unset PYTHONDONTWRITEBYTECODE
 base_packages="busybox-static fish ganeti-htools gcc libc6-dev libvirt-clients libvirt-daemon-system libvirt-dev memcached openssh-client openssh-server pgbouncer pkg-config postgresql prometheus
 python3 python3-dev python3-venv tcsh"
 # what the lab needs besides
-lab_packages="ca-certificates cpio dnsmasq-base dropbear-bin e2fsprogs glusterfs-client glusterfs-server iproute2 iptables iputils-ping
-libvirt-daemon-driver-qemu lxcfs mmdebstrap mount ovmf procps qemu-system-x86 qemu-utils swtpm swtpm-tools tini util-linux"
+lab_packages="ca-certificates cpio dnsmasq-base dropbear-bin e2fsprogs etcd-server faketime glusterfs-client glusterfs-server iproute2 iptables iputils-ping
+libvirt-daemon-driver-qemu haproxy lxcfs mmdebstrap mount ovmf patroni procps python3-etcd python3-psycopg2 qemu-system-x86 qemu-utils swtpm swtpm-tools tini util-linux"
 
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }

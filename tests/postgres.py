@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from vmctl.lab.controllers import binaries
+from vmctl.lab.database import binaries
 
 START_S = 30.0
 # A language of its own: text must sort as vmctl says, and not as the server would.

@@ -50,7 +50,9 @@ def wait_for(look: Callable[[], Any], limit_s: float, what: str) -> Any:
 class Pool:
     """The pool; `hosts` are its names."""
 
-    def __init__(self, hosts: int, name: str = NAME, storage: str = "", controllers: int = 0) -> None:
+    def __init__(
+        self, hosts: int, name: str = NAME, storage: str = "", controllers: int = 0, database: str = ""
+    ) -> None:
         self.place = Path(tempfile.mkdtemp(prefix="vmctl-"))
         self._names = ("data", "state", "config")
         os.environ.update({f"XDG_{name.upper()}_HOME": str(self.place / name) for name in self._names})
@@ -63,7 +65,7 @@ class Pool:
         )
         (self.place / "config" / "vmctl" / "vmctl.toml").write_text(settings)
         lab.down()
-        self.status = lab.up(hosts, storage=storage, controller_count=controllers)
+        self.status = lab.up(hosts, storage=storage, controller_count=controllers, database_kind=database)
         self.hosts = [host.name for host in self.status.hosts]
         self.key = paths.ssh_key_path()
 

@@ -40,7 +40,7 @@ SHORT = (Trio.kill_leader, Trio.freeze_leader, Trio.end_leaders_life)  # of thes
 @pytest.fixture(scope="module")
 def trio() -> Iterator[Trio]:
     """Two hosts, three controllers."""
-    with three_controllers(2, f"{NAME[:7]}t") as made:
+    with three_controllers(Trio, 2, f"{NAME[:7]}t") as made:
         yield made
 
 

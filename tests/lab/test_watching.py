@@ -23,7 +23,7 @@ Fault = Callable[[Trio, Machine], None]
 @pytest.fixture(scope="module")
 def trio() -> Iterator[Trio]:
     """Three hosts, three controllers."""
-    with three_controllers(3, f"{NAME[:7]}w") as made:
+    with three_controllers(Trio, 3, f"{NAME[:7]}w") as made:
         yield made
 
 

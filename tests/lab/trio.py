@@ -8,13 +8,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import psycopg
 
 from tests.lab.pool import Pool, Ran, wait_for
 from vmctl import lab
 from vmctl.lab import controllers, machines
+from vmctl.lab import database as lab_database
 from vmctl.lab.names import Machine, current
 
 FROZEN_S = 20.0
@@ -22,19 +24,47 @@ LED_S = 30.0  # on a busy machine; tests/bench/cluster measures it
 OPEN = "state NOT IN ('done', 'failed', 'cancelled')"
 
 
+class Judge:
+    """tests/checker, beside all that happens."""
+
+    def __init__(self, name: str, dsn: str, said: Path) -> None:
+        self._said = said
+        command = [sys.executable, "-m", "tests.checker", "--lab", name, "--dsn", dsn]
+        outside = {key: value for key, value in os.environ.items() if not key.startswith("VMCTL_LAB")}
+        with said.open("w") as file:
+            self._process = subprocess.Popen(command, stdout=file, stderr=file, env=outside)
+
+    @property
+    def told(self) -> str:
+        """What must never be, and was; it looks on all the time."""
+        assert self._process.poll() is None, self._said.read_text()
+        return self._said.read_text()
+
+    def end(self) -> str:
+        """The last of it."""
+        self._process.terminate()
+        self._process.wait(30)
+        return self._said.read_text()
+
+
 class Trio(Pool):
     """The pool of them."""
 
+    database = "single"
+
     def __init__(self, hosts: int, name: str) -> None:
-        super().__init__(hosts, name, controllers=3)
+        super().__init__(hosts, name, controllers=3, database=self.database)
         self.network = self.status.network.rpartition(".")[0]
         self.machines = current().controllers(3)
-        self.dsn = f"postgresql://vmctl@{current().database().address(self.network)}/vmctl"
+        self.dsn = f"{lab_database.dsn(current(), self.network)}?target_session_attrs=read-write"
+        self.judge = Judge(current().name, self.dsn, self.place / "judge")
 
     def close(self) -> None:
-        """End everything and leave nothing."""
+        """End everything and leave nothing. The test fails where the judge saw what must never be."""
+        told = self.judge.end()
         lab.down()
         self.remove_files()
+        assert not told, told
 
     # -- who leads
 
@@ -187,20 +217,29 @@ class Trio(Pool):
             assert vm["power"] in ("running", "stopped"), vm
             assert copies == ({vm["host"]: "running"} if vm["power"] == "running" else {}), (name, copies, vm)
         self.no_session_of_the_dead()
+        assert not self.judge.told, self.judge.told
+
+
+Made = TypeVar("Made", bound=Trio)
 
 
 @contextmanager
-def three_controllers(hosts: int, name: str) -> Iterator[Trio]:
-    """So many hosts and three controllers, ready; afterwards all is as it was, this process's environment, too."""
+def three_controllers(kind: type[Made], hosts: int, name: str) -> Iterator[Made]:
+    """So many hosts and three controllers, ready.
+
+    Afterwards all is as it was, this process's environment, too.
+    """
     before = dict(os.environ)
-    made = Trio(hosts, name)
+    made = kind(hosts, name)
     try:
         made.set_up()
         yield made
     finally:
-        made.close()
-        os.environ.clear()
-        os.environ.update(before)
+        try:
+            made.close()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 @contextmanager

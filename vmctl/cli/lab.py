@@ -37,14 +37,17 @@ def lab() -> None:
 @click.option("--image", multiple=True, help="Also build this guest image (debian-12); tiny always is.")
 @click.option("--storage", type=click.Choice(["directory", "glusterfs"]), help="What /shared is: directory at first.")
 @click.option("--controllers", default=0, type=click.IntRange(0, 9), help="So many that share a database.")
-def up(hosts: int | None, memory: float, image: tuple[str, ...], storage: str | None, controllers: int) -> None:
+@click.option("--db", type=click.Choice(["single", "pair"]), help="One PostgreSQL, or two under Patroni: one at first.")
+def up(
+    hosts: int | None, memory: float, image: tuple[str, ...], storage: str | None, controllers: int, db: str | None
+) -> None:
     """Start the lab, or what is missing of it.
 
     Example: vmctl lab up --hosts 3
     """
     from vmctl.lab import lab as room
 
-    _table(room.up(hosts, _report, int(memory * room.GIB), image, storage or "", controllers))
+    _table(room.up(hosts, _report, int(memory * room.GIB), image, storage or "", controllers, db or ""))
 
 
 @lab.command()
@@ -77,7 +80,7 @@ def status(form: str) -> None:
 @lab.command()
 @click.argument("host")
 def cut(host: str) -> None:
-    """Cut the network cable of a host, a controller or the database; it runs on.
+    """Cut the network cable of a host, a controller or a database; it runs on.
 
     Example: vmctl lab cut kvm2
     """
@@ -101,7 +104,7 @@ def heal(host: str) -> None:
 @lab.command()
 @click.argument("host")
 def kill(host: str) -> None:
-    """Power failure of a host, a controller or the database: end all of its processes at once.
+    """Power failure of a host, a controller or a database: end all of its processes at once.
 
     Example: vmctl lab kill kvm2
     """
@@ -113,7 +116,7 @@ def kill(host: str) -> None:
 @lab.command()
 @click.argument("host")
 def boot(host: str) -> None:
-    """Power a host, a controller or the database on, or off and on.
+    """Power a host, a controller or a database on, or off and on.
 
     Example: vmctl lab boot kvm2
     """
@@ -125,7 +128,7 @@ def boot(host: str) -> None:
 @lab.command()
 @click.argument("machine")
 def freeze(machine: str) -> None:
-    """Let a controller, or the database, stand still: its connections stay.
+    """Let a controller or a database stand still: its connections stay.
 
     Example: vmctl lab freeze ctl1
     """

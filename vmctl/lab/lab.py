@@ -17,6 +17,7 @@ from vmctl.lab import (
     cgroups,
     clean,
     controllers,
+    database,
     gluster,
     host,
     hostnames,
@@ -58,7 +59,7 @@ class LabStatus:
     shared: Path
     hosts: list[HostStatus]
     images: list[images.Image]
-    machines: list[MachineStatus]  # controllers, and their database
+    machines: list[MachineStatus]  # controllers, and what they share
 
 
 def _quiet(line: str) -> None:
@@ -72,21 +73,24 @@ def up(
     also: tuple[str, ...] = (),
     storage: str = "",
     controller_count: int = 0,
+    database_kind: str = "",
 ) -> LabStatus:
     """Start the lab, or what is missing of it. `hosts`: that many (3 at first, later as many as there are).
 
     `storage`: one of STORAGES; "directory" at first, later what there is. `controller_count`: so many controllers that
-    share a database, each a machine of its own.
+    share a database, each a machine of its own. `database_kind`: one of database.KINDS; "single" at first.
     """
     require_root("up")
     require_programs()
     if not 0 <= controller_count <= MOST_CONTROLLERS:
         raise Usage(f"a lab has up to {MOST_CONTROLLERS} controllers, not {controller_count}")
+    if database_kind and not controller_count:
+        raise Usage("the database is of controllers", hint="vmctl lab up --controllers 3 --db pair")
     if hosts is not None and not 1 <= hosts <= MOST_HOSTS:
         raise Usage(f"a lab has 1 to {MOST_HOSTS} hosts, not {hosts}")
     lab = current()
     with locked(lab):
-        networked = _networked(lab, storage)
+        networked, kind = _networked(lab, storage), _database_kind(lab, database_kind)
         lab.directory.mkdir(parents=True, exist_ok=True)
         tiny = images.ensure("tiny", report)
         for name in also:
@@ -109,7 +113,7 @@ def up(
         _start_hosts(lab, hosts, host.Settings(subnet, memory_bytes, found.kvm, source), report)
         if controller_count:
             with _step(report, "controllers") as said:
-                said.append(controllers.ensure(lab, subnet, controller_count))
+                said.append(controllers.ensure(lab, subnet, controller_count, kind))
         return _status(lab)
 
 
@@ -158,7 +162,7 @@ def kill(name: str) -> None:
 
 
 def freeze(name: str) -> None:
-    """Let a controller's machine, or the database's, stand still: its connections stay."""
+    """Let a small machine stand still: its connections stay."""
     require_root("freeze")
     machines.freeze(_machine(name))
 
@@ -213,6 +217,18 @@ def _networked(lab: Lab, storage: str) -> bool:
     if storage and _existing(lab) and before != (storage == "glusterfs"):
         raise Refused(f"lab {lab.name!r} runs on {STORAGES[before]}", hint="vmctl lab down, then up again")
     return before or storage == "glusterfs"
+
+
+def _database_kind(lab: Lab, wanted: str) -> str:
+    """What its controllers' database is to be. `Refused` where they have another one."""
+    if wanted not in ("", *database.KINDS):
+        raise Usage(f"there is no kind of database {wanted!r}", hint=f"one of {', '.join(database.KINDS)}")
+    before = database.used(lab)
+    if wanted and before and wanted != before:
+        raise Refused(
+            f"the controllers of lab {lab.name!r} are on a {before} database", hint="vmctl lab down, then up again"
+        )
+    return before or wanted or "single"
 
 
 def _prepare_shared(lab: Lab) -> None:
@@ -277,7 +293,9 @@ def _machine(name: str) -> Machine:
     one = _running(name)
     if isinstance(one, Machine):
         return one
-    raise Usage(f"{one.name} is a host: only controllers and their database are frozen", hint="vmctl lab cut or kill")
+    raise Usage(
+        f"{one.name} is a host: only controllers, and what they share, are frozen", hint="vmctl lab cut or kill"
+    )
 
 
 def _status(lab: Lab) -> LabStatus:

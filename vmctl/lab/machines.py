@@ -1,4 +1,4 @@
-"""Small machines of a lab: controllers, and the database that they share. Each has a name and a cable of its own.
+"""Small machines of a lab: controllers, and what they share. Each has a name and a cable of its own.
 
 So each can be cut, frozen and killed by itself. Their processes carry the machine's name, by which they are found.
 """
@@ -93,11 +93,11 @@ def pid(one: Machine) -> int:
     return next(iter(processes(one)), 0)
 
 
-def status(one: Machine, role: str, subnet: str, whole: bool, socket: str = "") -> MachineStatus:
+def status(one: Machine, subnet: str, whole: bool, socket: str = "") -> MachineStatus:
     """How it is."""
     number = pid(one)
     state = "down" if not number else "frozen" if _stopped(number) else "up" if whole else "cut"
-    return MachineStatus(one.name, role, one.address(subnet) if subnet else "", state, number, socket)
+    return MachineStatus(one.name, one.role, one.address(subnet) if subnet else "", state, number, socket)
 
 
 def _stopped(number: int) -> bool:

@@ -18,6 +18,14 @@ MARKER = "VMCTL_LAB_NAME"
 """Environment variable that every process started for a lab carries."""
 MACHINE_MARKER = "VMCTL_LAB_MACHINE"  # the same for a process of a small machine
 MOST_HOSTS, MOST_CONTROLLERS = 16, 9
+# Role of a small machine -> how it is called, the end of the first one's address, how many there may be.
+ROLES = {
+    "database": ("db", 41, 2),
+    "etcd": ("etcd", 51, 3),
+    "cache": ("cache", 61, 1),
+    "proxy": ("proxy", 71, 1),
+    "controller": ("ctl", 31, MOST_CONTROLLERS),
+}
 _SPACE = uuid.UUID("6b2f0c3e-6a0e-5f0b-9d63-4c2e1f7d8a11")
 
 
@@ -66,17 +74,22 @@ class Lab:
     def hosts(self, count: int = MOST_HOSTS) -> list[Host]:
         return [self.host(number) for number in range(1, count + 1)]
 
+    def small(self, role: str, count: int = 0) -> list[Machine]:
+        """So many small machines of a role, or as many as there may be."""
+        called, first, most = ROLES[role]
+        return [Machine(self, role, f"{called}{at + 1}", first + at) for at in range(count or most)]
+
     def database(self) -> Machine:
-        """The one that has its controllers' database."""
-        return Machine(self, "db1", 41)
+        """The one that has its controllers' database, or the first of the two that have."""
+        return self.small("database")[0]
 
     def controllers(self, count: int = MOST_CONTROLLERS) -> list[Machine]:
         """The machines of so many controllers."""
-        return [Machine(self, f"ctl{number}", 30 + number) for number in range(1, count + 1)]
+        return self.small("controller", count)
 
     def machines(self) -> list[Machine]:
         """All small machines that there may be."""
-        return [self.database(), *self.controllers()]
+        return [one for role in ROLES for one in self.small(role)]
 
     def find_any(self, name: str) -> Host | Machine:
         """The host or small machine called so, with or without the lab's suffix."""
@@ -141,9 +154,10 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A small machine of a lab: a controller's, or a database's."""
+    """A small machine of a lab: a controller's, a database's, or of what these need."""
 
     lab: Lab
+    role: str  # of ROLES
     short: str
     number: int  # the end of its address
 
@@ -163,7 +177,7 @@ class Machine:
         return f"vl-{self.lab.name}-{self.number}"
 
     def address(self, network: str) -> str:
-        """.31 to .39 of the lab's network for controllers, .41 for a database."""
+        """In the lab's network, given as "10.177.X"; ROLES has which."""
         return f"{network}.{self.number}"
 
 

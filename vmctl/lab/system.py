@@ -45,6 +45,15 @@ def run(*command: str | Path, env: Mapping[str, str] | None = None, check: bool 
     return done.stdout
 
 
+def succeeds(*command: str | Path) -> bool:
+    """Whether it does."""
+    try:
+        run(*command)
+    except CommandFailed:
+        return False
+    return True
+
+
 def require_root(verb: str) -> None:
     """Namespaces, bridges and mounts need root."""
     if os.geteuid() != 0:

@@ -91,10 +91,6 @@ class Connection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(trouble.SILENT) from None
 
 
-class _Earlier(RegistryUnusable):
-    """It was the primary."""
-
-
 class Server:
     """The server, or several of which one takes writes: how it is reached.
 
@@ -141,14 +137,19 @@ class Server:
             for one in self._each:
                 with suppress(psycopg.Error, RegistryUnusable):
                     self._open(one).close()
-        try:
-            return self._open(self._conninfo)
-        except _Earlier:
-            # libpq takes the first that takes writes: the true one may be named after it.
-            for one in self._each:
-                with suppress(psycopg.Error, RegistryUnusable):
-                    return self._open(one)
-            raise
+        opened = self._open(self._conninfo)
+        if opened.timeline >= self._timeline:
+            return opened
+        seen = opened.timeline
+        opened.close()
+        for one in self._each:  # libpq takes the first that takes writes: the true one may be named after it
+            with suppress(psycopg.Error, RegistryUnusable):
+                opened = self._open(one)
+                if opened.timeline >= self._timeline:
+                    return opened
+                opened.close()
+        message = f"{self.name} is an earlier primary (timeline {seen}, {self._timeline} was seen)"
+        raise RegistryUnusable(message, hint="make it a standby of the present one")
 
     def _open(self, reached: str) -> Connection:
         opened = Connection.connect(reached)
@@ -161,8 +162,9 @@ class Server:
             opened.commit()
             assert found is not None
             self._refuse_pooler(opened.info.backend_pid, found[0])
-            self._judge(*found[1:])
+            self._judge(*found[1:-1])
             opened.timeline = int(found[-1])
+            self._timeline = max(self._timeline, opened.timeline)  # of two threads the later one may have asked first
         except BaseException:
             opened.close()
             raise
@@ -174,7 +176,7 @@ class Server:
             message = f"a connection pooler stands before {self.name}, and vmctl keeps connections of its own"
             raise RegistryUnusable(message, hint="name the server itself: its own port, usually 5432")
 
-    def _judge(self, version: int, encoding: str, timeline: int) -> None:
+    def _judge(self, version: int, encoding: str) -> None:
         if version < OLDEST:
             raise RegistryUnusable(
                 f"{self.name} is PostgreSQL {version // 10000}: 15 or newer is needed", hint="upgrade the server"
@@ -182,10 +184,6 @@ class Server:
         if encoding != "UTF8":
             hint = "createdb --template=template0 --encoding=UTF8 NAME"
             raise RegistryUnusable(f"{self.name} keeps text as {encoding}: UTF8 is needed", hint=hint)
-        if timeline < self._timeline:
-            message = f"{self.name} is an earlier primary (timeline {timeline}, {self._timeline} was seen)"
-            raise _Earlier(message, hint="make it a standby of the present one")
-        self._timeline = max(self._timeline, timeline)  # of two threads the later one may have asked first
 
 
 def conninfo(dsn: str) -> str:
