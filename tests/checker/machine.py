@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # QEMU holds a lock on this byte of an image's file while it may write it (block/file-posix.c: RAW_PERM_BASE and
@@ -25,13 +25,20 @@ class Qemu:
 
 
 def qemus(lab: str) -> list[Qemu]:
-    """All of a lab's."""
-    found = []
-    for pid, host in members(lab):
-        words = _read(f"/proc/{pid}/cmdline").split("\0")
-        if "qemu-system" in words[0] and "-uuid" in words:
-            found.append(Qemu(pid, host, words[words.index("-uuid") + 1], frozenset(_written(pid))))
-    return found
+    """All of a lab's, and what each may write at one moment.
+
+    They are read one after the other, and meanwhile a guest may be handed over. So they are read twice: what each has
+    both times, it has between the two, when the last one of the first time had been read.
+    """
+    found = [one for pid, host in members(lab) if (one := _qemu(pid, host)) is not None]
+    return [replace(one, writes=one.writes & frozenset(_written(one.pid))) for one in found]
+
+
+def _qemu(pid: int, host: str) -> Qemu | None:
+    words = _read(f"/proc/{pid}/cmdline").split("\0")
+    if "qemu-system" not in words[0] or "-uuid" not in words:
+        return None
+    return Qemu(pid, host, words[words.index("-uuid") + 1], frozenset(_written(pid)))
 
 
 def members(lab: str) -> Iterator[tuple[int, str]]:

@@ -48,6 +48,15 @@ def test_a_clock_that_goes_back_counts_nothing() -> None:
         assert not watch.look([OTHER], at, at)
 
 
+def test_time_in_which_nobody_could_have_said_anything_does_not_count() -> None:
+    watch = Watch("own")
+    for at in range(30):
+        assert not watch.look([OTHER, OWN], float(at), float(at))
+        watch.forget()
+    found = [bool(watch.look([OTHER, OWN], float(at), float(at))) for at in range(30, 38)]
+    assert found == [False] * 5 + [True] * 3, "then as long as ever"
+
+
 def test_one_that_went_and_came_is_watched_anew() -> None:
     watch = Watch("own")
     for at in range(5):

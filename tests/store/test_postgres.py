@@ -306,6 +306,62 @@ def test_a_pooler_in_between_is_refused(server: Postgres, mode: str) -> None:
             pooler.terminate()
 
 
+async def test_no_connection_of_the_pool_leads_to_an_earlier_primary() -> None:
+    """Those that were opened before lead there, and it takes writes."""
+    with running((*QUIET, "wal_level=replica", "max_wal_senders=4")) as first:
+        first.create("vmctl")
+        store = open_store(f"postgresql://vmctl@/vmctl?host={first.folder}", Path("/none"))
+        await store.close()
+        second = first.standby()
+        try:
+            second.start()
+            store = open_store(f"postgresql://vmctl@/vmctl?host={second.folder},{first.folder}", Path("/none"))
+            reads = [store.database.read(lambda db: time.sleep(0.2)) for _ in range(4)]
+            await asyncio.gather(*reads)  # so many connections
+            with psycopg.connect(second.dsn("vmctl"), autocommit=True) as opened:
+                opened.execute("SELECT pg_promote(true, 30)")
+            writes = [store.put(ClusterValue(f"value {number}", "")) for number in range(12)]
+            await asyncio.gather(*writes)  # some of them by new connections, which tell of the new primary
+            await store.put(ClusterValue("late", ""))
+            for _ in range(8):
+                assert ClusterValue("late", "") in await store.all(ClusterValue)
+            await store.close()
+            with psycopg.connect(first.dsn("vmctl")) as earlier:
+                assert earlier.execute("SELECT count(*) FROM setting WHERE name = 'late'").fetchone() == (0,)
+        finally:
+            second.remove()
+
+
+def test_the_tables_are_changed_between_what_others_do(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for a table's lock holds up all that come later: a dump may go on for an hour."""
+    monkeypatch.setattr(postgres, "UPGRADE_EVERY_S", 0.2)
+    dsn = server.create("old")
+    postgres.upgrade(dsn, "0014")
+    ended, told = threading.Event(), list[str]()
+    monkeypatch.setattr(postgres.log, "warning", lambda text, *words: told.append(text % words))
+    with psycopg.connect(dsn, application_name="pg_dump") as dump:
+        dump.execute("SELECT * FROM replica")
+
+        def upgrade() -> None:
+            postgres.upgrade(dsn)
+            ended.set()
+
+        upgrading = threading.Thread(target=upgrade)
+        upgrading.start()
+        with psycopg.connect(dsn, autocommit=True) as other:
+            longest_s = 0.0
+            for _ in range(30):
+                began = time.monotonic()
+                other.execute("UPDATE replica SET beat = beat + 1")
+                longest_s = max(longest_s, time.monotonic() - began)
+                time.sleep(0.1)
+        assert not ended.is_set() and longest_s < 4.0, longest_s
+        assert any(f"pg_dump (process {dump.info.backend_pid})" in line for line in told), told
+    upgrading.join(30)
+    assert ended.is_set()
+    server.drop("old")
+
+
 def test_an_earlier_primary_is_left_alone() -> None:
     """It came back after its standby took its place: what it takes nobody keeps."""
     with running((*QUIET, "wal_level=replica", "max_wal_senders=4")) as first:

@@ -61,6 +61,17 @@ async def test_one_from_elsewhere_is_refused_until_somebody_knows_that_the_other
     assert [(one.ended_at, one.why) for one in found] == [(3.0, "anna signed"), (None, "")]
 
 
+async def test_a_machine_that_was_copied_ends_nobody(registry: Store) -> None:
+    """It has the same home, and no lock that the other one would see. On a file the lock is the same one."""
+    registry.begin_life(replace(FIRST, boot_id="one"))
+    registry.begin_life(replace(FIRST, life="life-3", boot_id="another", started_at=9.0))
+    alive = [one.life for one in (await registry.lives())[0]]
+    assert alive == (["life-1", "life-3"] if registry.shared else ["life-3"])
+    registry.begin_life(replace(FIRST, life="life-4", boot_id="another", started_at=10.0))
+    alive = [one.life for one in (await registry.lives())[0]]
+    assert alive == (["life-1", "life-4"] if registry.shared else ["life-4"])
+
+
 async def test_what_is_no_life_cannot_end(registry: Store) -> None:
     with pytest.raises(NotFound):
         await registry.end_life("nobody", "", 1.0)
@@ -142,6 +153,57 @@ async def test_what_ended_lives_left_on_a_host_is_known_and_forgotten(registry: 
     assert sorted((one.host, one.pid) for one in await registry.all(HostSession)) == [("kvm1", 19), ("kvm2", 17)]
     await registry.prune(2.0 + 31 * 86400.0)
     assert await registry.all(HostSession) == [mine]
+
+
+async def test_a_log_in_on_a_host_that_is_away_is_known_however_long_that_is(registry: Store) -> None:
+    await registry.put(FIRST)
+    await registry.put(HostRecord("kvm1", "kvm1", "k", "f", 1.0))
+    left = HostSession("kvm1", "boot", 17, 4000, "life-1", 1.0)
+    await registry.keep_session(left)
+    await registry.end_life("life-1", "it was stopped", 2.0)
+    await registry.prune(2.0 + 400 * 86400.0)
+    assert not await registry.all(Replica)
+    assert await registry.left_sessions("kvm1", "life-2") == [left]
+
+
+@pytest.mark.parametrize("how", ["buried", "a later one in its place", "removed"])
+async def test_no_life_ends_in_the_middle_of_what_it_writes(dsn: str, how: str) -> None:
+    """Whoever comes after it has seen what was there before: what is committed later he would not know of."""
+    first, second = (open_store(dsn, Path("/none")) for _ in range(2))
+    first.begin_life(FIRST)
+    second.begin_life(OTHER)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def work(db: Session) -> None:
+        inside.set()
+        go_on.wait(10)
+        db.connection().exec_driver_sql("INSERT INTO setting (name, value) VALUES ('late', '')")
+
+    async def end() -> bool:
+        if how == "buried":
+            return await second.bury("life-1", 0, "not heard", 9.0)
+        if how == "removed":
+            await second.end_life("life-1", "removed", 9.0)
+        else:
+            await asyncio.to_thread(second.begin_life, replace(FIRST, life="life-3"))
+        return True
+
+    writing = asyncio.create_task(first.database.write(work))
+    await asyncio.to_thread(inside.wait, 10)
+    ending = asyncio.create_task(end())
+    done, _ = await asyncio.wait([ending], timeout=1.0)
+    # Who buries looks again in a moment; who knows that it is over waits.
+    assert bool(done) == (how == "buried") and not any(task.result() for task in done)
+    assert "life-1" in [one.life for one in (await second.lives())[0]]
+    go_on.set()
+    await writing
+    await ending
+    assert how != "buried" or await end()
+    assert "life-1" not in [one.life for one in (await second.lives())[0]]
+    with pytest.raises(Deposed):
+        await first.put(ClusterValue("later", ""))
+    for store in (first, second):
+        await store.close()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import math
 import os
 import socket
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,14 @@ from vmctl.hosts.facts import RawSample
 from vmctl.hosts.port import Link
 from vmctl.hosts.ssh import ensure_key
 from vmctl.local import config, lock, logcontext, paths
-from vmctl.local.home import home_of
+from vmctl.local.home import boot_id, home_of
 from vmctl.model.audit import head
 from vmctl.model.records import HostRecord
 from vmctl.model.replicas import Replica, roles_of
+from vmctl.ports import SYSTEM
 from vmctl.services import Services
 from vmctl.services.claims import Deposed
+from vmctl.services.clock import RegistryClock
 from vmctl.services.known import Known
 from vmctl.services.meters import Meters
 from vmctl.services.sessions import Sessions
@@ -353,7 +356,8 @@ def open_controller(
     keys = (key, *(Path.home() / ".ssh" / name for name in USER_KEYS))
     for directory in (runtime / "hosts", runtime / "hosts" / "joining"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    services = Services(store, settings, runtime / "hosts", keys)
+    clock = RegistryClock(SYSTEM.clock)
+    services = Services(store, settings, runtime / "hosts", keys, parts=replace(SYSTEM, clock=clock))
     life, now, home = services.ids.uuid(), services.clock.now(), home_of(data, services.ids.uuid)
     name = settings.controllers.name or socket.gethostname()
     address, certificate = place(runtime)
@@ -364,9 +368,12 @@ def open_controller(
         certificate=certificate,
         roles=roles_of(settings.controllers.roles),
         tables=newest(),
+        boot_id=boot_id(),
     )
     if not (store.shared or own.naming):
         raise Usage("one that is alone must be naming", hint="set `database` in vmctl.toml, or leave `roles` away")
     services.sessions = Sessions(store, life, services.clock)
     services.incarnations.keeper = life if store.shared else ""
-    return Controller(services, lambda: os.close(held), Member(store, own, services.parts))
+    member = Member(store, own, services.parts)
+    member.told_time = clock.hear
+    return Controller(services, lambda: os.close(held), member)

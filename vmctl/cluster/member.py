@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from vmctl.decide.lives import DEAD_AFTER_S, Watch
+from vmctl.errors import RegistryUnusable
 from vmctl.model.audit import Entry
 from vmctl.model.records import Event
 from vmctl.model.replicas import Lead, Replica
@@ -40,6 +41,7 @@ class Member:
         self._work: list[asyncio.Task[None]] = []
         self.lead_begins: Callable[[], object] = lambda: None
         self.deposed: Callable[[], None] = lambda: None
+        self.told_time: Callable[[float, float], object] = lambda _at, _monotonic: None  # by the registry's clock
         self.acting = False  # it leads, and has begun
 
     @property
@@ -77,7 +79,14 @@ class Member:
         Raises RegistryUnusable; Refused where a controller from elsewhere uses a registry that several cannot share.
         """
         await self._threads.wait(self._store.begin_life, self.own)
+        if self._store.shared:
+            await self._beat()
         await self.look()
+        for one in self.others:
+            if one.address and one.address == self.own.address:
+                log.warning("%s is reached at %s, too: set `address` in [controllers]", one.name, one.address)
+            if one.home == self.own.home:
+                log.warning("%s has this controller's identity: was this machine copied? then remove `home`", one.name)
         if self._store.shared:
             for every_s, work, name in ((BEAT_EVERY_S, self._beat, "beat"), (LOOK_EVERY_S, self.look, "look")):
                 self._work.append(asyncio.create_task(self._every(every_s, work, name), name=f"member: {name}"))
@@ -101,7 +110,15 @@ class Member:
             await asyncio.sleep(every_s)
 
     async def _beat(self) -> None:
-        await self._store.beat(self.own.life, self._clock.now())
+        began = self._clock.monotonic()
+        try:
+            at = await self._store.beat(self.own.life, self._clock.now())
+        except RegistryUnusable:
+            # Whoever cannot write knows nothing of others, who perhaps cannot either: a server whose disk is full, or
+            # a table that somebody else has locked, still tells which beats there were.
+            self._watch.forget()
+            raise
+        self.told_time(at, (began + self._clock.monotonic()) / 2)
 
     async def look(self) -> None:
         """See who lives; end who does not; lead where nobody does."""
@@ -136,6 +153,10 @@ class Member:
         return taken if taken is not None else before
 
     def _know(self, others: dict[str, Replica], lead: Lead | None) -> None:
+        if self.leads and (lead is None or lead.life != self.own.life):
+            # After a failover to a server that had not all of it: another one may lead.
+            log.critical("the registry has lost that this controller leads")
+            raise Deposed(self.own.life)
         led, news = self.leads, (others.keys(), lead) != (self._others.keys(), self._lead)
         self._others, self._lead = others, lead
         if self.leads and not led:

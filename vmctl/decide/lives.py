@@ -46,6 +46,10 @@ class Watch:
         self._seen = {life: self._stands(one, watched_s) for life, one in now.items()}
         return [now[life] for life, stands in self._seen.items() if stands.for_s >= DEAD_AFTER_S]
 
+    def forget(self) -> None:
+        """Nobody was seen to stand still: nobody could have said anything."""
+        self._seen = {life: _Standing(one.beat) for life, one in self._seen.items()}
+
     def silent_s(self, life: str) -> float:
         """For how long a life was seen to stand still."""
         found = self._seen.get(life)

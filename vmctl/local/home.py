@@ -10,8 +10,17 @@ from pathlib import Path
 MACHINE = Path("/etc/machine-id")
 
 
+def boot_id() -> str:
+    """Drawn by the kernel at each boot; empty where it says none."""
+    file = Path("/proc/sys/kernel/random/boot_id")
+    return file.read_text().strip() if file.exists() else ""
+
+
 def home_of(folder: Path, draw: Callable[[], str]) -> str:
-    """32 hexadecimal digits; `draw` gives some that nobody has. A folder copied to another machine is another home."""
+    """32 hexadecimal digits; `draw` gives some that nobody has. A folder copied to another machine is another home.
+
+    A machine that was copied whole is not: `boot_id` tells them apart.
+    """
     file = folder / "home"
     try:
         drawn = file.read_text().strip()

@@ -36,6 +36,7 @@ class Replica:
     roles: str = ",".join(ROLES)  # what it is there for
     draining: bool = False  # an admin is about to take it away
     tables: str = ""  # the newest schema of the registry that its version knows
+    boot_id: str = ""  # of its machine: one that was copied, and has the same home, is in another boot
 
     @property
     def naming(self) -> bool:

@@ -327,8 +327,11 @@ class Replicas(Protocol):
         share the registry.
         """
 
-    async def beat(self, life: str, now: float) -> None:
-        """Count one more. Raises Deposed once it was ended."""
+    async def beat(self, life: str, now: float) -> float:
+        """Count one more; the time by the registry's clock, which is `now` for a registry that nobody shares.
+
+        Raises Deposed once it was ended.
+        """
 
     async def lives(self) -> tuple[list[Replica], Lead | None]:
         """Those that have not ended, and who leads, as it was at one moment. It may have ended since it led."""

@@ -315,7 +315,7 @@ class MemoryStore(Leasing, MemoryUsers, MemoryReplicas, MemoryWatching):
             Failures: lambda one: one.since < now - access_rules.FAILURES_S,
             Token: lambda one: one.expires_at < tens,
             Given: lambda one: one.at < now - rules.GIVEN_KEPT_S,
-            HostSession: lambda one: one.life in forgotten,
+            HostSession: lambda one: one.life in forgotten and self._find(HostRecord, one.host) is None,
             MachineReader: lambda one: one.life in forgotten,
             Replica: lambda one: one.life in forgotten,
             Event: lambda one: one.at < told,

@@ -32,11 +32,12 @@ class MemoryReplicas:
             self._put(earlier)
         self._put(rules.as_begun(replica, known))
 
-    async def beat(self, life: str, now: float) -> None:
+    async def beat(self, life: str, now: float) -> float:
         found = self._find(Replica, life)
         if found is None or found.ended_at is not None:
             raise Deposed(life)
         self._put(replace(found, beat=found.beat + 1, beat_at=now))
+        return now
 
     async def heard(self) -> list[tuple[Replica, float | None]]:
         return [(one, None) for one in self._all(Replica)]

@@ -9,6 +9,7 @@ COMMIT is never cancelled: a cancelled one is told as done where no standby has 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,11 +17,12 @@ from typing import Any
 
 import psycopg
 import sqlalchemy
+import sqlalchemy.event
 from alembic.util import CommandError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.string import StrDumperUnknown as StrDumper
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import Session
 
 from vmctl.errors import RegistryUnusable
@@ -29,12 +31,15 @@ from vmctl.store import schema
 from vmctl.store.database import Database, Done, Work, in_thread
 from vmctl.store.servers import one_each
 
+log = logging.getLogger("vmctl.store.postgres")
 OLDEST = 150000  # server_version_num
 LIMIT_S = 10.0  # of one transaction, waiting for locks included
 FIRST_LIMIT_S = 3.0  # of a heartbeat: the next one is tried soon, where a server comes back that was silent
 FIND_OUT_S, ASK_EVERY_S = 10.0, 0.2  # how long after that it is asked what became of a COMMIT
 WRITERS, READERS = 6, 4
 AGAIN = 10  # so often is a transaction done again that was in another's way
+UPGRADE_S, UPGRADE_EVERY_S = 180.0, 5.0  # for how long, and how often, it is tried to change the tables
+UPGRADE_LOCK = "1s"  # how long one try waits for a lock
 UPGRADING = 0x766D63746C  # "vmctl": the lock that who changes the tables holds
 # What libpq is told where the DSN does not. A server that is silent must be noticed within seconds.
 DEFAULTS = {
@@ -46,13 +51,20 @@ DEFAULTS = {
     "tcp_user_timeout": "6000",
     "application_name": "vmctl",
 }
-# A controller that is frozen in the middle of a transaction holds up nobody for longer than that.
+# A controller that is frozen in the middle of a transaction holds up nobody for longer than that: neither while the
+# server waits for what it asks next, nor while it waits to be rid of an answer.
 # What was answered must survive a power cut, and no COMMIT may be cancelled, whatever the server's own settings are.
 SESSION = """
 SET idle_in_transaction_session_timeout = '3s';
 SET lock_timeout = '8s';
 SET statement_timeout = 0;
+SET tcp_user_timeout = '6s';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+"""
+LONGEST = """
+SELECT application_name, pid, extract(epoch FROM clock_timestamp() - xact_start)::int FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND clock_timestamp() - xact_start > interval '1 s'
+ORDER BY xact_start LIMIT 3
 """
 LATER = "SELECT pg_logical_emit_message(true, 'vmctl', '')"  # writes something, into no table
 ABOUT = """
@@ -102,7 +114,7 @@ class Server:
         self.name = trouble.without_password(dsn)
         self._conninfo = conninfo(dsn)
         self._each = one_each(self._conninfo)
-        self._timeline = 0
+        self.timeline = 0  # the highest that was seen
 
     def became(self, number: str, timeline: int) -> str:
         """What became of a transaction: committed, aborted, in progress; empty: nobody knows, or not now.
@@ -133,22 +145,22 @@ class Server:
             raise trouble.explain(self.name, err) from err
 
     def _connect(self) -> Connection:
-        if not self._timeline and len(self._each) > 1:
+        if not self.timeline and len(self._each) > 1:
             for one in self._each:
                 with suppress(psycopg.Error, RegistryUnusable):
                     self._open(one).close()
         opened = self._open(self._conninfo)
-        if opened.timeline >= self._timeline:
+        if opened.timeline >= self.timeline:
             return opened
         seen = opened.timeline
         opened.close()
         for one in self._each:  # libpq takes the first that takes writes: the true one may be named after it
             with suppress(psycopg.Error, RegistryUnusable):
                 opened = self._open(one)
-                if opened.timeline >= self._timeline:
+                if opened.timeline >= self.timeline:
                     return opened
                 opened.close()
-        message = f"{self.name} is an earlier primary (timeline {seen}, {self._timeline} was seen)"
+        message = f"{self.name} is an earlier primary (timeline {seen}, {self.timeline} was seen)"
         raise RegistryUnusable(message, hint="make it a standby of the present one")
 
     def _open(self, reached: str) -> Connection:
@@ -164,7 +176,7 @@ class Server:
             self._refuse_pooler(opened.info.backend_pid, found[0])
             self._judge(*found[1:-1])
             opened.timeline = int(found[-1])
-            self._timeline = max(self._timeline, opened.timeline)  # of two threads the later one may have asked first
+            self.timeline = max(self.timeline, opened.timeline)  # of two threads the later one may have asked first
         except BaseException:
             opened.close()
             raise
@@ -281,7 +293,7 @@ class _TakenBack(Exception):
 
 
 def _engine(server: Server) -> Engine:
-    return create_engine(
+    engine = create_engine(
         "postgresql+psycopg://",
         creator=server.connect,
         pool_size=WRITERS + READERS + 1,
@@ -289,19 +301,43 @@ def _engine(server: Server) -> Engine:
         pool_recycle=3600,
     )
 
+    @sqlalchemy.event.listens_for(engine, "checkout")
+    def _of_the_newest(raw: Connection, *_: Any) -> None:
+        if raw.timeline < server.timeline:  # it leads to one that was the primary
+            raise DisconnectionError
+
+    return engine
+
 
 def upgrade(dsn: str, to: str = "head") -> None:
     """Create the tables or bring them to the newest schema, or nothing. Blocking. Raises RegistryUnusable.
 
-    Several may do it at once: one does, the others find it done.
+    Several may do it at once: one does, the others find it done. What waits for a table's lock holds up all that come
+    after it: so it waits for a second, and lets them pass before it tries again.
     """
+    until = time.monotonic() + UPGRADE_S
+    while True:
+        try:
+            with opened(dsn, UPGRADE_LOCK) as db:
+                db.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (UPGRADING,))
+                schema.upgrade(db, to)
+            return
+        except RegistryUnusable as err:
+            if not trouble.waited_for_a_lock(err) or time.monotonic() > until:
+                raise
+        log.warning("the tables cannot be changed while others use them: %s; it is tried again", holders(dsn))
+        time.sleep(UPGRADE_EVERY_S)
+
+
+def holders(dsn: str) -> str:
+    """Who has been in a transaction for longer than any of ours takes. Raises RegistryUnusable."""
     with opened(dsn) as db:
-        db.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (UPGRADING,))
-        schema.upgrade(db, to)
+        found = db.exec_driver_sql(LONGEST).all()
+    return ", ".join(f"{name or 'a client'} (process {pid}) for {for_s} s" for name, pid, for_s in found) or "somebody"
 
 
 @contextmanager
-def opened(dsn: str) -> Iterator[sqlalchemy.Connection]:
+def opened(dsn: str, lock_limit: str = "60s") -> Iterator[sqlalchemy.Connection]:
     """A connection in a transaction that may take long, committed at the end. Raises RegistryUnusable."""
     server = Server(dsn)
     engine = _engine(server)
@@ -310,7 +346,7 @@ def opened(dsn: str) -> Iterator[sqlalchemy.Connection]:
             raw = db.connection.driver_connection
             assert isinstance(raw, Connection)
             raw.limit_at = None
-            db.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
+            db.exec_driver_sql("SELECT set_config('lock_timeout', %s, true)", (lock_limit,))
             yield db
     except CommandError as err:
         message = f"the database {server.name} was written by a newer vmctl: this one does not know its schema"

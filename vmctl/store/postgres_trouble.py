@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from vmctl.errors import RegistryUnusable
 
-STANDBY = "25006"
+STANDBY, LOCKED = "25006", "55P03"
 SILENT = "it does not answer in time"
 BACK = ("40001", "40P01", "25P03")  # the server took the transaction back, or ended a session that was silent in one
 # How a server says what is wrong -> what it means, and what to do about it
@@ -18,13 +18,16 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "28000": ("it lets this user not in: {said}", "look at pg_hba.conf, and at `database` in vmctl.toml"),
     "28P01": ("it lets this user not in: {said}", "look at `database` in vmctl.toml, or at ~/.pgpass"),
     "3D000": ("there is no such database", "createdb, as a user who may"),
-    STANDBY: ("it is a standby, which takes no writes", "name all servers: postgresql://USER@HOST1,HOST2/NAME"),
+    STANDBY: (
+        "it takes no writes: it is a standby, or was told to take none",
+        "name all servers: postgresql://USER@HOST1,HOST2/NAME",
+    ),
     "42501": ("this user may not do that: {said}", "make the user the database's owner"),
     "42P01": ("it has not the tables of this vmctl: {said}", "vmctl db upgrade"),
     "42703": ("it has not the columns of this vmctl: {said}", "vmctl db upgrade"),
     "53100": ("its disk is full", "df, on the server"),
     "53300": ("it has no connection left", "raise max_connections, or end other clients"),
-    "55P03": ("another transaction holds what is needed", "vmctl db status"),
+    LOCKED: ("another transaction holds what is needed", "vmctl db status"),
     "57P01": ("it is being shut down", "start it again"),
     "57P03": ("it is starting or ending", "wait, and ask again"),
 }
@@ -42,6 +45,12 @@ def may_go_again(err: DBAPIError) -> bool:
     """Whether the transaction surely was not committed, and may well succeed now; nothing of a COMMIT comes here."""
     state = getattr(err.orig, "sqlstate", None)
     return state in BACK or err.connection_invalidated
+
+
+def waited_for_a_lock(err: RegistryUnusable) -> bool:
+    """Whether that is why."""
+    cause = err.__cause__
+    return isinstance(cause, DBAPIError) and getattr(cause.orig, "sqlstate", None) == LOCKED
 
 
 def explain(name: str, err: Exception) -> Exception:

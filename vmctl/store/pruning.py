@@ -14,6 +14,7 @@ from vmctl.store.tables import (
     EventRow,
     FailuresRow,
     GivenRow,
+    HostRow,
     MachineReaderRow,
     MeanRow,
     ReplicaRow,
@@ -40,7 +41,10 @@ class SqlPruning:
             delete(MeanRow).where(col(MeanRow.at) < now - rules.TENS_KEPT_S),
             delete(FailuresRow).where(col(FailuresRow.since) < now - access_rules.FAILURES_S),
             delete(TokenRow).where(col(TokenRow.expires_at) < now - rules.TENS_KEPT_S),
-            delete(SessionRow).where(col(SessionRow.life).in_(forgotten)),
+            # A log-in on a host that is away is ended when that is back, however late.
+            delete(SessionRow).where(
+                col(SessionRow.life).in_(forgotten), col(SessionRow.host).not_in(select(HostRow.name))
+            ),
             delete(MachineReaderRow).where(col(MachineReaderRow.life).in_(forgotten)),
             delete(ReplicaRow).where(col(ReplicaRow.life).in_(forgotten)),
             delete(GivenRow).where(col(GivenRow.at) < now - rules.GIVEN_KEPT_S),

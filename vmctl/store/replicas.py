@@ -39,9 +39,9 @@ class SqlReplicas:
         if self.database.shared:
             self.database.fence = lambda db: _check(db, replica.life)
 
-    async def beat(self, life: str, now: float) -> None:
+    async def beat(self, life: str, now: float) -> float:
         # However much else waits to be written: who is not heard in time loses its life.
-        await self.database.write_first(lambda db: _beat(db, life, now))
+        return await self.database.write_first(lambda db: _beat(db, life, now))
 
     @reading
     def lives(self, db: Session) -> tuple[list[Replica], Lead | None]:
@@ -75,10 +75,12 @@ class SqlReplicas:
         told: Collection[Event] = (),
         entry: Entry | None = None,
     ) -> bool:
+        # Whose row is locked is in the middle of a transaction, which would be committed after this one: it is looked
+        # at again in a moment. One that froze in there is ended by the server.
         stands = is_key(Replica, life) & (col(ReplicaRow.beat) == beat) & col(ReplicaRow.ended_at).is_(None)
-        done = db.execute(update(ReplicaRow).where(stands).values(ended_at=now, why=why))
-        if done.rowcount != 1:  # type: ignore[attr-defined]
+        if db.execute(select(ReplicaRow.life).where(stands).with_for_update(skip_locked=True)).first() is None:
             return False
+        db.execute(update(ReplicaRow).where(is_key(Replica, life)).values(ended_at=now, why=why))
         tell(db, told)
         if entry is not None:
             append(db, entry)
@@ -128,10 +130,11 @@ class SqlReplicas:
 
 
 def _begin(db: Session, replica: Replica) -> None:
-    known = whole(db, Replica)
+    known = whole(db, Replica, (col(ReplicaRow.ended_at).is_(None)) | (col(ReplicaRow.home) == replica.home))
     replica = rules.as_begun(replica, known)
     for earlier in rules.ended_by(replica, known, shared=is_shared(db)):
         values = {"ended_at": earlier.ended_at, "why": earlier.why}
+        locked(db, Replica, earlier.life)  # what it was about to write is written before, or never
         db.execute(update(ReplicaRow).where(is_key(Replica, earlier.life)).values(**values))
     db.add(rows.to_row(ReplicaRow, replica))
     if is_shared(db):
@@ -139,11 +142,13 @@ def _begin(db: Session, replica: Replica) -> None:
         db.execute(update(ReplicaRow).where(is_key(Replica, replica.life)).values(beat_at=SERVER_NOW))
 
 
-def _beat(db: Session, life: str, now: float) -> None:
+def _beat(db: Session, life: str, now: float) -> float:
     values = {"beat": col(ReplicaRow.beat) + 1, "beat_at": SERVER_NOW if is_shared(db) else now}
     alive = is_key(Replica, life) & col(ReplicaRow.ended_at).is_(None)
-    if db.execute(update(ReplicaRow).where(alive).values(**values)).rowcount != 1:  # type: ignore[attr-defined]
+    at = db.execute(update(ReplicaRow).where(alive).values(**values).returning(col(ReplicaRow.beat_at))).scalar()
+    if at is None:
         raise Deposed(life)
+    return float(at)
 
 
 def _check(db: Session, life: str) -> None:

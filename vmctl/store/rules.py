@@ -252,6 +252,9 @@ def left_behind(
 def ended_by(replica: Replica, known: Iterable[Replica], *, shared: bool) -> list[Replica]:
     """The lives that have ended as this one begins: those from the same home, whose lock this one has.
 
+    The lock says nothing of another machine, which may be a copy of this one: in another boot a life of the same home
+    ends as any other does, by its silence.
+
     Raises Refused where another one has not and several cannot share the registry: it may be dead, but only somebody
     who knows can say so.
     """
@@ -262,8 +265,12 @@ def ended_by(replica: Replica, known: Iterable[Replica], *, shared: bool) -> lis
                 f"the controller {one.name} uses this registry",
                 hint=f"vmctl controller list; if its machine is off for good: vmctl controller remove {one.name}",
             )
-    here = [one for one in alive if one.home == replica.home]
+    here = [one for one in alive if one.home == replica.home and not (shared and _elsewhere(one, replica))]
     return [replace(one, ended_at=replica.started_at, why="a later one began in its place") for one in here]
+
+
+def _elsewhere(one: Replica, other: Replica) -> bool:
+    return bool(one.boot_id and other.boot_id) and one.boot_id != other.boot_id
 
 
 def as_begun(replica: Replica, known: Iterable[Replica]) -> Replica:

@@ -153,11 +153,16 @@ def is_shared(db: Session) -> bool:
     return db.get_bind().dialect.name == "postgresql"
 
 
-def whole(db: Session, kind: type[Record]) -> list[Record]:
-    """All records of a kind; nobody adds, changes or removes one before this transaction ends."""
+def clock(db: Session, now: float) -> float:
+    """Now, by the registry's clock where several machines share it; who asks has looked at his own."""
+    return float(db.execute(select(SERVER_NOW)).scalar_one()) if is_shared(db) else now
+
+
+def whole(db: Session, kind: type[Record], *where: ColumnElement[bool]) -> list[Record]:
+    """All records of a kind, or those; nobody adds, changes or removes one before this transaction ends."""
     if is_shared(db):
         db.execute(text(f"LOCK TABLE {TABLES[kind].__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
-    return read_all(db, kind)
+    return read_all(db, kind, *where)
 
 
 def locked(db: Session, kind: type[Record], key: Any) -> Record | None:

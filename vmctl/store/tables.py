@@ -350,6 +350,7 @@ class ReplicaRow(Base, table=True):
     roles: str = Field(default=",".join(ROLES), sa_column_kwargs={"server_default": ",".join(ROLES)})
     draining: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     tables: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    boot_id: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class LeadRow(Base, table=True):

@@ -14,7 +14,7 @@ from vmctl.model.watching import HostReport, HostWatch
 from vmctl.store import rows
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.jsons import as_json
-from vmctl.store.statements import SERVER_NOW, batches, is_shared, read_all
+from vmctl.store.statements import batches, clock, is_shared, read_all
 from vmctl.store.tables import HostRow, ReplicaRow
 from vmctl.store.watching_tables import HostReportRow, HostWatchRow, MachineReaderRow
 
@@ -88,10 +88,10 @@ class SqlWatching:
 
     @reading
     def told_s(self, db: Session, now: float) -> dict[str, float]:
-        clock = float(db.execute(select(SERVER_NOW)).scalar_one()) if is_shared(db) else now
+        shown = clock(db, now)
         of_it = col(HostReportRow.told_number) == col(HostReportRow.number)
         told = db.execute(select(HostReportRow.host, HostReportRow.told_at).where(of_it))
-        return {host: max(0.0, clock - at) for host, at in told}
+        return {host: max(0.0, shown - at) for host, at in told}
 
     @writing
     def take_machines(self, db: Session, life: str, machines: Collection[str]) -> list[str]:
