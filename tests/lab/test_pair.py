@@ -196,7 +196,8 @@ def test_an_earlier_primary_that_comes_back_is_left_alone(pair: Pair) -> None:
         follower = pair.follower
         lab.kill(follower.name)
         lab.boot(follower.name)
-        ran = pair.at(follower, "project", "list", "-o", "name")
+        said = (follower.directory / "console.log").read_text()[-2000:]
+        ran = wait_for(lambda: (ran := pair.at(follower, "project", "list", "-o", "name")).code == 0 and ran, 30, said)
         assert "after" in ran.out.split(), ran
         with psycopg.connect(pair.alone(first)) as opened:
             late = opened.execute("SELECT count(*) FROM project WHERE name LIKE 'later%' OR name = 'after'").fetchone()

@@ -66,7 +66,7 @@ LEFT = HostSession("kvm1", "boot", 17, 4000, "dead", 1.0)
 GIVEN = Given("anna/key", "hash", 2.0)
 ENDED = Entry(3.0, "anna", "migrate", "web1", "done")
 NOW = 100 * 86400.0  # when what is old is forgotten
-INVITED = Invitation("hash", "anna", NOW)
+INVITED = Invitation("hash", "anna", 4e9)  # whoever asks, and by the server's clock, too
 JOINS = ControllerKey("home-9", "kvm9", "ssh-ed25519 B", 2.0)
 
 
@@ -309,7 +309,8 @@ async def picture(store: Store) -> str:
     listened = await ledger.open_ports(), await ledger.listening("10.0.0.7", 22, NOW - 2 * 86400.0)
     found[Grant] = [replace(grant, id=0) for grant in (await store.access()).grants]
     found[Kept] = await store.chain(0, 100)
-    # The server's clock says when.
+    # The server's clock says when, and until when.
+    found[Invitation] = [replace(one, until=float(one.until > 0)) for one in found[Invitation]]
     found[HostReport] = [replace(one, told_at=float(one.told_at > 0)) for one in found[HostReport]]
     return repr((found | {Event: [replace(event, id=0) for event in told]}, lives, listened))
 
