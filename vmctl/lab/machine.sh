@@ -3,7 +3,7 @@
 # (Who is not root cannot reach them elsewhere, as they may lie in root's home.)
 # Environment: MACHINE_NAME MACHINE_ADDRESS MACHINE_DIR
 set -eu
-mount --bind "$MACHINE_DIR" /mnt
+mount --rbind "$MACHINE_DIR" /mnt
 [ -n "$MACHINE_ADDRESS" ] || exec "$@"
 hostname "$MACHINE_NAME"
 ip link set lo up
