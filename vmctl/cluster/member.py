@@ -29,7 +29,11 @@ WHO = "vmctl"  # who is named for what controllers do by themselves
 
 
 class Member:
-    """A life, from `join` on. `lead_begins` is called when it leads later, `deposed` when others ended it."""
+    """A life, from `join` on.
+
+    `lead_begins` is called when it leads later, `deposed` when others ended it, `told_time` with what the registry's
+    clock showed between two moments of the monotonic one.
+    """
 
     def __init__(self, store: Store, own: Replica, parts: Parts) -> None:
         self._store, self.own, self._threads, self._clock = store, own, parts.threads, parts.clock
@@ -41,7 +45,7 @@ class Member:
         self._work: list[asyncio.Task[None]] = []
         self.lead_begins: Callable[[], object] = lambda: None
         self.deposed: Callable[[], None] = lambda: None
-        self.told_time: Callable[[float, float], object] = lambda _at, _monotonic: None  # by the registry's clock
+        self.told_time: Callable[[float, float, float], object] = lambda _at, _asked, _answered: None
         self.acting = False  # it leads, and has begun
 
     @property
@@ -118,7 +122,7 @@ class Member:
             # a table that somebody else has locked, still tells which beats there were.
             self._watch.forget()
             raise
-        self.told_time(at, (began + self._clock.monotonic()) / 2)
+        self.told_time(at, began, self._clock.monotonic())
 
     async def look(self) -> None:
         """See who lives; end who does not; lead where nobody does."""

@@ -11,6 +11,7 @@ import logging
 from vmctl.ports import Clock
 
 log = logging.getLogger("vmctl.services.clock")
+EXACT_S = 0.1
 TOLD_FROM_S = 5.0  # a difference that an admin should hear of
 
 
@@ -30,9 +31,15 @@ class RegistryClock:
         """As this machine's."""
         return self._own.monotonic()
 
-    def hear(self, at: float, monotonic: float) -> None:
-        """The registry's clock showed `at` when this machine's monotonic one showed `monotonic`."""
-        self._ahead_s = at - monotonic
+    def hear(self, at: float, asked: float, answered: float) -> None:
+        """The registry's clock showed `at` at some moment between the two of this machine's monotonic one.
+
+        An answer that took long is as uncertain: one that fits to what was known changes nothing.
+        """
+        ahead_s, uncertain_s = at - (asked + answered) / 2, (answered - asked) / 2
+        if self._ahead_s is not None and uncertain_s > EXACT_S and abs(ahead_s - self._ahead_s) <= uncertain_s:
+            return
+        self._ahead_s = ahead_s
         wrong_s = self._own.now() - self.now()
         if (abs(wrong_s) > TOLD_FROM_S) != self._told:
             self._told = not self._told

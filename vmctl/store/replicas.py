@@ -130,11 +130,13 @@ class SqlReplicas:
 
 
 def _begin(db: Session, replica: Replica) -> None:
-    known = whole(db, Replica, (col(ReplicaRow.ended_at).is_(None)) | (col(ReplicaRow.home) == replica.home))
+    here, alive = col(ReplicaRow.home) == replica.home, col(ReplicaRow.ended_at).is_(None)
+    # What an earlier one here was about to write is written before, or never. That is waited for while others beat.
+    read_all(db, Replica, here, alive, locked=True)
+    known = whole(db, Replica, alive | here)
     replica = rules.as_begun(replica, known)
     for earlier in rules.ended_by(replica, known, shared=is_shared(db)):
         values = {"ended_at": earlier.ended_at, "why": earlier.why}
-        locked(db, Replica, earlier.life)  # what it was about to write is written before, or never
         db.execute(update(ReplicaRow).where(is_key(Replica, earlier.life)).values(**values))
     db.add(rows.to_row(ReplicaRow, replica))
     if is_shared(db):
