@@ -222,6 +222,7 @@ async def test_how_long_one_was_not_heard_is_by_the_servers_clock(dsn: str) -> N
     with psycopg.connect(dsn) as opened:
         opened.execute("UPDATE replica SET beat_at = beat_at - 3600")
     assert [heard_s for _, heard_s in await store.heard()] == [pytest.approx(3600.0, abs=30.0)]
+    assert [one.life for one, _ in await store.heard("life-1")] == ["life-1"] and not await store.heard("nobody")
     await store.close()
 
 

@@ -51,10 +51,10 @@ class StandIn:
     async def _read(self, began: float) -> None:
         services, store = self._services, self._services.store
         await self._known.refresh()
-        heard_s = {one.life: silent_s for one, silent_s in await store.heard()}
         for lead in await store.all(Lead):
-            if (silent_s := heard_s.get(lead.life)) is not None and lead.life != self._member.own.life:
-                self._heard_at = began - silent_s
+            for leader, silent_s in await store.heard(lead.life):
+                if silent_s is not None and leader.life != self._member.own.life:
+                    self._heard_at = began - silent_s
         ages, reports = await store.told_s(services.clock.now()), await services.reports.news(self._told)
         if self._member.leads:
             return  # from just now on: what others knew is no word of a host

@@ -336,8 +336,11 @@ class Replicas(Protocol):
     async def lives(self) -> tuple[list[Replica], Lead | None]:
         """Those that have not ended, and who leads, as it was at one moment. It may have ended since it led."""
 
-    async def heard(self) -> list[tuple[Replica, float | None]]:
-        """All lives, and for how many seconds each was not heard, by the registry's clock; None: no one can tell."""
+    async def heard(self, life: str = "") -> list[tuple[Replica, float | None]]:
+        """All lives, or that one, and for how many seconds each was not heard.
+
+        By the registry's clock; None: no one can tell.
+        """
 
     async def lead(self, life: str, now: float, *, told: Collection[Event] = ()) -> Lead | None:
         """Let a life lead where none does that has not ended; None where another one leads.

@@ -39,8 +39,8 @@ class MemoryReplicas:
         self._put(replace(found, beat=found.beat + 1, beat_at=now))
         return now
 
-    async def heard(self) -> list[tuple[Replica, float | None]]:
-        return [(one, None) for one in self._all(Replica)]
+    async def heard(self, life: str = "") -> list[tuple[Replica, float | None]]:
+        return [(one, None) for one in self._all(Replica, lambda one: not life or one.life == life)]
 
     async def lives(self) -> tuple[list[Replica], Lead | None]:
         return self._all(Replica, lambda one: one.ended_at is None), self._find(Lead, rules.LEAD)

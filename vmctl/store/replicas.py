@@ -105,9 +105,10 @@ class SqlReplicas:
             db.execute(rows.upsert(self.database.engine, SessionRow), [rows.named(rows.to_row(SessionRow, session))])
 
     @reading
-    def heard(self, db: Session) -> list[tuple[Replica, float | None]]:
+    def heard(self, db: Session, life: str = "") -> list[tuple[Replica, float | None]]:
         now = float(db.execute(select(SERVER_NOW)).scalar_one()) if self.database.shared else None
-        return [(one, None if now is None else max(0.0, now - one.beat_at)) for one in read_all(db, Replica)]
+        wanted = [is_key(Replica, life)] if life else []
+        return [(one, None if now is None else max(0.0, now - one.beat_at)) for one in read_all(db, Replica, *wanted)]
 
     @writing
     def end_life(
