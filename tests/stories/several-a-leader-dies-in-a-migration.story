@@ -21,8 +21,8 @@ kvm1: made /shared/lockspace/UUID
 > wait 0.1
 > dies leader
 > then
-  controller: controller a was not heard for : dead, frozen or cut off; c has ended its life
-  controller: controller c leads
+  controller: controller a was not heard for : dead, frozen or cut off; b has ended its life
+  controller: controller b leads
   migration failed: kvm1 -> kvm2: web1 was not migrated and runs on kvm1: the controller ended while it ran
   migrated: web1 moved kvm1 -> kvm2, paused 40 ms
   task 2 (migrate web1) done

@@ -28,8 +28,8 @@ kvm1: made /shared/lockspace/UUID
 > dies leader
 > start web1
 > wait 9
-  controller: controller a was not heard for : dead, frozen or cut off; c has ended its life
-  controller: controller c leads
+  controller: controller a was not heard for : dead, frozen or cut off; b has ended its life
+  controller: controller b leads
   task 3 (start web1) failed web1 is busy: stop (task 2) holds it
   stopped: web1 was stopped on kvm1
   task 2 (stop web1) done
@@ -38,8 +38,8 @@ kvm1: made /shared/lockspace/UUID
   task 4 (migrate web1) failed web1 does not run
 > dies leader
 > wait 12
-  controller: controller c was not heard for : dead, frozen or cut off; b has ended its life
-  controller: controller b leads
+  controller: controller b was not heard for : dead, frozen or cut off; c has ended its life
+  controller: controller c leads
 > controller
 > then
 > wait 20

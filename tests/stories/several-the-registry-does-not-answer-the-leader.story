@@ -23,8 +23,8 @@ kvm1: made /shared/lockspace/UUID
 > wait 0.1
 > severed leader
 > wait 20
-  controller: controller a was not heard for : dead, frozen or cut off; c has ended its life
-  controller: controller c leads
+  controller: controller a was not heard for : dead, frozen or cut off; b has ended its life
+  controller: controller b leads
   migrated: web1 moved kvm1 -> kvm2, paused 40 ms
   task 2 (migrate web1) done
 > stop web1
