@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -85,3 +86,23 @@ async def test_nobody_is_dead_of_whom_the_registry_takes_nothing(store: Store, m
         await member.look()
         assert waited_s >= DEAD_AFTER_S or {one.life for one in (await store.lives())[0]} == {"own", "other"}
     assert [one.life for one in (await store.lives())[0]] == ["own"], "it says nothing, and could"
+
+
+async def test_one_whose_row_somebody_holds_lives_on(store: Store, member: Member, clock: Clock) -> None:
+    """Its life could not be ended: what is asked is passed on to it as before."""
+    held = [True]
+    bury = store.bury
+
+    async def bury_or_not(*words: Any, **more: Any) -> bool:
+        return not held[0] and await bury(*words, **more)
+
+    store.bury = bury_or_not  # type: ignore[method-assign]
+    for _ in range(30):
+        clock.at += 1.0
+        await member._beat()
+        await member.look()
+        assert [one.life for one in member.others] == ["other"]
+    held[0] = False
+    clock.at += 1.0
+    await member.look()
+    assert not member.others

@@ -17,7 +17,10 @@ async def guests(request: Request) -> Plain:
     """What guests have told, by their VMs' UUIDs: those that are asked for and are read here."""
     if not is_controller(request):
         raise NotFound(f"the API has no POST {GUESTS}")
-    asked = await request.json()
+    try:
+        asked = await request.json()
+    except ValueError:
+        asked = None
     if not isinstance(asked, list):
         raise Usage("a list of VMs' UUIDs is needed")
     found = request.app.state.door.guests_read_here([str(vm) for vm in asked])

@@ -128,10 +128,11 @@ class Member:
         """See who lives; end who does not; lead where nobody does."""
         asked = self._clock.monotonic()
         alive, lead = await self._store.lives()
-        dead = self._watch.look(alive, asked, self._clock.monotonic())
-        for one in dead:
-            await self._bury(one)
-        living = {one.life: one for one in alive if one not in dead}
+        dead = set()
+        for one in self._watch.look(alive, asked, self._clock.monotonic()):
+            if await self._bury(one):
+                dead.add(one.life)
+        living = {one.life: one for one in alive if one.life not in dead}
         if self.own.life not in living:
             raise Deposed(self.own.life)
         self._me = living[self.own.life]
@@ -139,13 +140,21 @@ class Member:
             lead = await self._take(lead, living)
         self._know({life: one for life, one in living.items() if life != self.own.life}, lead)
 
-    async def _bury(self, one: Replica) -> None:
+    async def _bury(self, one: Replica) -> bool:
+        """Whether it is dead from now on. Else it has said something since, or a transaction holds its row.
+
+        That may be one of its own, or of somebody who looked at the database and forgot about it: it lives on then.
+        """
         now, why = self._clock.now(), f"not heard for {DEAD_AFTER_S:g} s: dead, frozen or cut off"
         text = f"controller {one.name} was {why}; {self.own.name} has ended its life"
         entry = Entry(now, WHO, "controller ended", one.name, "done", detail={"life": one.life, "by": self.own.name})
         told = [Event("controller", one.name, text, now)]
-        if await self._store.bury(one.life, one.beat, why, now, told=told, entry=entry):
+        done = await self._store.bury(one.life, one.beat, why, now, told=told, entry=entry)
+        if done:
             log.warning("%s", text)
+        else:
+            log.info("controller %s was %s; its life goes on, as a transaction holds its row", one.name, why)
+        return done
 
     async def _take(self, before: Lead | None, living: dict[str, Replica]) -> Lead | None:
         # One that drains leads only where nobody else can.

@@ -55,9 +55,7 @@ def _about(one: Machine, address: str) -> dict[str, str]:
 
 def _has_a_network(number: int) -> bool:
     """Whether it is in a namespace of its own already."""
-    with suppress(OSError):
-        return Path(f"/proc/{number}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
-    return False
+    return _network(number) not in ("", _network(os.getpid()))
 
 
 def stop(one: Machine) -> None:
@@ -84,8 +82,21 @@ def _send(one: Machine, number: signal.Signals) -> None:
 
 
 def processes(one: Machine) -> list[int]:
-    """Its processes, the oldest first."""
-    return sorted(marked(one.lab, f"{MACHINE_MARKER}={one.short}"))
+    """Its processes, the oldest first.
+
+    Those that carry its name, and all others in the network of the first of them: a PostgreSQL server's write their
+    titles over what they were begun with.
+    """
+    named = marked(one.lab, f"{MACHINE_MARKER}={one.short}")
+    networks = {_network(pid) for pid in named} - {_network(os.getpid()), ""}
+    there = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    return sorted(named | {pid for pid in there if _network(pid) in networks})
+
+
+def _network(number: int) -> str:
+    with suppress(OSError):
+        return str(Path(f"/proc/{number}/ns/net").readlink())
+    return ""
 
 
 def pid(one: Machine) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, text, update
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
@@ -146,6 +146,8 @@ def _begin(db: Session, replica: Replica) -> None:
 
 
 def _beat(db: Session, life: str, now: float) -> float:
+    if is_shared(db):
+        db.execute(text("SET LOCAL lock_timeout = '2s'"))  # shorter than it waits for an answer: then it knows why
     values = {"beat": col(ReplicaRow.beat) + 1, "beat_at": SERVER_NOW if is_shared(db) else now}
     alive = is_key(Replica, life) & col(ReplicaRow.ended_at).is_(None)
     at = db.execute(update(ReplicaRow).where(alive).values(**values).returning(col(ReplicaRow.beat_at))).scalar()
