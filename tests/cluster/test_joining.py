@@ -63,12 +63,20 @@ def test_one_joins_runs_and_is_removed(first: Home, new: Home) -> None:
     removed = first.vmctl("controller", "remove", "second", "--i-know-it-is-off", typed="second\n")
     assert removed.returncode == 0, removed
     with psycopg.connect(first.dsn) as opened:
-        assert opened.execute("SELECT count(*) FROM controller_key").fetchone() == (0,)
+        assert opened.execute("SELECT count(*) FROM controller_key WHERE key <> ''").fetchone() == (0,)
+    again = new.vmctl("serve")
+    assert again.returncode == 3 and "was removed from its pool" in again.stderr and "invite" in again.stderr, again
+    token = first.vmctl("controller", "invite").stdout.strip()
+    assert new.vmctl("controller", "join", token, "--name", "second").returncode == 0
+    new.serve()
+    new.kill()
     kinds = [one["what"] for one in first.json("audit")]
     assert [kind for kind in kinds if kind.startswith("controller ")] == [
         "controller invite",
         "controller join",
         "controller remove",
+        "controller invite",
+        "controller join",
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections import Counter
+from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -219,7 +220,7 @@ def _joined(name: str) -> set[str]:
     from vmctl.model.joining import ControllerKey
 
     async def ask(store: SqlStore) -> set[str]:
-        return {key.home for key in await store.all(ControllerKey) if key.name == name}
+        return {key.home for key in await store.all(ControllerKey) if key.name == name and not key.removed}
 
     return asked(ask) if _is_there() else set()
 
@@ -236,5 +237,6 @@ async def _end(store: SqlStore, name: str, life: str, homes: set[str]) -> None:
         await store.end_life(life, f"{who} signed that it is dead", now, told=[told], entry=entry)
     else:
         await store.audit(entry)
-    for home in homes:
-        await store.remove(ControllerKey, home)
+    for joined in await store.all(ControllerKey):
+        if joined.home in homes:
+            await store.put(replace(joined, key="", hosts=[]))

@@ -24,7 +24,7 @@ class Keys:
 
     async def look(self) -> None:
         """Put keys onto the hosts that have not had them since they came."""
-        keys = await self._services.store.all(ControllerKey)
+        keys = [one for one in await self._services.store.all(ControllerKey) if not one.removed]
         lines = tuple(sorted(line(key) for key in keys))
         links = [link for link in self._services.links.values() if link.online]
         due = [link for link in links if self._done.get(link.name) != (link.since, lines)]

@@ -29,9 +29,14 @@ class ControllerKey:
 
     home: str  # as of `Replica`
     name: str
-    key: str  # a line of authorized_keys
+    key: str  # a line of authorized_keys; empty: it was removed, and may join again
     joined_at: float
     hosts: list[str] = field(default_factory=list)  # on which it was put
+
+    @property
+    def removed(self) -> bool:
+        """Whether it is let into no host any more, and begins no more life."""
+        return not self.key
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmctl.model.audit import Entry
+from vmctl.model.joining import ControllerKey
 from vmctl.model.records import Event
 from vmctl.model.replicas import HostSession, Lead, Replica
 from vmctl.model.watching import HostWatch
@@ -27,6 +28,7 @@ class MemoryReplicas:
     shared = False
 
     def begin_life(self, replica: Replica) -> None:
+        rules.may_begin(self._find(ControllerKey, replica.home))
         known = self._all(Replica)
         for earlier in rules.ended_by(replica, known, shared=self.shared):
             self._put(earlier)

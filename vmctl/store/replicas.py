@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
 from vmctl.model.audit import Entry
+from vmctl.model.joining import ControllerKey
 from vmctl.model.records import Event
 from vmctl.model.replicas import HostSession, Lead, Replica
 from vmctl.services.claims import Deposed
@@ -131,6 +132,7 @@ class SqlReplicas:
 
 
 def _begin(db: Session, replica: Replica) -> None:
+    rules.may_begin(next(iter(read_all(db, ControllerKey, is_key(ControllerKey, replica.home))), None))
     here, alive = col(ReplicaRow.home) == replica.home, col(ReplicaRow.ended_at).is_(None)
     # What an earlier one here was about to write is written before, or never. That is waited for while others beat.
     read_all(db, Replica, here, alive, locked=True)

@@ -280,6 +280,15 @@ def as_begun(replica: Replica, known: Iterable[Replica]) -> Replica:
     return replace(replica, draining=earlier is not None and earlier.draining)
 
 
+def may_begin(joined: ControllerKey | None) -> None:
+    """Raises Refused for one that was removed: no host lets it in, and it could lead."""
+    if joined is not None and joined.removed:
+        raise Refused(
+            "this controller was removed from its pool",
+            hint="vmctl controller invite, on another one; then vmctl controller join TOKEN, here",
+        )
+
+
 def led_by(before: Lead | None, leader: Replica | None, life: str, now: float) -> Lead | None:
     """The lead as that life takes it, or has it already; None where another one has it that has not ended."""
     if before is None or (before.life != life and (leader is None or leader.ended_at is not None)):
