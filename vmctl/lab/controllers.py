@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from vmctl.lab import database, keys, machines
@@ -35,8 +37,16 @@ def start(one: Machine, subnet: str) -> None:
     _write_files(one, subnet)
     command = [sys.executable, "-m", "vmctl.cli.main", "serve"]
     machines.start(one, subnet, command, environment(one))
-    if not wait(lambda: socket_of(one).is_socket() or not machines.pid(one), 60) or not machines.pid(one):
+    if not wait(lambda: _listens(socket_of(one)) or not machines.pid(one), 60) or not machines.pid(one):
         raise machines.silent(one, "its controller did not answer")
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody does: the file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
+        client.connect(str(path))
+        return True
+    return False
 
 
 def environment(one: Machine) -> dict[str, str]:
@@ -68,8 +78,8 @@ def status(lab: Lab, subnet: str, cables: dict[str, bool]) -> list[MachineStatus
     """All small machines that there are: the controllers last."""
     found = []
     for one in machines.existing(lab):
-        socket = str(socket_of(one)) if one.role == "controller" else ""
-        found.append(machines.status(one, subnet, cables.get(one.uplink, False), socket))
+        reached = str(socket_of(one)) if one.role == "controller" else ""
+        found.append(machines.status(one, subnet, cables.get(one.uplink, False), reached))
     return found
 
 
