@@ -176,6 +176,12 @@ class Machine:
         """The outer end of its network cable."""
         return f"vl-{self.lab.name}-{self.number}"
 
+    @property
+    def mac(self) -> str:
+        """A locally administered one, of its own end."""
+        drawn = uuid.uuid5(_SPACE, f"{self.lab.name}/{self.short}").bytes
+        return "02:" + ":".join(f"{byte:02x}" for byte in drawn[:5])
+
     def address(self, network: str) -> str:
         """In the lab's network, given as "10.177.X"; ROLES has which."""
         return f"{network}.{self.number}"

@@ -69,7 +69,9 @@ def _rule(lab: Lab) -> list[str]:
 def plug(host: Host | Machine, pid: int) -> None:
     """Lay the cable: one end on the bridge, the other as eth0 in the network namespace of `pid`."""
     run("ip", "link", "delete", host.uplink, check=False)
-    peer = ["type", "veth", "peer", "name", "eth0", "netns", str(pid)]
+    # A small machine's own address, the same after each boot: others would look for it at an old one for a while.
+    address = ["address", host.mac] if isinstance(host, Machine) else []
+    peer = ["type", "veth", "peer", "name", "eth0", *address, "netns", str(pid)]
     run("ip", "link", "add", host.uplink, *peer)
     run("ip", "link", "set", host.uplink, "master", host.lab.bridge, "up")
 
