@@ -1,4 +1,4 @@
-"""What the kernel shows: the QEMUs of a lab's hosts, which of them may write which file, and processes of a host."""
+"""What the kernel shows: the QEMUs of a lab's hosts, and which of them may write which file."""
 
 from __future__ import annotations
 
@@ -47,17 +47,6 @@ def members(lab: str) -> Iterator[tuple[int, str]]:
         group = re.search(rf"/vmctl-lab-{lab}/(kvm\d+)", _read(str(path)))
         if group:
             yield int(path.parent.name), group[1]
-
-
-def sessions(lab: str) -> set[tuple[str, int, int]]:
-    """(host, number as the host counts, start in ticks) of the processes of a lab's hosts."""
-    found = set()
-    for pid, host in members(lab):
-        inner = re.search(r"^NSpid:.*?(\d+)$", _read(f"/proc/{pid}/status"), re.MULTILINE)
-        stat = _read(f"/proc/{pid}/stat").rpartition(") ")[2].split()
-        if inner and stat and stat[0] != "Z":
-            found.add((host, int(inner[1]), int(stat[19])))
-    return found
 
 
 def _written(pid: int) -> Iterator[str]:

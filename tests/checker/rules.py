@@ -52,18 +52,3 @@ def _one_writer(now: Look) -> Iterator[str]:
     for file, those in writers.items():
         if len(those) > 1:
             yield f"file {file} is written by {len(those)}: {', '.join(those)}"
-
-
-def left_over(sessions: set[tuple[str, int, int]], ended: list[tuple[str, int, int]]) -> Iterator[str]:
-    """Log-ins of ended lives that go on on their hosts."""
-    for host, pid, ticks in ended:
-        if (host.partition("-")[0], pid, ticks) in sessions:
-            yield f"{host}: process {pid} is a log-in of an ended life, and goes on"
-
-
-def twice(qemus: list[Qemu]) -> Iterator[str]:
-    """VMs that have more than one QEMU where none moves."""
-    hosts = defaultdict(list)
-    for one in qemus:
-        hosts[one.uuid].append(one.host)
-    yield from (f"VM {uuid} has QEMUs on {', '.join(those)}" for uuid, those in hosts.items() if len(those) > 1)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.checker import machine
 from tests.checker.machine import WRITES, Qemu
-from tests.checker.rules import Look, broken, left_over, twice
+from tests.checker.rules import Look, broken
 
 RIGHT = Look(
     qemus=[Qemu(1, "kvm1", "a", frozenset({"fe:00:7"})), Qemu(2, "kvm2", "a", frozenset())],
@@ -52,16 +52,6 @@ def test_what_may_be_is_not() -> None:
     )
     assert not [*broken(RIGHT, replace(gone, lead=(4, "z"), lives=RIGHT.lives | {"x": True}))]
     assert not [*broken(Look(), RIGHT)]
-
-
-def test_log_ins_of_ended_lives_are_told() -> None:
-    assert [*left_over({("kvm1", 5, 6)}, [("kvm1-t", 5, 6), ("kvm1-t", 5, 7)])] == [
-        "kvm1-t: process 5 is a log-in of an ended life, and goes on"
-    ]
-
-
-def test_a_vm_with_two_qemus_is_told() -> None:
-    assert [*twice(RIGHT.qemus)] == ["VM a has QEMUs on kvm1, kvm2"]
 
 
 def test_who_may_write_a_file_is_read_from_the_kernel(tmp_path: Path) -> None:

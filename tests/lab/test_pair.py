@@ -70,11 +70,7 @@ class Pair(Trio):
 
     def takes_writes(self, one: Machine) -> bool:
         """Whether it believes that it is the primary."""
-        try:
-            with psycopg.connect(self.alone(one), connect_timeout=2) as opened:
-                return opened.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
-        except psycopg.Error:
-            return False
+        return writes(self.alone(one))
 
     def promoted(self, before: Machine) -> Machine:
         """The one that took its place."""
@@ -227,20 +223,22 @@ def test_the_proxy_shows_the_primary_at_one_address(pair: Pair) -> None:
     proxy = current().small("proxy")[0].address(pair.network)
     dsn = f"postgresql://vmctl@{proxy}/vmctl"
 
-    def writes() -> bool:
-        try:
-            with psycopg.connect(dsn, connect_timeout=2) as opened:
-                return opened.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
-        except psycopg.Error:
-            return False
-
     pair.standby()
     victim = pair.primary()
-    assert writes()
+    assert writes(dsn)
     lab.kill(victim.name)
-    wait_for(writes, PROMOTED_S, "the proxy leads to the next one")
+    wait_for(lambda: writes(dsn), PROMOTED_S, "the proxy leads to the next one")
     lab.boot(victim.name)
     pair.standby()
+
+
+def writes(dsn: str) -> bool:
+    """Whether what is there believes that it is the primary."""
+    try:
+        with psycopg.connect(dsn, connect_timeout=2) as opened:
+            return opened.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+    except psycopg.Error:
+        return False
 
 
 def command(pid: int) -> bytes:

@@ -87,10 +87,14 @@ def processes(one: Machine) -> list[int]:
     Those that carry its name, and all others in the network of the first of them: a PostgreSQL server's write their
     titles over what they were begun with.
     """
-    named = marked(one.lab, f"{MACHINE_MARKER}={one.short}")
+    named = _named(one)
     networks = {_network(pid) for pid in named} - {_network(os.getpid()), ""}
     there = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
     return sorted(named | {pid for pid in there if _network(pid) in networks})
+
+
+def _named(one: Machine) -> set[int]:
+    return marked(one.lab, f"{MACHINE_MARKER}={one.short}")
 
 
 def _network(number: int) -> str:
@@ -101,7 +105,7 @@ def _network(number: int) -> str:
 
 def pid(one: Machine) -> int:
     """Its first process; 0 where it is down."""
-    return next(iter(processes(one)), 0)
+    return min(_named(one), default=0)
 
 
 def status(one: Machine, subnet: str, whole: bool, socket: str = "") -> MachineStatus:

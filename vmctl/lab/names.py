@@ -145,7 +145,7 @@ class Host:
     @property
     def mac(self) -> str:
         """A locally administered one, of its bridge."""
-        return "02:" + ":".join(f"{byte:02x}" for byte in self.uuid.bytes[:5])
+        return _mac(self.uuid)
 
     def address(self, network: str) -> str:
         """.11 to .26 of the lab's network, given as "10.177.X"."""
@@ -179,12 +179,15 @@ class Machine:
     @property
     def mac(self) -> str:
         """A locally administered one, of its own end."""
-        drawn = uuid.uuid5(_SPACE, f"{self.lab.name}/{self.short}").bytes
-        return "02:" + ":".join(f"{byte:02x}" for byte in drawn[:5])
+        return _mac(uuid.uuid5(_SPACE, f"{self.lab.name}/{self.short}"))
 
     def address(self, network: str) -> str:
         """In the lab's network, given as "10.177.X"; ROLES has which."""
         return f"{network}.{self.number}"
+
+
+def _mac(drawn: uuid.UUID) -> str:
+    return "02:" + ":".join(f"{byte:02x}" for byte in drawn.bytes[:5])
 
 
 def current() -> Lab:

@@ -11,7 +11,7 @@ import logging
 from vmctl.ports import Clock
 
 log = logging.getLogger("vmctl.services.clock")
-EXACT_S = 0.1
+EXACT_S = 0.1  # an answer that is less certain is held against what is known
 TOLD_FROM_S = 5.0  # a difference that an admin should hear of
 
 

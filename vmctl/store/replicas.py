@@ -20,7 +20,7 @@ from vmctl.services.claims import Deposed
 from vmctl.store import rows, rules
 from vmctl.store.audit import append
 from vmctl.store.database import Database, reading, writing
-from vmctl.store.statements import SERVER_NOW, is_key, is_shared, locked, read_all, tell, whole
+from vmctl.store.statements import SERVER_NOW, clock, is_key, is_shared, locked, read_all, tell, whole
 from vmctl.store.tables import HostWatchRow, LeadRow, ReplicaRow, SessionRow
 
 
@@ -107,7 +107,7 @@ class SqlReplicas:
 
     @reading
     def heard(self, db: Session, life: str = "") -> list[tuple[Replica, float | None]]:
-        now = float(db.execute(select(SERVER_NOW)).scalar_one()) if self.database.shared else None
+        now = clock(db, 0.0) if self.database.shared else None
         wanted = [is_key(Replica, life)] if life else []
         return [(one, None if now is None else max(0.0, now - one.beat_at)) for one in read_all(db, Replica, *wanted)]
 
