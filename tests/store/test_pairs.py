@@ -286,12 +286,18 @@ def have_to_do_with(first: str, second: str) -> bool:
     return True
 
 
+def _unclocked(found: list[Any]) -> list[Any]:
+    """Host reports without the time that the server's clock gave them: only that it gave one."""
+    return [replace(one, told_at=float(one.told_at > 0)) if isinstance(one, HostReport) else one for one in found]
+
+
 async def outcome(work: Awaitable[Any]) -> str:
     """What a method gave back, or its refusal's class."""
     try:
-        return repr(await work)
+        given = await work
     except VmctlError as err:
         return type(err).__name__
+    return repr(_unclocked(given) if isinstance(given, list) else given)
 
 
 async def picture(store: Store) -> str:
@@ -311,7 +317,7 @@ async def picture(store: Store) -> str:
     found[Kept] = await store.chain(0, 100)
     # The server's clock says when, and until when.
     found[Invitation] = [replace(one, until=float(one.until > 0)) for one in found[Invitation]]
-    found[HostReport] = [replace(one, told_at=float(one.told_at > 0)) for one in found[HostReport]]
+    found[HostReport] = _unclocked(found[HostReport])
     return repr((found | {Event: [replace(event, id=0) for event in told]}, lives, listened))
 
 
