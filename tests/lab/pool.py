@@ -20,7 +20,8 @@ from vmctl import lab
 from vmctl.lab import images
 from vmctl.local import paths
 
-NAME = os.environ.get("VMCTL_TEST_LAB", "p")  # the lab's name unless told otherwise; its hosts are kvm1-p, kvm2-p, ...
+# The lab's name unless told otherwise; its hosts are kvm1-p, kvm2-p, ... Each worker of several has a lab of its own.
+NAME = os.environ.get("VMCTL_TEST_LAB") or "p" + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
 
 
 @dataclass(frozen=True)
