@@ -56,7 +56,7 @@ def status(form: str) -> None:
     size = "" if found["size_bytes"] is None else output.in_bytes(found["size_bytes"])
     known = [("server", found["server"]), ("schema", f"{found['revision'] or '-'} {SAID[found['schema']]}")]
     known += [("size", size), ("rows", ", ".join(rows) or "none"), ("standbys", ", ".join(found["standbys"]))]
-    known += [("moved to", found["moved_to"])]
+    known += [("long transactions", ", ".join(found["long_transactions"])), ("moved to", found["moved_to"])]
     output.say(found["where"])
     output.pairs([(key, value) for key, value in known if value])
 

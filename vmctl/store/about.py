@@ -11,6 +11,11 @@ from vmctl.store import schema
 from vmctl.store.tables import Base
 
 MOVED = "registry/moved-to"  # the setting of a file whose registry is elsewhere now
+LONGEST = """
+SELECT application_name, pid, extract(epoch FROM clock_timestamp() - xact_start)::int FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND clock_timestamp() - xact_start > interval '1 s'
+ORDER BY xact_start LIMIT 3
+"""
 STANDBYS = "SELECT application_name, coalesce(state, '?'), coalesce(sync_state, '?') FROM pg_stat_replication"
 
 
@@ -27,6 +32,7 @@ class About:
     rows: dict[str, int] = field(default_factory=dict)
     standbys: list[str] = field(default_factory=list)
     moved_to: str = ""
+    long_transactions: list[str] = field(default_factory=list)  # longer than any of ours: they may be in the way
 
 
 def about(connection: Connection, where: str, file: Path | None = None) -> About:
@@ -38,8 +44,19 @@ def about(connection: Connection, where: str, file: Path | None = None) -> About
         for table in Base.metadata.sorted_tables
         if table.name in there
     }
-    server, size, standbys = _of_file(connection, file) if file else _of_server(connection)
-    return About(where, server, found.state, found.at, found.newest, size, rows, standbys, moved_to(connection))
+    known = (found.state, found.at, found.newest)
+    if file:
+        server, size = _of_file(connection, file)
+        return About(where, server, *known, size, rows, moved_to=moved_to(connection))
+    server, size = _of_server(connection)
+    standbys = [f"{name} ({state}, {sync})" for name, state, sync in connection.exec_driver_sql(STANDBYS)]
+    return About(where, server, *known, size, rows, standbys, moved_to(connection), long_transactions(connection))
+
+
+def long_transactions(connection: Connection) -> list[str]:
+    """Who has been in a transaction for longer than any of ours takes, the longest first: client, process, seconds."""
+    found = connection.exec_driver_sql(LONGEST)
+    return [f"{name or 'a client'} (process {pid}) for {for_s} s" for name, pid, for_s in found]
 
 
 def moved_to(connection: Connection) -> str:
@@ -50,13 +67,12 @@ def moved_to(connection: Connection) -> str:
     return str(connection.execute(query, {"name": MOVED}).scalar() or "")
 
 
-def _of_file(connection: Connection, file: Path) -> tuple[str, int | None, list[str]]:
+def _of_file(connection: Connection, file: Path) -> tuple[str, int]:
     version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
-    return f"SQLite {version}", file.stat().st_size, []
+    return f"SQLite {version}", file.stat().st_size
 
 
-def _of_server(connection: Connection) -> tuple[str, int | None, list[str]]:
+def _of_server(connection: Connection) -> tuple[str, int]:
     version = connection.exec_driver_sql("SELECT current_setting('server_version')").scalar_one()
     size = connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
-    standbys = [f"{name} ({state}, {sync})" for name, state, sync in connection.exec_driver_sql(STANDBYS)]
-    return f"PostgreSQL {version}", int(size), standbys
+    return f"PostgreSQL {version}", int(size)

@@ -74,8 +74,7 @@ def about(dsn: str, file: Path) -> About:
     if dsn:
         from vmctl.store import postgres
 
-        with postgres.opened(dsn) as db:
-            return telling.about(db, named(dsn))
+        return postgres.about(dsn, named(dsn))
     if not file.exists():
         return About(str(file), "SQLite", "empty", "", "", None)
     with sqlite.opened(file, reading=True) as db:

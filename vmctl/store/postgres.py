@@ -26,8 +26,10 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import Session
 
 from vmctl.errors import RegistryUnusable
+from vmctl.store import about as telling
 from vmctl.store import postgres_trouble as trouble
 from vmctl.store import schema
+from vmctl.store.about import About, long_transactions
 from vmctl.store.database import Database, Done, Work, in_thread
 from vmctl.store.servers import one_each
 
@@ -40,6 +42,7 @@ WRITERS, READERS = 6, 4
 AGAIN = 10  # so often is a transaction done again that was in another's way
 UPGRADE_S, UPGRADE_EVERY_S = 180.0, 5.0  # for how long, and how often, it is tried to change the tables
 UPGRADE_LOCK = "1s"  # how long one try waits for a lock
+LOOK_LOCK = "3s"
 UPGRADING = 0x766D63746C  # "vmctl": the lock that who changes the tables holds
 # What libpq is told where the DSN does not. A server that is silent must be noticed within seconds.
 DEFAULTS = {
@@ -60,11 +63,6 @@ SET lock_timeout = '8s';
 SET statement_timeout = 0;
 SET tcp_user_timeout = '6s';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
-"""
-LONGEST = """
-SELECT application_name, pid, extract(epoch FROM clock_timestamp() - xact_start)::int FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND clock_timestamp() - xact_start > interval '1 s'
-ORDER BY xact_start LIMIT 3
 """
 LATER = "SELECT pg_logical_emit_message(true, 'vmctl', '')"  # writes something, into no table
 ABOUT = """
@@ -332,8 +330,20 @@ def upgrade(dsn: str, to: str = "head") -> None:
 def holders(dsn: str) -> str:
     """Who has been in a transaction for longer than any of ours takes. Raises RegistryUnusable."""
     with opened(dsn) as db:
-        found = db.exec_driver_sql(LONGEST).all()
-    return ", ".join(f"{name or 'a client'} (process {pid}) for {for_s} s" for name, pid, for_s in found) or "somebody"
+        return ", ".join(long_transactions(db)) or "somebody"
+
+
+def about(dsn: str, where: str) -> About:
+    """What is known of it; nothing is changed. Blocking. Raises RegistryUnusable, with who is in the way."""
+    try:
+        with opened(dsn, LOOK_LOCK) as db:
+            return telling.about(db, where)
+    except RegistryUnusable as err:
+        if not trouble.waited_for_a_lock(err):
+            raise
+        message = f"{where}: a table is locked, by a transaction of {holders(dsn)}"
+        hint = "end it on the server: SELECT pg_terminate_backend(PROCESS)"
+        raise RegistryUnusable(message, hint=hint) from err
 
 
 @contextmanager
