@@ -127,7 +127,7 @@ CLI_ALSO = {
     "vmctl.cli.serve": (
         "vmctl.api.server",
         "vmctl.api.tls",
-        "vmctl.cluster.controller",
+        "vmctl.cluster.opening",
         "vmctl.local.config",
         "vmctl.local.lock",
         "vmctl.local.loglines",

@@ -12,7 +12,8 @@ import pytest
 
 from tests.api.peers import LOCAL, by
 from vmctl.api.app import make_app
-from vmctl.cluster.controller import Controller, open_controller
+from vmctl.cluster.controller import Controller
+from vmctl.cluster.opening import open_controller
 from vmctl.errors import error_from_json
 from vmctl.local.config import Settings
 

@@ -17,7 +17,8 @@ import httpx
 from vmctl.api import server as serving
 from vmctl.api import tls
 from vmctl.api.app import make_app
-from vmctl.cluster.controller import Controller, open_controller
+from vmctl.cluster.controller import Controller
+from vmctl.cluster.opening import open_controller
 from vmctl.commands import users
 from vmctl.local.config import ApiSettings, Settings
 from vmctl.model.rights import LOCAL_USER

@@ -13,7 +13,7 @@ import pytest
 from tests.api.conftest import Server
 from tests.api.peers import LOCAL, by
 from vmctl.api.app import make_app
-from vmctl.cluster.controller import open_controller
+from vmctl.cluster.opening import open_controller
 from vmctl.commands import users
 from vmctl.commands.tasks import ShowTask
 from vmctl.decide import access as rules

@@ -19,7 +19,8 @@ from vmctl.api import peers, requests
 from vmctl.api.app import make_app
 from vmctl.cli import generic
 from vmctl.cli.main import cli
-from vmctl.cluster.controller import Controller, open_controller
+from vmctl.cluster.controller import Controller
+from vmctl.cluster.opening import open_controller
 from vmctl.commands import catalogue, cluster, hosts, vms
 from vmctl.commands.fields import VM, Help, Needs
 from vmctl.commands.rows import Command, On, Query

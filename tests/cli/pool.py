@@ -17,7 +17,8 @@ import uvicorn
 from tests.cli.run import vmctl
 from vmctl.api.app import make_app
 from vmctl.api.connections import Patient
-from vmctl.cluster.controller import Controller, open_controller
+from vmctl.cluster.controller import Controller
+from vmctl.cluster.opening import open_controller
 from vmctl.decide.place import place
 from vmctl.errors import VmctlError
 from vmctl.formats.plain import plain

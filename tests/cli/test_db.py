@@ -6,10 +6,12 @@ import asyncio
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
@@ -17,7 +19,9 @@ from tests.postgres import Postgres
 from vmctl import errors
 from vmctl.cli.main import cli
 from vmctl.local import config, lock, paths
-from vmctl.model.records import ClusterValue
+from vmctl.model.records import ClusterValue, HostRecord
+from vmctl.model.replicas import Replica
+from vmctl.model.watching import HostReport
 from vmctl.store.opening import open_store
 
 
@@ -80,6 +84,46 @@ def test_a_server_is_told_before_and_after_its_tables_are_made(dsn: str) -> None
     told = run("status").output
     assert "PostgreSQL" in told and "postgresql://vmctl@" in told
     assert "is in postgresql://vmctl@" in ended_by(run("move", "--to", dsn)).message
+
+
+def test_who_is_in_the_way_is_named(dsn: str) -> None:
+    (paths.config_dir() / "vmctl.toml").write_text(f'database = "{dsn}"\n')
+    run("upgrade")
+    with psycopg.connect(dsn, application_name="forgotten") as other:
+        other.execute("SELECT 1")
+        time.sleep(1.2)
+        told = run("status").output
+        assert "long transactions" in told and f"forgotten (process {other.info.backend_pid})" in told
+        other.execute("LOCK TABLE task")
+        time.sleep(1.2)
+        error = ended_by(run("status"))
+        assert f"forgotten (process {other.info.backend_pid})" in error.message and "pg_terminate" in error.hint
+    assert "long transactions" not in run("status").output
+
+
+def test_what_a_controller_does_not_reach_is_told_in_the_list(dsn: str) -> None:
+    (paths.config_dir() / "vmctl.toml").write_text(f'database = "{dsn}"\n')
+    store = open_store(dsn, file())
+
+    async def fill() -> None:
+        for name in ("kvm1", "kvm2", "kvm3"):
+            await store.put(HostRecord(name, name, "k", "f", 1.0))
+        for life in ("a", "b"):
+            store.begin_life(Replica(life, f"ctl-{life}", f"home-{life}", "0.1", 1.0, boot_id="boot"))
+        await store.share_out({"kvm1": "a", "kvm2": "a", "kvm3": "b"}, 1.0)
+        told = [HostReport(name, 1, 1, {"away_s": away}) for name, away in (("kvm1", None), ("kvm2", 5.0))]
+        await store.report("a", told, 1.0)
+        await store.report("b", [HostReport("kvm3", 1, 1, {"away_s": None})], 1.0)
+        await store.close()
+
+    asyncio.run(fill())
+    listed = CliRunner().invoke(cli, ["controller", "list"]).output
+    assert "2, 1 not reached" in listed
+    found = {
+        one["name"]: one for one in json.loads(CliRunner().invoke(cli, ["controller", "list", "-o", "json"]).output)
+    }
+    assert found["ctl-a"]["not_reached"] == ["kvm2"] and found["ctl-b"]["not_reached"] == []
+    assert "not reached  kvm2" in CliRunner().invoke(cli, ["controller", "show", "ctl-a"]).output
 
 
 def test_it_moves_and_says_what_to_write_into_the_settings(dsn: str) -> None:

@@ -106,3 +106,39 @@ async def test_one_whose_row_somebody_holds_lives_on(store: Store, member: Membe
     clock.at += 1.0
     await member.look()
     assert not member.others
+
+
+# -- who leads next
+
+
+async def test_one_that_reaches_no_host_leads_where_nobody_else_did_at_once(store: Store, clock: Clock) -> None:
+    made = Member(store, OWN, Parts(clock, SYSTEM.ids, SYSTEM.threads))
+    made.sees = lambda: False
+    for _ in range(3):
+        await made.look()
+        assert not made.leads
+        clock.at += 1.0
+    await made.look()
+    assert made.leads
+
+
+async def test_it_waits_for_nobody_where_it_is_alone(store: Store, clock: Clock) -> None:
+    await store.end_life("other", "killed", 2.0)
+    made = Member(store, OWN, Parts(clock, SYSTEM.ids, SYSTEM.threads))
+    made.sees = lambda: False
+    await made.look()
+    assert made.leads
+
+
+async def test_it_waits_anew_when_somebody_has_led_meanwhile(store: Store, clock: Clock) -> None:
+    made = Member(store, OWN, Parts(clock, SYSTEM.ids, SYSTEM.threads))
+    made.sees = lambda: False
+    await made.look()
+    await store.lead("other", 3.0)
+    clock.at += 5.0
+    await made.look()
+    await store.end_life("other", "killed", 4.0)
+    await store.put(replace(OTHER, life="third"))
+    clock.at += 1.0
+    await made.look()
+    assert not made.leads

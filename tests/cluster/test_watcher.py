@@ -145,6 +145,36 @@ async def test_a_watcher_that_tells_nothing_is_done_without(three: Replicas, clo
     assert shown is not None and shown.cpu == 2.0
 
 
+async def test_a_leader_that_no_host_lets_in_knows_it_by_what_others_tell(three: Replicas) -> None:
+    leader = three.all["a"]
+    for host in HOSTS:
+        leader.host(host).online = False
+    assert not leader.watcher.reaches_any()
+    await three.look(5)
+    assert 0 < leader.watcher.blind_s <= 5.0
+    one = leader.host(of(three, "b"))
+    one.online = True
+    await three.look(1)
+    assert leader.watcher.blind_s == 0.0, "it reaches one"
+    one.online = False
+    await three.look(1)
+    for name in ("b", "c"):
+        for host in three.all[name].watcher.held:
+            three.all[name].host(host).online = False
+    await three.look(2)
+    assert leader.watcher.blind_s == 0.0, "nobody else reaches any"
+
+
+async def test_that_silent_watchers_reached_hosts_once_makes_no_leader_blind(three: Replicas) -> None:
+    leader = three.all["a"]
+    for name in ("b", "c"):
+        three.all[name].watcher = cast(Watcher, SimpleNamespace(look=nothing, held=three.all[name].watcher.held))
+    for host in HOSTS:
+        leader.host(host).online = False
+    await three.look(int(SILENT_S) + 3)
+    assert leader.watcher.blind_s == 0.0
+
+
 async def test_a_host_that_its_watcher_does_not_reach_goes_to_another(three: Replicas, clock: Clock) -> None:
     host, first = of(three, "b"), three.all["b"].host(of(three, "b"))
     first.online, first.why, first.since = False, "no route", clock.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,13 +11,14 @@ import pytest
 
 from tests.lab.pool import NAME, wait_for
 from tests.lab.test_health import health, lives
-from tests.lab.trio import LED_S, Trio, three_controllers
+from tests.lab.trio import LED_S, Trio, blackhole, three_controllers
 from vmctl import lab
 from vmctl.lab.names import Machine
 
 pytestmark = pytest.mark.lab
 PERIOD_S = 5.0
 GAP_S = 2 * PERIOD_S + 8.0  # two periods, and what it takes to see that somebody is dead; more on a busy machine
+BLIND_S = 120.0  # links that broke, thirty seconds, and what leaves a moment for what runs
 Fault = Callable[[Trio, Machine], None]
 
 
@@ -118,6 +120,24 @@ def test_who_is_gone_is_replaced_within_two_periods(
         assert lives_of_qemu(trio) == before, "no life of a QEMU was lost, doubled or revived"
         assert trio.copies("stays") == {host: "running"}
         trio.agree("stays")
+
+
+def test_a_leader_that_no_host_lets_in_leaves_the_lead_to_one_that_hosts_let_in(trio: Trio) -> None:
+    shared_out(trio, 3)
+    victim = trio.leader
+    with trio.vms("stays"), contextlib.ExitStack() as cut_off:
+        for host in lab.status().hosts:
+            cut_off.enter_context(blackhole(victim, host.address))
+        wait_for(lambda: trio.leading() != victim.name, BLIND_S, "another one leads")
+        # It says in the list what it does not reach, and leads no more.
+        wait_for(lambda: trio.answers(victim), 30, "it has begun another life")
+        listed = {one["name"]: one for one in trio.do("controller", "list", "-o", "json", "--ended").json}
+        assert "reached no host, while others did" in trio.do("controller", "list", "--ended").out, listed
+        other = next(host for host in trio.hosts if host != trio.vm("stays")["host"])
+        trio.do("migrate", "stays", "--to", other)
+        assert trio.leading() != victim.name
+        trio.agree("stays")
+    shared_out(trio, 3)
 
 
 @pytest.mark.nightly

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ WHY = {
 COLUMNS: tuple[output.Column, ...] = (
     ("NAME", itemgetter("name")),
     ("STATE", lambda item: _state(item)),
-    ("HOSTS", itemgetter("hosts")),
+    ("HOSTS", lambda item: _hosts(item)),
     ("VERSION", itemgetter("version")),
     ("ADDRESS", itemgetter("address")),
     ("STARTED", lambda item: output.ago(time.time() - item["started_at"])),
@@ -49,6 +49,11 @@ WIDE: tuple[output.Column, ...] = (
 def _state(item: dict[str, Any]) -> str:
     found = "leads" if item["leads"] and item["state"] == "alive" else str(item["state"])
     return f"{found}, draining" if item["draining"] and item["state"] != "ended" else found
+
+
+def _hosts(item: dict[str, Any]) -> str:
+    away = len(item["not_reached"])
+    return f"{item['hosts']}, {away} not reached" if away else str(item["hosts"])
 
 
 @click.group(cls=Group)
@@ -95,6 +100,7 @@ def show(name: str, form: str) -> None:
     if output.shown_as_data(found, form):
         return
     rows = [(head.lower(), read(found)) for head, read in (*COLUMNS, *WIDE) if head != "HOSTS"]
+    rows.append(("not reached", ", ".join(found["not_reached"])))
     if found["term"]:
         rows.insert(2, ("leads for", f"{output.ago(time.time() - found['leads_since'])} (term {found['term']})"))
     rows += [("tables", found["tables"]), ("home", found["home"]), ("open tasks", found["open_tasks"])]
@@ -131,27 +137,45 @@ async def _more(store: SqlStore, life: str) -> dict[str, Any]:
 def _items() -> list[dict[str, Any]]:
     """All lives, the newest of those that have not ended first."""
 
-    async def ask(store: SqlStore) -> tuple[list[tuple[Replica, float | None]], Lead | None, Counter[str]]:
+    async def ask(store: SqlStore) -> tuple[list[tuple[Replica, float | None]], Lead | None, Watched]:
         return await store.heard(), (await store.lives())[1], await _watched(store)
 
-    found, lead, watched = asked(ask) if _is_there() else ([], None, Counter[str]())
+    found, lead, watched = asked(ask) if _is_there() else ([], None, Watched())
     here = lock.holder(paths.lock_path()) is not None
     leads = lead.life if lead is not None else ""
     return [
-        _item(one, heard_s, here) | {"leads": one.life == leads, "hosts": watched[one.life]}
+        _item(one, heard_s, here) | {"leads": one.life == leads} | watched.of(one.life)
         for one, heard_s in sorted(found, key=_order)
     ]
 
 
-async def _watched(store: SqlStore) -> Counter[str]:
-    """How many hosts each life watches; where there is one controller, it watches all."""
-    from vmctl.model.records import HostRecord
-    from vmctl.model.watching import HostWatch
+@dataclass
+class Watched:
+    """How many hosts each life watches, and which of them it tells that it does not reach."""
 
-    if store.shared:
-        return Counter(one.life for one in await store.all(HostWatch))
-    hosts = len(await store.all(HostRecord))
-    return Counter({one.life: hosts for one in (await store.lives())[0]})
+    hosts: Counter[str] = field(default_factory=Counter)
+    not_reached: dict[str, list[str]] = field(default_factory=dict)
+
+    def of(self, life: str) -> dict[str, Any]:
+        """What is told of one."""
+        return {"hosts": self.hosts[life], "not_reached": sorted(self.not_reached.get(life, ()))}
+
+
+async def _watched(store: SqlStore) -> Watched:
+    """Where there is one controller, it watches all."""
+    from vmctl.model.records import HostRecord
+    from vmctl.model.watching import HostReport, HostWatch
+
+    if not store.shared:
+        hosts = len(await store.all(HostRecord))
+        return Watched(Counter({one.life: hosts for one in (await store.lives())[0]}))
+    found = Watched()
+    told = {(one.host, one.epoch): one.body for one in await store.all(HostReport)}
+    for one in await store.all(HostWatch):
+        found.hosts[one.life] += 1
+        if told.get((one.host, one.epoch), {}).get("away_s") is not None:
+            found.not_reached.setdefault(one.life, []).append(one.host)
+    return found
 
 
 def _order(told: tuple[Replica, float | None]) -> tuple[bool, float]:

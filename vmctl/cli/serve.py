@@ -87,7 +87,7 @@ def _serve(
     # hold up the controller for tens of milliseconds again and again.
     gc.disable()
     from vmctl.api.server import serve as serve_api
-    from vmctl.cluster.controller import open_controller
+    from vmctl.cluster.opening import open_controller
 
     gc.freeze()
     gc.set_threshold(*GARBAGE)

@@ -12,13 +12,9 @@ import contextlib
 import logging
 import math
 import os
-import socket
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from vmctl import __version__
 from vmctl.act import leases
 from vmctl.act.guestevents import GuestEvents
 from vmctl.act.health import HealthMonitor
@@ -26,6 +22,7 @@ from vmctl.act.mounted import Mounts
 from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
 from vmctl.act.reconcile import reconcile
 from vmctl.act.restart import Restarts
+from vmctl.act.unheld import free_unheld
 from vmctl.cluster.keys import Keys
 from vmctl.cluster.member import Member
 from vmctl.cluster.schedules import Scheduler
@@ -34,29 +31,20 @@ from vmctl.cluster.watcher import Watcher
 from vmctl.decide.search.warm import warm
 from vmctl.door import ControllerParts, Door
 from vmctl.door.handlers import task_handlers
-from vmctl.errors import Refused, Usage
+from vmctl.errors import Refused
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.port import Link
-from vmctl.hosts.ssh import ensure_key
-from vmctl.local import config, lock, logcontext, paths
-from vmctl.local.home import boot_id, home_of
+from vmctl.local import logcontext
 from vmctl.model.audit import head
 from vmctl.model.records import HostRecord
-from vmctl.model.replicas import Replica, roles_of
-from vmctl.ports import SYSTEM
 from vmctl.services import Services
 from vmctl.services.claims import Deposed
-from vmctl.services.clock import RegistryClock
 from vmctl.services.known import Known
 from vmctl.services.meters import Meters
-from vmctl.services.sessions import Sessions
 from vmctl.services.walls import wall
-from vmctl.store.opening import open_store
-from vmctl.store.schema import newest
 from vmctl.tasks import Tasks
 
 log = logging.getLogger("vmctl.cluster.controller")
-USER_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 FIRST_LOOK_S = 2.0
 KEEP_MEANS_EVERY_S = 60.0
 KEEP_LEDGER_EVERY_S = 3.0
@@ -67,6 +55,7 @@ CLOCK_EVERY_S = 2.0
 WATCH_EVERY_S = 1.0
 KEYS_EVERY_S = 5.0
 LEAVE_EVERY_S, LEAVE_AFTER_S = 1.0, 60.0
+BLIND_FOR_S = 30.0  # a leader that reaches no host, while others do, is not soon to be back
 TELL_HEAD_EVERY_S = 3600.0
 COMPILE_AFTER_S = 1.0
 DEPOSED = 75  # exit code: it may be started again
@@ -74,7 +63,7 @@ audit_log = logging.getLogger("vmctl.audit")
 
 
 class Controller:
-    """Open with `start`, end with `close`. What it works on is given to it; `open_controller` has this machine's."""
+    """Open with `start`, end with `close`. What it works on is given to it; `opening.py` has this machine's."""
 
     def __init__(
         self, services: Services, release: Callable[[], None] = lambda: None, member: Member | None = None
@@ -111,6 +100,7 @@ class Controller:
         self.watcher = Watcher(services, member, self._watch) if member is not None and services.store.shared else None
         if member is not None and self.watcher is not None:
             self.door.stand_in = StandIn(services, member, self.known)
+            member.sees = self.watcher.reaches_any
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -190,21 +180,31 @@ class Controller:
         await self.services.incarnations.end_of_gone()
 
     async def _leave(self) -> None:
-        """One that drains gives up the lead once nothing runs, or it has waited for long: by the end of its life.
+        """One that drains, or that no host lets in, gives up the lead once nothing runs, or it has waited for long.
 
-        What is accepted meanwhile is begun by the next one.
+        It does so by the end of its life. What is accepted meanwhile is begun by the next one.
         """
-        member, now = self.cluster, self.services.clock.monotonic()
-        leaving = member is not None and member.leaving
-        self.tasks.hold(leaving)
-        if member is None or not leaving:
+        member, now, why = self.cluster, self.services.clock.monotonic(), self._why_leave()
+        self.tasks.hold(bool(why))
+        if member is None or not why:
             self._leaves_at = now + LEAVE_AFTER_S
         elif not (self.tasks.jobs() or self.door.at_once) or now >= self._leaves_at:
             self._closing = True
-            log.warning("this controller drains: it ends this life, and begins another one that does not lead")
+            log.warning("this controller %s: it ends this life, and begins another one that does not lead", why)
             await self.services.incarnations.flush()
-            await member.close("it was drained")
+            await member.close(f"it {why}")
             member.deposed()
+
+    def _why_leave(self) -> str:
+        """Why the lead is to be left to another one that can; empty: it is not."""
+        member, watcher = self.cluster, self.watcher
+        if member is None or not member.replaceable:
+            return ""
+        if not member.me.takes_part:
+            return "was drained"
+        if watcher is not None and watcher.blind_s >= BLIND_FOR_S:
+            return "reached no host, while others did"
+        return ""
 
     async def _tell_head(self) -> None:
         """Write it where who changes the registry does not reach: this log, and the machine's."""
@@ -235,6 +235,8 @@ class Controller:
 
     async def _resume_tasks(self) -> None:
         """Tasks of a controller that died: those that can be looked after go on, the rest are reported failed."""
+        with wall(log, "VMs that no task of the registry holds"):
+            await free_unheld(self.services)
         for task in await self.services.store.open_tasks():
             log.info("task %s (%s %s) was left open in step %r", task.id, task.kind, task.subject, task.step)
             with wall(log, f"task {task.id}"):
@@ -335,45 +337,3 @@ def _end_at_once() -> None:
     """As a kill would: nothing is undone, no handler runs on."""
     logging.shutdown()
     os._exit(DEPOSED)
-
-
-def _alone(_runtime: Path) -> tuple[str, str]:
-    return "", ""
-
-
-def open_controller(
-    settings: config.Settings, data: Path, runtime: Path, place: Callable[[Path], tuple[str, str]] = _alone
-) -> Controller:
-    """A controller of the registry in `data`, or of the database that is set; its sockets go below `runtime`. Blocking.
-
-    `place`, which is asked once the lock is held, gives where other controllers reach it, and the certificate by which
-    they know it. Raises AlreadyRuns, RegistryUnusable.
-    """
-    held = lock.take(data / "controller.lock")
-    store = open_store(settings.database, data / "registry.db")
-    key = paths.ssh_key_path()
-    ensure_key(key)
-    keys = (key, *(Path.home() / ".ssh" / name for name in USER_KEYS))
-    for directory in (runtime / "hosts", runtime / "hosts" / "joining"):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    clock = RegistryClock(SYSTEM.clock)
-    services = Services(store, settings, runtime / "hosts", keys, parts=replace(SYSTEM, clock=clock))
-    life, now, home = services.ids.uuid(), services.clock.now(), home_of(data, services.ids.uuid)
-    name = settings.controllers.name or socket.gethostname()
-    address, certificate = place(runtime)
-    own = Replica(
-        *(life, name, home, __version__, now),
-        beat_at=now,
-        address=address,
-        certificate=certificate,
-        roles=roles_of(settings.controllers.roles),
-        tables=newest(),
-        boot_id=boot_id(),
-    )
-    if not (store.shared or own.naming):
-        raise Usage("one that is alone must be naming", hint="set `database` in vmctl.toml, or leave `roles` away")
-    services.sessions = Sessions(store, life, services.clock)
-    services.incarnations.keeper = life if store.shared else ""
-    member = Member(store, own, services.parts)
-    member.told_time = clock.hear
-    return Controller(services, lambda: os.close(held), member)

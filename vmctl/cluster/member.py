@@ -25,6 +25,7 @@ from vmctl.services.walls import wall
 
 log = logging.getLogger("vmctl.cluster.member")
 BEAT_EVERY_S, LOOK_EVERY_S = 2.0, 1.0
+OTHERS_FIRST_S = 3.0  # three looks: who reaches hosts has seen by then that nobody leads
 WHO = "vmctl"  # who is named for what controllers do by themselves
 
 
@@ -32,7 +33,8 @@ class Member:
     """A life, from `join` on.
 
     `lead_begins` is called when it leads later, `deposed` when others ended it, `told_time` with what the registry's
-    clock showed between two moments of the monotonic one.
+    clock showed between two moments of the monotonic one. `sees` says whether it reaches hosts: others lead before one
+    that does not.
     """
 
     def __init__(self, store: Store, own: Replica, parts: Parts) -> None:
@@ -46,6 +48,8 @@ class Member:
         self.lead_begins: Callable[[], object] = lambda: None
         self.deposed: Callable[[], None] = lambda: None
         self.told_time: Callable[[float, float, float], object] = lambda _at, _asked, _answered: None
+        self.sees: Callable[[], bool] = lambda: True
+        self._nobody_since: float | None = None  # nobody leads, monotonic
         self.acting = False  # it leads, and has begun
 
     @property
@@ -59,9 +63,9 @@ class Member:
         return self._me
 
     @property
-    def leaving(self) -> bool:
-        """Whether it leads, and is to leave that to another one that can."""
-        return self.leads and not self._me.takes_part and any(one.takes_part for one in self.others)
+    def replaceable(self) -> bool:
+        """Whether it leads, and another one could."""
+        return self.leads and any(one.takes_part for one in self.others)
 
     @property
     def leader(self) -> Replica | None:
@@ -136,8 +140,10 @@ class Member:
         if self.own.life not in living:
             raise Deposed(self.own.life)
         self._me = living[self.own.life]
-        if lead is None or lead.life not in living:
-            lead = await self._take(lead, living)
+        if lead is not None and lead.life in living:
+            self._nobody_since = None
+        elif self._may_lead(living):
+            lead = await self._take(lead)
         self._know({life: one for life, one in living.items() if life != self.own.life}, lead)
 
     async def _bury(self, one: Replica) -> bool:
@@ -156,10 +162,17 @@ class Member:
             log.info("controller %s was %s; its life goes on, as a transaction holds its row", one.name, why)
         return done
 
-    async def _take(self, before: Lead | None, living: dict[str, Replica]) -> Lead | None:
-        # One that drains leads only where nobody else can.
-        if not (self._me.takes_part or (self._me.naming and not any(one.takes_part for one in living.values()))):
-            return before
+    def _may_lead(self, living: dict[str, Replica]) -> bool:
+        """One that drains leads only where nobody else can; one that reaches no host, where nobody else did at once."""
+        others = any(one.takes_part for life, one in living.items() if life != self.own.life)
+        now = self._clock.monotonic()
+        if self._nobody_since is None:
+            self._nobody_since = now
+        if not self._me.takes_part:
+            return self._me.naming and not others
+        return not others or self.sees() or now - self._nobody_since >= OTHERS_FIRST_S
+
+    async def _take(self, before: Lead | None) -> Lead | None:
         now = self._clock.now()
         told = [Event("controller", self.own.name, f"controller {self.own.name} leads", now)]
         taken = await self._store.lead(self.own.life, now, told=told if self._store.shared else ())

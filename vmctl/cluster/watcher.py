@@ -59,6 +59,7 @@ class _Leading:
     cannot: dict[str, dict[str, float]] = field(default_factory=dict)  # host -> life -> until when, monotonic
     past: dict[str, int] = field(default_factory=dict)  # host -> epoch of a watcher that could not: it counts no more
     looked: float | None = None  # when the last reading began
+    blind_since: float | None = None  # others reach hosts, and it reaches none, monotonic
     lives: frozenset[str] | None = None  # that had not ended at the last look
     again_at: float = math.inf  # when log-ins that did not end are ended again, monotonic
     ending: asyncio.Task[None] | None = None  # the log-ins of those that have
@@ -83,6 +84,17 @@ class Watcher:
     def held(self) -> Mapping[str, HostWatch]:
         """The hosts that this controller watches."""
         return self._held
+
+    def reaches_any(self) -> bool:
+        """Whether it reaches a host that it watches, or watches none: then it is not known that it would not."""
+        links = self._services.links
+        return not self._held or any(host in links and links[host].online for host in self._held)
+
+    @property
+    def blind_s(self) -> float:
+        """For how long it has led without reaching any host, while others reached some."""
+        since = self._leading.blind_since if self._leading is not None else None
+        return 0.0 if since is None else self._services.clock.monotonic() - since
 
     @property
     def _silent_s(self) -> float:
@@ -194,6 +206,7 @@ class Watcher:
         if self._leading is None:
             self._leading = _Leading(self._services.clock.monotonic())
         await self._listen(self._leading)
+        self._note_whether_blind(self._leading)
         await self._share_out(self._leading)
         self._end_left(self._leading)
         for link in list(self._services.links.values()):
@@ -267,6 +280,17 @@ class Watcher:
         if changed:
             await self._services.store.share_out(changed, self._services.clock.now())
         leading.watchers, leading.shared, leading.shared_at = given, (lives, added, cannot), now
+
+    def _note_whether_blind(self, leading: _Leading) -> None:
+        """That no host lets this one in, the others' words show: a network without hosts looks the same from here."""
+        now = self._services.clock.monotonic()
+        here = any(link.online for link in self._services.links.values())
+        heard = (one for host, one in leading.heard.items() if host in self._services.links)
+        elsewhere = any(one.away_s is None and now - one.at <= self._silent_s for one in heard)
+        if here or not elsewhere:
+            leading.blind_since = None
+        elif leading.blind_since is None:
+            leading.blind_since = now
 
     def _note_who_cannot(self, leading: _Leading) -> None:
         """A host that answers here, and not its watcher, goes to another one."""

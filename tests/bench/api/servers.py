@@ -19,7 +19,8 @@ from sqlmodel import Session, col, select
 from tests.hosts.test_load import BASE, later, vm
 from vmctl.api import server, tls
 from vmctl.api.app import make_app
-from vmctl.cluster.controller import Controller, open_controller
+from vmctl.cluster.controller import Controller
+from vmctl.cluster.opening import open_controller
 from vmctl.commands import users
 from vmctl.local.config import ApiSettings, Settings
 from vmctl.model.access import Project
