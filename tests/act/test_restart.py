@@ -156,7 +156,7 @@ async def test_only_what_should_run_is_started_again(services: Services, change:
     await services.store.change(VMRecord, UUID, **({"wanted": "running", "power": STOPPED, "host": ""} | change))
     done: list[str] = []
     again, tasks = restarts(services, done)
-    await again.look()
+    await again.look(await services.store.all(VMRecord))
     for job in tasks.jobs():
         await tasks.wait(job.id)
     assert done == ["autostart"] * started
@@ -169,7 +169,8 @@ async def test_the_budget_outlives_a_controller_and_its_end_is_told_once(service
     await services.store.change(VMRecord, UUID, wanted="running", power=STOPPED, host="", restarts=tries)
     done: list[str] = []
     for _ in range(2):
-        await restarts(services, done)[0].look()  # a new one each time
+        # a new one each time
+        await restarts(services, done)[0].look(await services.store.all(VMRecord))
     assert done == [] and (await told(services)).count("autostart") == 1
     assert "3 starts in an hour did not help" in (await web1(services)).why
 

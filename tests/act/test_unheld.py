@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.act.hosts import UUID
 from vmctl.act.unheld import free_unheld
 from vmctl.model.records import Event, Task, TaskState, VMRecord
@@ -17,12 +19,17 @@ async def hold(services: Services, **more: Any) -> int:
     return task
 
 
+async def look(services: Services, *going_on: int) -> None:
+    """As is done every few seconds."""
+    await free_unheld(services, await services.store.all(VMRecord), going_on)
+
+
 async def test_one_whose_task_is_gone_is_free_and_that_is_told_once(services: Services) -> None:
     task = await hold(services, may_run_on={"kvm1": "machine-kvm1", "kvm2": "machine-kvm2"})
     before = await services.store.vm(UUID)
     await services.store.remove(Task, task)
     for _ in range(2):
-        await free_unheld(services)
+        await look(services)
     after = await services.store.vm(UUID)
     assert (after.task, after.moving_to, after.copying) == (None, "", False)
     assert (after.host, after.power, after.may_run_on) == (before.host, before.power, before.may_run_on)
@@ -33,13 +40,23 @@ async def test_one_whose_task_is_gone_is_free_and_that_is_told_once(services: Se
 async def test_one_whose_task_has_ended_by_hand_is_free(services: Services) -> None:
     task = await hold(services)
     await services.store.change(Task, task, state=TaskState.FAILED)
-    await free_unheld(services)
+    await look(services)
     assert (await services.store.vm(UUID)).task is None
 
 
 async def test_one_that_an_open_task_holds_stays_held(services: Services) -> None:
     task = await hold(services)
-    await free_unheld(services)
+    await look(services)
+    assert (await services.store.vm(UUID)).task == task
+
+
+async def test_one_whose_task_goes_on_here_is_not_asked_for(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As is so nearly always: then the registry is not asked for anything."""
+    task = await hold(services)
+    monkeypatch.delattr(type(services.store), "open_tasks")
+    await look(services, task)
     assert (await services.store.vm(UUID)).task == task
 
 
@@ -56,5 +73,5 @@ async def test_one_that_is_taken_meanwhile_stays_held(services: Services) -> Non
         return found
 
     services.store.open_tasks = and_it_is_taken  # type: ignore[method-assign]
-    await free_unheld(services)
+    await look(services)
     assert (await services.store.vm(UUID)).task not in (None, gone)

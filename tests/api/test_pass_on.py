@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -304,6 +304,18 @@ async def test_where_nobody_leads_it_waits_and_then_says_so(
     await asyncio.sleep(0.1)
     follower.cluster.led_by(leaders[0].replica("first"))
     assert told(await asking) == (200, "one")
+
+
+async def test_why_a_leader_is_not_reached_is_told_and_written_down_once(
+    follower: Follower, leaders: list[Leader], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pass_on, "PATIENCE_S", 1.0)
+    forged = replace(leaders[0].replica("first"), certificate=leaders[1].certificate)
+    follower.cluster.led_by(forged)
+    status, body = told(await follower.ask("POST"))
+    assert status == 503 and "first, which leads, does not answer" in body and "CERTIFICATE_VERIFY_FAILED" in body
+    said = [one.getMessage() for one in caplog.records if "which leads" in one.getMessage()]
+    assert len(said) == 1 and "CERTIFICATE_VERIFY_FAILED" in said[0]
 
 
 async def test_what_waits_is_answered_here_where_this_one_leads_by_then(follower: Follower) -> None:

@@ -122,6 +122,7 @@ def test_who_is_gone_is_replaced_within_two_periods(
         trio.agree("stays")
 
 
+@pytest.mark.nightly
 def test_a_leader_that_no_host_lets_in_leaves_the_lead_to_one_that_hosts_let_in(trio: Trio) -> None:
     shared_out(trio, 3)
     victim = trio.leader

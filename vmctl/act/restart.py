@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vmctl.commands.vms import Start
 from vmctl.decide.health import age
 from vmctl.decide.restart import wait_s
@@ -16,15 +18,15 @@ RESTS = "; it rests before it is started again"
 
 
 class Restarts:
-    """`look` every few seconds."""
+    """`look` at them every few seconds."""
 
     def __init__(self, services: Services, tasks: Tasks) -> None:
         self._services = services
         self._tasks = tasks
 
-    async def look(self) -> None:
-        """Start what is due."""
-        for vm in await self._services.store.all(VMRecord):
+    async def look(self, vms: Iterable[VMRecord]) -> None:
+        """Start what is due of all VMs."""
+        for vm in vms:
             due = vm.wanted == "running" and vm.power is PowerState.STOPPED and vm.task is None
             if due and vm.autostart and not vm.adopted:
                 await self._again(vm)

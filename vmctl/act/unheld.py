@@ -6,7 +6,7 @@ A task's end and the freeing of its VM are one transaction, so no task of ours l
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 from vmctl.errors import Overtaken
 from vmctl.model.records import VMRecord
@@ -16,13 +16,15 @@ from vmctl.services.walls import wall
 log = logging.getLogger("vmctl.act.unheld")
 
 
-async def free_unheld(services: Services) -> None:
-    """Free them. Where they run stays as it was known: hosts are looked at before anything is done with them."""
-    # Read before the tasks: whoever is taken by a new one meanwhile is not among them.
-    held = [vm for vm in await services.store.all(VMRecord) if vm.task is not None]
-    going_on = {task.id for task in await services.store.open_tasks()}
+async def free_unheld(services: Services, vms: Iterable[VMRecord], going_on: Collection[int]) -> None:
+    """Free those of `vms`, which were read before; `going_on`: tasks that are known to go on.
+
+    Where they run stays as it was known: hosts are looked at before anything is done with them.
+    """
+    held = [vm for vm in vms if vm.task is not None and vm.task not in going_on]
+    open_tasks = {task.id for task in await services.store.open_tasks()} if held else set[int]()
     for vm in held:
-        if vm.task in going_on:
+        if vm.task in open_tasks:
             continue
         with wall(log, f"freeing {vm.name}"):
             text = f"{vm.name} was held by task {vm.task}, of which the registry knows nothing: it is free again"

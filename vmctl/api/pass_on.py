@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from typing import Any
@@ -29,6 +30,7 @@ from vmctl.api.told import GUESTS
 from vmctl.errors import NoLeader, VmctlError
 from vmctl.model.replicas import Replica
 
+log = logging.getLogger("vmctl.api.pass_on")
 HERE = ("/healthz", "/readyz", GUESTS)  # asked of this very process
 PATIENCE_S = 20.0  # until one leads: it takes about ten seconds from the death of the one before
 LOOK_AGAIN_S = 0.3
@@ -108,6 +110,7 @@ class PassOn:
     def __init__(self, app: App, peers: Peers, draw: Callable[[], str], instead: Instead) -> None:
         """`draw` gives a key to a command that has none; `instead`: what is answered here while nobody leads."""
         self._app, self._peers, self._draw, self._instead = app, peers, draw, instead
+        self._noted = ("", "")  # the life that was not reached, and why
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or one console."""
@@ -160,15 +163,22 @@ class PassOn:
                 if relay.cut:
                     await relay.break_off(leader.name)
                     return
+                self._note(leader, err)
                 lives = self._peers.cluster.silent_s(leader.life) < SILENT_S
                 if instead and not self._peers.cluster.leads and not (lives and loop.time() < soon):
                     await self._instead.answer(self._app, scope, asked.again(), relay.go_on)
                     return
                 if not asked.repeatable or loop.time() > until:
-                    raise NoLeader(f"{leader.name}, which leads, does not answer", hint="try again") from err
+                    raise NoLeader(f"{leader.name}, which leads, {_why(err)}", hint="try again") from err
                 await self._peers.cluster.news(LOOK_AGAIN_S)
                 continue
             return
+
+    def _note(self, leader: Replica, err: Exception) -> None:
+        """Write down why it is not reached: once, as it is asked again and again."""
+        if (now := (leader.life, _why(err))) != self._noted:
+            self._noted = now
+            log.warning("%s, which leads, at %s, %s", leader.name, leader.address, _why(err))
 
     async def _console(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
@@ -193,6 +203,10 @@ class PassOn:
             why = "the controller that leads does not answer (any more): try again"
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the user has gone already
             await socket.close(code, why.encode()[:MOST_REASON].decode(errors="ignore"))
+
+
+def _why(err: Exception) -> str:
+    return f"does not answer: {err}" if str(err) else "does not answer"
 
 
 class Relay:

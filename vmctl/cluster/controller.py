@@ -36,7 +36,7 @@ from vmctl.hosts.facts import RawSample
 from vmctl.hosts.port import Link
 from vmctl.local import logcontext
 from vmctl.model.audit import head
-from vmctl.model.records import HostRecord
+from vmctl.model.records import HostRecord, VMRecord
 from vmctl.services import Services
 from vmctl.services.claims import Deposed
 from vmctl.services.known import Known
@@ -50,7 +50,7 @@ KEEP_MEANS_EVERY_S = 60.0
 KEEP_LEDGER_EVERY_S = 3.0
 GUESTS_EVERY_S = 1.0
 KEEP_LOGS_EVERY_S = 1.0
-RESTARTS_EVERY_S = 5.0
+VMS_EVERY_S = 5.0
 CLOCK_EVERY_S = 2.0
 WATCH_EVERY_S = 1.0
 KEYS_EVERY_S = 5.0
@@ -150,7 +150,7 @@ class Controller:
             (KEEP_MEANS_EVERY_S, self._keep_means, "keep means"),
             (GUESTS_EVERY_S, self.health_monitor.look, "look after guests' health"),
             (KEEP_LOGS_EVERY_S, self.tasks.flush, "write the tasks' logs"),
-            (RESTARTS_EVERY_S, self.restarts.look, "start again what its host's reboot ended"),
+            (VMS_EVERY_S, self._look_at_vms, "look at all VMs"),
             (CLOCK_EVERY_S, self.scheduler.look, "look at the clock"),
             *(((KEYS_EVERY_S, self.keys.look, "let controllers into hosts"),) if self.watcher is not None else ()),
             (LEAVE_EVERY_S, self._leave, "leave the lead to another one"),
@@ -235,12 +235,17 @@ class Controller:
 
     async def _resume_tasks(self) -> None:
         """Tasks of a controller that died: those that can be looked after go on, the rest are reported failed."""
-        with wall(log, "VMs that no task of the registry holds"):
-            await free_unheld(self.services)
         for task in await self.services.store.open_tasks():
             log.info("task %s (%s %s) was left open in step %r", task.id, task.kind, task.subject, task.step)
             with wall(log, f"task {task.id}"):
                 self.tasks.resume(task)
+
+    async def _look_at_vms(self) -> None:
+        """Start again what its host's reboot ended, and free what nobody holds any more."""
+        going_on = {job.id for job in self.tasks.jobs()}
+        vms = await self.services.store.all(VMRecord)
+        await self.restarts.look(vms)
+        await free_unheld(self.services, vms, going_on)
 
     def _domains_changed(self, link: Link) -> None:
         if self._acts:  # else it is only watched here

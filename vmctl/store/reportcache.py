@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from vmctl.errors import Usage
 from vmctl.model.watching import HostReport
-from vmctl.services.walls import wall
+from vmctl.services.walls import attempted
 
 Asked = TypeVar("Asked")
 log = logging.getLogger("vmctl.store.reportcache")
@@ -52,7 +52,6 @@ class ReportCache:
         import emcache  # loaded by who has a cache
 
         self._library, self._servers = emcache, servers(text)
-        self._failures = (emcache.CommandError, emcache.StorageCommandError)
         self._client: Any = None
         self._answers = True
 
@@ -77,15 +76,16 @@ class ReportCache:
 
     async def _ask(self, work: Callable[[Any], Awaitable[Asked]]) -> Asked | None:
         """What the servers say in time; what they fail at is not done."""
-        answer, answers = None, False
-        with wall(log, WHAT), contextlib.suppress(TimeoutError, OSError, *self._failures):
+
+        async def ask() -> Asked:
             client = await self._opened()
             async with asyncio.timeout(LIMIT_S):
-                answer = await work(client)
-            answers = True
-        if answers is not self._answers:
-            self._answers = answers
-            log.info("%s %s", WHAT, "answers" if answers else "does not answer: the database is asked instead")
+                return await work(client)
+
+        answer, why = await attempted(ask())
+        if bool(why) is self._answers:
+            self._answers = not why
+            log.info("%s %s", WHAT, f"does not answer ({why}): the database is asked" if why else "answers")
         return answer
 
     async def close(self) -> None:
