@@ -3,7 +3,7 @@
 say "1. Three hosts; a PostgreSQL database; $controllers controllers, each a machine of its own"
 run lab up --controllers "$controllers"
 lab=${XDG_STATE_HOME:-$HOME/.local/state}/vmctl/lab-${VMCTL_LAB:-lab}/machines
-names=$(python -c "from vmctl import lab; print(*(m.name for m in lab.status().machines if m.role == 'controller'))")
+names=$(python -c "from vmctl import lab; print(*(m.name for m in lab.status().machines if m.socket))")
 
 at() { # CONTROLLER WORDS...: a command that is given to that one
     local folder=$lab/${1%%-*}

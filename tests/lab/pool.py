@@ -52,7 +52,13 @@ class Pool:
     """The pool; `hosts` are its names."""
 
     def __init__(
-        self, hosts: int, name: str = NAME, storage: str = "", controllers: int = 0, database: str = ""
+        self,
+        hosts: int,
+        name: str = NAME,
+        storage: str = "",
+        controllers: int = 0,
+        database: str = "",
+        hosted: int = 0,
     ) -> None:
         self.place = Path(tempfile.mkdtemp(prefix="vmctl-"))
         self._names = ("data", "state", "config")
@@ -66,7 +72,9 @@ class Pool:
         )
         (self.place / "config" / "vmctl" / "vmctl.toml").write_text(settings)
         lab.down()
-        self.status = lab.up(hosts, storage=storage, controller_count=controllers, database_kind=database)
+        self.status = lab.up(
+            hosts, storage=storage, controller_count=controllers, database_kind=database, hosted=hosted
+        )
         self.hosts = [host.name for host in self.status.hosts]
         self.key = paths.ssh_key_path()
 

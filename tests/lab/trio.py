@@ -51,11 +51,12 @@ class Trio(Pool):
     """The pool of them."""
 
     database = "single"
+    hosted = 0  # of the controllers
 
     def __init__(self, hosts: int, name: str) -> None:
-        super().__init__(hosts, name, controllers=3, database=self.database)
+        super().__init__(hosts, name, controllers=3, database=self.database, hosted=self.hosted)
         self.network = self.status.network.rpartition(".")[0]
-        self.machines = current().controllers(3)
+        self.machines = current().controllers(3, self.hosted)
         self.dsn = f"{lab_database.dsn(current(), self.network)}?target_session_attrs=read-write"
         self.judge = Judge(current().name, self.dsn, self.place / "judge")
 

@@ -37,9 +37,16 @@ def lab() -> None:
 @click.option("--image", multiple=True, help="Also build this guest image (debian-12); tiny always is.")
 @click.option("--storage", type=click.Choice(["directory", "glusterfs"]), help="What /shared is: directory at first.")
 @click.option("--controllers", default=0, type=click.IntRange(0, 9), help="So many that share a database.")
+@click.option("--on-hosts", default=0, type=click.IntRange(0, 9), help="So many of these are on the first hosts.")
 @click.option("--db", type=click.Choice(["single", "pair"]), help="One PostgreSQL, or two under Patroni: one at first.")
 def up(
-    hosts: int | None, memory: float, image: tuple[str, ...], storage: str | None, controllers: int, db: str | None
+    hosts: int | None,
+    memory: float,
+    image: tuple[str, ...],
+    storage: str | None,
+    controllers: int,
+    on_hosts: int,
+    db: str | None,
 ) -> None:
     """Start the lab, or what is missing of it.
 
@@ -47,7 +54,7 @@ def up(
     """
     from vmctl.lab import lab as room
 
-    _table(room.up(hosts, _report, int(memory * room.GIB), image, storage or "", controllers, db or ""))
+    _table(room.up(hosts, _report, int(memory * room.GIB), image, storage or "", controllers, db or "", on_hosts))
 
 
 @lab.command()

@@ -107,6 +107,11 @@ def pressure(directories: list[Path]) -> Path | None:
     return next((path for path in directories if (path / "cpu.pressure").exists()), None)
 
 
+def of(host: Host) -> list[Path]:
+    """The groups of a host that runs."""
+    return [top / host.short for top in directories(host.lab) if (top / host.short).is_dir()]
+
+
 def processes(lab: Lab, within: str = "") -> set[int]:
     """All processes in the lab's groups, or in those of the host with this short name."""
     found: set[int] = set()

@@ -1,4 +1,4 @@
-"""Several controllers in a lab: each a small machine of its own."""
+"""Several controllers in a lab: each a small machine of its own, or on a host."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from vmctl.lab import database, keys, machines
+from vmctl.errors import Refused
+from vmctl.lab import database, host, keys, machines
 from vmctl.lab.machines import MachineStatus
-from vmctl.lab.names import Lab, Machine
+from vmctl.lab.names import Host, Lab, Machine
 from vmctl.lab.system import wait
 
 SETTINGS = """\
@@ -23,10 +24,14 @@ listen = "{address}:8007"
 """
 
 
-def ensure(lab: Lab, subnet: str, count: int, kind: str) -> str:
-    """Start the database, which is of that kind, and so many controllers, or what is missing of them."""
+def ensure(lab: Lab, subnet: str, count: int, kind: str, hosted: int) -> str:
+    """Start the database, which is of that kind, and so many controllers, or what is missing of them.
+
+    `hosted` of them are on hosts, or as many as there are on hosts already.
+    """
     database.ensure(lab, subnet, kind)
-    for one in lab.controllers(count):
+    hosted = max(hosted, sum(one.host is not None for one in machines.existing(lab)))
+    for one in lab.controllers(count, hosted):
         if not machines.pid(one):
             start(one, subnet)
     return f"{count} controllers, on {database.dsn(lab, subnet)}"
@@ -34,6 +39,8 @@ def ensure(lab: Lab, subnet: str, count: int, kind: str) -> str:
 
 def start(one: Machine, subnet: str) -> None:
     """Start a controller, with folders of its own and the key that the lab's hosts let in."""
+    if one.host is not None and not host.pid(one.host):
+        raise Refused(f"{one.host.name}, which {one.name} is on, is down", hint=f"vmctl lab boot {one.host.name}")
     _write_files(one, subnet)
     command = [sys.executable, "-m", "vmctl.cli.main", "serve"]
     machines.start(one, subnet, command, environment(one))
@@ -78,7 +85,7 @@ def status(lab: Lab, subnet: str, cables: dict[str, bool]) -> list[MachineStatus
     """All small machines that there are: the controllers last."""
     found = []
     for one in machines.existing(lab):
-        reached = str(socket_of(one)) if one.role == "controller" else ""
+        reached = str(socket_of(one)) if one.runs_vmctl else ""
         found.append(machines.status(one, subnet, cables.get(one.uplink, False), reached))
     return found
 
@@ -86,4 +93,9 @@ def status(lab: Lab, subnet: str, cables: dict[str, bool]) -> list[MachineStatus
 def boot(one: Machine, subnet: str) -> None:
     """Power it on, or off and on."""
     machines.stop(one)
-    (start if one.role == "controller" else database.boot)(one, subnet)
+    (start if one.runs_vmctl else database.boot)(one, subnet)
+
+
+def on(place: Host) -> list[Machine]:
+    """Those on a host: its power is theirs."""
+    return [one for one in machines.existing(place.lab) if one.host == place]

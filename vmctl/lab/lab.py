@@ -31,6 +31,7 @@ from vmctl.lab.names import MOST_CONTROLLERS, MOST_HOSTS, Host, Lab, Machine, cu
 from vmctl.lab.system import Report, locked, marked, require_programs, require_root, run, wait
 
 GIB = 1024**3
+FIRST_HOSTS = 3
 STORAGES = ("directory", "glusterfs")  # what /shared is: a directory of this machine, or a network file system
 
 
@@ -74,11 +75,13 @@ def up(
     storage: str = "",
     controller_count: int = 0,
     database_kind: str = "",
+    hosted: int = 0,
 ) -> LabStatus:
     """Start the lab, or what is missing of it. `hosts`: that many (3 at first, later as many as there are).
 
     `storage`: one of STORAGES; "directory" at first, later what there is. `controller_count`: so many controllers that
-    share a database, each a machine of its own. `database_kind`: one of database.KINDS; "single" at first.
+    share a database, each a machine of its own, but for those `hosted`, which are on the first hosts.
+    `database_kind`: one of database.KINDS; "single" at first.
     """
     require_root("up")
     require_programs()
@@ -89,6 +92,10 @@ def up(
     if hosts is not None and not 1 <= hosts <= MOST_HOSTS:
         raise Usage(f"a lab has 1 to {MOST_HOSTS} hosts, not {hosts}")
     lab = current()
+    if hosted > min(controller_count, hosts or len(_existing(lab)) or FIRST_HOSTS):
+        raise Usage(
+            f"{hosted} controllers on hosts: there are not so many", hint="vmctl lab up --hosts 3 --controllers 3"
+        )
     with locked(lab):
         networked, kind = _networked(lab, storage), _database_kind(lab, database_kind)
         lab.directory.mkdir(parents=True, exist_ok=True)
@@ -113,7 +120,7 @@ def up(
         _start_hosts(lab, hosts, host.Settings(subnet, memory_bytes, found.kvm, source), report)
         if controller_count:
             with _step(report, "controllers") as said:
-                said.append(controllers.ensure(lab, subnet, controller_count, kind))
+                said.append(controllers.ensure(lab, subnet, controller_count, kind, hosted))
         return _status(lab)
 
 
@@ -142,13 +149,13 @@ def addresses() -> dict[str, str]:
 def cut(name: str) -> None:
     """Cut the cable of a host or machine: nobody reaches it, its processes run on."""
     require_root("cut")
-    network.switch(_running(name), on=False)
+    network.switch(_with_a_cable(name), on=False)
 
 
 def heal(name: str) -> None:
     """Mend its cable."""
     require_root("heal")
-    network.switch(_running(name), on=True)
+    network.switch(_with_a_cable(name), on=True)
 
 
 def kill(name: str) -> None:
@@ -157,8 +164,10 @@ def kill(name: str) -> None:
     one = _running(name)
     if isinstance(one, Machine):
         machines.stop(one)
-    else:
-        host.stop(one)
+        return
+    for controller in controllers.on(one):
+        machines.stop(controller)
+    host.stop(one)
 
 
 def freeze(name: str) -> None:
@@ -188,9 +197,14 @@ def boot(name: str, report: Report = _quiet) -> None:
         subnet, found = network.find(lab), accelerator.known()
         if not subnet or not found:
             raise Refused(f"lab {lab.name!r} is down", hint="vmctl lab up")
+        for controller in controllers.on(one):
+            machines.stop(controller)
         host.stop(one)
         with _step(report, one.name):
             host.start(one, host.Settings(subnet, memory, found.kvm, gluster.source(lab, subnet)))
+        for controller in controllers.on(one):
+            with _step(report, controller.name):
+                controllers.start(controller, subnet)
 
 
 def _boot_machine(lab: Lab, one: Machine, report: Report) -> None:
@@ -268,7 +282,7 @@ def _existing(lab: Lab) -> list[Host]:
 
 def _start_hosts(lab: Lab, count: int | None, settings: host.Settings, report: Report) -> None:
     """All at once: a host's start is mostly waiting."""
-    wanted = lab.hosts(count or len(_existing(lab)) or 3)
+    wanted = lab.hosts(count or len(_existing(lab)) or FIRST_HOSTS)
     missing = [one for one in wanted if not host.pid(one)]
     keys.public_key()
 
@@ -286,6 +300,15 @@ def _running(name: str) -> Host | Machine:
     one = current().find_any(name)
     if not (machines.pid(one) if isinstance(one, Machine) else host.pid(one)):
         raise Refused(f"{one.name} is down", hint=f"vmctl lab boot {one.name}")
+    return one
+
+
+def _with_a_cable(name: str) -> Host | Machine:
+    one = _running(name)
+    if isinstance(one, Machine) and one.host is not None:
+        raise Usage(
+            f"{one.name} is on {one.host.name}, and has no cable of its own", hint=f"vmctl lab cut {one.host.name}"
+        )
     return one
 
 

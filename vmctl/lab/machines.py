@@ -1,4 +1,4 @@
-"""Small machines of a lab: controllers, and what they share. Each has a name and a cable of its own.
+"""Small machines of a lab: controllers, and what they share. Each has a name and a cable of its own, or is on a host.
 
 So each can be cut, frozen and killed by itself. Their processes carry the machine's name, by which they are found.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmctl.errors import HostError
-from vmctl.lab import host, network, system
+from vmctl.lab import cgroups, host, network, system
 from vmctl.lab.names import MACHINE_MARKER, Lab, Machine
 from vmctl.lab.system import marked, run, wait
 
@@ -37,6 +37,10 @@ def start(one: Machine, subnet: str, command: Iterable[str], environment: dict[s
     one.directory.mkdir(parents=True, exist_ok=True)
     own = one.lab.environment | environment
     own |= _about(one, one.address(subnet)) | {MACHINE_MARKER: one.short}
+    if one.host is not None:
+        own |= {"MACHINE_HOST": str(host.pid(one.host)), "MACHINE_GROUPS": " ".join(map(str, cgroups.of(one.host)))}
+        host.detach([str(SCRIPT), *command], own, one.directory / "console.log")
+        return
     words = ["unshare", "--net", "--uts", "--mount", str(SCRIPT), *command]
     host.detach(words, own, one.directory / "console.log")
     if not wait(lambda: bool(first := pid(one)) and _has_a_network(first), 10):
@@ -62,7 +66,8 @@ def stop(one: Machine) -> None:
     """A power failure: all its processes at once, and its cable."""
     _send(one, signal.SIGKILL)
     wait(lambda: not processes(one), 10)
-    network.unplug(one)
+    if one.host is None:
+        network.unplug(one)
 
 
 def freeze(one: Machine) -> None:
@@ -88,6 +93,8 @@ def processes(one: Machine) -> list[int]:
     titles over what they were begun with.
     """
     named = _named(one)
+    if one.host is not None:
+        return sorted(named)  # all others there are the host's
     networks = {_network(pid) for pid in named} - {_network(os.getpid()), ""}
     there = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
     return sorted(named | {pid for pid in there if _network(pid) in networks})

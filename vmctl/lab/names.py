@@ -18,13 +18,15 @@ MARKER = "VMCTL_LAB_NAME"
 """Environment variable that every process started for a lab carries."""
 MACHINE_MARKER = "VMCTL_LAB_MACHINE"  # the same for a process of a small machine
 MOST_HOSTS, MOST_CONTROLLERS = 16, 9
+CONTROLLER, HOSTED = "controller", "hosted controller"  # one on a host has that host's network, and its power
 # Role of a small machine -> how it is called, the end of the first one's address, how many there may be.
 ROLES = {
     "database": ("db", 41, 2),
     "etcd": ("etcd", 51, 3),
     "cache": ("cache", 61, 1),
     "proxy": ("proxy", 71, 1),
-    "controller": ("ctl", 31, MOST_CONTROLLERS),
+    CONTROLLER: ("ctl", 31, MOST_CONTROLLERS),
+    HOSTED: ("kctl", 11, MOST_CONTROLLERS),  # kctl1 on kvm1
 }
 _SPACE = uuid.UUID("6b2f0c3e-6a0e-5f0b-9d63-4c2e1f7d8a11")
 
@@ -83,9 +85,10 @@ class Lab:
         """The one that has its controllers' database, or the first of the two that have."""
         return self.small("database")[0]
 
-    def controllers(self, count: int = MOST_CONTROLLERS) -> list[Machine]:
-        """The machines of so many controllers."""
-        return self.small("controller", count)
+    def controllers(self, count: int = MOST_CONTROLLERS, hosted: int = 0) -> list[Machine]:
+        """The machines of so many controllers, the first of which are on hosts."""
+        of_their_own = self.small(CONTROLLER, count - hosted) if count > hosted else []
+        return [*(self.small(HOSTED, hosted) if hosted else ()), *of_their_own]
 
     def machines(self) -> list[Machine]:
         """All small machines that there may be."""
@@ -172,9 +175,19 @@ class Machine:
         return self.lab.directory / "machines" / self.short
 
     @property
+    def host(self) -> Host | None:
+        """The host that it is on, if it is no machine of its own."""
+        return self.lab.host(self.number - 10) if self.role == HOSTED else None
+
+    @property
+    def runs_vmctl(self) -> bool:
+        """Whether it is a controller."""
+        return self.role in (CONTROLLER, HOSTED)
+
+    @property
     def uplink(self) -> str:
         """The outer end of its network cable."""
-        return f"vl-{self.lab.name}-{self.number}"
+        return self.host.uplink if self.host else f"vl-{self.lab.name}-{self.number}"
 
     @property
     def mac(self) -> str:
