@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -111,9 +112,14 @@ async def test_one_whose_row_somebody_holds_lives_on(store: Store, member: Membe
 # -- who leads next
 
 
+async def always(_lives: Collection[str]) -> bool:
+    """Others reach hosts, and this one none."""
+    return True
+
+
 async def test_one_that_reaches_no_host_leads_where_nobody_else_did_at_once(store: Store, clock: Clock) -> None:
     made = Member(store, OWN, Parts(clock, SYSTEM.ids, SYSTEM.threads))
-    made.sees = lambda: False
+    made.outdone = always
     for _ in range(3):
         await made.look()
         assert not made.leads
@@ -125,14 +131,14 @@ async def test_one_that_reaches_no_host_leads_where_nobody_else_did_at_once(stor
 async def test_it_waits_for_nobody_where_it_is_alone(store: Store, clock: Clock) -> None:
     await store.end_life("other", "killed", 2.0)
     made = Member(store, OWN, Parts(clock, SYSTEM.ids, SYSTEM.threads))
-    made.sees = lambda: False
+    made.outdone = always
     await made.look()
     assert made.leads
 
 
 async def test_it_waits_anew_when_somebody_has_led_meanwhile(store: Store, clock: Clock) -> None:
     made = Member(store, OWN, Parts(clock, SYSTEM.ids, SYSTEM.threads))
-    made.sees = lambda: False
+    made.outdone = always
     await made.look()
     await store.lead("other", 3.0)
     clock.at += 5.0

@@ -149,8 +149,8 @@ async def test_a_leader_that_no_host_lets_in_knows_it_by_what_others_tell(three:
     leader = three.all["a"]
     for host in HOSTS:
         leader.host(host).online = False
-    assert not leader.watcher.reaches_any()
     await three.look(5)
+    assert await leader.watcher.outdone(["b", "c"]) and not await three.all["b"].watcher.outdone(["a", "c"])
     assert 0 < leader.watcher.blind_s <= 5.0
     one = leader.host(of(three, "b"))
     one.online = True
@@ -163,6 +163,7 @@ async def test_a_leader_that_no_host_lets_in_knows_it_by_what_others_tell(three:
             three.all[name].host(host).online = False
     await three.look(2)
     assert leader.watcher.blind_s == 0.0, "nobody else reaches any"
+    assert not await leader.watcher.outdone(["b", "c"])
 
 
 async def test_that_silent_watchers_reached_hosts_once_makes_no_leader_blind(three: Replicas) -> None:

@@ -100,7 +100,7 @@ class Controller:
         self.watcher = Watcher(services, member, self._watch) if member is not None and services.store.shared else None
         if member is not None and self.watcher is not None:
             self.door.stand_in = StandIn(services, member, self.known)
-            member.sees = self.watcher.reaches_any
+            member.outdone = self.watcher.outdone
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
 from vmctl.decide.lives import DEAD_AFTER_S, Watch
@@ -26,6 +26,12 @@ from vmctl.services.walls import wall
 log = logging.getLogger("vmctl.cluster.member")
 BEAT_EVERY_S, LOOK_EVERY_S = 2.0, 1.0
 OTHERS_FIRST_S = 3.0  # three looks: who reaches hosts has seen by then that nobody leads
+
+
+async def _never(_lives: Collection[str]) -> bool:
+    return False
+
+
 WHO = "vmctl"  # who is named for what controllers do by themselves
 
 
@@ -33,8 +39,8 @@ class Member:
     """A life, from `join` on.
 
     `lead_begins` is called when it leads later, `deposed` when others ended it, `told_time` with what the registry's
-    clock showed between two moments of the monotonic one. `sees` says whether it reaches hosts: others lead before one
-    that does not.
+    clock showed between two moments of the monotonic one. `outdone` says whether one of those lives reaches hosts, and
+    this one none: then that one leads first.
     """
 
     def __init__(self, store: Store, own: Replica, parts: Parts) -> None:
@@ -48,7 +54,7 @@ class Member:
         self.lead_begins: Callable[[], object] = lambda: None
         self.deposed: Callable[[], None] = lambda: None
         self.told_time: Callable[[float, float, float], object] = lambda _at, _asked, _answered: None
-        self.sees: Callable[[], bool] = lambda: True
+        self.outdone: Callable[[Collection[str]], Awaitable[bool]] = _never
         self._nobody_since: float | None = None  # nobody leads, monotonic
         self.acting = False  # it leads, and has begun
 
@@ -142,7 +148,7 @@ class Member:
         self._me = living[self.own.life]
         if lead is not None and lead.life in living:
             self._nobody_since = None
-        elif self._may_lead(living):
+        elif await self._may_lead(living):
             lead = await self._take(lead)
         self._know({life: one for life, one in living.items() if life != self.own.life}, lead)
 
@@ -162,15 +168,16 @@ class Member:
             log.info("controller %s was %s; its life goes on, as a transaction holds its row", one.name, why)
         return done
 
-    def _may_lead(self, living: dict[str, Replica]) -> bool:
-        """One that drains leads only where nobody else can; one that reaches no host, where nobody else did at once."""
-        others = any(one.takes_part for life, one in living.items() if life != self.own.life)
+    async def _may_lead(self, living: dict[str, Replica]) -> bool:
+        """One that drains leads only where nobody else can; one that is outdone, where nobody else did at once."""
+        others = [life for life, one in living.items() if one.takes_part and life != self.own.life]
         now = self._clock.monotonic()
         if self._nobody_since is None:
             self._nobody_since = now
         if not self._me.takes_part:
             return self._me.naming and not others
-        return not others or self.sees() or now - self._nobody_since >= OTHERS_FIRST_S
+        waited = now - self._nobody_since >= OTHERS_FIRST_S
+        return waited or not others or not await self.outdone(others)
 
     async def _take(self, before: Lead | None) -> Lead | None:
         now = self._clock.now()

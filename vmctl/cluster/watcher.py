@@ -85,10 +85,14 @@ class Watcher:
         """The hosts that this controller watches."""
         return self._held
 
-    def reaches_any(self) -> bool:
-        """Whether it reaches a host that it watches, or watches none: then it is not known that it would not."""
-        links = self._services.links
-        return not self._held or any(host in links and links[host].online for host in self._held)
+    async def outdone(self, lives: Collection[str]) -> bool:
+        """Whether it reaches none of the hosts that it watches, and one of these lives tells that it does."""
+        links, store = self._services.links, self._services.store
+        if not self._held or any(host in links and links[host].online for host in self._held):
+            return False
+        theirs = {(one.host, one.epoch) for one in await store.all(HostWatch) if one.life in lives}
+        told = {(one.host, one.epoch) for one in await store.reports({}) if one.body.get("away_s", 0.0) is None}
+        return bool(theirs & told)
 
     @property
     def blind_s(self) -> float:

@@ -85,17 +85,8 @@ def up(
     """
     require_root("up")
     require_programs()
-    if not 0 <= controller_count <= MOST_CONTROLLERS:
-        raise Usage(f"a lab has up to {MOST_CONTROLLERS} controllers, not {controller_count}")
-    if database_kind and not controller_count:
-        raise Usage("the database is of controllers", hint="vmctl lab up --controllers 3 --db pair")
-    if hosts is not None and not 1 <= hosts <= MOST_HOSTS:
-        raise Usage(f"a lab has 1 to {MOST_HOSTS} hosts, not {hosts}")
     lab = current()
-    if hosted > min(controller_count, hosts or len(_existing(lab)) or FIRST_HOSTS):
-        raise Usage(
-            f"{hosted} controllers on hosts: there are not so many", hint="vmctl lab up --hosts 3 --controllers 3"
-        )
+    _check_counts(lab, hosts, controller_count, database_kind, hosted)
     with locked(lab):
         networked, kind = _networked(lab, storage), _database_kind(lab, database_kind)
         lab.directory.mkdir(parents=True, exist_ok=True)
@@ -122,6 +113,20 @@ def up(
             with _step(report, "controllers") as said:
                 said.append(controllers.ensure(lab, subnet, controller_count, kind, hosted))
         return _status(lab)
+
+
+def _check_counts(lab: Lab, hosts: int | None, controller_count: int, database_kind: str, hosted: int) -> None:
+    """Raises Usage."""
+    if not 0 <= controller_count <= MOST_CONTROLLERS:
+        raise Usage(f"a lab has up to {MOST_CONTROLLERS} controllers, not {controller_count}")
+    if database_kind and not controller_count:
+        raise Usage("the database is of controllers", hint="vmctl lab up --controllers 3 --db pair")
+    if hosts is not None and not 1 <= hosts <= MOST_HOSTS:
+        raise Usage(f"a lab has 1 to {MOST_HOSTS} hosts, not {hosts}")
+    if hosted > min(controller_count, hosts or len(_existing(lab)) or FIRST_HOSTS):
+        raise Usage(
+            f"{hosted} controllers on hosts: there are not so many", hint="vmctl lab up --hosts 3 --controllers 3"
+        )
 
 
 def down(report: Report = _quiet, keep_disks: bool = False) -> None:
