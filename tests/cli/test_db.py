@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -17,8 +18,10 @@ from click.testing import CliRunner, Result
 
 from tests.postgres import Postgres
 from vmctl import errors
+from vmctl.cli.controllers import without_key
 from vmctl.cli.main import cli
 from vmctl.local import config, lock, paths
+from vmctl.model.joining import ControllerKey
 from vmctl.model.records import ClusterValue, HostRecord
 from vmctl.model.replicas import Replica
 from vmctl.model.watching import HostReport
@@ -124,6 +127,14 @@ def test_what_a_controller_does_not_reach_is_told_in_the_list(dsn: str) -> None:
     }
     assert found["ctl-a"]["not_reached"] == ["kvm2"] and found["ctl-b"]["not_reached"] == []
     assert "not reached  kvm2" in CliRunner().invoke(cli, ["controller", "show", "ctl-a"]).output
+
+
+def test_one_that_joins_again_while_it_is_removed_keeps_its_new_key() -> None:
+    seen = ControllerKey("home-1", "kvm1", "ssh-ed25519 A", 1.0, ["kvm1"])
+    assert without_key(seen)(replace(seen, hosts=["kvm1", "kvm2"])) == replace(seen, key="", hosts=[])
+    assert without_key(seen)(None).removed
+    again = replace(seen, key="ssh-ed25519 B", joined_at=2.0, hosts=[])
+    assert without_key(seen)(again) == again
 
 
 def test_it_moves_and_says_what_to_write_into_the_settings(dsn: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from vmctl.cli.typed import typed
 from vmctl.local import config, lock, paths
 
 if TYPE_CHECKING:
+    from vmctl.model.joining import ControllerKey
     from vmctl.model.replicas import Lead, Replica
     from vmctl.store.sql import SqlStore
 
@@ -263,4 +265,14 @@ async def _end(store: SqlStore, name: str, life: str, homes: set[str]) -> None:
         await store.audit(entry)
     for joined in await store.all(ControllerKey):
         if joined.home in homes:
-            await store.put(replace(joined, key="", hosts=[]))
+            await store.revise(ControllerKey, joined.home, without_key(joined))
+
+
+def without_key(seen: ControllerKey) -> Callable[[ControllerKey | None], ControllerKey]:
+    """Take its key away, unless it has joined again since it was seen."""
+
+    def change(kept: ControllerKey | None) -> ControllerKey:
+        now = kept or seen
+        return replace(now, key="", hosts=[]) if now.joined_at == seen.joined_at else now
+
+    return change
