@@ -81,6 +81,18 @@ async def test_a_host_is_online_once_it_has_listed_its_domains(link: HostLink, m
     assert "did not answer" in link.why and "virsh list" in link.mend
 
 
+async def test_a_host_whose_pinned_key_is_none_is_away_and_stops_nobody(tmp_path: Path) -> None:
+    """As after somebody has changed the registry by hand: no controller would begin otherwise."""
+    link = HostLink(HostRecord("kvm1", "127.0.0.1", "rubbish", "f", 1.0), (), tmp_path, Settings(), asyncio.Semaphore())
+    away = asyncio.Event()
+    link.on_domains = lambda _: away.set()
+    link.start()
+    await away.wait()
+    await link.close()
+    assert link.state is HostState.UNKNOWN and "the pinned host key cannot be read" in link.why
+    assert "vmctl host remove kvm1" in link.mend
+
+
 async def test_what_a_host_showed_before_it_was_lost_is_not_judged(
     link: HostLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:

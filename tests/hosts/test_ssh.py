@@ -391,10 +391,10 @@ def test_a_key_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch
     assert {path.name for path in tmp_path.iterdir()} == {"id", "id.pub"}
 
 
-def test_a_pinned_key_must_be_a_good_one() -> None:
+async def test_a_pinned_key_must_be_a_good_one() -> None:
     for key in ("", "rubbish", "ssh-ed25519 AAAA"):
         with pytest.raises(Usage):
-            HostSSH(Target("kvm1", "127.0.0.1", host_key=key), [], Timeouts())
+            await HostSSH(Target("kvm1", "127.0.0.1", host_key=key), [], Timeouts()).connect()
 
 
 def test_waiting_doubles_up_to_half_a_minute() -> None:

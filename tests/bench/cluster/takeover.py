@@ -30,6 +30,7 @@ UNWATCHED = (
     "SELECT count(*) FROM host WHERE name NOT IN"
     " (SELECT host FROM host_watch JOIN replica USING (life) WHERE ended_at IS NULL)"
 )
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB/M/EYCDyQBK9/YtKfN3bhAVMeqNU2++YlRzNlEK7A1"
 LEADS = "SELECT replica.name FROM lead JOIN replica USING (life) WHERE ended_at IS NULL"
 
 
@@ -55,7 +56,7 @@ def register(dsn: str, hosts: int) -> None:
         store = open_store(dsn, Path("/none"))
         for number in range(hosts):
             name = f"kvm{number}"
-            await store.put(HostRecord(name, "127.0.0.1", "key", "bench", 1.0, port=1, about={"host_uuid": name}))
+            await store.put(HostRecord(name, "127.0.0.1", KEY, "bench", 1.0, port=1, about={"host_uuid": name}))
         await store.close()
 
     asyncio.run(put())

@@ -43,7 +43,6 @@ class HostSSH:
 
     def __init__(self, target: Target, keys: Sequence[Path], timeouts: Timeouts) -> None:
         self.target = target
-        self._pinned = import_pinned(target.name, target.host_key)
         self._keys = tuple(keys)
         self._timeouts = timeouts
         self._slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
@@ -66,10 +65,14 @@ class HostSSH:
         return str(found[0]) if found else ""
 
     async def connect(self) -> None:
-        """Log in. Raises `Unreachable`, `NotAllowed` or `HostKeyChanged` (then nothing was sent, not even a name)."""
+        """Log in. Raises `Unreachable`, `NotAllowed` or `HostKeyChanged` (then nothing was sent, not even a name).
+
+        `Usage` where the registry's key of the host is none.
+        """
         await self.close()
+        pinned = import_pinned(self.target.name, self.target.host_key)
         self.in_turns, self._slots = False, asyncio.Semaphore(COMMANDS_AT_ONCE)
-        self._connection, self._owner = await login(self.target, self._pinned, self._keys, self._timeouts)
+        self._connection, self._owner = await login(self.target, pinned, self._keys, self._timeouts)
         self.logins += 1
 
     async def wait_closed(self) -> str:

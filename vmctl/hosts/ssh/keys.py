@@ -116,12 +116,13 @@ def algorithms(key: asyncssh.SSHKey) -> list[str]:
 
 def import_pinned(name: str, public: str) -> asyncssh.SSHKey:
     """The key pinned for the host `name`. Raises `Usage` for what is none, or of a kind no longer trusted."""
+    hint = f"vmctl host remove {name}, then vmctl host add again"
     try:
         key = asyncssh.import_public_key(public)
     except asyncssh.KeyImportError as err:
-        raise Usage(f"{name}: the pinned host key cannot be read: {err}") from err
+        raise Usage(f"{name}: the pinned host key cannot be read: {err}", hint=hint) from err
     if key.get_algorithm() not in (*HOST_KEY_ALGORITHMS, "ssh-rsa"):
-        raise Usage(f"{name}: host keys of type {key.get_algorithm()} are not accepted")
+        raise Usage(f"{name}: host keys of type {key.get_algorithm()} are not accepted", hint=hint)
     return key
 
 
