@@ -237,6 +237,7 @@ METHODS: dict[str, Method] = {
     "share out": lambda store: store.share_out({"kvm1": "other", "kvm2": "other", "gone": "other"}, 2.0),
     "share out again": lambda store: store.share_out({"kvm2": "dead", "kvm1": "dead"}, 2.0),
     "report": lambda store: store.report("dead", [HostReport("kvm1", 3, 2, {"cpu": 2}), HostReport("kvm2", 1, 1)], 6.0),
+    "VMs about a host": lambda store: store.vms_about(HostRecord("kvm1", "kvm1", "k", "f", 1.0), ["u2", "u9"]),
     "read reports": lambda store: store.reports({"kvm1": (3, 1)}),
     "take machines": lambda store: store.take_machines("dead", ["u1", "u2"]),
     "take the same": lambda store: store.take_machines("other", ["u2", "u1", "machine-kvm1"]),

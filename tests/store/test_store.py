@@ -409,3 +409,28 @@ async def test_a_slot_is_free_again_when_its_task_ends(registry: Store) -> None:
     assert await registry.take_slot(second, "kvm2", 1, 2) == f"kvm1 already sends 1 (task {tasks[0]})"
     await registry.end_task(tasks[0], state=TaskState.DONE)
     assert await registry.take_slot(second, "kvm2", 1, 2) is None
+
+
+# -- what a host has to do with
+
+HOST = HostRecord("kvm1", "kvm1", "k", "f", 1.0, about={"host_uuid": "machine-1"})
+OF_KVM1: dict[str, dict[str, Any]] = {
+    "its own": {"host": "kvm1"},
+    "on its way there": {"host": "kvm2", "moving_to": "kvm1"},
+    "may run there": {"may_run_on": {"kvm2": "m", "kvm1": "machine-9"}},
+    "may run on that machine under another name": {"may_run_on": {"old": "machine-1"}},
+    "ended there last": {"ended": ["kvm1", 5.0]},
+    "of two copies": {"why": "two copies: on kvm2 and on kvm3"},
+    "not found": {"host": "kvm10", "moving_to": "kvm11"},
+    "nor that": {"may_run_on": {"kvm10": "machine-10", 'kvm"1': "x"}, "ended": ["kvm12", 1.0], "why": "on kvm1"},
+}
+
+
+async def test_what_a_host_has_to_do_with_is_found_and_nothing_else(registry: Store) -> None:
+    for number, (name, values) in enumerate(OF_KVM1.items()):
+        await registry.add_vm(VMRecord(Spec(f"u{number}", name.replace(" ", "-"), 1, 128), 1.0, **values))
+    found = [vm.name.replace("-", " ") for vm in await registry.vms_about(HOST, [])]
+    assert found == [name for name in OF_KVM1 if name not in ("not found", "nor that")]
+    shown = [f"x{number}" for number in range(700)]
+    some = await registry.vms_about(replace(HOST, name="kvm77", about={}), [*shown, "u6", "u0"])
+    assert [vm.uuid for vm in some] == ["u0", "u5", "u6"], "what it shows, and what is in two places"

@@ -82,7 +82,7 @@ class Guard:
 
     async def _running(self, link: Link) -> list[VMRecord]:
         """VMs of ours that run there and that no task holds."""
-        here = [vm for vm in await self._services.store.all(VMRecord) if vm.host == link.name and vm.task is None]
+        here = [vm for vm in await self._services.vms_about(link) if vm.host == link.name and vm.task is None]
         here = [vm for vm in here if vm.uuid in link.domains]
         return [vm for vm in here if link.domains[vm.uuid].power is PowerState.RUNNING]
 

@@ -29,7 +29,7 @@ async def follow_host(services: Services, link: Link) -> None:
     elif not online and link.tried and host.lost_at is None and services.clock.now() - link.since >= LOST_AFTER_S:
         vms = [
             vm.name
-            for vm in await services.store.all(VMRecord)
+            for vm in await services.vms_about(link)
             if host.name == vm.host or (host.name in vm.may_run_on and vm.power is PowerState.UNKNOWN)
         ]
         there = f"; what ran there may go on: {', '.join(sorted(vms))}" if vms else ""
@@ -41,7 +41,7 @@ async def follow_host(services: Services, link: Link) -> None:
 
 async def _want_again(services: Services, link: Link) -> None:
     """An orderly reboot ends guests before the host is lost: those are wanted as before, though they ended first."""
-    for vm in await services.store.all(VMRecord):
+    for vm in await services.vms_about(link):
         host, at = vm.ended if vm.ended else ("", 0.0)
         last = host == link.name and link.lost_since and float(at) >= link.lost_since - ORDERLY_S
         if last and vm.power is PowerState.STOPPED and vm.wanted == "stopped":

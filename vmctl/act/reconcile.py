@@ -5,8 +5,10 @@ Runs after every reading of a host's domains, and leaves alone every VM that a t
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +23,7 @@ from vmctl.hosts import domainxml
 from vmctl.hosts.leaseprobe import PROBE, is_stale
 from vmctl.hosts.port import Link
 from vmctl.hosts.shown import LEFT_OVER, DomainSeen
-from vmctl.model.records import Storage, VMRecord
+from vmctl.model.records import TWO_COPIES, Storage, VMRecord
 from vmctl.model.vms import PowerState
 from vmctl.services import Services
 from vmctl.services.walls import wall
@@ -29,7 +31,6 @@ from vmctl.services.walls import wall
 log = logging.getLogger("vmctl.reconcile")
 WAIT_FOR_BOOT_S = 30.0
 HUNG = "left paused by a migration that broke"
-TWO_COPIES = "two copies:"
 MIGRATED = "somebody migrated it"
 
 
@@ -37,7 +38,7 @@ async def reconcile(services: Services, link: Link) -> None:
     """Bring the registry in line with what this host shows. One VM that cannot be read stops no other."""
     if not link.online or link.domains_at is None or services.links.get(link.name) is not link:
         return  # of a host that left the pool nothing is followed
-    known = {vm.uuid: vm for vm in await services.store.all(VMRecord)}
+    known = {vm.uuid: vm for vm in await services.vms_about(link)}
     for domain in list(link.domains.values()):
         vm = known.get(domain.uuid)
         with wall(log, f"{link.name}: {domain.name}"):
@@ -56,8 +57,17 @@ async def reconcile(services: Services, link: Link) -> None:
         if vm.task is None and vm.uuid not in link.domains:
             with wall(log, f"{link.name}: {vm.name}"):
                 await _absent(services, link, vm)
+    await _learn_cpus(link, known.values())
+
+
+async def ask_for_cpus(services: Services, vms: Collection[VMRecord]) -> None:
+    """Ask each host whether it can give guests the CPUs of all VMs: they may be about to move there."""
+    await asyncio.gather(*(_learn_cpus(link, vms) for link in services.links.values() if link.online))
+
+
+async def _learn_cpus(link: Link, vms: Iterable[VMRecord]) -> None:
     with contextlib.suppress(HostError):  # where libvirt cannot compare CPUs, the names of its models must do
-        await link.learn_cpus(vm.spec.cpu_xml for vm in known.values())
+        await link.learn_cpus(vm.spec.cpu_xml for vm in vms)
 
 
 async def _follow(services: Services, link: Link, vm: VMRecord, domain: DomainSeen) -> None:

@@ -20,7 +20,7 @@ from vmctl.act.guestevents import GuestEvents
 from vmctl.act.health import HealthMonitor
 from vmctl.act.mounted import Mounts
 from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
-from vmctl.act.reconcile import reconcile
+from vmctl.act.reconcile import ask_for_cpus, reconcile
 from vmctl.act.restart import Restarts
 from vmctl.act.unheld import free_unheld
 from vmctl.cluster.keys import Keys
@@ -241,11 +241,12 @@ class Controller:
                 self.tasks.resume(task)
 
     async def _look_at_vms(self) -> None:
-        """Start again what its host's reboot ended, and free what nobody holds any more."""
+        """Start again what its host's reboot ended, free what nobody holds any more, and ask hosts for VMs' CPUs."""
         going_on = {job.id for job in self.tasks.jobs()}
         vms = await self.services.store.all(VMRecord)
         await self.restarts.look(vms)
         await free_unheld(self.services, vms, going_on)
+        await ask_for_cpus(self.services, vms)
 
     def _domains_changed(self, link: Link) -> None:
         if self._acts:  # else it is only watched here

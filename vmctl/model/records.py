@@ -68,6 +68,7 @@ class Image:
 
 
 HALF_MADE, HALF_DELETED = HALF = "half made", "half deleted"  # how `why` begins
+TWO_COPIES = "two copies:"  # and that of one which more than one host was seen to have
 MORE_MAY_COME = ", and more may come"  # to a half-made one: a host that was asked for it gave no answer
 
 

@@ -86,6 +86,13 @@ class VMs(Protocol):
     async def vm(self, name: str) -> VMRecord:
         """The VM of that name or UUID. Raises NotFound."""
 
+    async def vms_about(self, host: HostRecord, shown: Collection[str]) -> list[VMRecord]:
+        """VMs that a host has to do with, or whose UUIDs it has `shown`.
+
+        It is theirs, or is about to be, they may run there, or last ended there; those of which the registry has more
+        than one copy, too.
+        """
+
     async def add_vm(self, record: VMRecord, *, made: bool = False) -> None:
         """Register a VM. Raises Refused when its name is taken.
 

@@ -68,6 +68,9 @@ class MemoryStore(Leasing, MemoryUsers, MemoryReplicas, MemoryWatching):
     async def all(self, kind: type[Record]) -> list[Record]:
         return self._all(kind)
 
+    async def vms_about(self, host: HostRecord, shown: Collection[str]) -> list[VMRecord]:
+        return self._all(VMRecord, lambda vm: vm.uuid in shown or rules.is_about(vm, host))
+
     async def inventory(self) -> tuple[list[HostRecord], list[VMRecord], list[Storage]]:
         return self._all(HostRecord), self._all(VMRecord), self._all(Storage)
 

@@ -10,6 +10,7 @@ from vmctl.errors import NotAllowed, NotFound, Overtaken, Refused
 from vmctl.model.access import Failures, Grant, Group, Limit, Project, Role, Token, User
 from vmctl.model.joining import ControllerKey, Invitation
 from vmctl.model.records import (
+    TWO_COPIES,
     ClusterValue,
     DecisionRecord,
     Event,
@@ -103,6 +104,13 @@ def there_is(kind: type[Any], key: Any) -> Refused:
 def name_taken(name: str) -> Refused:
     """The error for a VM's name that is taken."""
     return Refused(f"there is already a VM {name!r}", hint=f"vmctl show {name}")
+
+
+def is_about(vm: VMRecord, host: HostRecord) -> bool:
+    """Whether a host has to do with it, by any of its names: a machine that was added again may have another one."""
+    ended_on = vm.ended[0] if vm.ended else ""
+    may_run = host.name in vm.may_run_on or (host.machine and host.machine in vm.may_run_on.values())
+    return host.name in (vm.host, vm.moving_to, ended_on) or bool(may_run) or vm.why.startswith(TWO_COPIES)
 
 
 def held(vm: VMRecord, task: int, holder: Task | None) -> Refused:

@@ -38,6 +38,7 @@ from vmctl.ports import SYSTEM, Clock
 from vmctl.store import limit_rules, rows, rules
 from vmctl.store.audit import SqlAudit, append
 from vmctl.store.database import Database, reading, writing
+from vmctl.store.hostvms import SqlHostVMs
 from vmctl.store.incarnations import LedgerStore
 from vmctl.store.joining import SqlJoining
 from vmctl.store.leasing import Leasing
@@ -66,7 +67,7 @@ Record = TypeVar("Record")
 LAST = chr(0x10FFFF)  # no character comes after it
 
 
-class SqlStore(Leasing, SqlUsers, SqlAudit, SqlUploads, SqlReplicas, SqlWatching, SqlJoining, SqlPruning):
+class SqlStore(Leasing, SqlHostVMs, SqlUsers, SqlAudit, SqlUploads, SqlReplicas, SqlWatching, SqlJoining, SqlPruning):
     """`opening.open_store` opens one; end with `close`. What its methods promise is in `vmctl.ports.store`."""
 
     def __init__(self, database: Database, clock: Clock = SYSTEM.clock) -> None:

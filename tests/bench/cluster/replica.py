@@ -22,15 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.cluster.profiled import Profiled
-from tests.bench.cluster.simhosts import domains, number_of
+from tests.bench.cluster.simhosts import domains, number_of, spec_of
 from vmctl.cli.serve import GARBAGE
 from vmctl.cluster.controller import KEEP_LEDGER_EVERY_S, KEEP_MEANS_EVERY_S, WATCH_EVERY_S
 from vmctl.cluster.member import Member
 from vmctl.cluster.watcher import Watcher
+from vmctl.hosts.domainxml.build import Site, build
 from vmctl.hosts.facts import RawSample
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.port import Link
-from vmctl.hosts.shown import About, DomainSeen
+from vmctl.hosts.shown import About, DomainSeen, Shown
 from vmctl.local.config import Settings
 from vmctl.model.records import HostRecord
 from vmctl.model.replicas import Replica
@@ -79,6 +80,12 @@ class Libvirt:
     async def domains(self) -> tuple[DomainSeen, ...]:
         """All of them."""
         return self._there
+
+    async def shown(self, uuid: str) -> Shown:
+        """One, as it was started from its specification."""
+        name = next(one.name for one in self._there if one.uuid == uuid)
+        xml = build(spec_of(uuid, name), Site("kvm"))
+        return Shown(live=xml, kept=xml)
 
 
 class WatchingLink(HostLink):

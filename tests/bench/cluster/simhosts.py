@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from vmctl.hosts.facts import SEPARATOR
 from vmctl.hosts.shown import DomainSeen
-from vmctl.model.vms import PowerState
+from vmctl.model.vms import Disk, PowerState, Spec
 
 CPUS, MEM_KIB = 64, 512 << 20
 NUMBERS = "%d %d %d %d %d 0 %d 0 %d 0\n"  # of the line of all CPUs
@@ -62,6 +62,11 @@ def number_at(address: str) -> int:
 def uuid_of(number: int, vm: int = -1) -> str:
     """A host's UUID, or that of one of its VMs."""
     return str(uuid.UUID(int=(number + 1 << 32) + vm + 1))
+
+
+def spec_of(uuid: str, name: str) -> Spec:
+    """What a VM was made of."""
+    return Spec(uuid, name, 2, 4096, (Disk("main", f"/s/{name}.qcow2"),), image="tiny")
 
 
 def domains(number: int, vms: int) -> tuple[DomainSeen, ...]:

@@ -20,6 +20,7 @@ import asyncssh
 
 from tests.bench.cluster.simhosts import SimHost, number_at
 from vmctl.hosts import sessions
+from vmctl.hosts.letin import LET_IN
 from vmctl.hosts.programs import PERL
 from vmctl.hosts.ssh import ensure_key
 from vmctl.hosts.ssh.quoting import quoted
@@ -28,6 +29,7 @@ from vmctl.hosts.ssh.script import LINE
 COLLECTS = f"perl -e {shlex.quote(PERL.strip())} "  # the token follows
 TOKEN = 16
 OWN = f"exec {quoted(sessions.OWN_SESSION.command)}"
+LETS_IN = f"exec {quoted(('sh', '-c', LET_IN, 'sh'))}"
 END = f"exec {quoted(('sh', '-c', sessions.END, 'sh'))}"
 
 
@@ -111,6 +113,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
             out = ""
         elif text.count("'") % 2:
             return  # more of it comes
+        elif command.startswith(LETS_IN):
+            out = ""
         else:
             raise AssertionError(f"nobody has taught these hosts {command}")
         self._channel.write(mark + out.encode())
