@@ -11,7 +11,7 @@ import pytest
 from tests.act.crash import new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost, domain
 from vmctl.act import power, stop
-from vmctl.act.reconcile import ask_for_cpus, reconcile
+from vmctl.act.reconcile import reconcile
 from vmctl.errors import LibvirtError, Overtaken
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
@@ -363,13 +363,14 @@ async def test_every_host_is_asked_about_the_cpus_of_all_vms(
 ) -> None:
     vm = await services.store.vm(UUID)
     await services.store.change(VMRecord, UUID, spec=replace(vm.spec, cpu_xml="<cpu/>"))
-    await ask_for_cpus(services, [await services.store.vm(UUID)])
-    assert kvm2.cpus == kvm1.cpus == {"<cpu/>": True}
-    kvm1.cpus.clear()
     await look(services, kvm2)
-    assert kvm1.cpus == {}
+    assert kvm2.cpus == {}, "nobody has looked at all VMs yet"
+    services.cpus = frozenset({"<cpu/>"})
+    await look(services, kvm2)
+    assert kvm2.cpus == {"<cpu/>": True}
+    services.cpus = frozenset()
     await look(services, kvm1)
-    assert kvm1.cpus == {"<cpu/>": True}, "of those that it shows at once"
+    assert kvm1.cpus == {"<cpu/>": True}, "about those that it shows at once"
     kvm1.cpus.clear()
     kvm1.compares = False
     kvm1.shows(PAUSED)

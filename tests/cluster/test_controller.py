@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from tests.act.hosts import UUID, FakeHost
 from vmctl.cluster import controller as controller_module
-from vmctl.cluster.controller import Controller
+from vmctl.cluster.controller import BLIND_FOR_S, Controller
 from vmctl.cluster.member import Member
+from vmctl.cluster.watcher import Watcher
 from vmctl.commands.hosts import ListHosts
 from vmctl.commands.vms import Stop
 from vmctl.errors import RegistryUnusable
@@ -127,3 +129,41 @@ async def test_a_host_that_is_away_is_looked_at_again_once_at_a_time(
         assert 2 <= len(looks) <= 12, len(looks)
     finally:
         await controller.close()
+
+
+async def test_hosts_are_asked_about_the_cpus_of_vms_elsewhere(services: Services, host: FakeHost) -> None:
+    """They may be about to move there."""
+    controller = Controller(services)
+    await controller.start()
+    try:
+        far = Spec("22222222-2222-3333-4444-555555555555", "far", 1, 128, cpu_xml="<cpu/>")
+        await services.store.add_vm(VMRecord(far, 1.0, host="kvm9"))
+        await controller._look_at_vms()
+        for _ in range(100):
+            if "<cpu/>" in host.cpus:
+                break
+            await asyncio.sleep(0.05)
+        assert host.cpus["<cpu/>"]
+    finally:
+        await controller.close()
+
+
+@pytest.mark.parametrize(
+    ("replaceable", "takes_part", "blind_s", "why"),
+    [
+        (True, True, 0.0, ""),
+        (True, False, 0.0, "drained"),
+        (True, True, BLIND_FOR_S - 1, ""),
+        (True, True, BLIND_FOR_S, "reached no host"),
+        (False, False, BLIND_FOR_S, ""),
+    ],
+)
+async def test_why_a_leader_leaves(
+    services: Services, replaceable: bool, takes_part: bool, blind_s: float, why: str
+) -> None:
+    controller = Controller(services)
+    me = SimpleNamespace(takes_part=takes_part)
+    controller.cluster = cast(Member, SimpleNamespace(replaceable=replaceable, me=me))
+    controller.watcher = cast(Watcher, SimpleNamespace(blind_s=blind_s))
+    found = controller._why_leave()
+    assert why in found and bool(found) is bool(why)

@@ -5,10 +5,9 @@ Runs after every reading of a host's domains, and leaves alone every VM that a t
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -57,17 +56,13 @@ async def reconcile(services: Services, link: Link) -> None:
         if vm.task is None and vm.uuid not in link.domains:
             with wall(log, f"{link.name}: {vm.name}"):
                 await _absent(services, link, vm)
-    await _learn_cpus(link, known.values())
+    await learn_cpus(services, link, known.values())
 
 
-async def ask_for_cpus(services: Services, vms: Collection[VMRecord]) -> None:
-    """Ask each host whether it can give guests the CPUs of all VMs: they may be about to move there."""
-    await asyncio.gather(*(_learn_cpus(link, vms) for link in services.links.values() if link.online))
-
-
-async def _learn_cpus(link: Link, vms: Iterable[VMRecord]) -> None:
+async def learn_cpus(services: Services, link: Link, vms: Iterable[VMRecord] = ()) -> None:
+    """Ask a host whether it can give guests the CPUs of these VMs, and of all others: they may be about to move in."""
     with contextlib.suppress(HostError):  # where libvirt cannot compare CPUs, the names of its models must do
-        await link.learn_cpus(vm.spec.cpu_xml for vm in vms)
+        await link.learn_cpus({vm.spec.cpu_xml for vm in vms} | services.cpus)
 
 
 async def _follow(services: Services, link: Link, vm: VMRecord, domain: DomainSeen) -> None:

@@ -20,7 +20,7 @@ from vmctl.act.guestevents import GuestEvents
 from vmctl.act.health import HealthMonitor
 from vmctl.act.mounted import Mounts
 from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
-from vmctl.act.reconcile import ask_for_cpus, reconcile
+from vmctl.act.reconcile import learn_cpus, reconcile
 from vmctl.act.restart import Restarts
 from vmctl.act.unheld import free_unheld
 from vmctl.cluster.keys import Keys
@@ -241,12 +241,17 @@ class Controller:
                 self.tasks.resume(task)
 
     async def _look_at_vms(self) -> None:
-        """Start again what its host's reboot ended, free what nobody holds any more, and ask hosts for VMs' CPUs."""
+        """Start again what its host's reboot ended, and free what nobody holds; all hosts are asked about VMs' CPUs."""
         going_on = {job.id for job in self.tasks.jobs()}
         vms = await self.services.store.all(VMRecord)
         await self.restarts.look(vms)
         await free_unheld(self.services, vms, going_on)
-        await ask_for_cpus(self.services, vms)
+        cpus = frozenset(vm.spec.cpu_xml for vm in vms) - {""}
+        if cpus - self.services.cpus:
+            self.services.cpus = cpus
+            for link in self.services.links.values():
+                if link.online:  # one that does not answer holds up nobody else
+                    self._spawn(learn_cpus(self.services, link), f"ask {link.name} about CPUs")
 
     def _domains_changed(self, link: Link) -> None:
         if self._acts:  # else it is only watched here

@@ -71,6 +71,7 @@ class Services:
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
     told: dict[str, HostTold] = field(default_factory=dict)  # of hosts that no link shows, while nobody leads
     unmounted: dict[str, set[str]] = field(default_factory=dict)  # host -> storages that are not mounted there now
+    cpus: frozenset[str] = frozenset()  # the <cpu> elements of all VMs' guests: each host is asked about them
     sessions: Sessions | None = None  # of whoever writes its log-ins down
     watched: Callable[[], Collection[str]] | None = None  # hosts that this controller watches; None: all
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS_AT_ONCE))
