@@ -18,14 +18,14 @@ RESTS = "; it rests before it is started again"
 
 
 class Restarts:
-    """`look` at them every few seconds."""
+    """`look` at all VMs every few seconds."""
 
     def __init__(self, services: Services, tasks: Tasks) -> None:
         self._services = services
         self._tasks = tasks
 
     async def look(self, vms: Iterable[VMRecord]) -> None:
-        """Start what is due of all VMs."""
+        """Start what is due."""
         for vm in vms:
             due = vm.wanted == "running" and vm.power is PowerState.STOPPED and vm.task is None
             if due and vm.autostart and not vm.adopted:

@@ -40,7 +40,9 @@ def log_path() -> Path:
     return paths.state_dir() / "controller.log"
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a controller's own socket."""
+
     def __init__(self, path: Path, patience_s: float | None = None) -> None:
         super().__init__("localhost", timeout=patience_s)
         self._path = path
@@ -176,7 +178,7 @@ class Client:
 
             sock, self._where = remote.opened(self._context, self._patience_s)
             return remote.TlsConnection(sock, self._where)
-        connection = _UnixConnection(self._path, self._patience_s)
+        connection = UnixConnection(self._path, self._patience_s)
         try:
             connection.connect()
         except (FileNotFoundError, ConnectionRefusedError) as err:
@@ -240,7 +242,7 @@ def _raise_reason(process: subprocess.Popen[bytes]) -> None:
 
 
 def _answers(path: Path) -> bool:
-    connection = _UnixConnection(path)
+    connection = UnixConnection(path)
     with contextlib.suppress(OSError), contextlib.closing(connection):
         connection.connect()
         return True

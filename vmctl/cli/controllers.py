@@ -166,17 +166,16 @@ class Watched:
 async def _watched(store: SqlStore) -> Watched:
     """Where there is one controller, it watches all."""
     from vmctl.model.records import HostRecord
-    from vmctl.model.watching import HostReport, HostWatch
+    from vmctl.model.watching import HostReport, HostWatch, heard
 
     if not store.shared:
         hosts = len(await store.all(HostRecord))
         return Watched(Counter({one.life: hosts for one in (await store.lives())[0]}))
-    found = Watched()
-    told = {(one.host, one.epoch): one.body for one in await store.all(HostReport)}
-    for one in await store.all(HostWatch):
-        found.hosts[one.life] += 1
-        if told.get((one.host, one.epoch), {}).get("away_s") is not None:
-            found.not_reached.setdefault(one.life, []).append(one.host)
+    watches = await store.all(HostWatch)
+    found = Watched(Counter(one.life for one in watches))
+    for watch, reaches in heard(watches, await store.all(HostReport)):
+        if not reaches:
+            found.not_reached.setdefault(watch.life, []).append(watch.host)
     return found
 
 

@@ -19,7 +19,7 @@ from vmctl.guests import Follower, told
 from vmctl.hosts import loadreport
 from vmctl.hosts.port import Link
 from vmctl.model.records import HostRecord
-from vmctl.model.watching import HostReport, HostWatch
+from vmctl.model.watching import HostReport, HostWatch, heard
 from vmctl.services import Services
 from vmctl.services.sessions import Sessions
 from vmctl.services.walls import wall
@@ -90,9 +90,8 @@ class Watcher:
         links, store = self._services.links, self._services.store
         if not self._held or any(host in links and links[host].online for host in self._held):
             return False
-        theirs = {(one.host, one.epoch) for one in await store.all(HostWatch) if one.life in lives}
-        told = {(one.host, one.epoch) for one in await store.reports({}) if one.body.get("away_s", 0.0) is None}
-        return bool(theirs & told)
+        told = heard(await store.all(HostWatch), await store.reports({}))
+        return any(reaches and watch.life in lives for watch, reaches in told)
 
     @property
     def blind_s(self) -> float:
@@ -289,12 +288,16 @@ class Watcher:
         """That no host lets this one in, the others' words show: a network without hosts looks the same from here."""
         now = self._services.clock.monotonic()
         here = any(link.online for link in self._services.links.values())
-        heard = (one for host, one in leading.heard.items() if host in self._services.links)
-        elsewhere = any(one.away_s is None and now - one.at <= self._silent_s for one in heard)
+        elsewhere = any(self._is_reached(leading, host, now) for host in self._services.links)
         if here or not elsewhere:
             leading.blind_since = None
         elif leading.blind_since is None:
             leading.blind_since = now
+
+    def _is_reached(self, leading: _Leading, host: str, now: float) -> bool:
+        """Whether another one that watches it has just told that it reaches it."""
+        told = leading.heard.get(host)
+        return told is not None and told.away_s is None and now - told.at <= self._silent_s
 
     def _note_who_cannot(self, leading: _Leading) -> None:
         """A host that answers here, and not its watcher, goes to another one."""
@@ -312,10 +315,9 @@ class Watcher:
 
     def _sample_or_not(self, leading: _Leading, link: Link) -> None:
         now = self._services.clock.monotonic()
-        heard = leading.heard.get(link.name)
         if link.name in self._held:
             link.sample(True)
-        elif heard is not None and heard.away_s is None and now - heard.at <= self._silent_s:
+        elif self._is_reached(leading, link.name, now):
             link.sample(False)
         elif now - leading.since > self._silent_s:  # before that its watcher may just not have been heard yet
             link.sample(True)

@@ -125,7 +125,7 @@ def _check_counts(lab: Lab, hosts: int | None, controller_count: int, database_k
         raise Usage(f"a lab has 1 to {MOST_HOSTS} hosts, not {hosts}")
     if hosted > min(controller_count, hosts or len(_existing(lab)) or FIRST_HOSTS):
         raise Usage(
-            f"{hosted} controllers on hosts: there are not so many", hint="vmctl lab up --hosts 3 --controllers 3"
+            f"{hosted} controllers on hosts: there are not so many", hint="vmctl lab up --controllers 3 --on-hosts 2"
         )
 
 
@@ -169,7 +169,11 @@ def kill(name: str) -> None:
     one = _running(name)
     if isinstance(one, Machine):
         machines.stop(one)
-        return
+    else:
+        _stop_host(one)
+
+
+def _stop_host(one: Host) -> None:
     for controller in controllers.on(one):
         machines.stop(controller)
     host.stop(one)
@@ -202,9 +206,7 @@ def boot(name: str, report: Report = _quiet) -> None:
         subnet, found = network.find(lab), accelerator.known()
         if not subnet or not found:
             raise Refused(f"lab {lab.name!r} is down", hint="vmctl lab up")
-        for controller in controllers.on(one):
-            machines.stop(controller)
-        host.stop(one)
+        _stop_host(one)
         with _step(report, one.name):
             host.start(one, host.Settings(subnet, memory, found.kvm, gluster.source(lab, subnet)))
         for controller in controllers.on(one):

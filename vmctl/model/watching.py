@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,12 @@ class HostReport:
     told_at: float = field(default=0.0, compare=False)  # UTC seconds by the registry's clock: it decides nothing
     told_number: int = field(default=-1, compare=False)  # the report that this is of: earlier versions write neither
     digest: str = field(default="", compare=False)  # of its body, where that is in a cache, too
+
+
+def heard(watches: Iterable[HostWatch], reports: Iterable[HostReport]) -> Iterator[tuple[HostWatch, bool]]:
+    """The watches of which their lives tell something now, and whether each reaches its host."""
+    told = {(one.host, one.epoch): one.body["away_s"] is None for one in reports if "away_s" in one.body}
+    return ((one, told[one.host, one.epoch]) for one in watches if (one.host, one.epoch) in told)
 
 
 @dataclass(frozen=True, slots=True)

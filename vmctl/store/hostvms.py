@@ -12,10 +12,8 @@ from vmctl.model.records import TWO_COPIES, HostRecord, VMRecord
 from vmctl.store import rules
 from vmctl.store.database import Database, reading
 from vmctl.store.jsons import as_json
-from vmctl.store.statements import batches, read_all
+from vmctl.store.statements import AT_ONCE, batches, read_all
 from vmctl.store.tables import VMRow
-
-AT_ONCE = 500  # values in one statement
 
 
 class SqlHostVMs:

@@ -29,7 +29,6 @@ from vmctl.errors import RegistryUnusable
 from vmctl.store import about as telling
 from vmctl.store import postgres_trouble as trouble
 from vmctl.store import schema
-from vmctl.store.about import About, long_transactions
 from vmctl.store.database import Database, Done, Work, in_thread
 from vmctl.store.servers import one_each
 
@@ -42,7 +41,7 @@ WRITERS, READERS = 6, 4
 AGAIN = 10  # so often is a transaction done again that was in another's way
 UPGRADE_S, UPGRADE_EVERY_S = 180.0, 5.0  # for how long, and how often, it is tried to change the tables
 UPGRADE_LOCK = "1s"  # how long one try waits for a lock
-LOOK_LOCK = "3s"
+LOOK_LOCK = "3s"  # and one that only looks
 UPGRADING = 0x766D63746C  # "vmctl": the lock that who changes the tables holds
 # What libpq is told where the DSN does not. A server that is silent must be noticed within seconds.
 DEFAULTS = {
@@ -330,10 +329,10 @@ def upgrade(dsn: str, to: str = "head") -> None:
 def holders(dsn: str) -> str:
     """Who has been in a transaction for longer than any of ours takes. Raises RegistryUnusable."""
     with opened(dsn) as db:
-        return ", ".join(long_transactions(db)) or "somebody"
+        return ", ".join(telling.long_transactions(db)) or "somebody"
 
 
-def about(dsn: str, where: str) -> About:
+def about(dsn: str, where: str) -> telling.About:
     """What is known of it; nothing is changed. Blocking. Raises RegistryUnusable, with who is in the way."""
     try:
         with opened(dsn, LOOK_LOCK) as db:

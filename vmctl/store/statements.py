@@ -101,6 +101,9 @@ TABLES: dict[type[Any], type[SQLModel]] = {
 }
 
 
+AT_ONCE = 500  # values in one statement
+
+
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """The items, so many at a time."""
     rest = iter(items)

@@ -14,11 +14,10 @@ from vmctl.model.watching import HostReport, HostWatch
 from vmctl.store import rows
 from vmctl.store.database import Database, reading, writing
 from vmctl.store.jsons import as_json
-from vmctl.store.statements import batches, clock, is_shared, read_all
+from vmctl.store.statements import AT_ONCE, batches, clock, is_shared, read_all
 from vmctl.store.tables import HostRow, ReplicaRow
 from vmctl.store.watching_tables import HostReportRow, HostWatchRow, MachineReaderRow
 
-AT_ONCE = 500  # values in one statement
 # One value holds all rows: a statement for each would cost more than to find out what is told.
 REPORT = text(
     "INSERT INTO host_report (host, epoch, number, body, digest, told_number, told_at)"

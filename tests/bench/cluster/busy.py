@@ -38,6 +38,7 @@ from tests.bench.cluster.replica import LATE
 from tests.bench.cluster.simhosts import address_of, name_of, spec_of, uuid_of
 from tests.cluster.replicas import wait_for
 from tests.postgres import QUIET, Postgres, running
+from vmctl.cli.client import UnixConnection
 from vmctl.hosts.ssh import ensure_key
 from vmctl.model.records import HostRecord, VMRecord
 from vmctl.model.vms import PowerState
@@ -45,7 +46,7 @@ from vmctl.store import rows
 from vmctl.store.opening import open_store
 from vmctl.store.tables import HostRow, VMRow
 
-READY_S, SETTLE_S = 300.0, 30.0
+READY_S, SETTLE_S, PATIENCE_S = 300.0, 30.0, 60.0
 CLIENTS, PLAN_EVERY_S, LOOK_EVERY_S = 8, 60.0, 10.0
 SETTINGS = 'database = "{dsn}"\nsample_period_s = {period_s}\nread_guests = false\n[api]\nrequests_per_s = 100000\n'
 
@@ -73,7 +74,7 @@ class Home:
 
     def get(self, path: str) -> Any:
         """What it answers; it must."""
-        wire = _Wire(self.socket)
+        wire = UnixConnection(self.socket, PATIENCE_S)
         try:
             wire.request("GET", f"/api/v1/{path}")
             answer = wire.getresponse()
@@ -82,19 +83,6 @@ class Home:
             return json.loads(body)
         finally:
             wire.close()
-
-
-class _Wire(http.client.HTTPConnection):
-    """By a unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=60)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 @dataclass
@@ -186,7 +174,7 @@ class Requests:
         return str(self._random.choices(kinds, (40, 30, 20, 5, 5))[0])
 
     def _one(self, due: float, path: str) -> None:
-        wire = getattr(self._wires, "one", None) or _Wire(self._home.socket)
+        wire = getattr(self._wires, "one", None) or UnixConnection(self._home.socket, PATIENCE_S)
         self._wires.one = wire
         try:
             wire.request("GET", f"/api/v1/{path}")
