@@ -21,7 +21,7 @@ PACKAGE = ROOT / "vmctl"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("vmctl.__init__", "vmctl.text", "vmctl.errors"),
     ("vmctl.model",),
-    ("vmctl.local", "vmctl.ports.__init__", "vmctl.services.claims", "vmctl.services.walls"),
+    ("vmctl.local", "vmctl.ports.__init__", "vmctl.ports.turns", "vmctl.services.claims", "vmctl.services.walls"),
     ("vmctl.commands", "vmctl.formats"),
     ("vmctl.decide", "vmctl.ledger", "vmctl.lab"),
     ("vmctl.ports.store",),
@@ -45,6 +45,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "vmctl.model": ("vmctl.text", "vmctl.errors"),
     "vmctl.local": ("vmctl.model", "vmctl.errors"),
     "vmctl.ports.__init__": (),
+    "vmctl.ports.turns": (),
     "vmctl.ports.store": ("vmctl.model", "vmctl.ledger"),
     "vmctl.services.claims": (),
     "vmctl.services.walls": ("vmctl.errors",),

@@ -21,7 +21,9 @@ from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import ClusterValue, Event, HostRecord
 from vmctl.model.replicas import HostSession, Replica
 from vmctl.ports.store import Store
+from vmctl.ports.turns import come_last
 from vmctl.services.claims import Deposed
+from vmctl.store import postgres
 from vmctl.store.opening import open_store
 from vmctl.store.postgres import LIMIT_S, WRITERS
 
@@ -274,6 +276,44 @@ async def test_who_ends_a_life_waits_for_what_it_has_under_way(dsn: str) -> None
         await first.put(ClusterValue("a", "late"))
     for store in (first, second):
         await store.close()
+
+
+async def test_nobody_waits_behind_what_looks_after_hosts(dsn: str) -> None:
+    """A thousand hosts come up: each reads and writes, and a question and a command are answered meanwhile."""
+    store = open_store(dsn, Path("/none"))
+    done: list[int] = []
+
+    def slow(_db: Session) -> None:
+        time.sleep(0.05)
+        done.append(1)
+
+    async def look_after() -> None:
+        come_last()
+        await store.database.read(slow)
+        await store.database.write(slow)
+
+    looks = [asyncio.create_task(look_after()) for _ in range(40)]
+    await asyncio.sleep(0.1)
+    for number in range(5):
+        await store.all(ClusterValue)
+        await store.put(ClusterValue("a", str(number)))
+    assert not all(look.done() for look in looks), "it went past them"
+    await asyncio.gather(*looks)
+    assert len(done) == 80
+    await store.close()
+
+
+async def test_what_comes_last_has_all_its_time_when_its_turn_comes(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "LIMIT_S", 0.5)
+    store = open_store(dsn, Path("/none"))
+
+    async def look() -> list[ClusterValue]:
+        come_last()
+        await store.database.read(lambda _db: time.sleep(0.3))
+        return await store.all(ClusterValue)
+
+    assert await asyncio.gather(*(asyncio.create_task(look()) for _ in range(8))) == [[]] * 8
+    await store.close()
 
 
 async def test_a_heartbeat_waits_for_nothing_else_and_not_for_long(dsn: str) -> None:

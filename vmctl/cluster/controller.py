@@ -37,6 +37,7 @@ from vmctl.hosts.port import Link
 from vmctl.local import logcontext
 from vmctl.model.audit import head
 from vmctl.model.records import HostRecord, VMRecord
+from vmctl.ports.turns import come_last
 from vmctl.services import Services
 from vmctl.services.claims import Deposed
 from vmctl.services.known import Known
@@ -260,6 +261,7 @@ class Controller:
     async def _settle(self, link: Link) -> None:
         """Follow a host: one pass at a time, and another one when something was new meanwhile."""
         logcontext.only(host=link.name)  # whoever made it look again
+        come_last()
         self._unsettled.add(link.name)
         lock = self._settling.setdefault(link.name, asyncio.Lock())
         if lock.locked():

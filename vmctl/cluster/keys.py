@@ -38,10 +38,10 @@ class Keys:
     async def _put(self, link: Link, keys: list[ControllerKey], lines: tuple[str, ...]) -> None:
         since = link.since
         await let_in(link, lines)
-        self._done[link.name] = since, lines
         for key in keys:
             if link.name not in key.hosts:
                 text = f"controller {key.name} is let into {link.name}"
                 told = [self._services.event("controller", link.name, text)]
                 key.hosts.append(link.name)
                 await self._services.store.change(ControllerKey, key.home, hosts=sorted(key.hosts), told=told)
+        self._done[link.name] = since, lines  # last: what could not be written down is done again

@@ -29,7 +29,6 @@ from vmctl.store.reportcache import ReportCache
 from vmctl.store.rules import missing
 
 LOGINS_AT_ONCE = 32
-READS_AT_ONCE = 2  # of what background work asks the registry
 SLOT_LOOK_S = 0.3
 
 
@@ -75,7 +74,6 @@ class Services:
     sessions: Sessions | None = None  # of whoever writes its log-ins down
     watched: Callable[[], Collection[str]] | None = None  # hosts that this controller watches; None: all
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS_AT_ONCE))
-    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_AT_ONCE))
     placing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one placement at a time sees all promises
     slots: Slots = field(init=False)
     incarnations: Incarnations = field(init=False)
@@ -189,12 +187,8 @@ class Services:
         return self.any_online(hosts)
 
     async def vms_about(self, link: Link) -> list[VMRecord]:
-        """The registry's VMs that a host has to do with, or that it shows.
-
-        A few at once: all hosts may come up at once, and whoever asks a question waits behind what was asked before.
-        """
-        async with self.reading:
-            return await self.store.vms_about(link.record, list(link.domains))
+        """The registry's VMs that a host has to do with, or that it shows."""
+        return await self.store.vms_about(link.record, list(link.domains))
 
     def event(self, kind: str, about: str | Spec | VMRecord, text: str, who: str = "", project: str = "") -> Event:
         """What happens at this moment to a VM, or to whatever has that name; for the transaction of what it tells."""

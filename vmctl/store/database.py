@@ -16,9 +16,12 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from vmctl.ports.turns import comes_last
+
 Done = TypeVar("Done")
 P = ParamSpec("P")
 Work = Callable[[Session], Done]
+LAST = 2  # threads of what may wait
 
 
 class Database(ABC):
@@ -32,6 +35,7 @@ class Database(ABC):
         self.writes = 0
         self._writers = ThreadPoolExecutor(writers, "registry-writer")
         self._readers = ThreadPoolExecutor(readers, "registry-reader")
+        self._last = ThreadPoolExecutor(LAST, "registry-last")
         self._first = ThreadPoolExecutor(1, "registry-first")
 
     async def write(self, work: Work[Done]) -> Done:
@@ -60,12 +64,16 @@ class Database(ABC):
     async def read(self, work: Work[Done]) -> Done:
         """The same for work that only reads, all of it at one moment; it waits for no writer."""
 
+    def _turn(self, usual: ThreadPoolExecutor) -> ThreadPoolExecutor:
+        """The threads that do what is asked here: what comes last has its own, so that nothing stands behind it."""
+        return self._last if comes_last() else usual
+
     async def close(self) -> None:
         """Wait for what was begun, and let go of the database."""
         await asyncio.to_thread(self._shut_down)
 
     def _shut_down(self) -> None:
-        for threads in (self._writers, self._readers, self._first):
+        for threads in (self._writers, self._readers, self._last, self._first):
             threads.shutdown()
         self.engine.dispose()
 

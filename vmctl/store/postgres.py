@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -26,10 +27,11 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import Session
 
 from vmctl.errors import RegistryUnusable
+from vmctl.ports.turns import comes_last
 from vmctl.store import about as telling
 from vmctl.store import postgres_trouble as trouble
 from vmctl.store import schema
-from vmctl.store.database import Database, Done, Work, in_thread
+from vmctl.store.database import LAST, Database, Done, Work, in_thread
 from vmctl.store.servers import one_each
 
 log = logging.getLogger("vmctl.store.postgres")
@@ -225,8 +227,7 @@ class PostgresDatabase(Database):
         super().__init__(_engine(self.server), writers=WRITERS, readers=READERS)
 
     async def _write(self, work: Work[Done]) -> Done:
-        limit_at = time.monotonic() + LIMIT_S  # who waits for a thread has waited for the database
-        return await in_thread(self._writers, lambda: self._until_done(work, limit_at))
+        return await self._in_turn(self._writers, lambda limit_at: self._until_done(work, limit_at))
 
     def write_here(self, work: Work[Done]) -> Done:
         return self._until_done(work, time.monotonic() + LIMIT_S)
@@ -236,8 +237,12 @@ class PostgresDatabase(Database):
         return await in_thread(self._first, lambda: self._until_done(work, limit_at))
 
     async def read(self, work: Work[Done]) -> Done:
-        limit_at = time.monotonic() + LIMIT_S
-        return await in_thread(self._readers, lambda: self._until_done(work, limit_at, reading=True))
+        return await self._in_turn(self._readers, lambda limit_at: self._until_done(work, limit_at, reading=True))
+
+    async def _in_turn(self, threads: ThreadPoolExecutor, until_done: Callable[[float], Done]) -> Done:
+        # Who waits for a thread has waited for the database; but where nobody waits, the time begins with the turn.
+        asked_at = None if comes_last() else time.monotonic()
+        return await in_thread(self._turn(threads), lambda: until_done((asked_at or time.monotonic()) + LIMIT_S))
 
     def _until_done(self, work: Work[Done], limit_at: float, *, reading: bool = False) -> Done:
         for _ in range(AGAIN):
@@ -293,7 +298,7 @@ def _engine(server: Server) -> Engine:
     engine = create_engine(
         "postgresql+psycopg://",
         creator=server.connect,
-        pool_size=WRITERS + READERS + 1,
+        pool_size=WRITERS + READERS + LAST + 1,
         max_overflow=0,
         pool_recycle=3600,
     )

@@ -72,7 +72,7 @@ class SqliteDatabase(Database):
         return self._transaction(work, asked_at=time.monotonic())
 
     async def read(self, work: Work[Done]) -> Done:
-        return await in_thread(self._readers, lambda: self._transaction(work, reading=True))
+        return await in_thread(self._turn(self._readers), lambda: self._transaction(work, reading=True))
 
     def _transaction(self, work: Work[Done], **options: Any) -> Done:
         try:

@@ -22,6 +22,7 @@ from vmctl.model.records import Given, Task, TaskState
 from vmctl.model.rights import CLUSTER, Principal, Thing
 from vmctl.ports import SYSTEM, Clock
 from vmctl.ports.store import Store
+from vmctl.ports.turns import come_last
 from vmctl.services.claims import Deposed
 from vmctl.services.walls import wall
 from vmctl.store.patience import PATIENCE_S, TRY_AGAIN_S
@@ -157,6 +158,7 @@ class Tasks:
 
     async def _run(self, job: AnyJob, handler: Handler) -> None:
         ending: dict[str, Any]
+        come_last(False)  # whoever gave it
         logcontext.add(task=str(job.id), **({"vm": job.task.subject} if job.task.vm else {}))
         try:
             state, at = job.enter(TaskState.RUNNING), job.task.started_at or self._clock.now()

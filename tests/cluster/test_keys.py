@@ -1,0 +1,45 @@
+"""Controllers' keys come onto hosts: what could not be written down is done again, and told once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from vmctl.cluster import keys
+from vmctl.errors import RegistryUnusable
+from vmctl.hosts.port import Link
+from vmctl.local.config import Settings
+from vmctl.model.joining import ControllerKey
+from vmctl.ports.store import Store
+from vmctl.services import Services
+
+HOME = "0a" * 16
+
+
+async def test_what_could_not_be_written_down_is_done_again(
+    registry: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await registry.put(ControllerKey(HOME, "kctl2", "ssh-ed25519 CCCC", 1.0))
+    services = Services(registry, Settings(), tmp_path, ())
+    services.links["kvm1"] = cast(Link, SimpleNamespace(name="kvm1", online=True, since=1.0))
+    put: list[str] = []
+
+    async def let_in(link: Link, _lines: tuple[str, ...]) -> None:
+        put.append(link.name)
+
+    async def away(*_: object, **__: object) -> None:
+        raise RegistryUnusable("away")
+
+    monkeypatch.setattr(keys, "let_in", let_in)
+    watched = keys.Keys(services)
+    with monkeypatch.context() as while_away:
+        while_away.setattr(registry, "change", away)
+        await watched.look()
+    for _ in range(3):
+        await watched.look()
+    assert put == ["kvm1", "kvm1"]
+    assert (await registry.get(ControllerKey, HOME)).hosts == ["kvm1"]
+    assert [event.text for event in await registry.events()] == ["controller kctl2 is let into kvm1"]
