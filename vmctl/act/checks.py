@@ -18,7 +18,7 @@ from vmctl.hosts.shown import Shown
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host
 from vmctl.model.policy import Policy
-from vmctl.model.records import VMRecord
+from vmctl.model.records import Storage, VMRecord
 from vmctl.model.vms import VM, PowerState
 from vmctl.services import Services
 from vmctl.services.observe import observe
@@ -57,7 +57,8 @@ async def check_migration(services: Services, vm: VMRecord) -> MigrationCheck:
         try:
             shown = await source.virt.shown(vm.uuid)
             # As it would be kept, and not kept: a check writes nothing.
-            vm = await definitions.as_shown(services, source, vm, shown)
+            storages = await services.store.all(Storage)
+            vm = await definitions.as_shown(services, source, vm, shown, storages)
         except VmctlError as err:
             general.append(err.message)
     cluster = await observe(services)

@@ -9,6 +9,7 @@ VM's own definition is its owner's word: that is followed.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from vmctl.model.hosts import own_storage
 from vmctl.model.records import Event, Storage, VMRecord
 from vmctl.model.vms import Disk, Spec
 from vmctl.services import Services
+from vmctl.services.walls import wall
 
 log = logging.getLogger("vmctl.definitions")
 READ_EVERY_S = 300.0  # what is not in the live XML (a snapshot of libvirt's own, say) sends no event
@@ -40,6 +42,14 @@ def due(link: Link, uuids: set[str]) -> list[str]:
     return told + never + late[:MOST_AT_ONCE]
 
 
+async def learn_all(services: Services, link: Link, vms: Iterable[VMRecord]) -> None:
+    """Read VMs whole on their host, and keep what that shows. One that cannot be read stops no other."""
+    storages = await services.store.all(Storage)
+    for vm in vms:
+        with wall(log, f"{link.name}: {vm.name}"):
+            await _keep(services, link, vm, await link.virt.shown(vm.uuid), storages)
+
+
 async def learn(services: Services, link: Link, vm: VMRecord) -> VMRecord:
     """Read the VM whole on its host, and keep what that shows. Raises HostError, NotFound."""
     return await keep(services, link, vm, await link.virt.shown(vm.uuid))
@@ -47,11 +57,15 @@ async def learn(services: Services, link: Link, vm: VMRecord) -> VMRecord:
 
 async def keep(services: Services, link: Link, vm: VMRecord, shown: Shown) -> VMRecord:
     """Keep what a host showed of the VM just now, and tell what is new."""
+    return await _keep(services, link, vm, shown, await services.store.all(Storage))
+
+
+async def _keep(services: Services, link: Link, vm: VMRecord, shown: Shown, storages: list[Storage]) -> VMRecord:
     # Discarded before the registry is written: a change that comes meanwhile marks it again, and is read at the next
     # look.
     link.changed.discard(vm.uuid)
     link.read_at[vm.uuid] = services.clock.monotonic()
-    now = await as_shown(services, link, vm, shown)
+    now = await as_shown(services, link, vm, shown, storages)
     if shown.has_job:
         # A job ends without a word, and what it keeps from moving would be told for minutes: it is read again soon.
         link.changed.add(vm.uuid)
@@ -61,9 +75,8 @@ async def keep(services: Services, link: Link, vm: VMRecord, shown: Shown) -> VM
     return now
 
 
-async def as_shown(services: Services, link: Link, vm: VMRecord, shown: Shown) -> VMRecord:
+async def as_shown(services: Services, link: Link, vm: VMRecord, shown: Shown, storages: list[Storage]) -> VMRecord:
     """The VM as it would be kept after what a host shows of it. Changes nothing."""
-    storages = await services.store.all(Storage)
     values = await _adopted(services, link, vm, shown, storages) if vm.adopted else {"drift": _drift(vm, link, shown)}
     return replace(
         vm,

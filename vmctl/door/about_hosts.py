@@ -6,10 +6,9 @@ from vmctl.act import storage
 from vmctl.commands import hosts, storages
 from vmctl.door import answers, views
 from vmctl.door.parts import ControllerParts
-from vmctl.errors import NotFound
 from vmctl.model.records import Image, Storage
 from vmctl.model.versions import version
-from vmctl.services.observe import observed
+from vmctl.services.observe import observed, observed_host
 
 
 async def list_hosts(parts: ControllerParts, _asked: hosts.ListHosts) -> list[answers.Host | answers.Broken]:
@@ -19,11 +18,8 @@ async def list_hosts(parts: ControllerParts, _asked: hosts.ListHosts) -> list[an
 
 async def show_host(parts: ControllerParts, asked: hosts.ShowHost) -> answers.ShownHost:
     """One host."""
-    seen = await observed(parts.services)
-    found = seen.cluster.host(asked.host)
-    if found is None:
-        raise NotFound(f"there is no host {asked.host!r} any more")
-    record = seen.hosts[asked.host]
+    seen = await observed_host(parts.services, asked.host)
+    record, (found,) = seen.hosts[asked.host], seen.cluster.hosts
     shown = views.host(parts.services, record, found, seen.cluster)
     return views.wider(answers.ShownHost, shown, version=version(record))
 

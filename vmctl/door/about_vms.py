@@ -32,7 +32,7 @@ from vmctl.model.records import VMRecord
 from vmctl.model.rights import Principal
 from vmctl.model.versions import version
 from vmctl.model.vms import VM, PowerState, Spec, in_project
-from vmctl.services.observe import measured, observed, observed_vms
+from vmctl.services.observe import measured, observed_vms
 
 
 async def list_vms(parts: ControllerParts, asked: ListVMs) -> list[answers.VM | answers.Broken]:
@@ -67,11 +67,8 @@ async def _page(parts: ControllerParts, asked: ListVMs) -> Page[answers.VM | ans
 
 async def show_vm(parts: ControllerParts, asked: ShowVM) -> answers.ShownVM:
     """One VM."""
-    seen = await observed(parts.services)
-    if asked.vm not in seen.vms:
-        raise NotFound(f"there is no VM {asked.vm!r} any more")
-    vm = next(vm for vm in seen.cluster.vms if vm.spec.uuid == asked.vm)
-    record = seen.vms[asked.vm]
+    record = await parts.services.store.vm(asked.vm)
+    (vm,) = observed_vms(parts.services, [record])
     return views.wider(answers.ShownVM, views.vm(parts.services, record, vm), version=version(record))
 
 

@@ -53,8 +53,18 @@ def _loadless(services: Services, link: Link) -> bool:
 
 async def observed(services: Services) -> Observed:
     """The cluster now, and what the registry says beside it."""
+    return _observed(services, *await services.store.inventory())
+
+
+async def observed_host(services: Services, name: str) -> Observed:
+    """One host and its VMs now, without all others. Raises NotFound."""
+    host = await services.store.get(HostRecord, name)
+    vms = await services.store.vms_about(host, ())
+    return _observed(services, [host], vms, await services.store.all(Storage))
+
+
+def _observed(services: Services, hosts: list[HostRecord], vms: list[VMRecord], storages: list[Storage]) -> Observed:
     now = services.clock.now()
-    hosts, vms, storages = await services.store.inventory()
     loads = {host.name: _Loads(services, host.name) for host in hosts}
     cluster = Cluster(
         tuple(_host(services, record, storages) for record in hosts),

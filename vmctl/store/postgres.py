@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -33,6 +34,8 @@ from vmctl.store import postgres_trouble as trouble
 from vmctl.store import schema
 from vmctl.store.database import LAST, Database, Done, Work, in_thread
 from vmctl.store.servers import one_each
+from vmctl.store.statements import UNCHANGED
+from vmctl.store.unchanged import Unchanged
 
 log = logging.getLogger("vmctl.store.postgres")
 OLDEST = 150000  # server_version_num
@@ -68,7 +71,7 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 LATER = "SELECT pg_logical_emit_message(true, 'vmctl', '')"  # writes something, into no table
 ABOUT = """
 SELECT pg_backend_pid(), current_setting('server_version_num')::int, current_setting('server_encoding'),
-       ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
+       pg_postmaster_start_time()::text, ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
 """
 
 
@@ -90,6 +93,7 @@ class Connection(psycopg.Connection[Any]):
     limit_at: float | None = None
     warned = ""  # what the server said beside an answer
     timeline = 0
+    run = ""  # of its server: from its start to its end
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """As its parent's, until the limit at most. The connection is then of no use; the server is told nothing."""
@@ -173,8 +177,9 @@ class Server:
             opened.commit()
             assert found is not None
             self._refuse_pooler(opened.info.backend_pid, found[0])
-            self._judge(*found[1:-1])
+            self._judge(*found[1:-2])
             opened.timeline = int(found[-1])
+            opened.run = f"{found[-2]} {opened.timeline}"  # a standby goes on running when it becomes the primary
             self.timeline = max(self.timeline, opened.timeline)  # of two threads the later one may have asked first
         except BaseException:
             opened.close()
@@ -225,6 +230,7 @@ class PostgresDatabase(Database):
     def __init__(self, dsn: str) -> None:
         self.server = Server(dsn)
         super().__init__(_engine(self.server), writers=WRITERS, readers=READERS)
+        self._unchanged = Unchanged()
 
     async def _write(self, work: Work[Done]) -> Done:
         return await self._in_turn(self._writers, lambda limit_at: self._until_done(work, limit_at))
@@ -260,7 +266,9 @@ class PostgresDatabase(Database):
             raw = opened.connection(execution_options=READING if reading else WRITING).connection.driver_connection
             assert isinstance(raw, Connection)
             raw.limit_at, raw.warned = limit_at, ""
-            if not reading:
+            if reading:
+                opened.info[UNCHANGED] = partial(self._unchanged.vms, opened, raw.run)
+            else:
                 self.fence(opened)
             done = work(opened)
             if not reading:

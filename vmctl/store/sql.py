@@ -90,8 +90,8 @@ class SqlStore(Leasing, SqlHostVMs, SqlUsers, SqlAudit, SqlUploads, SqlReplicas,
 
     @reading
     def find(self, db: Session, kind: type[Record], key: Any) -> Record | None:
-        row = db.get(TABLES[kind], key)
-        return rows.to_record(kind, row) if row is not None else None
+        found = read_all(db, kind, is_key(kind, key))
+        return found[0] if found else None
 
     async def get(self, kind: type[Record], key: Any) -> Record:
         found = await self.find(kind, key)

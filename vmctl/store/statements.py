@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import ColumnElement, func, text
 from sqlalchemy.exc import IntegrityError
@@ -68,6 +68,7 @@ Record = TypeVar("Record")
 Item = TypeVar("Item")
 # One clock for all: controllers' own may be hours apart. It is shown to people, and decides nothing.
 SERVER_NOW = func.extract("epoch", func.clock_timestamp())
+UNCHANGED = "VMs"  # in a session's info, where its database has it: what reads VMs, all or some
 AT_THE_END = 0x656E64  # "end": the lock that who appends to events or to the audit holds
 TABLES: dict[type[Any], type[SQLModel]] = {
     HostRecord: HostRow,
@@ -175,6 +176,8 @@ def locked(db: Session, kind: type[Record], key: Any) -> Record | None:
 
 
 def read_all(db: Session, kind: type[Record], *where: ColumnElement[bool], locked: bool = False) -> list[Record]:
+    if kind is VMRecord and (unchanged := db.info.get(UNCHANGED)):
+        return cast(list[Record], unchanged(*where))
     table = TABLES[kind]
     query = select(table).where(*where).order_by(*table.__table__.primary_key)  # type: ignore[attr-defined]
     found = db.execute(query.with_for_update() if locked else query).scalars()

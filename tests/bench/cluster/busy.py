@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ from vmctl.store import rows
 from vmctl.store.opening import open_store
 from vmctl.store.tables import HostRow, VMRow
 
-READY_S, SETTLE_S, PATIENCE_S = 300.0, 30.0, 60.0
+READY_S, SETTLE_S, PATIENCE_S = 300.0, 90.0, 60.0
 CLIENTS, PLAN_EVERY_S, LOOK_EVERY_S = 8, 60.0, 10.0
 SETTINGS = 'database = "{dsn}"\nsample_period_s = {period_s}\nread_guests = false\n[api]\nrequests_per_s = 100000\n'
 
@@ -109,9 +109,9 @@ async def fill(dsn: str, asked: argparse.Namespace, port: int, host_key: str) ->
             db.add(rows.to_row(HostRow, host))
             for vm in range(asked.vms):
                 spec = spec_of(uuid_of(number, vm), f"web{number}-{vm}")
-                there = {host.name: uuid_of(number)}
-                power = PowerState.RUNNING
-                db.add(rows.to_row(VMRow, VMRecord(spec, 1.0, host=host.name, power=power, may_run_on=there)))
+                record = VMRecord(spec, 1.0, host=host.name, power=PowerState.RUNNING)
+                there, files = {host.name: uuid_of(number)}, [disk.path for disk in spec.disks]
+                db.add(rows.to_row(VMRow, replace(record, may_run_on=there, files=files)))
 
     await store.database.write(write)
     await store.close()

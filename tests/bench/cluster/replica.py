@@ -85,7 +85,7 @@ class Libvirt:
         """One, as it was started from its specification."""
         name = next(one.name for one in self._there if one.uuid == uuid)
         xml = build(spec_of(uuid, name), Site("kvm"))
-        return Shown(live=xml, kept=xml)
+        return Shown(live=xml)
 
 
 class WatchingLink(HostLink):
