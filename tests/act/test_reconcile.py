@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -10,18 +11,19 @@ import pytest
 
 from tests.act.crash import new_job, to_its_end
 from tests.act.hosts import UUID, FakeHost, domain
-from vmctl.act import power, stop
+from vmctl.act import definitions, power, stop
 from vmctl.act.reconcile import reconcile
 from vmctl.errors import LibvirtError, Overtaken
 from vmctl.hosts import domainxml
 from vmctl.hosts.link import HostLink
-from vmctl.hosts.shown import DomainSeen
+from vmctl.hosts.shown import DomainSeen, Shown
 from vmctl.hosts.virt.domains import POWER
 from vmctl.model.records import Storage, VMRecord
 from vmctl.model.vms import Disk, PowerState, Spec
 from vmctl.services import Services
 
 RUNNING, PAUSED, STOPPED = PowerState.RUNNING, PowerState.PAUSED, PowerState.STOPPED
+FIRST = "00000000-2222-3333-4444-555555555555"  # of two it is read first
 OTHER = "99999999-2222-3333-4444-555555555555"
 
 
@@ -445,3 +447,76 @@ async def test_a_list_that_is_older_than_a_start_ends_nothing(
     monkeypatch.setattr(kvm1, "domain", now)
     await look(services, kvm1)
     assert await at(services) == ("kvm1", RUNNING) and await told(services) == []
+
+
+async def _two(services: Services, kvm1: FakeHost, *, adopted: bool) -> None:
+    """Another VM beside web1, which comes before it when both are read."""
+    power = PowerState.STOPPED if adopted else PowerState.RUNNING
+    runs = {} if adopted else {"kvm1": "machine-kvm1"}
+    await services.store.remove(VMRecord, UUID)
+    for uuid, name in ((FIRST, "first"), (UUID, "web1")):
+        spec = Spec(uuid, name, 1, 512)
+        await services.store.add_vm(VMRecord(spec, 1.0, "kvm1", power, adopted=adopted, may_run_on=runs))
+        kvm1.domains[uuid] = DomainSeen(uuid, name, power, persistent=adopted)
+        kvm1.xmls[uuid] = domainxml.build(spec, domainxml.Site("kvm"))
+    await reconcile(services, cast(HostLink, kvm1))
+    kvm1.changed |= {FIRST, UUID}
+
+
+def _meanwhile(kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch, work: Callable[[], Awaitable[object]]) -> None:
+    """It happens while the first one is read."""
+    shown = kvm1.shown
+
+    async def slow(uuid: str) -> Shown:
+        found = await shown(uuid)
+        if uuid == FIRST:
+            monkeypatch.setattr(kvm1, "shown", shown)
+            await work()
+        return found
+
+    monkeypatch.setattr(kvm1, "shown", slow)
+
+
+async def test_what_a_task_has_seen_meanwhile_is_not_taken_for_what_was_known(
+    services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's task saw a job, which has ended since."""
+    await _two(services, kvm1, adopted=False)
+
+    async def look() -> None:
+        shown = replace(await kvm1.shown(UUID), has_job=True)
+        await definitions.keep(services, cast(HostLink, kvm1), await services.store.vm("web1"), shown)
+
+    _meanwhile(kvm1, monkeypatch, look)
+    await reconcile(services, cast(HostLink, kvm1))
+    assert (await services.store.vm("web1")).stuck == []
+
+
+async def test_what_a_task_holds_since_is_left_alone(
+    services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _two(services, kvm1, adopted=False)
+
+    async def claim() -> None:
+        await services.store.claim(await services.store.vm("web1"), 7)
+
+    _meanwhile(kvm1, monkeypatch, claim)
+    await reconcile(services, cast(HostLink, kvm1))
+    assert UUID in kvm1.changed, "it is read once the task has ended"
+
+
+async def test_a_name_that_it_has_already_is_taken_by_nobody_else(
+    services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _two(services, kvm1, adopted=True)
+    kvm1.xmls[UUID] = domainxml.build(Spec(UUID, "web9", 1, 512), domainxml.Site("kvm"))
+    stale = await services.store.vm("web1")
+
+    async def learn() -> None:
+        await definitions.learn(services, cast(HostLink, kvm1), await services.store.vm(UUID))
+
+    _meanwhile(kvm1, monkeypatch, learn)
+    await reconcile(services, cast(HostLink, kvm1))
+    assert (await services.store.vm(UUID)).name == "web9"
+    await definitions.learn(services, cast(HostLink, kvm1), stale)
+    assert (await services.store.vm(UUID)).name == "web9"

@@ -167,3 +167,25 @@ async def test_why_a_leader_leaves(
     controller.watcher = cast(Watcher, SimpleNamespace(blind_s=blind_s))
     found = controller._why_leave()
     assert why in found and bool(found) is bool(why)
+
+
+async def test_a_leader_that_cannot_write_its_ledgers_down_goes_on_leading(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, closed = Controller(services), []
+
+    async def away() -> None:
+        raise RegistryUnusable("away")
+
+    async def close(why: str) -> None:
+        closed.append(why)
+
+    controller.cluster = cast(Member, SimpleNamespace(close=close, deposed=lambda: None))
+    monkeypatch.setattr(controller, "_why_leave", lambda: "was drained")
+    with monkeypatch.context() as while_away:
+        while_away.setattr(services.incarnations, "flush", away)
+        with pytest.raises(RegistryUnusable):
+            await controller._leave()
+    assert not controller._closing and not closed
+    await controller._leave()
+    assert controller._closing and closed == ["it was drained"]

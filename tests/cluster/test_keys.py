@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from vmctl.cluster import keys
-from vmctl.errors import RegistryUnusable
+from vmctl.errors import CommandFailed, RegistryUnusable
 from vmctl.hosts.port import Link
 from vmctl.local.config import Settings
 from vmctl.model.joining import ControllerKey
@@ -37,9 +37,34 @@ async def test_what_could_not_be_written_down_is_done_again(
     watched = keys.Keys(services)
     with monkeypatch.context() as while_away:
         while_away.setattr(registry, "change", away)
-        await watched.look()
+        with pytest.raises(RegistryUnusable):
+            await watched.look()
     for _ in range(3):
         await watched.look()
     assert put == ["kvm1", "kvm1"]
     assert (await registry.get(ControllerKey, HOME)).hosts == ["kvm1"]
     assert [event.text for event in await registry.events()] == ["controller kctl2 is let into kvm1"]
+
+
+async def test_each_host_is_written_down_though_many_come_at_once(
+    registry: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await registry.put(ControllerKey(HOME, "kctl2", "ssh-ed25519 CCCC", 1.0))
+    services = Services(registry, Settings(), tmp_path, ())
+    hosts = [f"kvm{number:02}" for number in range(2 * keys.AT_ONCE)]
+    for name in hosts:
+        services.links[name] = cast(Link, SimpleNamespace(name=name, online=True, since=1.0))
+    broken = {"kvm07"}
+
+    async def let_in(link: Link, _lines: tuple[str, ...]) -> None:
+        if link.name in broken:
+            raise CommandFailed("its disk is full")
+
+    monkeypatch.setattr(keys, "let_in", let_in)
+    watched = keys.Keys(services)
+    await watched.look()
+    assert (await registry.get(ControllerKey, HOME)).hosts == [name for name in hosts if name not in broken]
+    broken.clear()
+    await watched.look()
+    assert (await registry.get(ControllerKey, HOME)).hosts == hosts
+    assert sorted(event.text.split()[-1] for event in await registry.events()) == hosts, "each is told once"

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from tests.cluster.watchers import HOSTS, SILENT_S, Clock, Host, Replicas, guest_of, nothing, of
-from vmctl.cluster.watcher import Watcher
+from vmctl.cluster.watcher import STEADY_S, Watcher
 from vmctl.errors import RegistryUnusable
 from vmctl.local.config import Settings
 from vmctl.model.records import HostRecord, load_of
@@ -155,6 +155,11 @@ async def test_a_leader_that_no_host_lets_in_knows_it_by_what_others_tell(three:
     one = leader.host(of(three, "b"))
     one.online = True
     await three.look(1)
+    one.online = False
+    await three.look(1)
+    assert leader.watcher.blind_s > 5.0, "a link for a second is none"
+    one.online = True
+    await three.look(int(STEADY_S) + 1)
     assert leader.watcher.blind_s == 0.0, "it reaches one"
     one.online = False
     await three.look(1)
@@ -164,6 +169,29 @@ async def test_a_leader_that_no_host_lets_in_knows_it_by_what_others_tell(three:
     await three.look(2)
     assert leader.watcher.blind_s == 0.0, "nobody else reaches any"
     assert not await leader.watcher.outdone(["b", "c"])
+
+
+async def test_one_that_reached_no_host_and_has_none_left_lets_others_lead_first(three: Replicas) -> None:
+    blind = three.all["c"]
+    blind.lose_all()
+    await three.look(6 * int(SILENT_S))  # each host once
+    assert not blind.watcher.held, "its leader gave them to others"
+    assert await blind.watcher.outdone(["a", "b"])
+    assert not await blind.watcher.outdone([]), "there is nobody else"
+
+
+async def test_who_failed_once_may_show_that_the_leader_is_blind(three: Replicas) -> None:
+    """Nobody else watches a host: nobody tells that it reaches one, until it is given some again."""
+    leader, others = three.all["a"], [three.all["b"], three.all["c"]]
+    for one in others:
+        one.lose_all()
+    await three.look(8 * int(SILENT_S))
+    assert set(three.watched().values()) == {"a"}
+    for one in others:
+        one.blind = False
+    leader.lose_all()
+    await three.look(int(SILENT_S))
+    assert leader.watcher.blind_s > 0
 
 
 async def test_that_silent_watchers_reached_hosts_once_makes_no_leader_blind(three: Replicas) -> None:

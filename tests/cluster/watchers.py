@@ -109,6 +109,7 @@ class One:
         self.services = Services(replicas.store, Settings(), replicas._folder, (), parts=parts)
         self.services.incarnations.keeper = name
         self.uptime_s = 0.0
+        self.blind = False
         self.draining, self.roles = False, "naming,proxy"
         self.watcher = Watcher(self.services, cast(Member, self), self.attach)
 
@@ -137,7 +138,18 @@ class One:
     def attach(self, record: HostRecord) -> Link:
         link = Host(record)
         self.services.links[record.name] = cast(Link, link)
+        if self.blind:
+            self._lose(link)
         return cast(Link, link)
+
+    def lose_all(self) -> None:
+        """It reaches no host any more, none that it is given later, either."""
+        self.blind = True
+        for name in self.services.links:
+            self._lose(self.host(name))
+
+    def _lose(self, link: Host) -> None:
+        link.online, link.why, link.since = False, "no route", self._replicas.clock.now()
 
     async def act(self) -> None:
         """It leads: it has a link to every host."""

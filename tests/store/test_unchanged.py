@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.postgres import Postgres, running
+from tests.postgres import QUIET, Postgres, running
 from vmctl.errors import Refused, RegistryUnusable
 from vmctl.model.records import ClusterValue, VMRecord
 from vmctl.model.vms import Spec
@@ -80,6 +81,29 @@ async def _answers(store: SqlStore) -> None:
             await store.all(ClusterValue)  # of VMs nothing is read before the change
             return
     raise AssertionError("it does not answer")
+
+
+async def test_a_crash_that_the_server_recovers_from_by_itself_may_give_numbers_again() -> None:
+    """A change is lost that its author did not wait for; the next one has its number."""
+    with running((*QUIET, "wal_writer_delay=10s")) as server:
+        dsn = server.create("crashed")
+        upgrade(dsn)
+        store = opened(dsn)
+        await store.add_vm(vm(1))
+        careless = psycopg.connect(dsn)
+        careless.execute("SET synchronous_commit = off")
+        careless.execute("UPDATE vm SET why = 'this is lost'")
+        lost = careless.execute("SELECT xmin::text FROM vm").fetchone()
+        careless.commit()
+        assert [vm.why for vm in await store.all(VMRecord)] == ["this is lost"]
+        os.kill(careless.info.backend_pid, signal.SIGKILL)
+        careless.close()
+        await _answers(store)
+        with psycopg.connect(dsn) as another:
+            another.execute("UPDATE vm SET why = 'this counts'")
+            assert another.execute("SELECT xmin::text FROM vm").fetchone() == lost, "else this test shows nothing"
+        assert [vm.why for vm in await store.all(VMRecord)] == ["this counts"]
+        await store.close()
 
 
 async def test_a_server_that_was_restored_counts_its_transactions_again() -> None:

@@ -42,12 +42,14 @@ def due(link: Link, uuids: set[str]) -> list[str]:
     return told + never + late[:MOST_AT_ONCE]
 
 
-async def learn_all(services: Services, link: Link, vms: Iterable[VMRecord]) -> None:
+async def learn_all(services: Services, link: Link, uuids: Iterable[str]) -> None:
     """Read VMs whole on their host, and keep what that shows. One that cannot be read stops no other."""
     storages = await services.store.all(Storage)
-    for vm in vms:
-        with wall(log, f"{link.name}: {vm.name}"):
-            await _keep(services, link, vm, await link.virt.shown(vm.uuid), storages)
+    for uuid in uuids:
+        with wall(log, f"{link.name}: {uuid}"):
+            vm = await services.store.find(VMRecord, uuid)  # as it is now: much may happen while others are read
+            if vm is not None and vm.host == link.name and vm.task is None:
+                await _keep(services, link, vm, await link.virt.shown(uuid), storages)
 
 
 async def learn(services: Services, link: Link, vm: VMRecord) -> VMRecord:
@@ -168,7 +170,8 @@ async def _name(services: Services, vm: VMRecord, shown: str) -> str:
     # The longer name was given here because another VM has the shorter one. That is no renaming.
     if not shown or vm.name in (shown, f"{shown}-{vm.uuid[:8]}"):
         return vm.name
-    if await services.store.find_vm(shown) is not None:
+    found = await services.store.find_vm(shown)
+    if found is not None and found.uuid != vm.uuid:
         shown = f"{shown}-{vm.uuid[:8]}"
     return shown
 

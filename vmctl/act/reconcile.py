@@ -47,21 +47,15 @@ async def reconcile(services: Services, link: Link) -> None:
                 await _follow(services, link, vm, domain)
     running = {uuid for uuid, domain in link.domains.items() if alive(domain)}
     # A VM of ours that is off has nothing on the host to be read.
-    read = [uuid for uuid in due(link, _free(known, link)) if uuid in running or known[uuid].adopted]
+    its = {uuid for uuid, vm in known.items() if vm.host == link.name and vm.task is None}
+    read = [uuid for uuid in due(link, its) if uuid in running or known[uuid].adopted]
     if read:
-        # Asked for again: following them may just have written new epochs of their leases, and begun tasks.
-        now = {vm.uuid: vm for vm in await services.vms_about(link)}
-        await learn_all(services, link, [now[uuid] for uuid in read if uuid in _free(now, link)])
+        await learn_all(services, link, read)
     for vm in known.values():
         if vm.task is None and vm.uuid not in link.domains:
             with wall(log, f"{link.name}: {vm.name}"):
                 await _absent(services, link, vm)
     await learn_cpus(services, link, known.values())
-
-
-def _free(vms: dict[str, VMRecord], link: Link) -> set[str]:
-    """Which of them are the host's, and held by no task."""
-    return {uuid for uuid, vm in vms.items() if vm.host == link.name and vm.task is None}
 
 
 async def learn_cpus(services: Services, link: Link, vms: Iterable[VMRecord] = ()) -> None:

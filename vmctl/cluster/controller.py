@@ -190,9 +190,9 @@ class Controller:
         if member is None or not why:
             self._leaves_at = now + LEAVE_AFTER_S
         elif not (self.tasks.jobs() or self.door.at_once) or now >= self._leaves_at:
-            self._closing = True
             log.warning("this controller %s: it ends this life, and begins another one that does not lead", why)
-            await self.services.incarnations.flush()
+            await self.services.incarnations.flush()  # where that fails it goes on leading, until the next look
+            self._closing = True
             await member.close(f"it {why}")
             member.deposed()
 

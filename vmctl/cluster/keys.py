@@ -29,19 +29,25 @@ class Keys:
         links = [link for link in self._services.links.values() if link.online]
         due = [link for link in links if self._done.get(link.name) != (link.since, lines)]
         for first in range(0, len(due), AT_ONCE):
-            await asyncio.gather(*(self._see_to(link, keys, lines) for link in due[first : first + AT_ONCE]))
+            some = {link.name: link.since for link in due[first : first + AT_ONCE]}
+            let = await asyncio.gather(*(self._let_in(link, lines) for link in due[first : first + AT_ONCE]))
+            done = [name for name, good in zip(some, let, strict=True) if good]
+            for key in keys:  # one writer: two at once would each leave out what the other one adds
+                await self._keep(key, done)
+            # Last: what could not be written down is done again.
+            self._done |= {name: (some[name], lines) for name in done}
 
-    async def _see_to(self, link: Link, keys: list[ControllerKey], lines: tuple[str, ...]) -> None:
+    async def _let_in(self, link: Link, lines: tuple[str, ...]) -> bool:
         with wall(log, f"controllers' keys on {link.name}"):
-            await self._put(link, keys, lines)
+            await let_in(link, lines)
+            return True
+        return False
 
-    async def _put(self, link: Link, keys: list[ControllerKey], lines: tuple[str, ...]) -> None:
-        since = link.since
-        await let_in(link, lines)
-        for key in keys:
-            if link.name not in key.hosts:
-                text = f"controller {key.name} is let into {link.name}"
-                told = [self._services.event("controller", link.name, text)]
-                key.hosts.append(link.name)
-                await self._services.store.change(ControllerKey, key.home, hosts=sorted(key.hosts), told=told)
-        self._done[link.name] = since, lines  # last: what could not be written down is done again
+    async def _keep(self, key: ControllerKey, hosts: list[str]) -> None:
+        new = sorted(set(hosts) - set(key.hosts))
+        if not new:
+            return
+        texts = {host: f"controller {key.name} is let into {host}" for host in new}
+        told = [self._services.event("controller", host, text) for host, text in texts.items()]
+        await self._services.store.change(ControllerKey, key.home, hosts=sorted([*key.hosts, *new]), told=told)
+        key.hosts.extend(new)

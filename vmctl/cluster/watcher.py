@@ -28,6 +28,7 @@ log = logging.getLogger("vmctl.cluster.watcher")
 SILENT_PERIODS = 2.0  # a watcher that tells nothing for so long is done without
 MORE_S = 3.0  # for a report to be written and read
 SHARE_AGAIN_S = 30.0
+STEADY_S = 3.0  # a link that was there for so long is one
 CANNOT_FOR_S = 600.0  # how long a watcher that did not reach a host does not get it again
 
 
@@ -59,6 +60,7 @@ class _Leading:
     cannot: dict[str, dict[str, float]] = field(default_factory=dict)  # host -> life -> until when, monotonic
     past: dict[str, int] = field(default_factory=dict)  # host -> epoch of a watcher that could not: it counts no more
     looked: float | None = None  # when the last reading began
+    sees_since: float | None = None  # it has reached some host at each look, monotonic
     blind_since: float | None = None  # others reach hosts, and it reaches none, monotonic
     lives: frozenset[str] | None = None  # that had not ended at the last look
     again_at: float = math.inf  # when log-ins that did not end are ended again, monotonic
@@ -86,9 +88,12 @@ class Watcher:
         return self._held
 
     async def outdone(self, lives: Collection[str]) -> bool:
-        """Whether it reaches none of the hosts that it watches, and one of these lives tells that it does."""
-        links, store = self._services.links, self._services.store
-        if not self._held or any(host in links and links[host].online for host in self._held):
+        """Whether it reaches no host, and one of these lives tells that it does.
+
+        One that reaches none watches none, either, after a while: its leader gives them to others.
+        """
+        store = self._services.store
+        if any(link.online for link in self._services.links.values()):
             return False
         told = heard(await store.all(HostWatch), await store.reports({}))
         return any(reaches and watch.life in lives for watch, reaches in told)
@@ -289,9 +294,12 @@ class Watcher:
         now = self._services.clock.monotonic()
         here = any(link.online for link in self._services.links.values())
         elsewhere = any(self._is_reached(leading, host, now) for host in self._services.links)
-        if here or not elsewhere:
+        leading.sees_since = None if not here else now if leading.sees_since is None else leading.sees_since
+        if not here:
+            leading.cannot.clear()  # whom it saw fail may reach hosts by now, and must have some to tell so
+        if not elsewhere or (leading.sees_since is not None and now - leading.sees_since >= STEADY_S):
             leading.blind_since = None
-        elif leading.blind_since is None:
+        elif not here and leading.blind_since is None:
             leading.blind_since = now
 
     def _is_reached(self, leading: _Leading, host: str, now: float) -> bool:

@@ -69,9 +69,11 @@ SET tcp_user_timeout = '6s';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """
 LATER = "SELECT pg_logical_emit_message(true, 'vmctl', '')"  # writes something, into no table
+# A server that recovers from a crash of one of its processes goes on, and begins its statistics anew.
 ABOUT = """
 SELECT pg_backend_pid(), current_setting('server_version_num')::int, current_setting('server_encoding'),
-       pg_postmaster_start_time()::text, ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
+       (SELECT concat_ws(' ', pg_postmaster_start_time(), stats_reset) FROM pg_stat_archiver),
+       ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
 """
 
 
@@ -93,7 +95,7 @@ class Connection(psycopg.Connection[Any]):
     limit_at: float | None = None
     warned = ""  # what the server said beside an answer
     timeline = 0
-    run = ""  # of its server: from its start to its end
+    run = ""  # of its server: from its start, or from its last recovery from a crash, to the next of them
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """As its parent's, until the limit at most. The connection is then of no use; the server is told nothing."""

@@ -34,7 +34,8 @@ class Unchanged:
         """The VMs for which that is true, by UUID. `db` must see one moment, and change nothing."""
         written = db.execute(select(col(VMRow.uuid), WRITER).where(*where).order_by(col(VMRow.uuid))).all()
         kept = self._of(run)
-        found = {uuid: kept[uuid] for uuid, writer in written if uuid in kept and kept[uuid][0] == writer}
+        # Looked up once: another thread may put an older pair there at any moment.
+        found = {uuid: pair for uuid, writer in written if (pair := kept.get(uuid)) is not None and pair[0] == writer}
         new = {uuid: writer for uuid, writer in written if uuid not in found}
         for some in batches(new, AT_ONCE):
             for row in db.execute(select(VMRow).where(col(VMRow.uuid).in_(some))).scalars():
