@@ -17,6 +17,7 @@ from vmctl.model.records import Task, TaskState, VMRecord
 from vmctl.model.rights import Permission, Principal
 from vmctl.model.vms import Spec
 from vmctl.ports.store import Store
+from vmctl.ports.turns import come_last, comes_last
 from vmctl.store.sql import SqlStore
 from vmctl.tasks import AnyJob, Handler, Job, Tasks, engine
 from vmctl.tasks.journals import JOURNALS, Journal
@@ -73,6 +74,24 @@ def running(registry: Store, handler: Handler, command: Command = COMMAND) -> Ta
     made = Tasks(registry, {"test": command})
     made.handlers["test"] = handler
     return made
+
+
+async def test_a_task_does_not_come_last_whoever_gave_it(registry: Store) -> None:
+    """What looks after hosts gives tasks, and comes last at the registry: somebody may wait for the task."""
+    seen: list[bool] = []
+
+    async def look(_job: AnyJob) -> Result:
+        seen.append(comes_last())
+        return {}
+
+    tasks = running(registry, look)
+
+    async def look_after() -> int:
+        come_last()
+        return (await tasks.submit(Asked(), ME, "web1")).id
+
+    await tasks.wait(await asyncio.create_task(look_after()))
+    assert seen == [False]
 
 
 async def test_a_task_goes_through_its_states(registry: Store) -> None:
