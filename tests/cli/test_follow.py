@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 
 from vmctl import errors
 from vmctl.cli import follow
+from vmctl.cli.client import Client
 from vmctl.errors import error_to_json
 
 
@@ -101,3 +103,44 @@ def test_several_tasks_are_summed_up(
     bad = [problem for problem in problems if problem]
     assert caught.value.message == f"{len(bad)} of 2 failed"
     assert caught.value.lines == tuple(f"vm{n}: {problem.message}" for n, problem in enumerate(bad))
+
+
+class Breaks:
+    """A client of a controller on this machine, whose streams end as they are told to."""
+
+    elsewhere = False
+
+    def __init__(self, *streams: list[dict[str, Any]] | errors.VmctlError) -> None:
+        self._streams = list(streams)
+        self.asked = 0
+
+    def lines(self, _asked: Any, *, start: bool) -> Iterator[dict[str, Any]]:
+        assert not start, "who stopped it does not want it back"
+        self.asked += 1
+        told = self._streams.pop(0) if len(self._streams) > 1 else self._streams[0]
+        if isinstance(told, errors.VmctlError):
+            raise told
+        yield from told
+
+
+AWAY = errors.ControllerUnreachable("no controller answers at /run/vmctl/controller.sock")
+GOES_ON, ENDED = state(id=7), state(id=7, state="done", result={})
+
+
+def test_a_controller_that_begins_another_life_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(follow, "AGAIN_S", 0.01)
+    client = Breaks([GOES_ON], AWAY, AWAY, [GOES_ON, ENDED])
+    assert follow._Follower(cast(Client, client), [GOES_ON], quiet=True, timeout_s=10).follow() == [ENDED]
+    told = capsys.readouterr().err
+    assert told.count("the connection was lost") == 1 and told.count("connected again") == 1
+
+
+def test_one_that_does_not_come_back_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "AGAIN_S", 0.01)
+    monkeypatch.setattr(follow, "HERE_S", 0.2)
+    client = Breaks([GOES_ON], AWAY)
+    with pytest.raises(errors.ControllerUnreachable, match="task 7 is in its journal") as caught:
+        follow._Follower(cast(Client, client), [GOES_ON], quiet=True, timeout_s=10).follow()
+    assert caught.value.hint == "vmctl task attach 7" and client.asked > 3

@@ -116,10 +116,10 @@ class Client:
                 if not request.key or time.monotonic() > deadline:
                     raise
 
-    def lines(self, asked: Any) -> Iterator[dict[str, Any]]:
-        """The answer to a query that goes on: line by line."""
+    def lines(self, asked: Any, *, start: bool = True) -> Iterator[dict[str, Any]]:
+        """The answer to a query that goes on: line by line. `start`: a controller, where none answers."""
         request = wire.request(asked)
-        with contextlib.closing(self._connect()) as connection:
+        with contextlib.closing(self._connect(start=start)) as connection:
             response = self._send(connection, request)
             while line := response.readline():
                 yield json.loads(line)
@@ -172,7 +172,7 @@ class Client:
         lost.heard = True
         return lost
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self, *, start: bool = True) -> http.client.HTTPConnection:
         if self._context is not None:
             from vmctl.cli import remote  # TLS is loaded by who needs it
 
@@ -182,7 +182,7 @@ class Client:
         try:
             connection.connect()
         except (FileNotFoundError, ConnectionRefusedError) as err:
-            if not self._autostart:
+            if not (self._autostart and start):
                 hint = "vmctl serve"
                 raise errors.ControllerUnreachable(f"no controller answers at {self._path}", hint=hint) from err
             start_controller(self._path)

@@ -25,6 +25,7 @@ from vmctl.commands.tasks import CancelTask, FollowTask
 
 BAR = 20
 AGAIN_S = 1.0  # until a stream that broke is read again
+HERE_S = 10.0  # how long a controller of this machine's is looked for
 ENDS = ("done", "failed", "cancelled")
 State = dict[str, Any]
 
@@ -88,7 +89,7 @@ class _Follower:
         self._client = client
         self._states = {task["id"]: task for task in tasks}
         self._news: queue.Queue[State | str | BaseException] = queue.Queue()
-        self._lost: set[int] = set()  # tasks whose stream has broken
+        self._lost: dict[int, float] = {}  # tasks whose stream has broken, and when
         self._quiet = quiet
         self._deadline = time.monotonic() + timeout_s if timeout_s else None
         self._screen = Screen() if sys.stderr.isatty() and not quiet else None
@@ -125,23 +126,24 @@ class _Follower:
         """Read a task's stream to its end; False where it broke on the way, and may be read again."""
         state, cause = State(state=""), "the controller went away"
         try:
-            for state in self._client.lines(FollowTask(number)):
+            for state in self._client.lines(FollowTask(number), start=False):
                 if number in self._lost:
-                    self._lost.discard(number)
+                    del self._lost[number]
                     self._news.put("connected again")
                 self._news.put(state)
         except (errors.ControllerUnreachable, OSError, ValueError, http.client.HTTPException) as err:
-            if not self._client.elsewhere:
-                raise
             cause = str(err)
         if state["state"] in ENDS:
             return True
-        if not self._client.elsewhere:
+        if number not in self._lost:
+            self._news.put(
+                f"the connection was lost ({cause}); task {number} is followed as soon as a controller answers"
+            )
+            self._lost[number] = time.monotonic()
+        # One here is back within seconds, as where it begins another life among several, or is not back by itself.
+        if not self._client.elsewhere and time.monotonic() - self._lost[number] > HERE_S:
             text = f"{cause}; task {number} is in its journal"
             raise errors.ControllerUnreachable(text, hint=f"vmctl task attach {number}")
-        if number not in self._lost:
-            self._news.put(f"the connection was lost ({cause}); task {number} goes on, and is followed again")
-            self._lost.add(number)
         return False
 
     def _next(self) -> State | None:
