@@ -492,6 +492,35 @@ async def test_what_a_task_has_seen_meanwhile_is_not_taken_for_what_was_known(
     assert (await services.store.vm("web1")).stuck == []
 
 
+async def test_what_changes_while_it_is_read_is_read_again(
+    services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _two(services, kvm1, adopted=False)
+
+    async def change() -> None:
+        kvm1.changed.add(FIRST)
+
+    _meanwhile(kvm1, monkeypatch, change)
+    await reconcile(services, cast(HostLink, kvm1))
+    assert kvm1.changed == {FIRST}
+
+
+async def test_what_could_not_be_read_is_read_again(
+    services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _two(services, kvm1, adopted=False)
+
+    async def fail(_uuid: str) -> Shown:
+        raise LibvirtError("busy")
+
+    with monkeypatch.context() as busy:
+        busy.setattr(kvm1, "shown", fail)
+        await reconcile(services, cast(HostLink, kvm1))
+    assert kvm1.changed == {FIRST, UUID}
+    await reconcile(services, cast(HostLink, kvm1))
+    assert kvm1.changed == set()
+
+
 async def test_what_a_task_holds_since_is_left_alone(
     services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:

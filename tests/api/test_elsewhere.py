@@ -338,6 +338,21 @@ async def test_s2_a_stream_ends_within_a_second_of_its_token(
     assert time.monotonic() - began < 1.0
 
 
+async def test_a_stream_without_the_registry_ends_early_and_breaks_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = await server.controller.services.store.add(Task(0, "stop", "web1", 1.0, project="blue", vm=UUID))
+
+    async def cut(_number: int) -> AsyncIterator[str]:
+        yield "on"
+        raise RegistryUnusable("it does not answer in time")
+
+    monkeypatch.setattr(server.controller.tasks, "follow", cut)
+    answer = await server.ask("GET", f"tasks/{number}/follow")
+    assert (answer.status_code, answer.text) == (200, '"on"\n')
+    assert "what was followed ends: it does not answer in time" in caplog.text and "Traceback" not in caplog.text
+
+
 async def test_s2_a_console_ends_within_a_second_of_its_token(server: Server, elsewhere: httpx.AsyncClient) -> None:
     who = server.controller.known.by_token(await token(server))
     assert who is not None

@@ -67,4 +67,53 @@ async def test_each_host_is_written_down_though_many_come_at_once(
     broken.clear()
     await watched.look()
     assert (await registry.get(ControllerKey, HOME)).hosts == hosts
-    assert sorted(event.text.split()[-1] for event in await registry.events()) == hosts, "each is told once"
+    told = [event.text for event in await registry.events() if event.kind == "controller"]
+    assert sorted(text.split()[-1] for text in told) == hosts, "each is told once"
+
+
+async def test_who_was_removed_is_let_in_until_each_host_was_reached(
+    registry: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await registry.put(ControllerKey(HOME, "kctl2", "", 1.0, hosts=["kvm1", "kvm2", "kvm3"]))
+    services = Services(registry, Settings(), tmp_path, ())
+    for name in ("kvm1", "kvm2"):  # kvm3 is away
+        services.links[name] = cast(Link, SimpleNamespace(name=name, online=True, since=1.0))
+    broken = {"kvm2"}
+
+    async def let_in(link: Link, lines: tuple[str, ...]) -> None:
+        assert not lines
+        if link.name in broken:
+            raise CommandFailed("kvm2: Operation not permitted")
+
+    monkeypatch.setattr(keys, "let_in", let_in)
+    watched = keys.Keys(services)
+    for _ in range(3):
+        await watched.look()
+    assert (await registry.get(ControllerKey, HOME)).hosts == ["kvm2", "kvm3"]
+    assert [(event.kind, event.subject) for event in await registry.events()] == [
+        ("alarm", "kvm2"),
+        ("controller", "kvm1"),
+    ]
+    broken.clear()
+    await watched.look()
+    assert (await registry.get(ControllerKey, HOME)).hosts == ["kvm3"]
+
+
+async def test_what_is_put_back_is_taken_off_again(
+    registry: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = Services(registry, Settings(), tmp_path, ())
+    services.links["kvm1"] = cast(Link, SimpleNamespace(name="kvm1", online=True, since=1.0))
+    put: list[str] = []
+
+    async def let_in(link: Link, _lines: tuple[str, ...]) -> None:
+        put.append(link.name)
+
+    monkeypatch.setattr(keys, "let_in", let_in)
+    watched = keys.Keys(services)
+    for _ in range(3):
+        await watched.look()
+    assert put == ["kvm1"]
+    monkeypatch.setattr(keys, "AGAIN_S", 0.0)
+    await watched.look()
+    assert put == ["kvm1", "kvm1"]

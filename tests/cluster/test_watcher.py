@@ -194,6 +194,27 @@ async def test_who_failed_once_may_show_that_the_leader_is_blind(three: Replicas
     assert leader.watcher.blind_s > 0
 
 
+async def test_a_leader_that_watches_all_hosts_and_reaches_none_gives_them_away(three: Replicas) -> None:
+    """Nobody else tries a host: nobody could show that it reaches one."""
+    leader, others = three.all["a"], (three.all["b"], three.all["c"])
+    for one in others:
+        one.draining = True
+    await three.look()
+    assert set(three.watched().values()) == {"a"}
+    leader.lose_all()
+    for one in others:
+        one.draining = False
+    # They join in the moment in which it loses its network: what it holds would else go to them for that alone.
+    await three.look(2 * int(SILENT_S))
+    assert "a" not in three.watched().values() and set(three.watched()) == set(HOSTS)
+    assert leader.watcher.blind_s > 0
+    leader.blind = False
+    for host in HOSTS:
+        leader.host(host).online = True
+    await three.look(5)
+    assert "a" in three.watched().values(), "it gets its share again"
+
+
 async def test_that_silent_watchers_reached_hosts_once_makes_no_leader_blind(three: Replicas) -> None:
     leader = three.all["a"]
     for name in ("b", "c"):

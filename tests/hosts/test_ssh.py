@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -59,6 +60,24 @@ async def test_a_command_runs_with_its_words_and_input(shared_sshd: PrivateSshd,
     host = await dial(shared_sshd)
     ran = await host.run(["sh", "-c", 'cat; printf "%s|" "$@" >&2; exit 3', "sh", "a b", ""], stdin=b"in", check=False)
     assert (ran.status, ran.out, ran.err) == (3, "in", "a b||")
+
+
+async def test_a_connection_that_is_lost_as_a_session_begins_is_unreachable(
+    own_sshd: PrivateSshd, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncssh clears its session when the connection is lost, and then calls it (seen with 2.x)."""
+    host = await dial(own_sshd)
+    connection = host._live()
+
+    async def begins(*_: object, **__: object) -> NoReturn:
+        own_sshd.stop()
+        connection.abort()
+        await connection.wait_closed()
+        raise AttributeError("'NoneType' object has no attribute 'session_started'")
+
+    monkeypatch.setattr(connection, "create_session", begins)
+    with pytest.raises(Unreachable):
+        await host.run(["true"])
 
 
 async def test_a_failing_command_says_why(shared_sshd: PrivateSshd, dial: Dial) -> None:

@@ -207,7 +207,8 @@ async def _taken_over(services: Services, job: Job[Create, Creating]) -> dict[st
         await refuse_departed(services, vm, (vm.host,))  # before its disk goes
         vm = await services.store.lease(vm, "", PowerState.STOPPED, gone=(vm.host,))
     if not await _undo(services, job, vm, await services.store.get(Storage, job.journal.storage), interrupted):
-        raise interrupted
+        hint = f"vmctl delete {vm.name}, then give the command again"  # a part of it is there, and has its name
+        raise Refused(interrupted.message, hint=hint)
     await _begin_again(job, interrupted)
     return None
 

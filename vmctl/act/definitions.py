@@ -9,7 +9,8 @@ VM's own definition is its owner's word: that is followed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -49,23 +50,35 @@ async def learn_all(services: Services, link: Link, uuids: Iterable[str]) -> Non
         with wall(log, f"{link.name}: {uuid}"):
             vm = await services.store.find(VMRecord, uuid)  # as it is now: much may happen while others are read
             if vm is not None and vm.host == link.name and vm.task is None:
-                await _keep(services, link, vm, await link.virt.shown(uuid), storages)
+                with _unmarked(link, uuid):
+                    await _keep(services, link, vm, await link.virt.shown(uuid), storages)
 
 
 async def learn(services: Services, link: Link, vm: VMRecord) -> VMRecord:
     """Read the VM whole on its host, and keep what that shows. Raises HostError, NotFound."""
-    return await keep(services, link, vm, await link.virt.shown(vm.uuid))
+    with _unmarked(link, vm.uuid):
+        return await keep(services, link, vm, await link.virt.shown(vm.uuid))
+
+
+@contextmanager
+def _unmarked(link: Link, uuid: str) -> Iterator[None]:
+    """Its mark goes before it is read: what changes while it is read and kept marks it again. What fails leaves it."""
+    marked = uuid in link.changed
+    link.changed.discard(uuid)
+    try:
+        yield
+    except BaseException:
+        if marked:
+            link.changed.add(uuid)
+        raise
 
 
 async def keep(services: Services, link: Link, vm: VMRecord, shown: Shown) -> VMRecord:
-    """Keep what a host showed of the VM just now, and tell what is new."""
+    """Keep what a host showed of the VM just now, and tell what is new. It may have changed since: its mark stays."""
     return await _keep(services, link, vm, shown, await services.store.all(Storage))
 
 
 async def _keep(services: Services, link: Link, vm: VMRecord, shown: Shown, storages: list[Storage]) -> VMRecord:
-    # Discarded before the registry is written: a change that comes meanwhile marks it again, and is read at the next
-    # look.
-    link.changed.discard(vm.uuid)
     link.read_at[vm.uuid] = services.clock.monotonic()
     now = await as_shown(services, link, vm, shown, storages)
     if shown.has_job:

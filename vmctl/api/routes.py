@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache, partial
@@ -26,9 +27,11 @@ from vmctl.door.answers import Document, DryRun, Earlier, Exposition
 from vmctl.door.door import answer_type
 from vmctl.door.pages import Page
 from vmctl.door.user_answers import NewToken
+from vmctl.errors import VmctlError
 from vmctl.formats.plain import plain
 from vmctl.model.rights import Principal
 
+log = logging.getLogger("vmctl.api")
 PREFIX = "/api/v1"
 ARGUMENT = re.compile(r"\{(\w+)\}")
 REPLAYED = "Idempotency-Replayed"  # beside an answer of the first command with its key
@@ -181,6 +184,15 @@ def _extra(*where: str) -> RequestValidationError:
     return RequestValidationError([{"type": "extra_forbidden", "loc": where, "msg": "nothing is read from there"}])
 
 
+async def _lines(answer: AsyncIterator[Any]) -> AsyncIterator[str]:
+    """One after the other. Where that ends early, as without the registry, who reads it asks again, and hears why."""
+    try:
+        async for each in answer:
+            yield json.dumps(plain(each)) + "\n"
+    except VmctlError as err:
+        log.warning("what was followed ends: %s", err.message)
+
+
 def _response(answer: Any, status: int, path: str = "", asked: requests.Request | None = None) -> Response:
     """An answer for the wire: one place, for all of them."""
     if isinstance(answer, Earlier):
@@ -190,8 +202,7 @@ def _response(answer: Any, status: int, path: str = "", asked: requests.Request 
     if isinstance(answer, Page):
         return _page(answer, path, asked)
     if isinstance(answer, AsyncIterator):
-        lines = (json.dumps(plain(each)) + "\n" async for each in answer)
-        return StreamingResponse(lines, media_type="application/x-ndjson")
+        return StreamingResponse(_lines(answer), media_type="application/x-ndjson")
     if isinstance(answer, Document):
         return Response(answer.text, media_type="application/json")
     if isinstance(answer, Exposition):

@@ -235,9 +235,11 @@ def remove(name: str, signed: bool, form: str) -> None:
     if typed(f"Type {name} to confirm") != name:
         raise errors.Refused("that is not its name: nothing was done")
     called, life = (alive[0]["name"], alive[0]["life"]) if alive else (name, "")
-    asked(lambda store: _end(store, called, life, homes))
+    let_in = asked(lambda store: _end(store, called, life, homes))
     sentence = f"controller {called} was removed: another one may begin"
-    output.result({"name": called, "life": life, "removed": True}, form, sentence)
+    if let_in:
+        sentence += f"; its key is taken off {', '.join(let_in)} as each is reached (vmctl events)"
+    output.result({"name": called, "life": life, "removed": True, "let_in": let_in}, form, sentence)
 
 
 def _joined(name: str) -> set[str]:
@@ -250,7 +252,8 @@ def _joined(name: str) -> set[str]:
     return asked(ask) if _is_there() else set()
 
 
-async def _end(store: SqlStore, name: str, life: str, homes: set[str]) -> None:
+async def _end(store: SqlStore, name: str, life: str, homes: set[str]) -> list[str]:
+    """End its life and take its key away; the hosts that have it still."""
     from vmctl.model.audit import Entry
     from vmctl.model.joining import ControllerKey
     from vmctl.model.records import Event
@@ -262,16 +265,16 @@ async def _end(store: SqlStore, name: str, life: str, homes: set[str]) -> None:
         await store.end_life(life, f"{who} signed that it is dead", now, told=[told], entry=entry)
     else:
         await store.audit(entry)
-    for joined in await store.all(ControllerKey):
-        if joined.home in homes:
-            await store.revise(ControllerKey, joined.home, without_key(joined))
+    taken = [one for one in await store.all(ControllerKey) if one.home in homes]
+    kept = [await store.revise(ControllerKey, one.home, without_key(one)) for one in taken]
+    return sorted({host for one in kept if one.removed for host in one.hosts})
 
 
 def without_key(seen: ControllerKey) -> Callable[[ControllerKey | None], ControllerKey]:
-    """Take its key away, unless it has joined again since it was seen."""
+    """Take its key away, unless it has joined again since it was seen. Hosts have it until each of them is reached."""
 
     def change(kept: ControllerKey | None) -> ControllerKey:
         now = kept or seen
-        return replace(now, key="", hosts=[]) if now.joined_at == seen.joined_at else now
+        return replace(now, key="") if now.joined_at == seen.joined_at else now
 
     return change

@@ -264,6 +264,10 @@ class HostSSH:
             try:
                 channel, _ = await self._opened(opening, lambda pair: pair[0].abort())
                 return channel
+            except AttributeError as err:  # asyncssh, where the connection is lost just as the shell has begun
+                if self.connected:
+                    raise
+                raise asyncssh.ConnectionLost("it was lost as a session began") from err
             except asyncssh.ChannelOpenError as err:
                 if err.code != asyncssh.OPEN_CONNECT_FAILED or not self.connected:
                     raise
