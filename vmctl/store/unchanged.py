@@ -1,7 +1,9 @@
 """VMs that were read before, and that nobody has changed since, are not read again: a pool may have 20,000 of them.
 
 PostgreSQL says of each row which transaction wrote it (`xmin`), and what a transaction wrote in a row stays as it is:
-who changes the row writes another one. To ask for that costs a hundredth of what it costs to read the rows.
+who changes the row writes another one. To ask for that costs a hundredth of what it costs to read the rows. What a
+column holds must not be changed by its definition alone (dropped, and added again with another default): that writes
+no row. Migrations that controllers may go on beside only add columns.
 """
 
 from __future__ import annotations
