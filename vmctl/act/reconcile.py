@@ -46,8 +46,8 @@ async def reconcile(services: Services, link: Link) -> None:
             elif vm.task is None:
                 await _follow(services, link, vm, domain)
     running = {uuid for uuid, domain in link.domains.items() if alive(domain)}
-    # A VM of ours that is off has nothing on the host to be read.
     its = {uuid for uuid, vm in known.items() if vm.host == link.name and vm.task is None}
+    # A VM of ours that is off has nothing on the host to be read.
     read = [uuid for uuid in due(link, its) if uuid in running or known[uuid].adopted]
     if read:
         await learn_all(services, link, read)

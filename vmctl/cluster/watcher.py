@@ -60,8 +60,8 @@ class _Leading:
     cannot: dict[str, dict[str, float]] = field(default_factory=dict)  # host -> life -> until when, monotonic
     past: dict[str, int] = field(default_factory=dict)  # host -> epoch of a watcher that could not: it counts no more
     looked: float | None = None  # when the last reading began
-    sees_since: float | None = None  # it has reached some host at each look, monotonic
-    lost_since: float | None = None  # it has reached none
+    here: bool | None = None  # whether it reached any host at the last look
+    here_since: float = 0.0  # and since when that is so, monotonic
     blind_since: float | None = None  # others reach hosts, and it reaches none, monotonic
     lives: frozenset[str] | None = None  # that had not ended at the last look
     again_at: float = math.inf  # when log-ins that did not end are ended again, monotonic
@@ -281,7 +281,7 @@ class Watcher:
         added = {name: link.record.added_at for name, link in self._services.links.items()}
         now = self._services.clock.monotonic()
         cannot = {host: sorted(found) for host, found in leading.cannot.items()}
-        if leading.lost_since is not None and now - leading.lost_since >= self._silent_s:
+        if leading.here is False and now - leading.here_since >= self._silent_s:
             # Others must watch hosts to show whether they reach any: else a leader that watches all leads on for ever.
             cannot = {host: sorted({*cannot.get(host, ()), self._member.own.life}) for host in added}
         if leading.shared == (lives, added, cannot) and now - leading.shared_at < SHARE_AGAIN_S:
@@ -298,11 +298,11 @@ class Watcher:
         now = self._services.clock.monotonic()
         here = any(link.online for link in self._services.links.values())
         elsewhere = any(self._is_reached(leading, host, now) for host in self._services.links)
-        leading.sees_since = None if not here else now if leading.sees_since is None else leading.sees_since
-        leading.lost_since = None if here else now if leading.lost_since is None else leading.lost_since
+        if here is not leading.here:
+            leading.here, leading.here_since = here, now
         if not here:
             leading.cannot.clear()  # whom it saw fail may reach hosts by now, and must have some to tell so
-        if not elsewhere or (leading.sees_since is not None and now - leading.sees_since >= STEADY_S):
+        if not elsewhere or (here and now - leading.here_since >= STEADY_S):
             leading.blind_since = None
         elif not here and leading.blind_since is None:
             leading.blind_since = now

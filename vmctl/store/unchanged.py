@@ -14,11 +14,10 @@ from sqlmodel import col, select
 
 from vmctl.model.records import VMRecord
 from vmctl.store import rows
-from vmctl.store.statements import batches
+from vmctl.store.statements import AT_ONCE, batches
 from vmctl.store.tables import VMRow
 
 WRITER = literal_column("vm.xmin::text", String)
-AT_ONCE = 1000  # rows that are read by one statement
 Pairs = dict[str, tuple[str, VMRecord]]  # by UUID: the transaction that wrote the row, and what it says
 
 
