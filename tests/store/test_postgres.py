@@ -28,7 +28,7 @@ from vmctl.store.opening import about, open_store
 from vmctl.store.sql import SqlStore
 from vmctl.store.tables import Base
 
-LIMIT_S = 1.5
+LIMIT_S = 1.5  # where a test waits for it to pass
 WRITTEN = ClusterValue("key", "x")
 
 
@@ -41,9 +41,8 @@ def server() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-async def store(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqlStore]:
+async def store(server: Postgres) -> AsyncIterator[SqlStore]:
     opened = open_store(server.dsn("vmctl"), Path("/none"))
-    monkeypatch.setattr(postgres, "LIMIT_S", LIMIT_S)
     yield opened
     await opened.close()
 
@@ -138,9 +137,10 @@ async def test_what_is_no_text_for_it_is_kept_all_the_same(store: SqlStore) -> N
 
 
 async def test_a_silent_server_is_told_within_the_limit_and_used_again_when_it_answers(
-    server: Postgres, store: SqlStore
+    server: Postgres, store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put(WRITTEN)
+    monkeypatch.setattr(postgres, "LIMIT_S", LIMIT_S)
     send(server, signal.SIGSTOP)
     began = time.monotonic()
     asked = [store.find(ClusterValue, "key"), store.put(ClusterValue("key", "y"))]
@@ -176,10 +176,9 @@ async def test_a_connection_that_was_cut_before_the_commit_is_nobodys_trouble(
 
 
 async def test_who_froze_in_the_middle_of_a_transaction_holds_up_nobody_for_long(
-    server: Postgres, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    server: Postgres, store: SqlStore
 ) -> None:
     await store.put(HostRecord("kvm1", "kvm1", "k", "f", 1.0))
-    monkeypatch.setattr(postgres, "LIMIT_S", 10.0)
     frozen = postgres.Server(server.dsn("vmctl")).connect()
     frozen.execute("SELECT * FROM host FOR UPDATE")
     frozen.execute("SELECT pg_advisory_xact_lock(%s)", (0x656E64,))

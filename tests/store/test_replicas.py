@@ -304,12 +304,12 @@ async def test_nobody_waits_behind_what_looks_after_hosts(dsn: str) -> None:
 
 
 async def test_what_comes_last_has_all_its_time_when_its_turn_comes(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "LIMIT_S", 0.5)
+    monkeypatch.setattr(postgres, "LIMIT_S", 1.5)
     store = open_store(dsn, Path("/none"))
 
     async def look() -> list[ClusterValue]:
         come_last()
-        await store.database.read(lambda _db: time.sleep(0.3))
+        await store.database.read(lambda _db: time.sleep(0.5))
         return await store.all(ClusterValue)
 
     assert await asyncio.gather(*(asyncio.create_task(look()) for _ in range(8))) == [[]] * 8
