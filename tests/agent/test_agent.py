@@ -226,7 +226,7 @@ def test_watches_of_ports_paths_and_heartbeats(tmp_path: Path) -> None:
                 ("nobody", f"port = {nobody}"),
                 ("ok", f'http = "http://127.0.0.1:{port}/ok"'),
                 ("bad", f'http = "http://127.0.0.1:{port}/bad"'),
-                ("beat", f'heartbeat = "{beat}"\nmax_age_s = 1.5'),
+                ("beat", f'heartbeat = "{beat}"\nmax_age_s = 4'),
             )
         )
         with agent(tmp_path, config) as host:

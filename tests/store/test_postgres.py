@@ -207,7 +207,7 @@ async def test_a_deadlock_is_done_again(store: SqlStore) -> None:
         return work
 
     await asyncio.gather(store.database.write(both("a", "b")), store.database.write(both("b", "a")))
-    assert len(tries) == 3
+    assert len(tries) >= 3
     found = {one.name: "".join(sorted(one.value)) for one in await store.all(ClusterValue)}
     assert found == {"a": "ab", "b": "ab"}
 

@@ -43,6 +43,7 @@ LIMIT_S = 10.0  # of one transaction, waiting for locks included
 FIRST_LIMIT_S = 3.0  # of a heartbeat: the next one is tried soon, where a server comes back that was silent
 FIND_OUT_S, ASK_EVERY_S = 10.0, 0.2  # how long after that it is asked what became of a COMMIT
 WRITERS, READERS = 6, 4
+AFTER_IT_S = 0.05
 AGAIN = 10  # so often is a transaction done again that was in another's way
 UPGRADE_S, UPGRADE_EVERY_S = 180.0, 5.0  # for how long, and how often, it is tried to change the tables
 UPGRADE_LOCK = "1s"  # how long one try waits for a lock
@@ -253,7 +254,9 @@ class PostgresDatabase(Database):
         return await in_thread(self._turn(threads), lambda: until_done((asked_at or time.monotonic()) + LIMIT_S))
 
     def _until_done(self, work: Work[Done], limit_at: float, *, reading: bool = False) -> Done:
-        for _ in range(AGAIN):
+        for tried in range(AGAIN):
+            # Who was in the way waits for what this one has let go of: at once, this one would have that again first.
+            time.sleep(tried * AFTER_IT_S)
             try:
                 return self._transaction(work, limit_at, reading=reading)
             except _TakenBack:
