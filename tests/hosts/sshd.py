@@ -26,10 +26,11 @@ def free_port() -> int:
 
 @dataclass
 class PrivateSshd:
-    """One sshd; `extra` are more lines of sshd_config."""
+    """One sshd; `extra` are more lines of sshd_config, `environment` more words of a SetEnv."""
 
     directory: Path
     extra: str = ""
+    environment: str = ""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -55,7 +56,7 @@ class PrivateSshd:
             f"ListenAddress 127.0.0.1:{self.port}\nHostKey {self.directory}/host_key\n"
             f"AuthorizedKeysFile {self.directory}/authorized_keys\nStrictModes no\nUsePAM no\nPidFile none\n"
             f"PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPrintMotd no\n"
-            f"SetEnv HOME={self.home}\nLogLevel VERBOSE\n{self.extra}\n"
+            f"SetEnv HOME={self.home} {self.environment}\nLogLevel VERBOSE\n{self.extra}\n"
         )
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # its privilege separation directory

@@ -20,7 +20,11 @@ from vmctl.lab.system import run, silent, wait
 from vmctl.local import logs
 
 SCRIPT = Path(__file__).with_name("host.sh")
-_DIRECTORIES = ("etc-libvirt", "etc-ssh", "var-lib-libvirt", "var-log-libvirt", "var-cache-libvirt", "root", "rootfs")
+RUNNER, RUNNER_ID = "runner", 7001  # a log-in that is not root's, for jobs
+_DIRECTORIES = (
+    *("etc-libvirt", "etc-ssh", "var-lib-libvirt", "var-log-libvirt", "var-cache-libvirt"),
+    *("var-tmp", "root", "rootfs"),
+)
 _SSHD = """\
 HostKey /etc/ssh/ssh_host_ed25519_key
 UsePAM no
@@ -76,11 +80,15 @@ def write_files(host: Host, settings: Settings) -> None:
     """All that makes it this host and no other. Its libvirt state, from before a power failure, stays."""
     for name in _DIRECTORIES:
         (host.directory / name).mkdir(parents=True, exist_ok=True)
+    (host.directory / "var-tmp").chmod(0o1777)
+    home = host.directory / "var-tmp" / RUNNER
+    home.mkdir(exist_ok=True)
     address = host.address(settings.network)
     peers = "".join(f"{peer.address(settings.network)} {peer.name}\n" for peer in host.lab.hosts())
     files = {
         "machine-id": host.machine_id,
         "hostname": host.name,
+        "passwd": f"{Path('/etc/passwd').read_text()}{RUNNER}:x:{RUNNER_ID}:{RUNNER_ID}::/var/tmp/{RUNNER}:/bin/sh\n",
         "hosts": f"127.0.0.1 localhost\n{peers}",
         "boot-id": str(uuid.uuid4()),
         "etc-ssh/sshd_config": _SSHD,
@@ -92,6 +100,9 @@ def write_files(host: Host, settings: Settings) -> None:
         (host.directory / name).write_text(text if text.endswith("\n") else text + "\n")
     keys.put_host_key(host, host.directory / "etc-ssh")
     keys.authorise(host.directory / "root" / ".ssh")
+    keys.authorise(home / ".ssh")
+    for path in (home, *home.rglob("*")):
+        os.chown(path, RUNNER_ID, RUNNER_ID)
 
 
 def start(host: Host, settings: Settings) -> None:

@@ -24,7 +24,7 @@ make_root() {
     mkdir -p "$root/proc" "$root/sys" "$root/dev" "$root/run" "$root/tmp" "$root/root" "$root/shared" "$root/.old"
     [ -n "$HOST_GLUSTER" ] || mount --bind "$HOST_SHARED" "$root/shared"
     mount --bind "$HOST_DIR/root" "$root/root"
-    for place in etc/libvirt etc/ssh var/lib/libvirt var/log/libvirt var/cache/libvirt; do
+    for place in etc/libvirt etc/ssh var/lib/libvirt var/log/libvirt var/cache/libvirt var/tmp; do
         mount --bind "$HOST_DIR/$(echo $place | tr / -)" "$root/$place"
     done
     # a virtual TPM's keys and logs; where swtpm is installed, libvirt would make these folders itself
@@ -35,7 +35,7 @@ make_root() {
         chmod --reference="/$place" "$own"
         mount --bind "$own" "$root/$place"
     done
-    for file in machine-id hosts hostname; do mount --bind "$HOST_DIR/$file" "$root/etc/$file"; done
+    for file in machine-id hosts hostname passwd; do mount --bind "$HOST_DIR/$file" "$root/etc/$file"; done
     mount -t tmpfs -o mode=755 run "$root/run"
     mount -t tmpfs -o mode=1777 tmp "$root/tmp"
     mkdir -m 755 "$root/run/libvirt" "$root/run/sshd" "$root/run/lock"
@@ -60,6 +60,13 @@ make_dev() {
 make_proc() {
     mount -t proc proc "$root/proc"
     mount -t sysfs sysfs "$root/sys"
+    # its own control groups, in which it may limit what runs there
+    mount -t tmpfs -o mode=755 groups "$root/sys/fs/cgroup"
+    for kind in memory cpu cpuacct; do
+        grep -q " cgroup .*[, ]$kind\(,\| \)" /proc/self/mounts || continue
+        mkdir "$root/sys/fs/cgroup/$kind"
+        mount -t cgroup -o "$kind" "$kind" "$root/sys/fs/cgroup/$kind"
+    done
     for file in stat meminfo loadavg cpuinfo uptime swaps diskstats; do
         [ ! -e "$HOST_LXCFS/proc/$file" ] || mount --bind "$HOST_LXCFS/proc/$file" "$root/proc/$file"
     done

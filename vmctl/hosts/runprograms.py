@@ -1,0 +1,239 @@
+"""The programs that begin, keep, show and end runs on a host, read by its /bin/sh. Pure: texts only; see `runs`."""
+
+from __future__ import annotations
+
+from vmctl.hosts.runlimits import CONFINE, SERVICE
+
+KEEP_S = 86400  # after its end, where nobody collects it
+MOST_CHUNK = 64 << 10  # bytes of one stream of one run that one answer brings
+
+# Others may have made something of that name, in a folder where everybody may.
+ROOT = r"""umask 077
+root=${VMCTL_RUNS:-/var/tmp/vmctl-runs-$(id -u)}
+mkdir -m 700 "$root" 2>/dev/null
+[ -d "$root" ] && [ ! -L "$root" ] && [ -O "$root" ] || { echo "$root is somebody else's" >&2; exit 71; }
+chmod 700 "$root" && cd "$root" || exit 71
+"""
+# lives BOOT PID TICK: whether that incarnation lives, which only builtins ask; $pid: its process.
+LIVES = r"""IFS= read -r boot </proc/sys/kernel/random/boot_id
+stat() {
+  { IFS= read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
+  line=${line##*) }; set -- $line; state=$1 began=${20}
+}
+lives() { [ "$1" = "$boot" ] && stat "$2" && [ "$began" = "$3" ] && [ "$state" != Z ] && pid=$2; }
+"""
+# It leads a session of its own and is nobody's child: no log-in takes it along. Its folder is where it runs.
+SUPERVISE = (
+    LIVES
+    + CONFINE
+    + r"""limit=$1 timeout=$2 mem=$3 cpus=$4
+shift 4
+trap '' HUP
+# What is no service is limited here, before it is decided that it begins.
+groups=
+if [ -e served ]; then
+  mounted memory && inside memory || { mounted cgroup2 && inside ''; } && groups=$top$at
+elif [ "$mem $cpus" != "0 0" ]; then
+  trap release EXIT
+  confine "vmctl-${PWD##*/}-$$" "$mem" "$cpus" 2>why || {
+    [ -s why ] || echo "no control groups for memory and CPUs are mounted" >why
+    ln -s 'never - -' fate 2>/dev/null; exit 75
+  }
+fi
+stat $$ && ln -s "$boot $$ $began" fate 2>/dev/null && mkfifo out.pipe err.pipe || exit 1
+folder=$PWD
+take() {
+  ( ulimit -f $((limit * 2)) && exec cat >"$1" ) 2>/dev/null || : >"$1.cut"
+  cat >/dev/null
+}
+take out <out.pipe & readers=$!
+take err <err.pipe & readers="$readers $!"
+(
+  exec <in >out.pipe 2>err.pipe
+  trap - HUP EXIT
+  [ -e served ] || for each in $groups; do echo 0 >"$each/cgroup.procs" || exit 125; done
+  cd work
+  exec setsid sh "$folder/first" "$@"
+) & run=$!
+clock=
+[ "$timeout" = 0 ] || {
+  (
+    sleep "$timeout"; : >late
+    kill -TERM "-$run"; sleep 10; kill -KILL "-$run"
+  ) 2>/dev/null & clock=$!
+}
+wait $run; code=$?
+[ "$clock" ] && kill $clock 2>/dev/null
+# What is in its pipes is read to its end; but what it left behind may hold them for ever.
+tries=0
+while kill -0 $readers 2>/dev/null && [ $tries -lt 60 ]; do
+  tries=$((tries + 1)); if [ $tries -lt 30 ]; then sleep 0.01; else sleep 0.05; fi
+done
+rm -f out.pipe err.pipe
+! starved || : >starved
+echo "$code $(date +%s)" >code.new && mv code.new code
+"""
+)
+# What becomes the command writes its life down first, and stays the process that it is.
+FIRST = r"""folder=${0%/*}
+IFS= read -r boot </proc/sys/kernel/random/boot_id && IFS= read -r line </proc/$$/stat || exit 125
+rest=${line##*) }
+twentieth() { echo "${20}"; }
+echo "$boot $$ $(twentieth $rest)" >"$folder/life.new" && mv "$folder/life.new" "$folder/life" || exit 125
+# Whose it is tells it which one it is.
+case $(cat "$folder/asked") in
+  "job "*" run "*) read -r _ VMCTL_JOB _ VMCTL_RUN _ <"$folder/asked"; export VMCTL_JOB VMCTL_RUN;;
+esac
+unset folder boot line rest
+exec "$@"
+"""
+# show PLACE ID OUT ERR: what a host shows of a run, and what it printed from there on ("-": nothing), up to $most bytes
+# of each. That is base64, as it need not be text. The code is the last thing that a keeper writes: so it is looked for
+# once he was seen to be gone or not, and then what was printed.
+SHOW = (
+    LIVES
+    + r"""bytes() {
+  [ "$5" = - ] || [ "${4:-0}" -le "$5" ] ||
+    echo "$2 $1 $(tail -c "+$(($5 + 1))" "$3/$2" | head -c "$most" | base64 | tr -d '\n')"
+}
+show() {
+  [ -d "$2" ] || { echo "= $1 gone"; return; }
+  code= life= is=no kept=no late=no cut=
+  fate=$(readlink "$2/fate") || fate='open - -'
+  [ -e "$2/life" ] && read -r life <"$2/life"
+  lives $life && is=yes
+  lives $fate && kept=yes
+  [ -e "$2/code" ] && read -r code <"$2/code"
+  [ -e "$2/late" ] && late=yes
+  [ -e "$2/starved" ] && late=starved
+  [ -e "$2/out.cut" ] && cut=o
+  [ -e "$2/err.cut" ] && cut=${cut}e
+  { out=$(wc -c <"$2/out"); err=$(wc -c <"$2/err"); } 2>/dev/null
+  echo "= $1 $boot $fate $kept ${life:-- - -} $is ${code:-- -} $late ${out:-0} ${err:-0} ${cut:-n}"
+  [ ! -s "$2/why" ] || [ "${fate%% *}" != never ] || echo "why $1 $(head -c 500 "$2/why" | base64 | tr -d '\n')"
+  bytes "$1" out "$2" "$out" "$3"
+  bytes "$1" err "$2" "$err" "$4"
+}
+"""
+)
+# The same of those of many that have ended or have printed more, as soon as there is one, for so many tenths of a
+# second; of all, where it is not waited for. $found: their ids.
+FOLLOW = (
+    ROOT
+    + SHOW
+    + r"""look() {
+  found=
+  while read -r id keeper; do
+    [ ! -e "$id/code" ] && [ -d "$id" ] || { found="$found $id"; continue; }
+    [ "$keeper" ] || continue
+    life=; [ -e "$id/life" ] && read -r life <"$id/life"
+    lives $keeper || lives $life || found="$found $id"
+  done <<END
+$runs
+END
+  [ -z "$files" ] || found="$found $(wc -c $files 2>/dev/null | while read -r size name; do
+    [ "$name" != total ] && [ "$size" -gt "${1:-0}" ] && echo "${name%/*}"
+    [ $# = 0 ] || shift
+  done)"
+}
+tenths=$1 most=$2 runs= files= offsets= found=
+shift 2
+wanted=$*
+while [ $# -gt 0 ]; do
+  runs="$runs$1 $(readlink "$1/fate" | grep -v never)
+"
+  [ "$2" = - ] || { files="$files $1/out $1/err"; offsets="$offsets $2 $3"; }
+  shift 3
+done
+runs=${runs%?} all=$tenths place=0
+while [ "$tenths" -gt 0 ]; do
+  look $offsets
+  case $found in *[![:space:]]*) break;; esac
+  tenths=$((tenths - 1)); sleep 0.1
+done
+found=" $(echo $found) "
+set -- $wanted
+while [ $# -gt 0 ]; do
+  case $found in *" $1 "*) show $place "$1" "$2" "$3";; *) [ "$all" != 0 ] || show $place "$1" "$2" "$3";; esac
+  place=$((place + 1)); shift 3
+done
+"""
+)
+# One for all runs of a user, as long as there are any: what nobody collects goes a day after its end.
+SWEEP = (
+    LIVES
+    + r"""trap '' HUP
+stat $$ && ln -s "$boot $$ $began" .sweeper || exit
+while sleep 600; do
+  find . -mindepth 2 -maxdepth 2 -name code -mmin +KEPT | while read -r old; do rm -rf "${old%/code}"; done
+  ls | grep -q . || break
+done
+rm -f .sweeper
+""".replace("KEPT", str(KEEP_S // 60))
+)
+BEGIN = (
+    ROOT
+    + SHOW
+    + SERVICE
+    + r"""trap '' HUP
+id=$1 input=$2 files=$3 limit=$4 timeout=$5 mem=$6 cpus=$7 asked=$8 supervise=$9
+shift 9
+first=$1 sweep=$2
+shift 2
+new=.$id.$$ most=CHUNK
+[ -d "$id" ] || {
+  full() { echo "$root takes nothing" >&2; exit 73; }
+  trap 'cd "$root"; rm -rf "$new"' EXIT
+  mkdir "$new" "$new/work" || full
+  head -c "$input" >"$new/in" && cat >"$new/files" && for name in asked supervise first; do
+    eval "printf '%s\n' \"\$$name\"" >"$new/$name" || full
+  done && : >"$new/out" && : >"$new/err" || full
+  [ "$(wc -c <"$new/in") $(wc -c <"$new/files")" = "$input $files" ] || { echo "its input was cut" >&2; exit 74; }
+  [ "$files" = 0 ] || tar -xf "$new/files" -C "$new/work" || full
+  rm "$new/files"
+  mv -T "$new" "$id" 2>/dev/null || [ -d "$id" ] || full
+}
+begin() {
+  cd "$id" || exit 73
+  if [ "$mem $cpus" != "0 0" ] && serves; then
+    : >served
+    serve "vmctl-$id-$$" "$mem" "$cpus" "$PWD/supervise" "$@" 2>why || ln -s 'never - -' fate 2>/dev/null
+  else
+    exec setsid sh ./supervise "$@" </dev/null >/dev/null 2>&1
+  fi
+}
+# Nobody's child at once: whoever ends this log-in ends all that it has begun.
+[ -L "$id/fate" ] || ( ( begin "$limit" "$timeout" "$mem" "$cpus" "$@" ) >/dev/null 2>&1 & )
+tries=0
+until [ -e "$id/code" ] || [ $tries -ge 30 ]; do
+  tries=$((tries + 1)); sleep 0.01
+done
+while [ ! -e "$id/life" ] && [ ! -e "$id/code" ] && [ $tries -lt 80 ]; do
+  [ "$(readlink "$id/fate")" != 'never - -' ] || break
+  tries=$((tries + 1)); sleep 0.1
+done
+show 0 "$id" 0 0
+lives $(readlink .sweeper) || { rm -f .sweeper; ( setsid sh -c "$sweep" </dev/null >/dev/null 2>&1 & ); }
+:
+"""
+).replace("CHUNK", str(MOST_CHUNK))
+SIGNAL = ROOT + LIVES + r"""life=; read -r life 2>/dev/null <"$1/life"; lives $life && kill "-$2" "-$pid" || exit 66"""
+# A run whose end is not known stays; one that has not begun never will.
+COLLECT = (
+    ROOT
+    + LIVES
+    + r"""for id; do
+  [ -d "$id" ] || continue
+  ln -s 'never - -' "$id/fate" 2>/dev/null
+  life=; [ -e "$id/life" ] && read -r life <"$id/life"
+  [ ! -e "$id/code" ] && { lives $(readlink "$id/fate") || lives $life; } && { echo "$id"; continue; }
+  rm -rf "$id"
+done
+"""
+)
+# A file or folder that it left where it ran, as an archive in base64.
+FETCH = (
+    ROOT
+    + r"""cd "$1/work" && [ -e "$2" ] || exit 66
+tar -czf - -- "$2" | base64"""
+)
