@@ -69,6 +69,13 @@ GIVEN: dict[str, dict[str, Any]] = {
     "WritePiece": {"part": "file", "offset": 0},
     "FetchImage": {"name": "debian", "url": "https://images.example.org/debian.qcow2"},
     "CancelTask": {"number": 1},
+    "MapUser": {"name": "anna", "logins": ["anna@kvm*"]},
+    "RunJob": {"words": ["uptime"], "hosts": ["kvm1"]},
+    "WhereToRun": {"words": ["uptime"], "mem_mib": 512},
+    "ShowJob": {"number": 3},
+    "FollowOutput": {"number": 3, "wait": False},
+    "FetchFile": {"number": 3, "run": 1, "path": "result.txt"},
+    "CollectJob": {"number": 3},
 }
 
 

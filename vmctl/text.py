@@ -11,6 +11,8 @@ import re
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
 KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
+LOGIN = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
+HOSTS = re.compile(r"[A-Za-z0-9._*?-]{1,63}")
 MOST_TEXT, MOST_PART, MOST_VALUE, MOST_LABELS = 4096, 255, 255, 64
 
 
@@ -22,6 +24,14 @@ def bad_name(name: str) -> str | None:
         return None
     allowed = "1 to 63 letters, digits, '.', '_' or '-', beginning and ending with a letter or digit"
     return f"{shown(name)} is not a name: {allowed}"
+
+
+def bad_login(login: str) -> str | None:
+    """Why something is no log-in of hosts: LOGIN@HOSTS, of which the hosts may have * and ?."""
+    name, at, hosts = login.partition("@")
+    if not (LOGIN.fullmatch(name) and at and HOSTS.fullmatch(hosts)):
+        return f"{shown(login)} is not LOGIN@HOSTS, such as anna@kvm1 or anna@kvm*"
+    return "root is nobody's log-in: it is the pool's own" if name == "root" else None
 
 
 def bad_text(text: str, most: int = MOST_TEXT) -> str | None:
@@ -61,6 +71,12 @@ def shown(text: str) -> str:
     """Text that may be anything, for a sentence: quoted, on one line, and no longer than a line."""
     quoted = ascii(text) if bad_unicode(text) else repr(text)
     return quoted if len(quoted) <= 80 else f"{quoted[:76]}...{quoted[-1]}"
+
+
+def in_few_words(text: str, most: int = 40) -> str:
+    """Text that may be anything on one line, cut where it is long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def field(name: str | int) -> str:

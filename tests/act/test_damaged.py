@@ -22,7 +22,7 @@ class Host(FakeHost):
 
     status = 0
 
-    async def run(self, argv: object, *, check: bool = True, timeout_s: float = 0.0) -> Ran:
+    async def run(self, argv: object, *, check: bool = True, timeout_s: float = 0.0, stdin: bytes = b"") -> Ran:
         self.done.append(" ".join(cast(list[str], argv)[-1:]))
         return Ran(self.status, "", "")
 

@@ -28,6 +28,7 @@ from vmctl.act import (
     migrate,
     power,
     power_action,
+    run,
     stop,
     storage,
 )
@@ -195,6 +196,7 @@ SCENES: dict[str, tuple[PowerState, bool, Scene]] = {
     "image finish": (STOPPED, False, (finish.finish, "image finish", {"upload": "whole"})),
     "image drop": (STOPPED, False, (dropped.drop, "image drop", {"upload": "whole"})),
     "image fetch": (STOPPED, False, (fetch.fetch, "image fetch", WEB)),
+    "run": (RUNNING, False, (run.run, "run", {"words": ["true"], "hosts": ["kvm1"]})),
     "storage add": (STOPPED, False, (storage.add, "storage add", EXTRA)),
     "storage measure": (STOPPED, False, (_measure, "storage measure", {"name": "main", "host": "kvm1"})),
     "storage check": (STOPPED, False, (storage.check, "storage check", {"name": "main"})),

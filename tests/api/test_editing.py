@@ -121,6 +121,7 @@ GOOD: dict[str, Any] = {
     "file": __file__,
     "url": "https://images.example.org/a.qcow2",
     "size_bytes": 1 << 20,
+    "words": ["true"],
     "part": "file",
     "offset": 0,
 }

@@ -17,7 +17,19 @@ from vmctl.api.routes import ARGUMENT
 from vmctl.commands import catalogue
 from vmctl.commands.rows import Asked
 
-UNANSWERED = {"BeginUpload", "CancelTask", "FetchImage", "FollowTask", "Metrics", "WritePiece"}  # need a host, or go on
+UNANSWERED = {  # need a host, or go on
+    *(
+        "BeginUpload",
+        "CancelTask",
+        "CollectJob",
+        "FetchFile",
+        "FetchImage",
+        "FollowOutput",
+        "FollowTask",
+        "Metrics",
+        "WritePiece",
+    ),
+}
 ROWS = [row for row in catalogue.ROWS if row.way]
 
 

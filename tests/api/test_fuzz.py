@@ -35,7 +35,8 @@ CHECKED: list[Any] = [
 ]
 # What is there: half of the requests are about these, so that they get past the look-up.
 NAMES = {"vm": "web1", "host": "kvm1", "number": 1, "name": "main", "user": "anna", "kind": "vm", "of": "user:anna"}
-ENDLESS = ("/api/v1/feed", "/api/v1/tasks/{number}/follow")  # no answer ends: tests of their own
+# No answer ends: they have tests of their own.
+ENDLESS = ("/api/v1/feed", "/api/v1/tasks/{number}/follow", "/api/v1/jobs/{number}/output")
 PATIENCE_S = 30.0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Server
-from vmctl.commands import catalogue, hosts, processes, storages, tasks, uploads, vms
+from vmctl.commands import catalogue, hosts, jobs, processes, storages, tasks, uploads, vms
 from vmctl.commands.fields import Names, Needs, default_of, mark
 from vmctl.commands.rows import Asked, On
 from vmctl.door import handlers
@@ -48,6 +48,8 @@ async def filled(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
         await store.add_image(Image(f"{project}-image", "main", f"/s/i-{project}", 1.0, project=project))
         await store.add_upload(Upload(f"{project}-upload", f"{project}-sent", "main", 1.0, 1.0, {}, project=project))
         await store.add(Task(0, "start", f"{project}-vm", 1.0, who="somebody", project=project, vm=uuid))
+    for project in UUIDS:
+        await store.add(Task(0, "run", f"{project} command", 1.0, who="somebody", project=project))
     await store.insert(User("carl", 1.0))
     await server.controller.known.refresh()
     return server
@@ -60,7 +62,7 @@ def inert(filled: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     async def done(*_: Any) -> str:
         return GIVEN
 
-    for table in (handlers.QUERIES, handlers.AT_ONCE, handlers.CHECKS):
+    for table in (handlers.QUERIES, handlers.AT_ONCE, handlers.CHECKS, handlers.FILLED):
         for arguments in table:
             monkeypatch.setitem(table, arguments, done)
 
@@ -99,6 +101,7 @@ MORE: dict[str, Any] = {
     "user": lambda row, _project: "carl" if row.where is On.SELF else "",
     "kind": lambda _row, _project: "vm",
     "apart_by": lambda _row, _project: "",
+    "words": lambda _row, _project: ["true"],
 }
 
 
@@ -181,6 +184,7 @@ SHOWN = {
     storages.ListImages: storages.ListImages(),
     uploads.ListUploads: uploads.ListUploads(),
     tasks.ListTasks: tasks.ListTasks(),
+    jobs.ListJobs: jobs.ListJobs(),
     tasks.ListEvents: tasks.ListEvents(),
     processes.ListProcesses: processes.ListProcesses(),
     processes.ListShortLived: processes.ListShortLived(),
@@ -208,7 +212,9 @@ async def test_lists_show_only_what_one_may_see(filled: Server) -> None:
         except NotFound as err:
             told = f"{err.message} {err.hint}"
         assert "red" not in told.replace("refused", "").replace("shared", ""), (one, told)
-        listed = isinstance(one, vms.ListVMs | tasks.ListEvents | storages.ListImages | uploads.ListUploads)
+        listed = isinstance(
+            one, vms.ListVMs | tasks.ListEvents | jobs.ListJobs | storages.ListImages | uploads.ListUploads
+        )
         assert "blue" in told or not listed, one
         nothing = repr(await shown_to_nobody(filled, one))
         assert "blue" not in nothing and "red" not in nothing.replace("refused", ""), nothing
@@ -247,6 +253,8 @@ async def test_what_is_not_seen_is_refused_as_what_is_not_there(filled: Server) 
         (vms.Create("x", "blue-image", 64, project="red"), vms.Create("x", "blue-image", 64, project="nosuch")),
         (tasks.ShowTask(2), tasks.ShowTask(99)),
         (tasks.CancelTask(2), tasks.CancelTask(99)),
+        (jobs.ShowJob(4), jobs.ShowJob(99)),
+        (jobs.FollowOutput(4), jobs.FollowOutput(99)),
         (storages.RemoveImage("red-image"), storages.RemoveImage("nosuch")),
         (uploads.ShowUpload("red-upload"), uploads.ShowUpload("nosuch")),
         (uploads.DropUpload("red-upload"), uploads.DropUpload("nosuch")),
@@ -255,7 +263,7 @@ async def test_what_is_not_seen_is_refused_as_what_is_not_there(filled: Server) 
     ):
         words, hint = await refusal(there)
         expected_words, expected_hint = await refusal(gone)
-        for name in ("red-vm", UUIDS["red"], "red-image", "red-upload", "'red'", "nosuch", "'2'", "'99'"):
+        for name in ("red-vm", UUIDS["red"], "red-image", "red-upload", "'red'", "nosuch", "'2'", "'4'", "'99'"):
             words, expected_words = words.replace(name, "X"), expected_words.replace(name, "X")
         assert (words.replace("'X'", "X"), hint) == (expected_words.replace("'X'", "X"), expected_hint), there
 
@@ -264,10 +272,10 @@ async def test_ones_own_task_is_ones_own(filled: Server) -> None:
     """Whoever began it may look at it and cancel it, unless a token narrows him."""
     await filled.controller.services.store.add(Task(0, "rebalance", "cluster", 1.0, who="anna"))
     anna = Principal("anna")
-    assert (await filled.controller.door.ask(tasks.ShowTask(3), anna)).id == 3
+    assert (await filled.controller.door.ask(tasks.ShowTask(5), anna)).id == 5
     narrowed = replace(anna, narrowed=(Right(BUILT_IN["viewer"], "project:blue"),))
     with pytest.raises(NotFound):
-        await filled.controller.door.ask(tasks.ShowTask(3), narrowed)
+        await filled.controller.door.ask(tasks.ShowTask(5), narrowed)
 
 
 async def test_a_vm_may_not_be_called_like_a_uuid(filled: Server) -> None:

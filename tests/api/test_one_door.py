@@ -21,7 +21,7 @@ from vmctl.cli import generic
 from vmctl.cli.main import cli
 from vmctl.cluster.controller import Controller
 from vmctl.cluster.opening import open_controller
-from vmctl.commands import catalogue, cluster, hosts, vms
+from vmctl.commands import catalogue, cluster, hosts, jobs, vms
 from vmctl.commands.fields import VM, Help, Needs
 from vmctl.commands.rows import Command, On, Query
 from vmctl.door import ControllerParts, handlers
@@ -179,7 +179,7 @@ def test_every_row_has_somebody_who_answers(server: Server) -> None:
 def test_what_is_only_looked_at_is_asked_by_get() -> None:
     """A dry run sends a whole specification, which is a body."""
     by_post = {row.arguments for row in catalogue.ROWS if isinstance(row, Query) and row.method != "GET"}
-    assert by_post == {vms.WhereToCreate, vms.WhereToStart}
+    assert by_post == {vms.WhereToCreate, vms.WhereToStart, jobs.WhereToRun}
     assert all(row.method != "GET" for row in catalogue.commands())
 
 

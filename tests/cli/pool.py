@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from vmctl.model.audit import Entry
 from vmctl.model.cluster import Cluster
 from vmctl.model.decisions import placed
 from vmctl.model.hosts import Host
+from vmctl.model.jobs import JobRun, RunState
 from vmctl.model.policy import Policy
 from vmctl.model.records import DecisionRecord, Event, HostRecord, Image, Schedule, Storage, Task, TaskState, VMRecord
 from vmctl.model.uploads import Upload, UploadState
@@ -92,6 +94,17 @@ def served(folder: Path, registry: Path) -> Iterator[Pool]:
         thread.join(30)
 
 
+def _job(now: float) -> Task:
+    """One that has ended."""
+    one = JobRun(
+        1, "kvm1", "", "0a" * 16, RunState.ENDED, "kvm1: it fits", now, "boot-1", 4711, 900, now, 0, out_bytes=6
+    )
+    asked = {"words": ["uptime"], "project": "default"}
+    result = {"runs": 1, "bad": 0, "host": "kvm1", "code": 0, "outcome": "exit code 0"}
+    ended = Task(0, "run", "uptime", now, asked, TaskState.DONE, "ended", {"runs": [asdict(one)]}, result)
+    return replace(ended, who="anna", project="default", started_at=now, ended_at=now)
+
+
 async def _fill(controller: Controller) -> None:
     store, now = controller.services.store, time.time()
     key = paths.ssh_key_path().with_suffix(".pub").read_text()
@@ -115,6 +128,7 @@ async def _fill(controller: Controller) -> None:
     await store.add(Task(0, "create", "web1", now, state=TaskState.DONE, ended_at=now, result={"host": "kvm1"}))
     failed = {"code": "Refused", "message": "no", "lines": ["kvm1: no"], "exit_code": 3}
     await store.add(Task(0, "start", "db1", now, state=TaskState.FAILED, ended_at=now, error=failed))
+    await store.add(_job(now))
     await store.add(Event("created", "web1", "web1 was created", now))
     await store.put(Schedule("rebalance", "*/10 * * * *", "advise"))
     cluster = Cluster((Host("kvm1", cpus=4, mem_mib=4096),), ())

@@ -37,6 +37,9 @@ READS: dict[str, tuple[str, ...]] = {
     "task list": (),
     "task show": ("1",),
     "events": (),
+    "job list": (),
+    "job show": ("3",),
+    "job logs": ("3",),
     "user list": (),
     "group list": (),
     "project list": (),
@@ -76,6 +79,11 @@ ACTS: dict[str, tuple[str, ...]] = {
     "migrate": ("db1", "--check"),
     "schedule set": ("rebalance", "0 3 * * *"),
     "schedule remove": ("rebalance",),
+    "run": ("--on", "kvm1", "--", "uptime"),
+    "job get": ("3", "result.txt"),
+    "job wait": ("3",),
+    "job cancel": ("3",),
+    "job collect": ("3",),
     "task attach": ("1",),
     "task cancel": ("1",),
     "context add": ("work", "--server", "127.0.0.1:1"),
@@ -84,6 +92,7 @@ ACTS: dict[str, tuple[str, ...]] = {
     "login": ("anna",),
     "user add": ("ben",),
     "user passwd": ("ben",),
+    "user map": ("ben", "--login", "ben@kvm*"),
     "user disable": ("ben",),
     "user enable": ("ben",),
     "user remove": ("nosuch",),
@@ -146,7 +155,7 @@ def test_help_says_what_it_is_for_with_an_example_and_its_options(name: str) -> 
         kind = options["-o"].type
         assert isinstance(kind, click.Choice) and tuple(kind.choices) == FORMATS
     assert ("--detach" in options) <= ("--timeout" in options)
-    assert ("--detach" in options) == ("--timeout" in options) or name == "task attach"
+    assert ("--detach" in options) == ("--timeout" in options) or name in ("task attach", "job wait")
     for option in command.params:
         assert not isinstance(option, click.Option) or option.hidden or option.help or option.show_default, option.name
 

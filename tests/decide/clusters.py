@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from vmctl.decide import fit, score
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host, HostLoad, HostState
+from vmctl.model.jobs import Promised
 from vmctl.model.plans import Move
 from vmctl.model.policy import Policy
 from vmctl.model.vms import VM, Disk, PowerState, Spec, VMLoad
@@ -54,6 +55,7 @@ HOST_SIZES = st.sampled_from(((2, 2048), (4, 4096), (4, 8192), (8, 8192), (16, 1
 VM_SIZES = st.sampled_from(((1, 128), (1, 512), (2, 1024), (2, 2048), (4, 512)))
 NOTHING: tuple[dict[str, Any], ...] = ({},) * 8
 ODD_HOSTS: tuple[dict[str, Any], ...] = (
+    {"jobs": Promised(2, 1, 512, 1, 256)},
     {"state": HostState.UNKNOWN},
     {"state": HostState.UNTRUSTED},
     {"draining": True},

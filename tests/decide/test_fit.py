@@ -11,6 +11,7 @@ from tests.decide.clusters import cluster, host, vm
 from vmctl.decide import fit
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host, HostState, own_storage
+from vmctl.model.jobs import Promised
 from vmctl.model.policy import Policy
 from vmctl.model.vms import VM, Disk
 
@@ -42,6 +43,20 @@ def test_a_host_whose_lock_manager_fails_takes_none_of_ours() -> None:
     broken = host("kvm1", no_lock="no lockspace")
     assert no(WEB, broken) == "lock: its lock manager gives no leases: no lockspace"
     assert no(replace(WEB, adopted=True), broken) == ""
+
+
+def test_a_run_of_a_job_needs_no_lock_manager_and_no_qemu() -> None:
+    run = replace(vm("job 7 run 1", mem_mib=1024), job=True)
+    assert no(run, host("kvm1", no_lock="no lockspace")) == ""
+    found = no(run, host("kvm1", used=6800, mem_mib=8192), vm_overhead_mib=200, mem_reserve_mib=512)
+    assert found.startswith("memory: memory: needs 1024 MiB, ")
+
+
+def test_what_is_promised_to_jobs_is_no_room_for_vms() -> None:
+    web = vm("web1", cpus=4, mem_mib=2048)
+    assert no(web, host("kvm1", jobs=Promised(1, 0, 6000))).startswith("memory: memory: needs ")
+    assert no(web, host("kvm1", jobs=Promised(1, 2, 0)), cpu_overcommit=1.0).startswith("cpu: CPU: 4 vCPUs")
+    assert no(web, host("kvm1", jobs=Promised(1, 0, 500))) == ""
 
 
 def test_a_host_that_lost_a_storage_is_told_from_one_that_never_had_it() -> None:

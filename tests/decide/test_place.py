@@ -12,6 +12,7 @@ from vmctl.decide import fit, score
 from vmctl.decide.place import place
 from vmctl.model.cluster import Cluster
 from vmctl.model.hosts import Host, HostState
+from vmctl.model.jobs import Promised
 from vmctl.model.plans import NoPlace, Placement
 from vmctl.model.vms import VM
 
@@ -32,6 +33,11 @@ def test_the_emptier_host_gets_the_vm() -> None:
 
 def test_a_vm_that_was_just_promised_a_place_counts_before_it_is_measured() -> None:
     assert apply_move(vm("new"), host("kvm1"), host("kvm2"), vm("newer", "kvm1")).host == "kvm2"
+
+
+def test_what_jobs_were_just_promised_counts_before_it_is_measured() -> None:
+    busy = host("kvm1", jobs=Promised(2, 2, 1024, 2, 1024))
+    assert apply_move(vm("new"), busy, host("kvm2")).host == "kvm2"
 
 
 def test_a_host_that_stalls_is_no_good_choice_though_another_stalls_worse() -> None:

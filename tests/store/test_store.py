@@ -14,6 +14,7 @@ import pytest
 from vmctl.errors import NotFound, Overtaken, Refused, RegistryUnusable
 from vmctl.model.access import Project
 from vmctl.model.records import ClusterValue, Event, HostRecord, Image, LoadMean, Storage, Task, TaskState, VMRecord
+from vmctl.model.rights import Sight
 from vmctl.model.uploads import Upload, UploadState
 from vmctl.model.vms import Boot, Disk, PowerState, Spec
 from vmctl.ports.store import Store
@@ -136,6 +137,25 @@ async def test_tasks_are_found_again_until_they_end(registry: Store) -> None:
     assert (task.id, task.state, task.journal) == (number, TaskState.RUNNING, {"target": "kvm2"})
     await registry.change(Task, number, state=TaskState.DONE)
     assert await registry.open_tasks() == []
+
+
+async def test_tasks_of_one_kind_and_ones_own(registry: Store) -> None:
+    for kind, project, who in (
+        *(("run", "blue", "anna"), ("start", "blue", "anna"), ("run", "red", "ben")),
+        *(("run", "blue", "ben"), ("run", "red", "anna")),
+    ):
+        await registry.add(Task(0, kind, f"{project} {who}", created_at=1.0, project=project, who=who))
+
+    async def found(**asked: Any) -> list[str]:
+        return [task.subject for task in await registry.tasks(**asked)]
+
+    assert await found(kind="run") == ["blue anna", "red ben", "blue ben", "red anna"]
+    assert await found(kind="run", most=1) == ["red anna"]
+    blue = Sight(projects=frozenset({"blue"}))
+    assert await found(kind="run", sight=blue) == ["blue anna", "blue ben"]
+    assert await found(kind="run", sight=blue, also_of="anna") == ["blue anna", "blue ben", "red anna"]
+    assert await found(kind="run", sight=Sight(), also_of="anna") == ["blue anna", "red anna"]
+    assert await found(kind="run", sight=Sight()) == []
 
 
 async def test_what_is_old_is_pruned(registry: Store) -> None:

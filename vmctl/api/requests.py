@@ -7,12 +7,12 @@ All text is checked here: whatever is let in is later shown in lists, and writte
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from vmctl import text
-from vmctl.commands.fields import Inner, hints, mark
+from vmctl.commands.fields import AsItIs, Inner, hints, mark
 
 DEEPEST = 8
 
@@ -34,11 +34,15 @@ class Request(BaseModel):
     """The base of all."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    as_they_are: ClassVar[frozenset[str]] = frozenset()  # arguments that their own rules alone judge
 
     @model_validator(mode="before")
     @classmethod
     def _text(cls, values: Any) -> Any:
-        if (why := _bad_inside(values)) is not None:
+        judged = values
+        if cls.as_they_are and isinstance(values, dict):
+            judged = {name: value for name, value in values.items() if name not in cls.as_they_are}
+        if (why := _bad_inside(judged)) is not None:
             raise ValueError(why)
         return values
 
@@ -68,5 +72,8 @@ def model(arguments: type[Any], path: tuple[str, ...]) -> type[Request] | None:
         if field.name in earlier:
             rules["validation_alias"] = AliasChoices(field.name, earlier[field.name])
         sent[field.name] = (hints(arguments)[field.name], Field(**rules))
-    made: type[Request] | None = create_model(arguments.__name__, __base__=Request, **sent) if sent else None
+    if not sent:
+        return None
+    made: type[Request] = create_model(arguments.__name__, __base__=Request, **sent)
+    made.as_they_are = frozenset(name for name in sent if mark(arguments, name, AsItIs) is not None)
     return made

@@ -49,6 +49,8 @@ roles, tokens = names("users.ListRoles"), names("users.ListTokens", key="id")
 schedules = names("cluster.ListSchedules")
 tasks = names("tasks.ListTasks", key="id")
 open_tasks = names("tasks.ListTasks", key="id", when=lambda task: task["state"] in ("queued", "running"))
+jobs = names("jobs.ListJobs", key="id")
+open_jobs = names("jobs.ListJobs", key="id", when=lambda job: job["state"] in ("queued", "running"))
 draining = names("hosts.ListHosts", when=lambda host: host["draining"])
 
 

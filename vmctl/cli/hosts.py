@@ -60,6 +60,7 @@ HOST_WIDE: tuple[output.Column, ...] = (
     ),
     ("DISK", lambda h: share(_disk(h))),
     ("NET", lambda h: share(_net(h))),
+    ("JOBS", lambda h: h.get("jobs", 0)),
     ("BRIDGES", lambda h: h["bridges"]),
     ("LIBVIRT", lambda h: h["about"].get("libvirt")),
     ("QEMU", lambda h: h["about"].get("qemu")),
@@ -165,7 +166,8 @@ def show(name: str, form: str) -> None:
         ("bridges", found["bridges"]),
         ("NUMA nodes", [mib(node) for node in found["numa_mib"]]),
     ]
-    rows += [("promised", mib(found["promised_mib"])), ("VMs", found["vms"]), ("storages", found["storages"])]
+    rows += [("promised", mib(found["promised_mib"])), ("VMs", found["vms"]), ("jobs", found.get("jobs", 0))]
+    rows += [("storages", found["storages"])]
     if found["draining"]:
         rows.append(("new VMs", f"none while it is draining: vmctl host undrain {found['name']}"))
     output.pairs([*rows, ("labels", [f"{k}={v}" for k, v in found["labels"].items()])])

@@ -41,6 +41,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ps": ("processes", "ps", "List processes in VMs, and QEMU's on hosts."),
     "process": ("processes", "process", "One run of a program: show."),
     "who": ("processes", "who", "Say who listens on IP:PORT, or did."),
+    "run": ("run", "run", "Run a command on the best host, or on many."),
+    "job": ("jobs", "job", "Commands that run, or ran: list, show, logs, get, wait, cancel."),
     "console": ("console", "console", "Open a VM's serial console."),
     "why": ("why", "why", "Say why a VM is where it is."),
     "rebalance": ("plans", "rebalance", "Even the cluster out."),
@@ -72,7 +74,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 
 # Commands of the catalogue that are part of another one here
-SPELT = {"drain": "host drain", "undrain": "host undrain", "heal": "health --heal"}
+SPELT = {"collect": "job collect", "drain": "host drain", "undrain": "host undrain", "heal": "health --heal"}
 
 # Words of other programs -> what is typed here instead
 FOREIGN: dict[str, str] = {

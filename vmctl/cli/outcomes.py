@@ -33,6 +33,7 @@ WORDS: dict[str, Callable[[Result], str]] = {
     "host add": lambda r: f"{sum(row.get('added', False) for row in r.get('hosts', {}).values())} added",
     "host check": _checked,
     "host remove": lambda r: "removed" + (f"; may still run: {', '.join(m)}" if (m := r.get("may_still_run")) else ""),
+    "run": lambda r: str(r.get("outcome") or f"{r['runs']} runs, {r['bad']} failed"),
     "drain": _moves,
     "rebalance": _moves,
     "image add": lambda r: f"{r.get('format', '')} in {r.get('path', '')}",

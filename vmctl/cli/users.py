@@ -62,6 +62,7 @@ def list_users(form: str) -> None:
         ("LOGS IN BY", lambda u: "password, tokens" if u["password"] else "tokens"),
         ("DISABLED", lambda u: "yes" if u["disabled"] else ""),
         ("GROUPS", lambda u: ", ".join(u["groups"])),
+        ("RUNS JOBS AS", lambda u: ", ".join(u["logins"])),
     )
     output.rows(Client().ask(asked.ListUsers()), form, columns, (), "there are no users: vmctl user add NAME")
 
@@ -100,6 +101,28 @@ def enable_user(name: str, form: str) -> None:
     Example: vmctl user enable anna
     """
     _done(Client().ask(asked.DisableUser(name, enable=True)), form, f"user {name} was enabled")
+
+
+@user.command("map")
+@click.argument("name", shell_complete=complete.users)
+@click.option(
+    "--login", "logins", multiple=True, metavar="LOGIN@HOSTS", help="A log-in of hosts; * and ? stand for any."
+)
+@click.option("--clear", is_flag=True, help="He has none.")
+@output.option
+def map_user(name: str, logins: tuple[str, ...], clear: bool, form: str) -> None:
+    """Say by which log-ins of hosts a user's jobs run; the first that fits a host counts.
+
+    The log-in must exist there, and let the controller's key in: vmctl controller list -o wide shows it.
+
+    Example: vmctl user map anna --login 'anna@kvm*'
+    """
+    if bool(logins) == clear:
+        raise click.UsageError("--login LOGIN@HOSTS, or --clear")
+    done = Client().ask(asked.MapUser(name, list(logins)))
+    _done(
+        done, form, f"user {name} runs jobs as {', '.join(logins)}" if logins else f"user {name} has no log-in on hosts"
+    )
 
 
 @user.command("remove")

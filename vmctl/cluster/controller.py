@@ -337,6 +337,7 @@ class Controller:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.services.guests.close()
+        await self.services.logins.close()
         await asyncio.gather(*(link.close() for link in self.services.links.values()))
         await self.services.incarnations.flush()
         if self.cluster is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vmctl.commands import cluster, hosts, limits, processes, storages, uploads, users, vms
+from vmctl.commands import cluster, hosts, jobs, limits, processes, storages, uploads, users, vms
 from vmctl.commands import tasks as about_tasks
 from vmctl.commands.rows import Asked, Command
 
@@ -22,6 +22,7 @@ ROWS: tuple[Asked, ...] = (
     *processes.ROWS,
     *users.ROWS,
     *limits.ROWS,
+    *jobs.ROWS,
 )
 
 

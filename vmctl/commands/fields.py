@@ -64,6 +64,11 @@ class Inner:
 
 
 @dataclass(frozen=True, slots=True)
+class AsItIs:
+    """The argument is never part of a name or of XML, and is cleaned where it is shown: only its own rule holds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Body:
     """The argument reads the request's body, which is bytes and no JSON. None is read before somebody calls it."""
 

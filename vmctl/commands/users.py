@@ -49,6 +49,14 @@ class DisableUser:
 
 
 @dataclass(frozen=True, slots=True)
+class MapUser:
+    """Say by which log-ins of hosts a user's jobs run, as LOGIN@HOSTS; the first that fits a host counts."""
+
+    name: Name
+    logins: Annotated[list[Annotated[str, Rule(text.bad_login)]], MaxLen(100)] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveUser:
     """Forget a user with his grants and tokens; his VMs stay."""
 
@@ -250,6 +258,7 @@ ROWS: tuple[Asked, ...] = (
     Command(AddUser, "POST users", May.USERS, "user add"),
     Command(SetPassword, "PUT users/{name}/password", May.USERS, "user passwd", on=On.SELF),
     Command(DisableUser, "PUT users/{name}/disabled", May.USERS, "user disable"),
+    Command(MapUser, "PUT users/{name}/logins", May.HOSTS, "user map"),
     Command(RemoveUser, "DELETE users/{name}", May.USERS, "user remove"),
     Command(AddGroup, "POST groups", May.USERS, "group add"),
     Command(SetMembers, "PUT groups/{name}/members", May.USERS, "group members", edits=True),

@@ -28,7 +28,7 @@ def others(vm: VM, host: Host, cluster: Cluster) -> tuple[VM, ...]:
 
 def promised_mib(vms: tuple[VM, ...], policy: Policy) -> int:
     """Memory promised to VMs, QEMU's own included."""
-    return sum(vm.spec.mem_mib + policy.vm_overhead_mib for vm in vms)
+    return sum(vm.spec.mem_mib + (0 if vm.job else policy.vm_overhead_mib) for vm in vms)
 
 
 def promised_cores(vm: VM, policy: Policy) -> float:
@@ -37,9 +37,14 @@ def promised_cores(vm: VM, policy: Policy) -> float:
 
 
 def beside_mib(host: Host, cluster: Cluster) -> int:
-    """What a host uses beside its VMs: measured, not promised."""
+    """What a host uses beside its VMs, which is measured, and what was promised there to runs of jobs."""
     resident = sum(vm.load.mem_mib for vm in cluster.on(host.name) if vm.load and vm.host == host.name)
-    return max(0, host.load.mem_used_mib - resident) if host.load else 0
+    return host.jobs.mem_mib + (max(0, host.load.mem_used_mib - resident) if host.load else 0)
+
+
+def job_cores(host: Host, policy: Policy) -> float:
+    """The cores that are promised to runs of jobs."""
+    return host.jobs.cpus / policy.cpu_overcommit
 
 
 def limit_mib(host: Host, policy: Policy) -> int:
@@ -80,7 +85,8 @@ def accepts(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
 
 def gives_leases(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
     """The host's lock manager works, as far as is known."""
-    return f"its lock manager gives no leases: {host.no_lock}" if host.no_lock and not vm.adopted else None
+    needed = not (vm.adopted or vm.job)
+    return f"its lock manager gives no leases: {host.no_lock}" if host.no_lock and needed else None
 
 
 def measured(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
@@ -143,14 +149,16 @@ def has_memory(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | No
     need = expected_mib(vm, host, cluster, policy)
     if need <= limit:
         return None
-    free = limit - (need - vm.spec.mem_mib - policy.vm_overhead_mib)
-    return f"memory: needs {vm.spec.mem_mib + policy.vm_overhead_mib} MiB, {max(0, free)} of {limit} MiB left"
+    own = promised_mib((vm,), policy)
+    free = limit - (need - own)
+    return f"memory: needs {own} MiB, {max(0, free)} of {limit} MiB left"
 
 
 def has_cpus(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> str | None:
     """The vCPUs promised stay within the overcommit of their load classes."""
     wants = promised_cores(vm, policy)
-    free = host.cpus - fsum(promised_cores(other, policy) for other in others(vm, host, cluster))
+    there = fsum(promised_cores(other, policy) for other in others(vm, host, cluster))
+    free = host.cpus - job_cores(host, policy) - there
     if wants <= free + 1e-9:
         return None
     return (

@@ -44,7 +44,7 @@ def expected_cpu(vm: VM, policy: Policy) -> float:
 
 def expected_mem(vm: VM, policy: Policy) -> float:
     """MiB that the VM will occupy: what it occupies, or everything it was promised."""
-    return float(vm.load.mem_mib if vm.load is not None else vm.spec.mem_mib + policy.vm_overhead_mib)
+    return float(vm.load.mem_mib if vm.load is not None else promised_mib((vm,), policy))
 
 
 def use(host: Host, cluster: Cluster, policy: Policy) -> Use:
@@ -54,12 +54,13 @@ def use(host: Host, cluster: Cluster, policy: Policy) -> Use:
     cpus, mem_mib = max(1, host.cpus), max(1, host.mem_mib)
     vms = cluster.on(host.name)
     new = [vm for vm in vms if vm.load is None]
-    coming = fsum(expected_cpu(vm, policy) for vm in new)
+    jobs = host.jobs
+    coming = fsum(expected_cpu(vm, policy) for vm in new) + jobs.new_cpus * policy.new_vm_cpu
     return Use(
         cpu=(load.cpu + coming) / cpus,
-        mem=(load.mem_used_mib + fsum(expected_mem(vm, policy) for vm in new)) / mem_mib,
-        promised=promised_mib(vms, policy) / mem_mib,
-        vcpus=sum(vm.spec.cpus for vm in vms) / cpus,
+        mem=(load.mem_used_mib + jobs.new_mib + fsum(expected_mem(vm, policy) for vm in new)) / mem_mib,
+        promised=(promised_mib(vms, policy) + jobs.mem_mib) / mem_mib,
+        vcpus=(sum(vm.spec.cpus for vm in vms) + jobs.cpus) / cpus,
         disk=load.disk,
         net=load.net,
         stall=expected_stall(load, coming, cpus),

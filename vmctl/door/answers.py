@@ -16,8 +16,9 @@ from vmctl.decide.reboots import Reboots as Reboots
 from vmctl.model.decisions import Placed as Placed
 from vmctl.model.decisions import PlacedAgain as PlacedAgain
 from vmctl.model.hosts import HostLoad
+from vmctl.model.jobs import JobRun
 from vmctl.model.plans import Plan as Plan
-from vmctl.model.records import DecisionRecord
+from vmctl.model.records import DecisionRecord, TaskState
 from vmctl.model.records import Event as Event
 from vmctl.model.records import Image as Image
 from vmctl.model.records import Schedule as KeptSchedule
@@ -55,6 +56,7 @@ class Host:
     mem_mib: int
     promised_mib: int
     vcpus: int
+    jobs: int  # runs of jobs there
     vms: list[str]
     load: HostLoad | None
     stale: bool
@@ -240,6 +242,73 @@ class ShownTask(TaskNow):
     """A task by itself; one about hosts with the doctor's report."""
 
     report: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """A job: a command that runs, or ran, on hosts. Times in UTC seconds."""
+
+    id: int
+    command: str
+    state: TaskState
+    who: str
+    project: str
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    runs: int
+    ended: int
+    bad: int  # of the ended ones
+    hosts: list[str]
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownJob(ListedJob):
+    """A job by itself, with what was asked for and each of its runs."""
+
+    args: dict[str, Any]
+    log: list[Any]
+    error: dict[str, Any]
+    each: list[JobRun]
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A piece of what a run printed, or what became of it.
+
+    `what`: "out" and "err" (`data` is base64), "end" (`data` says how), "again" (it is tried once more), "note".
+    """
+
+    run: int
+    tries: int
+    host: str
+    what: str
+    data: str
+    out: int  # bytes read of each so far
+    err: int
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Files, as an archive (tar, gzip) in base64."""
+
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Runs of a job of which hosts keep something yet: they go on, or their hosts do not answer."""
+
+    left: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class MeantHosts:
+    """The hosts that a command is for."""
+
+    hosts: list[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,8 @@ class Door:
         """The task that it is from now on."""
         if (before := handlers.BEFORE.get(type(about.asked))) is not None:
             await before(parts, about.asked, who)
+        if (fill := handlers.FILLED.get(type(about.asked))) is not None:
+            about = replace(about, asked=await fill(parts, about.asked, who))
 
         async def submit() -> TaskNow:
             task = await parts.tasks.submit(about.asked, who, about.subject, about.thing, new, may_wait=True)

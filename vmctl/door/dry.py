@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from vmctl.cluster.schedules import Scheduler
-from vmctl.commands import cluster, hosts, tasks, vms
+from vmctl.commands import cluster, hosts, jobs, tasks, vms
 from vmctl.commands.rows import Command
 from vmctl.door.answers import DryRun
 from vmctl.door.parts import ControllerParts
@@ -33,6 +33,7 @@ DECIDED_BY: Mapping[type[Any], type[Any]] = {
     vms.Migrate: vms.CheckMigration,
     cluster.Rebalance: cluster.PlanRebalance,
     hosts.DrainHost: hosts.PlanDrain,
+    jobs.RunJob: jobs.WhereToRun,
 }
 NOT_COPIED = (LoadMean, Event, DecisionRecord, Task)
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from vmctl.act import create, delete, finish, leases, lockfree, migrate, power, power_action, stop, storage
+from vmctl.act import create, delete, finish, leases, lockfree, migrate, power, power_action, run, stop, storage
 from vmctl.act.dropped import drop
 from vmctl.act.fetch import fetch
 from vmctl.act.hosts import Hosts
@@ -17,6 +17,7 @@ from vmctl.act.overtake import overtake_stop
 from vmctl.act.plans import Plans
 from vmctl.act.whereabouts import check_signature
 from vmctl.commands import cluster, hosts, processes, storages, tasks, vms
+from vmctl.commands.jobs import RunJob
 from vmctl.door import (
     about_cluster,
     about_hosts,
@@ -24,6 +25,7 @@ from vmctl.door import (
     about_vms,
     at_once,
     audit,
+    jobs,
     limits,
     metrics,
     plans,
@@ -83,6 +85,7 @@ QUERIES: Mapping[type[Any], Observation] = {
     **users.QUERIES,
     **audit.QUERIES,
     **limits.QUERIES,
+    **jobs.QUERIES,
 }
 AT_ONCE: Mapping[type[Any], AtOnce] = {
     hosts.LabelHost: at_once.label_host,
@@ -95,6 +98,7 @@ AT_ONCE: Mapping[type[Any], AtOnce] = {
     **uploads.AT_ONCE,
     **users.AT_ONCE,
     **limits.AT_ONCE,
+    **jobs.AT_ONCE,
 }
 
 
@@ -124,6 +128,7 @@ def task_handlers(parts: ControllerParts) -> dict[str, Handler]:
         "host add": lambda services, job: Hosts(services, attach).add(job),
         "host check": lambda services, job: Hosts(services, attach).check(job),
         "host remove": lambda services, job: Hosts(services, attach).remove(job),
+        "run": run.run,
         "rebalance": lambda services, job: Plans(services, handle(tasks, job.claim)).rebalance(job),
         "drain": lambda services, job: Plans(services, handle(tasks, job.claim)).drain(job),
     }
@@ -188,6 +193,9 @@ CHECKS: Mapping[type[Any], Check] = {
     **uploads.CHECKS,
     hosts.AddHosts: _addresses,
     hosts.CheckHosts: _known_hosts,
+    RunJob: jobs.check_run,
 }
+# What the controller adds to a command before it is accepted.
+FILLED: Mapping[type[Any], Callable[[ControllerParts, Any, Principal], Awaitable[Any]]] = {RunJob: jobs.with_logins}
 # What is done just before a task is accepted. A check does nothing: it is asked by a dry run, too.
 BEFORE: Mapping[type[Any], Check] = {vms.Stop: _make_way}

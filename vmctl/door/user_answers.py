@@ -94,6 +94,7 @@ class User:
     disabled: bool
     groups: list[str]
     created_at: float
+    logins: list[str]  # on hosts, as LOGIN@HOSTS
 
 
 @dataclass(frozen=True, slots=True)

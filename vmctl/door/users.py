@@ -49,6 +49,14 @@ async def disable_user(parts: ControllerParts, asked: users.DisableUser, who: Pr
     return await _told(parts, who, asked.name, f"user {asked.name} was {'enabled' if asked.enable else 'disabled'}")
 
 
+async def map_user(parts: ControllerParts, asked: users.MapUser, who: Principal) -> answers.Named:
+    """By which log-ins his jobs run."""
+    await parts.services.store.get(User, asked.name)
+    await parts.services.store.change(User, asked.name, logins=asked.logins)
+    told = f"runs jobs as {', '.join(asked.logins)}" if asked.logins else "has no log-in on hosts any more"
+    return await _told(parts, who, asked.name, f"user {asked.name} {told}")
+
+
 async def remove_user(parts: ControllerParts, asked: users.RemoveUser, who: Principal) -> answers.Named:
     """Forget him."""
     await parts.services.store.remove_user(asked.name)
@@ -239,6 +247,7 @@ async def list_users(parts: ControllerParts, _asked: users.ListUsers) -> list[an
             one.disabled,
             sorted(each.name for each in access.groups.values() if one.name in each.members),
             one.created_at,
+            one.logins,
         )
         for one in access.users.values()
     ]
@@ -346,6 +355,7 @@ AT_ONCE: Mapping[type[Any], Callable[[ControllerParts, Any, Principal], Awaitabl
     users.AddUser: add_user,
     users.SetPassword: set_password,
     users.DisableUser: disable_user,
+    users.MapUser: map_user,
     users.RemoveUser: remove_user,
     users.AddGroup: add_group,
     users.SetMembers: set_members,

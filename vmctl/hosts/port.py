@@ -188,9 +188,15 @@ class Shell(Protocol):
         """The address that answers."""
 
     async def run(
-        self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float | None = None, check: bool = True
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout_s: float | None = None,
+        check: bool = True,
+        max_bytes: int = 4 << 20,
     ) -> Ran:
-        """Run a program there. CommandFailed where it fails and is checked."""
+        """Run a program there. CommandFailed where it fails and is checked, or prints more than `max_bytes`."""
 
     async def offer(self, remote_path: str, local_path: Path) -> Listener:
         """A socket on the host that leads to one here."""

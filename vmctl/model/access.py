@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class User:
     created_at: float
     password: str = ""
     disabled: bool = False
+    logins: list[str] = field(default_factory=list)  # on hosts, as LOGIN@HOSTS: the first that fits a host counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +132,9 @@ def user(name: str) -> str:
 def group(name: str) -> str:
     """Who a grant is for that is for a group."""
     return f"group:{name}"
+
+
+def login_on(logins: Iterable[str], host: str) -> str:
+    """The log-in that counts on a host; empty: there is none."""
+    split = (one.partition("@") for one in logins)
+    return next((name for name, _, hosts in split if fnmatchcase(host, hosts)), "")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from vmctl.model.jobs import NOTHING, Promised
+
 
 class HostState(StrEnum):
     """Whether a host answers. UNKNOWN means: its VMs may still run there."""
@@ -61,4 +63,5 @@ class Host:
     cpu_models: frozenset[str] | None = None  # CPU models that its QEMU can offer, where known
     numa_mib: tuple[int, ...] = ()  # memory of each NUMA node, where known
     why_not: str = ""  # why it is not ONLINE, in words
+    jobs: Promised = NOTHING  # to runs of jobs there
     no_lock: str = ""  # why its lock manager gives no leases, in words; empty: it does

@@ -27,6 +27,7 @@ class Permission(StrEnum):
     USE = "image.use"  # make disks from an image, and so read all that is on it
     PLAN = "plan"  # rebalance, drain: moves of whatever VMs
     CANCEL = "task.cancel"
+    RUN = "run"  # commands on hosts, by a log-in of one's own there
     SCHEDULES = "schedules"
     USERS = "users"  # users, groups, roles, grants, and other users' tokens
     PROJECTS = "projects"  # and what belongs to which
@@ -47,6 +48,7 @@ BUILT_IN: Mapping[str, frozenset[Permission]] = {
     "viewer": frozenset(_VIEWER),
     "operator": frozenset(_OPERATOR),
     "creator": frozenset(_CREATOR),
+    "runner": frozenset((Permission.RUN,)),
     "image-user": frozenset((Permission.USE,)),  # on a project whose images others may make VMs from
     "admin": frozenset(Permission),
 }

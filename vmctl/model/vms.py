@@ -96,6 +96,7 @@ class VM:
     load: VMLoad | None = None
     moved_s_ago: float | None = None  # seconds since its last move; None: never moved
     busy: bool = False  # a task holds it
+    job: bool = False  # a run of a job, for which a host is chosen: a guest without disks and without a QEMU
     adopted: bool = False  # ran on a host before vmctl knew it; its XML is not ours
     stuck: tuple[str, ...] = ()  # what was seen to keep it on its host, in words
     defined_on: str = ""  # a stopped one whose definition a host keeps: that host

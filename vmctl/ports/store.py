@@ -187,8 +187,8 @@ class History(Protocol):
     async def end_task(self, task: int, *, entry: Entry | None = None, **values: Any) -> None:
         """Write a task's end with the entry that tells of it; let go of its VMs and of what was promised to it."""
 
-    async def tasks(self, most: int = 50, sight: Sight = ALL) -> list[Task]:
-        """The newest tasks that somebody may see, oldest first."""
+    async def tasks(self, most: int = 50, sight: Sight = ALL, *, kind: str = "", also_of: str = "") -> list[Task]:
+        """The newest tasks that somebody may see, oldest first; those of one `kind`; and those that he gave himself."""
 
     async def decisions(self, subject: str, before: float | None = None, most: int = 1) -> list[DecisionRecord]:
         """The newest decisions about a VM (its UUID) or a host, those made until `before`; oldest first."""

@@ -103,6 +103,7 @@ def _host(services: Services, record: HostRecord, storages: list[Storage]) -> Ho
         cpu_models=offered(about.cpu_models, link.cpus) if link and about else None,
         numa_mib=about.numa_mib if about else (),
         why_not=link.why if link else told.why,
+        jobs=services.promises.on(record.name),
         no_lock=services.no_lock.get(record.name, ""),
     )
 

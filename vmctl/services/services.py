@@ -13,7 +13,7 @@ from vmctl.guests import Guests, Where
 from vmctl.hosts.link import HostLink
 from vmctl.hosts.loads import Loads
 from vmctl.hosts.port import Link, NewLink
-from vmctl.hosts.ssh import HostKey, read_host_key
+from vmctl.hosts.ssh import HostKey, HostSSH, Target, read_host_key
 from vmctl.ledger.incarnations import Incarnations
 from vmctl.local.config import Settings
 from vmctl.model.hosts import HostTold
@@ -23,7 +23,10 @@ from vmctl.model.vms import PowerState, Spec
 from vmctl.ports import SYSTEM, Clock, Ids, Parts, Threads
 from vmctl.ports.store import Store
 from vmctl.services.claims import Claim, Handles, handle
+from vmctl.services.logins import Logins
+from vmctl.services.promises import Promises
 from vmctl.services.reports import Reports
+from vmctl.services.runfeeds import RunFeeds
 from vmctl.services.sessions import Sessions
 from vmctl.store.reportcache import ReportCache
 from vmctl.store.rules import missing
@@ -75,6 +78,9 @@ class Services:
     watched: Callable[[], Collection[str]] | None = None  # hosts that this controller watches; None: all
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS_AT_ONCE))
     placing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one placement at a time sees all promises
+    promises: Promises = field(init=False)
+    logins: Logins = field(init=False)
+    runs: RunFeeds = field(init=False)
     slots: Slots = field(init=False)
     incarnations: Incarnations = field(init=False)
     guests: Guests = field(init=False)
@@ -83,6 +89,9 @@ class Services:
     def __post_init__(self) -> None:
         self.loads = Loads(self.clock)
         self.slots = Slots(self.store, self.settings.policy)
+        self.promises = Promises(self.clock)
+        self.logins = Logins(self.link, self._new_ssh, self.clock)
+        self.runs = RunFeeds(self.logins.shell, self.clock)
         self.reports = Reports(self.store, ReportCache(self.settings.cache) if self.settings.cache else None)
         self.incarnations = Incarnations(self.store, self.settings.ledger, self.clock)
         self.guests = Guests(self.links, self.incarnations, self.clock, self.watches, self.where)
@@ -146,6 +155,9 @@ class Services:
         if self.sessions is not None:
             made.on_login = self.sessions.settle
         return made
+
+    def _new_ssh(self, target: Target) -> HostSSH:
+        return HostSSH(target, self.keys, self.settings.timeouts)
 
     def link(self, host: str) -> Link:
         """The link to a registered host. Raises NotFound."""

@@ -291,8 +291,12 @@ class MemoryStore(Leasing, MemoryUsers, MemoryReplicas, MemoryWatching):
     async def chain(self, after: int, most: int) -> list[Kept]:
         return self._audit[after : after + most]
 
-    async def tasks(self, most: int = 50, sight: Sight = ALL) -> list[Task]:
-        return self._all(Task, lambda task: sight.shows(task.thing))[-most:]
+    async def tasks(self, most: int = 50, sight: Sight = ALL, *, kind: str = "", also_of: str = "") -> list[Task]:
+        def wanted(task: Task) -> bool:
+            seen = sight.shows(task.thing) or (also_of != "" and task.who == also_of)
+            return seen and kind in ("", task.kind)
+
+        return self._all(Task, wanted)[-most:]
 
     async def decisions(self, subject: str, before: float | None = None, most: int = 1) -> list[DecisionRecord]:
         until = float("inf") if before is None else before

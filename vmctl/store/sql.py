@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, delete, update
+from sqlalchemy import ColumnElement, delete, or_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
@@ -344,8 +344,11 @@ class SqlStore(Leasing, SqlHostVMs, SqlUsers, SqlAudit, SqlUploads, SqlReplicas,
         if entry is not None:
             append(db, entry)
 
-    async def tasks(self, most: int = 50, sight: Sight = ALL) -> list[Task]:
-        return await self._newest(Task, most, *seen_by(sight, TaskRow.project, TaskRow.vm))
+    async def tasks(self, most: int = 50, sight: Sight = ALL, *, kind: str = "", also_of: str = "") -> list[Task]:
+        seen = seen_by(sight, TaskRow.project, TaskRow.vm)
+        if seen and also_of:
+            seen = [or_(*seen, col(TaskRow.who) == also_of)]
+        return await self._newest(Task, most, *seen, *([col(TaskRow.kind) == kind] if kind else []))
 
     async def decisions(self, subject: str, before: float | None = None, most: int = 1) -> list[DecisionRecord]:
         limits = [col(DecisionRow.subject) == subject]

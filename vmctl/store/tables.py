@@ -169,7 +169,11 @@ class TaskRow(Base, table=True):
     cancel_asked: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     project: str = _text("")
     vm: str = _text("")
-    __table_args__ = (Index("ix_task_state", "state"), Index("ix_task_subject", "subject"))
+    __table_args__ = (
+        Index("ix_task_state", "state"),
+        Index("ix_task_subject", "subject"),
+        Index("ix_task_kind", "kind", "id"),
+    )
 
 
 class DecisionRow(Base, table=True):
@@ -232,6 +236,7 @@ class UserRow(Base, table=True):
     password: str = ""
     disabled: bool = False
     created_at: float
+    logins: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
 
 
 class GroupRow(Base, table=True):

@@ -11,6 +11,7 @@ from vmctl.model.rights import Principal, Thing
 
 SECRET = ("password", "token")  # arguments of which only is said that they were given
 HIDDEN = "***"
+LONG = ("stdin", "files")  # arguments of which only is said how long they are
 
 
 def entry_of(task: Task, outcome: str, who: Principal | None = None) -> Entry:
@@ -46,4 +47,9 @@ def told(values: dict[str, Any]) -> dict[str, Any]:
     """The same, but for secrets and for what was not given."""
     # A zero was given: a project that may have nothing is not one that may have anything.
     given = {key: value for key, value in values.items() if not (value in ("", None, [], {}) or value is False)}
-    return {key: HIDDEN if key in SECRET else value for key, value in given.items()}
+    return {key: HIDDEN if key in SECRET else value for key, value in short(given).items()}
+
+
+def short(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with the lengths of what is long."""
+    return {key: f"{len(value)} characters" if key in LONG and value else value for key, value in values.items()}

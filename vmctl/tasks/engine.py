@@ -26,7 +26,7 @@ from vmctl.ports.turns import come_last
 from vmctl.services.claims import Deposed
 from vmctl.services.walls import wall
 from vmctl.store.patience import PATIENCE_S, TRY_AGAIN_S
-from vmctl.tasks.audit import entry_of
+from vmctl.tasks.audit import entry_of, short
 from vmctl.tasks.job import AnyJob, Job, TaskNow, now, stored
 
 log = logging.getLogger("vmctl.tasks")
@@ -225,6 +225,8 @@ class Tasks:
             job.show(text=f"it has ended ({ending['state']}); that is not written yet: the registry takes nothing")
 
         ending |= {"log": list(job.log), "step": job.step, "ended_at": self._clock.now()}
+        if (args := short(job.task.args)) != job.task.args:  # nobody needs it any more
+            ending["args"] = args
         await self._write_end(job.task, later, **ending)
         job.enter(ending["state"])
         self._let_go(job)

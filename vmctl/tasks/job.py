@@ -17,6 +17,7 @@ from vmctl.model.states import TASK
 from vmctl.ports import SYSTEM, Clock
 from vmctl.ports.store import Store
 from vmctl.services.claims import Claim, handle
+from vmctl.tasks.audit import short
 from vmctl.tasks.journals import JOURNALS, Journal
 
 Arguments_co = TypeVar("Arguments_co", covariant=True)
@@ -153,7 +154,7 @@ def now(task: Task, job: Job[Any, Any] | None) -> TaskNow:
         task.id,
         task.kind,
         task.subject,
-        task.args,
+        short(task.args),
         job.state if job else task.state,
         job.step if job else task.step,
         job.progress if job else {},

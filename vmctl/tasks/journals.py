@@ -140,6 +140,13 @@ class Renewing(Journal):
 
 
 @dataclass(frozen=True, slots=True)
+class RunningJob(Journal):
+    """A command that runs on hosts."""
+
+    runs: list[dict[str, Any]] = field(default_factory=list)  # each as a JobRun
+
+
+@dataclass(frozen=True, slots=True)
 class Reporting(Journal):
     """Hosts that join."""
 
@@ -167,4 +174,5 @@ JOURNALS: dict[str, type[Journal]] = {
     "image remove": RemovingImage,
     "image finish": Finishing,
     "image fetch": Fetching,
+    "run": RunningJob,
 }

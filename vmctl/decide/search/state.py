@@ -117,7 +117,7 @@ def build(
     vm_rows = np.zeros(len(vms), VM_DTYPE)
     if vms:
         vm_rows["size"], vm_rows["cost"] = [_size(vm, policy) for vm in vms], [costs(vm, policy) for vm in vms]
-        vm_rows["need"] = [(vm.spec.mem_mib + policy.vm_overhead_mib, fit.promised_cores(vm, policy)) for vm in vms]
+        vm_rows["need"] = [(fit.promised_mib((vm,), policy), fit.promised_cores(vm, policy)) for vm in vms]
     vm_rows["home"] = vm_rows["at"] = [place.get(vm.host, len(hosts)) for vm in vms]
     vm_rows["movable"] = [not stays(vm) for vm in vms]
     vm_rows["kind"], vm_rows["group"], vm_rows["grouped"] = kind, groups.of_vms, (groups.of_vms >= 0).any(axis=1)
@@ -138,6 +138,7 @@ def _fill_host(row: Any, host: Host, use: score.Use, cluster: Cluster, policy: P
         row["inverse"] = 1 / host.cpus, 1 / host.mem_mib, 1 / host.mem_mib, 1 / host.cpus, 1, 1, 1
     row["room"] = fit.limit_mib(host, policy) - fit.beside_mib(host, cluster), host.cpus + 1e-9
     row["used"] = fit.promised_mib(vms, policy), fsum(fit.promised_cores(vm, policy) for vm in vms)
+    row["used"][1] += fit.job_cores(host, policy)
     if load:
         row["stall"] = score.measured_stall(load)
         row["stall_at"] = score.stalled_at(load) / host.cpus
@@ -163,7 +164,7 @@ def _size(vm: VM, policy: Policy) -> tuple[float, ...]:
     return (
         score.expected_cpu(vm, policy),
         score.expected_mem(vm, policy),
-        vm.spec.mem_mib + policy.vm_overhead_mib,
+        fit.promised_mib((vm,), policy),
         vm.spec.cpus,
         load.disk if load else 0.0,
         load.net if load else 0.0,
@@ -185,7 +186,7 @@ def _kind(vm: VM) -> tuple[object, ...]:
         (spec.bridge, *spec.more_bridges),
         bool(spec.mac),
         spec.cpu_xml,
-        vm.adopted,
+        vm.adopted or vm.job,
     )
 
 

@@ -1,0 +1,185 @@
+"""Jobs at the door: what is taken, by whom, as whom, and what is told of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Server
+from vmctl.commands.jobs import MOST_GIVEN, MOST_WORDS, CollectJob, FollowOutput, ListJobs, RunJob, ShowJob, WhereToRun
+from vmctl.commands.tasks import CancelTask
+from vmctl.commands.users import MapUser
+from vmctl.door.answers import MeantHosts
+from vmctl.door.how import How
+from vmctl.errors import NotAllowed, NotFound, Usage
+from vmctl.model.access import Project, User
+from vmctl.model.records import HostRecord, Task
+from vmctl.model.rights import BUILT_IN, LOCAL_USER, Principal, Right
+from vmctl.tasks import Job
+
+GOOD: dict[str, Any] = {"words": ["uptime"]}
+JSON = {"Content-Type": "application/json"}
+
+
+def runner(name: str = "anna", on: str = "project:blue", role: str = "runner") -> Principal:
+    return Principal(name, (Right(BUILT_IN[role], on),))
+
+
+@pytest.fixture
+async def filled(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """Two hosts, three users, a project; no job is ever carried out."""
+    store = server.controller.services.store
+    for name in ("kvm1", "big1"):
+        await store.put(HostRecord(name, "127.0.0.1", "k", "f", 1.0, labels={"size": name[:3]}))
+    await store.insert(Project("blue", 1.0))
+    for name in ("anna", "ben"):
+        await store.insert(User(name, 1.0))
+    await server.controller.known.refresh()
+    began: list[Job[Any, Any]] = []
+
+    async def carry_out(job: Job[Any, Any]) -> dict[str, Any]:
+        began.append(job)
+        return {"runs": 0, "bad": 0}
+
+    server.controller.tasks.handlers["run"] = carry_out
+    return server
+
+
+async def ask(server: Server, asked: Any, who: Principal = LOCAL_USER, how: How | None = None) -> Any:
+    return await (server.controller.door.ask(asked, who, how) if how else server.controller.door.ask(asked, who))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"words": []}, "words: "),
+        ({"words": ["a\0b"]}, "without the character 0"),
+        ({"words": ["\ud800"]}, "is text"),
+        ({"words": ["x" * (70 << 10)]}, "is too long"),
+        ({"words": ["x" * 1000] * 120}, f"at most {MOST_WORDS} bytes in all"),
+        ({"hosts": ["kvm1"], "everywhere": True}, "one of these"),
+        ({"hosts": ["kvm1"], "count": 2}, "whose hosts placement chooses"),
+        ({"everywhere": True, "queue": True}, "whose hosts placement chooses"),
+        ({"count": 0}, "count: at least 1"),
+        ({"timeout_s": -1}, "timeout_s: at least 0"),
+        ({"stdin": "not base64!"}, "stdin: it is not base64"),
+        ({"stdin": base64.b64encode(bytes(MOST_GIVEN + 1)).decode()}, f"at most {MOST_GIVEN}"),
+        ({"files": base64.b64encode(b"no archive").decode()}, "files: it is no archive"),
+        ({"login": "Root!"}, "is not LOGIN@HOSTS"),
+        ({"login": "root"}, "root is nobody's log-in"),
+        ({"logins": ["anna@*"]}, "logins: is not known here"),
+        ({"hosts": ["nosuch"]}, "there is no host 'nosuch'"),
+        ({"labels": {"size": "nosuch"}}, "no host carries size=nosuch"),
+        ({"project": "nosuch"}, "nosuch"),
+    ],
+)
+async def test_what_cannot_be_run_is_refused_with_why(filled: Server, more: dict[str, Any], words: str) -> None:
+    for path in ("jobs", "jobs/dry-run"):
+        answer = await filled.ask("POST", path, content=json.dumps(GOOD | more), headers=JSON)
+        assert 400 <= answer.status_code < 500 and words in answer.text, answer.text
+    assert await filled.controller.services.store.tasks() == []
+
+
+async def test_words_may_be_anything_but_what_ends_them(filled: Server) -> None:
+    words = ["".join(map(chr, range(1, 128))), "", "\n", "a\u2028b"]
+    answer = await filled.ask("POST", "jobs", json={"words": words})
+    assert answer.status_code == 202 and answer.json()["args"]["words"] == words
+    assert answer.json()["subject"].isprintable()
+
+
+async def test_nobody_but_who_manages_hosts_runs_anything_without_a_log_in_of_his_own(filled: Server) -> None:
+    anna = runner()
+    with pytest.raises(NotAllowed, match="anna has no log-in on hosts") as refused:
+        await ask(filled, RunJob(["id"], project="blue"), anna)
+    assert "vmctl user map anna" in refused.value.hint
+    await ask(filled, MapUser("anna", ["anna@kvm*", "batch@kvm*"]))
+    with pytest.raises(NotAllowed, match="no log-in for this on big1"):
+        await ask(filled, RunJob(["id"], ["big1"], project="blue"), anna)
+    with pytest.raises(NotAllowed, match="anna is not ben on any host"):
+        await ask(filled, RunJob(["id"], ["kvm1"], login="ben", project="blue"), anna)
+    given = await ask(filled, RunJob(["id"], ["kvm1"], project="blue"), anna)
+    assert given.args["logins"] == ["anna@kvm*", "batch@kvm*"]
+    given = await ask(filled, RunJob(["id"], ["kvm1"], login="batch", project="blue"), anna)
+    assert given.args["logins"] == ["batch@kvm*"]
+    assert (await ask(filled, WhereToRun(["id"], everywhere=True, project="blue"), anna)) == MeantHosts(["kvm1"])
+    admin = await ask(filled, RunJob(["id"], ["kvm1"]))
+    assert admin.args["logins"] == []
+    refusals = [
+        entry for entry in await filled.controller.services.store.chain(0, 50) if entry.entry.outcome == "refused"
+    ]
+    assert len(refusals) == 3
+
+
+async def test_his_log_ins_are_those_of_when_he_asked(filled: Server) -> None:
+    """Who loses them while his job waits does not get the pool's own."""
+    await ask(filled, MapUser("anna", ["anna@kvm*"]))
+    given = await ask(filled, RunJob(["id"], ["kvm1"], project="blue"), runner())
+    await ask(filled, MapUser("anna", []))
+    kept = await filled.controller.services.store.get(Task, given.id)
+    assert kept.args["logins"] == ["anna@kvm*"]
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "creator"])
+async def test_other_roles_run_nothing(filled: Server, role: str) -> None:
+    await ask(filled, MapUser("ben", ["ben@*"]))
+    for one in (RunJob(["id"], project="blue"), WhereToRun(["id"], project="blue")):
+        with pytest.raises(NotAllowed, match="has no permission run"):
+            await ask(filled, one, runner("ben", role=role))
+
+
+async def test_what_another_one_runs_is_neither_read_nor_ended(filled: Server) -> None:
+    await ask(filled, MapUser("anna", ["anna@*"]))
+    number = (await ask(filled, RunJob(["id"], ["kvm1"], project="blue"), runner())).id
+    await filled.controller.tasks.wait(number)
+    for one in (ShowJob(number), FollowOutput(number), CollectJob(number), CancelTask(number)):
+        with pytest.raises(NotFound):
+            await ask(filled, one, runner("ben", "project:default"))
+        if not isinstance(one, ShowJob):
+            with pytest.raises(NotAllowed):
+                await ask(filled, one, runner("ben", role="viewer"))
+    assert await ask(filled, ListJobs(), runner("ben", "project:default")) == []
+    assert [job.id for job in await ask(filled, ListJobs(), runner())] == [number], (
+        "his own, though he may look at none"
+    )
+    assert (await ask(filled, ShowJob(number), runner())).command == "id"
+
+
+async def test_what_it_is_given_is_told_by_its_length_alone(filled: Server) -> None:
+    store, secret = filled.controller.services.store, base64.b64encode(b"a secret").decode()
+    given = await ask(filled, RunJob(["cat"], ["kvm1"], stdin=secret))
+    assert given.args["stdin"] == f"{len(secret)} characters"
+    await filled.controller.tasks.wait(given.id)
+    assert secret not in repr(await store.chain(0, 50)) + repr(await store.tasks())
+
+
+async def test_a_dry_run_runs_nothing(filled: Server) -> None:
+    told = await ask(filled, RunJob(["id"], everywhere=True), how=How(dry=True))
+    assert told.detail == MeantHosts(["big1", "kvm1"])
+    assert await filled.controller.services.store.tasks() == []
+
+
+async def test_only_who_manages_hosts_gives_log_ins(filled: Server) -> None:
+    with pytest.raises(NotAllowed):
+        await ask(filled, MapUser("anna", ["anna@*"]), Principal("ben", (Right(BUILT_IN["admin"], "project:blue"),)))
+    for wrong in ("root@kvm1", "anna", "anna@", "anna@kvm 1", "-x@kvm1"):
+        answer = await filled.ask("PUT", "users/anna/logins", json={"logins": [wrong]})
+        assert answer.status_code == 422, wrong
+    with pytest.raises(NotFound):
+        await ask(filled, MapUser("nosuch", ["anna@*"]))
+
+
+async def test_what_is_no_job_is_none(filled: Server) -> None:
+    number = await filled.controller.services.store.add(Task(0, "start", "web1", 1.0))
+    for one in (ShowJob(number), ShowJob(99), FollowOutput(number), CollectJob(number)):
+        with pytest.raises(NotFound):
+            await ask(filled, one)
+
+
+@pytest.mark.parametrize("after", ["x", "1:2:3", "1:1:a:b", ":::"])
+async def test_where_one_stopped_reading_is_four_numbers(filled: Server, after: str) -> None:
+    number = (await ask(filled, RunJob(["id"], ["kvm1"]))).id
+    with pytest.raises(Usage, match="RUN:TRY:OUT:ERR"):
+        await ask(filled, FollowOutput(number, after=after))
