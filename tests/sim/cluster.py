@@ -173,6 +173,8 @@ class ToldStore(MemoryStore):
         # Where its guest came up: a copy that somebody moves there by hand is no start.
         begun = any(EPOCH + one.started_at >= task.created_at for _, one in there if one.booted == one.pid)
         other = any(words in error.get("message", "") for words in ("is busy", "already runs"))  # another task's
+        since = self._all(Task, lambda one: one.id > task.id and one.vm == uuid and one.kind in ("migrate", "reboot"))
+        other = other or bool(since)  # a cold move starts it, too
         if state == "failed" and task.kind == "start" and begun and code != "Uncertain" and not other:
             return [f"{at}, and has started on {on}: {error}"]
         return []

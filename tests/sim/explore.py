@@ -197,13 +197,27 @@ def compose_among(seed: int) -> list[str]:
     if draw.random() < 0.6:
         for _ in range(draw.randint(1, 2)):
             lines += [_drawn(draw, line) for line in draw.choice(AMONG_PLOTS)]
-        return lines
+        return _knowable(lines)
     for _ in range(draw.randint(4, 14)):
         table = draw.choices((DEEDS, AMONG, FAULTS[5:]), (5, 4, 1))[0]
         lines.append(_drawn(draw, _weighed(draw, table)))
         if draw.random() < 0.5:
             lines.append(f"wait {_moment(draw)}")
-    return lines
+    return _knowable(lines)
+
+
+def _knowable(lines: list[str]) -> list[str]:
+    """Without moves by hand to a host that has left the pool: where nobody listens then, nobody can ever know of it."""
+    kept, gone = list[str](), set[str]()
+    for line in lines:
+        deed, *words = line.split()
+        if deed == "leave":
+            gone.add(words[0])
+        if deed == "join":
+            gone.discard(words[0])
+        if deed != "move" or words[-1] not in gone:
+            kept.append(line)
+    return kept
 
 
 def _weighed(draw: random.Random, table: tuple[tuple[str, int], ...]) -> str:
