@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import Postgres
 from vmctl.ports.store import Store
 from vmctl.store import postgres
 from vmctl.store.memory import MemoryStore
@@ -30,8 +31,9 @@ async def new(request: pytest.FixtureRequest, tmp_path: Path, empty_registry: Pa
             file = Path(shutil.copy(empty_registry, tmp_path / f"{len(made)}.db"))
             made.append(SqlStore(SqliteDatabase(file)))
         else:
+            server: Postgres = request.getfixturevalue("postgres_server")
             databases.append(f"test{len(made)}")
-            dsn = request.getfixturevalue("postgres_server").create(databases[-1], "empty")
+            dsn = server.create(databases[-1], "empty")
             made.append(SqlStore(postgres.PostgresDatabase(dsn)))
         return made[-1]
 

@@ -385,3 +385,21 @@ def test_an_earlier_primary_is_left_alone() -> None:
                 known.connect()
         finally:
             second.remove()
+
+
+def test_what_changes_the_tables_may_do_something_else_in_between(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction of a controller ends after three idle seconds; an upgrade on a slow machine does not."""
+    dsn = server.create("slow")
+    postgres.upgrade(dsn, "0016")
+    real = op.create_index
+
+    def slowly(*words: object, **more: object) -> None:
+        time.sleep(4)
+        real(*words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(op, "create_index", slowly)
+    postgres.upgrade(dsn, "0017")
+    assert about(dsn, Path("/none")).revision == "0017"
+    server.drop("slow")

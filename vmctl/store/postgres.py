@@ -47,6 +47,7 @@ AFTER_IT_S = 0.05
 AGAIN = 10  # so often is a transaction done again that was in another's way
 UPGRADE_S, UPGRADE_EVERY_S = 180.0, 5.0  # for how long, and how often, it is tried to change the tables
 UPGRADE_LOCK = "1s"  # how long one try waits for a lock
+BETWEEN = "30s"  # and how long a transaction that changes the tables, or moves a registry, may do something else
 LOOK_LOCK = "3s"  # and one that only looks
 UPGRADING = 0x766D63746C  # "vmctl": the lock that who changes the tables holds
 # What libpq is told where the DSN does not. A server that is silent must be noticed within seconds.
@@ -374,6 +375,8 @@ def opened(dsn: str, lock_limit: str = "60s") -> Iterator[sqlalchemy.Connection]
             assert isinstance(raw, Connection)
             raw.limit_at = None
             db.exec_driver_sql("SELECT set_config('lock_timeout', %s, true)", (lock_limit,))
+            # What is done in between takes its time: a registry of years is read, or a machine is slow.
+            db.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{BETWEEN}'")
             yield db
     except CommandError as err:
         message = f"the database {server.name} was written by a newer vmctl: this one does not know its schema"
