@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import io
+import os
 import sys
 import tarfile
 import time
@@ -164,13 +165,22 @@ def bring(client: Client, found: Item, paths: list[str], which: int, into: Path)
 
 
 def _unpack(data: bytes, folder: Path) -> list[str]:
+    """Write files and folders, of whoever runs this; a host may have sent anything. Raises Refused."""
     with tarfile.open(fileobj=io.BytesIO(data)) as packed:
-        names = packed.getnames()
-        if there := [name for name in names if (folder / name).exists() and not (folder / name).is_dir()]:
-            raise errors.Refused(f"{folder / there[0]} is there already", hint="--into ANOTHER_FOLDER")
+        found = [member for member in packed if member.isreg() or member.isdir()]
+        for member in found:
+            path = Path(member.name)
+            if path.is_absolute() or ".." in path.parts:
+                raise errors.Refused(f"{member.name!r} would be written outside of {folder}")
+            if (folder / path).exists() and not ((folder / path).is_dir() and member.isdir()):
+                raise errors.Refused(f"{folder / path} is there already", hint="--into ANOTHER_FOLDER")
+            member.uid, member.gid, member.uname, member.gname = os.geteuid(), os.getegid(), "", ""
+            member.mode &= 0o777
         folder.mkdir(parents=True, exist_ok=True)
-        packed.extractall(folder, filter="data")
-    return [str(folder / name) for name in names]
+        if (careful := getattr(tarfile, "data_filter", None)) is not None:  # since Python 3.11.4
+            packed.extraction_filter = careful
+        packed.extractall(folder, members=found)
+    return [str(folder / member.name) for member in found]
 
 
 @job.command("cancel")
