@@ -79,6 +79,8 @@ class RealHost(FakeHost):
 class Pool:
     """Two such hosts, a registry and a controller's tasks."""
 
+    who = LOCAL_USER
+
     def __init__(self, registry: Store, folder: Path) -> None:
         self.registry, self.folder = registry, folder
         self.hosts: dict[str, RealHost] = {}

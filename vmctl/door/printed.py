@@ -19,7 +19,10 @@ from vmctl.store.rules import missing
 
 KIND = "run"  # of a job's task
 MOST_WAITING = 16  # pieces of output that nobody has taken yet
+MANY, LOOK_S = 20, 0.1  # where more runs than that are followed, how long between two looks at what is known of them
 AGAIN_S = 1.0  # until a host that does not answer is asked again, or a task that does not run here is looked at
+
+Try = tuple[int, int]  # a run's number, and which try of it
 
 
 async def job_of(parts: ControllerParts, number: int) -> Task:
@@ -41,7 +44,9 @@ class Output:
         self._parts, self._asked = parts, asked
         self._read = _read_before(asked.after)
         self._queue: asyncio.Queue[answers.Printed | None] = asyncio.Queue(MOST_WAITING)
-        self._readers: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self._readers: dict[Try, asyncio.Task[None]] = {}
+        self._runs: dict[int, JobRun] = {}  # as they are known now, by number
+        self._over: dict[Try, asyncio.Event] = {}  # nothing more will be known of them
 
     async def told(self) -> AsyncIterator[answers.Printed]:
         look = asyncio.create_task(self._look())
@@ -60,20 +65,31 @@ class Output:
         try:
             async for runs, ended in self._states():
                 for one in runs:
-                    wanted = self._asked.run in (0, one.number)
-                    # One that begins is not there yet, which would look as if it were gone.
-                    if (
-                        wanted
-                        and one.state in (RunState.RUNNING, RunState.ENDED)
-                        and (one.number, one.tries) not in self._readers
-                    ):
-                        self._readers[one.number, one.tries] = asyncio.create_task(self._follow(one))
+                    self._see(one)
                 if ended or not self._asked.wait:
                     break
+                if len(runs) > MANY:  # each look is at all of them
+                    await asyncio.sleep(LOOK_S)
+            for over in self._over.values():
+                over.set()
             await asyncio.gather(*self._readers.values())
         finally:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._queue.put(None)
+
+    def _see(self, one: JobRun) -> None:
+        key = one.number, one.tries
+        self._runs[one.number] = one
+        for tried in range(1, one.tries):
+            if (before := self._over.get((one.number, tried))) is not None:
+                before.set()
+        # One that begins is not there yet, which would look as if it were gone.
+        wanted = self._asked.run in (0, one.number) and one.state in (RunState.RUNNING, RunState.ENDED)
+        if wanted and key not in self._readers:
+            self._over[key] = asyncio.Event()
+            self._readers[key] = asyncio.create_task(self._follow(one))
+        if one.state is RunState.ENDED and key in self._over:
+            self._over[key].set()
 
     async def _states(self) -> AsyncIterator[tuple[list[JobRun], bool]]:
         """The job's runs whenever something of it is new, and whether it has ended."""
@@ -91,12 +107,6 @@ class Output:
                     yield [run_of(raw) for raw in job.journal.runs], False
                     await news.wait()
 
-    async def _now(self, one: JobRun) -> JobRun:
-        """The run as it is known now; as it was where it was tried again."""
-        runs = runs_of(self._parts, await job_of(self._parts, self._asked.number))
-        found = next((each for each in runs if (each.number, each.tries) == (one.number, one.tries)), None)
-        return found if found is not None else one
-
     async def _follow(self, one: JobRun) -> None:
         out, err = self._read.get((one.number, one.tries), (0, 0))
         ended = one.state is RunState.ENDED
@@ -108,7 +118,7 @@ class Output:
                     await self._tell(one, "note", f"its output cannot be read: {silent.message}", out, err)
                     break
                 await asyncio.sleep(AGAIN_S)
-                ended = (await self._now(one)).state is RunState.ENDED
+                ended = self._over[one.number, one.tries].is_set()
                 continue
             out, err = out + len(seen.out), err + len(seen.err)
             for stream, data in (("out", seen.out), ("err", seen.err)):
@@ -127,17 +137,15 @@ class Output:
 
     async def _tell_end(self, one: JobRun, out: int, err: int) -> None:
         """How it ended, once the registry has it."""
-        async for runs, ended in self._states():
-            now = next((each for each in runs if each.number == one.number), one)
-            if now.tries != one.tries:
-                await self._tell(one, "again", "", out, err)
-                return
-            if now.state is RunState.ENDED or ended or not self._asked.wait:
-                if now.out_cut or now.err_cut:
-                    await self._tell(one, "note", "it printed more than is kept (--keep)", out, err)
-                if now.state is RunState.ENDED:
-                    await self._tell(now, "end", outcome(now), out, err)
-                return
+        await self._over[one.number, one.tries].wait()
+        now = self._runs[one.number]
+        if now.tries != one.tries:
+            await self._tell(one, "again", "", out, err)
+            return
+        if now.out_cut or now.err_cut:
+            await self._tell(one, "note", "it printed more than is kept (--keep)", out, err)
+        if now.state is RunState.ENDED:
+            await self._tell(now, "end", outcome(now), out, err)
 
     async def _tell(self, one: JobRun, what: str, data: str, out: int, err: int) -> None:
         await self._queue.put(
