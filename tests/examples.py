@@ -73,6 +73,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "RunJob": {"words": ["uptime"], "hosts": ["kvm1"]},
     "WhereToRun": {"words": ["uptime"], "mem_mib": 512},
     "ShowJob": {"number": 3},
+    "WhyRun": {"number": 3},
     "FollowOutput": {"number": 3, "wait": False},
     "FetchFile": {"number": 3, "run": 1, "path": "result.txt"},
     "CollectJob": {"number": 3},

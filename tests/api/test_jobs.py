@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from tests.api.conftest import Server
-from vmctl.commands.jobs import MOST_GIVEN, MOST_WORDS, CollectJob, FollowOutput, ListJobs, RunJob, ShowJob, WhereToRun
+from vmctl.commands.jobs import (
+    MOST_GIVEN,
+    MOST_WORDS,
+    CollectJob,
+    FollowOutput,
+    ListJobs,
+    RunJob,
+    ShowJob,
+    WhereToRun,
+    WhyRun,
+)
 from vmctl.commands.tasks import CancelTask
 from vmctl.commands.users import MapUser
 from vmctl.door.answers import MeantHosts
 from vmctl.door.how import How
 from vmctl.errors import NotAllowed, NotFound, Usage
 from vmctl.model.access import Project, User
-from vmctl.model.records import HostRecord, Task
+from vmctl.model.jobs import JobRun
+from vmctl.model.records import DecisionRecord, HostRecord, Task
 from vmctl.model.rights import BUILT_IN, LOCAL_USER, Principal, Right
 from vmctl.tasks import Job
 
@@ -183,3 +195,16 @@ async def test_where_one_stopped_reading_is_four_numbers(filled: Server, after: 
     number = (await ask(filled, RunJob(["id"], ["kvm1"]))).id
     with pytest.raises(Usage, match="RUN:TRY:OUT:ERR"):
         await ask(filled, FollowOutput(number, after=after))
+
+
+async def test_why_a_run_is_where_it_is(filled: Server) -> None:
+    store, run = filled.controller.services.store, JobRun(1, "kvm1", id="0a" * 16)
+    journal = {"runs": [asdict(run), asdict(JobRun(2, "big1", id="0b" * 16))]}
+    number = await store.add(Task(0, "run", "uptime", 1.0, journal=journal))
+    await store.add(DecisionRecord("run", run.id, "kvm1: it is the best", 2.0, host="kvm1", name="job 1 run 1"))
+    first = await ask(filled, WhyRun(number))
+    assert (first.why, first.now_on, first.name) == ("kvm1: it is the best", "kvm1", "job 1 run 1")
+    second = await ask(filled, WhyRun(number, 2))
+    assert (second.why, second.now_on) == ("its host was meant by whoever asked", "big1")
+    with pytest.raises(NotFound, match="run"):
+        await ask(filled, WhyRun(number, 3))

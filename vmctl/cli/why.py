@@ -44,10 +44,12 @@ def _verdicts(found: dict[str, Any], most: int) -> None:
 def why(name: str, not_host: str | None, at: float | None, form: str) -> None:
     """Say why a VM is where it is: the decision, every host's verdict, and the inputs with their ages then.
 
+    A number that is no VM's name is a job's.
+
     Example: vmctl why web1
     """
     client = Client()
-    found = client.ask(WhereNow(name) if client.offline and at is None else Why(name, at))
+    found = _decided(client, name, at)
     if output.shown_as_data(found, form, lambda decision: decision["host"]):
         return
     if "not_done" not in found:
@@ -79,6 +81,19 @@ def why(name: str, not_host: str | None, at: float | None, form: str) -> None:
             else f", CPU {row['cpu']:.2f} of {row['cpus']}, {row['mem_used_mib']} of {row['mem_mib']} MiB"
         )
         print(f"  {host}: {row['state']}, {row['vms']} VMs{use}, {age}")
+
+
+def _decided(client: Client, name: str, at: float | None) -> dict[str, Any]:
+    """About a VM, or about the first run of the job of that number where no VM has that name."""
+    try:
+        found: dict[str, Any] = client.ask(WhereNow(name) if client.offline and at is None else Why(name, at))
+    except errors.NotFound:
+        if client.offline or at is not None or not name.isdecimal() or len(name) > 18:
+            raise
+        from vmctl.commands.jobs import WhyRun
+
+        return dict(client.ask(WhyRun(int(name))))
+    return found
 
 
 def _not_done(found: dict[str, Any]) -> None:

@@ -124,6 +124,14 @@ class ShowJob:
 
 
 @dataclass(frozen=True, slots=True)
+class WhyRun:
+    """Why a run of a job is where it is."""
+
+    number: Number
+    run: Annotated[int, Ge(1), Le(MOST_RUNS)] = 1
+
+
+@dataclass(frozen=True, slots=True)
 class FollowOutput:
     """What the runs of a job print, as JSON lines, until it has ended; or what is there now.
 
@@ -158,6 +166,7 @@ ROWS: tuple[Asked, ...] = (
     Query(WhereToRun, "POST jobs/dry-run", May.RUN, on=On.PROJECT),
     Query(ListJobs, "GET jobs", May.LOOK, on=On.SIGHT),
     Query(ShowJob, "GET jobs/{number}", May.LOOK, on=On.TASK),
+    Query(WhyRun, "GET jobs/{number}/why", May.LOOK, on=On.TASK),
     Query(FetchFile, "GET jobs/{number}/runs/{run}/file", May.RUN, on=On.TASK),
     Command(CollectJob, "DELETE jobs/{number}/output", May.RUN, "collect", on=On.TASK, on_hosts=True),
     Query(FollowOutput, "GET jobs/{number}/output", May.RUN, on=On.TASK),

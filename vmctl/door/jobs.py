@@ -7,13 +7,13 @@ import base64
 import io
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from vmctl.act import runplaces
 from vmctl.act.runend import outcome
 from vmctl.commands import jobs
-from vmctl.commands.jobs import CollectJob, FetchFile, FollowOutput, ListJobs, RunJob, ShowJob, WhereToRun
+from vmctl.commands.jobs import CollectJob, FetchFile, FollowOutput, ListJobs, RunJob, ShowJob, WhereToRun, WhyRun
 from vmctl.decide.place import place
 from vmctl.door import answers, views
 from vmctl.door.parts import ControllerParts
@@ -87,6 +87,25 @@ async def show_job(parts: ControllerParts, asked: ShowJob) -> answers.ShownJob:
     )
 
 
+async def why_run(parts: ControllerParts, asked: WhyRun) -> answers.Decided | answers.NotDecided:
+    """Why a run is where it is."""
+    one = await _run(parts, asked.number, asked.run)
+    name = f"job {asked.number} run {one.number}"
+    if not (found := await parts.services.store.decisions(one.id)):
+        meant = "its host was meant by whoever asked" if one.host else "its host is not chosen yet"
+        return answers.NotDecided(name, "", meant, one.host, [])
+    kept: dict[str, Any] = {field.name: getattr(found[-1], field.name) for field in fields(found[-1])}
+    age_s = round(parts.services.clock.now() - found[-1].made_at, 1)
+    return answers.Decided(**kept, age_s=age_s, now_on=one.host)
+
+
+async def _run(parts: ControllerParts, number: int, run: int) -> JobRun:
+    runs = runs_of(parts, await job_of(parts, number))
+    if not 0 < run <= len(runs):
+        raise missing("run", f"{run} of job {number}")
+    return runs[run - 1]
+
+
 async def follow_output(parts: ControllerParts, asked: FollowOutput) -> AsyncIterator[answers.Printed]:
     """What its runs print."""
     await job_of(parts, asked.number)
@@ -95,10 +114,9 @@ async def follow_output(parts: ControllerParts, asked: FollowOutput) -> AsyncIte
 
 async def fetch_file(parts: ControllerParts, asked: FetchFile) -> answers.Archive:
     """What a run left."""
-    task = await job_of(parts, asked.number)
-    one = next((each for each in runs_of(parts, task) if each.number == asked.run), None)
-    if one is None or one.asked_at is None:
-        raise missing("run", f"{asked.number}/{asked.run}")
+    one = await _run(parts, asked.number, asked.run)
+    if one.asked_at is None:
+        raise NotFound(f"run {asked.run} of job {asked.number} has not begun", hint=f"vmctl job show {asked.number}")
     shell = await parts.services.logins.shell(one.host, one.login)
     told = await shell.run(runs.fetch(one.id, asked.path), check=False, max_bytes=MOST_FETCHED, timeout_s=FETCH_S)
     if told.status:
@@ -132,6 +150,7 @@ QUERIES: Mapping[type[Any], Callable[[ControllerParts, Any], Awaitable[Any]]] = 
     jobs.ListJobs: list_jobs,
     jobs.ShowJob: show_job,
     jobs.FollowOutput: follow_output,
+    jobs.WhyRun: why_run,
     jobs.FetchFile: fetch_file,
 }
 AT_ONCE: Mapping[type[Any], Callable[[ControllerParts, Any, Principal], Awaitable[Any]]] = {jobs.CollectJob: collect}
