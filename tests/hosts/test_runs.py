@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import pytest
 
-from vmctl.hosts import runprograms, runs, sessions
+from vmctl.hosts import runlimits, runprograms, runs, sessions
 from vmctl.hosts.facts import Fact
 from vmctl.hosts.runs import From, Seen
 from vmctl.model.replicas import HostSession
@@ -407,3 +407,12 @@ def test_who_ends_the_log_in_does_not_end_it(host: Host) -> None:
         assert host.do(sessions.end([session(begins.pid, int(line[19]))]).command).returncode == 0
     seen = host.look()
     assert (seen.alive, seen.kept) == (True, True)
+
+
+def test_no_variable_is_put_into_the_words_of_a_service() -> None:
+    """As systemd.service(5) has it: $$ stands for one."""
+    words = ["$HOME", "a$b$", "$$", "no", "", "${x} \n", "end\n\n"]
+    program = f"""{runlimits.SERVICE}
+    for word; do escape "$word"; printf '%s\\0' "$out"; done"""
+    done = subprocess.run(["sh", "-c", program, "sh", *words], capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:-1] == [word.replace("$", "$$") for word in words]

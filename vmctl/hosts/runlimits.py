@@ -66,10 +66,22 @@ release() {
 # Those of a service are its own.
 SERVICE = r"""
 serves() { [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; }
+# systemd puts variables into a service's words; two dollars stand for one. $out: the word as it is written for that.
+escape() {
+  out= rest=$1
+  while :; do
+    case $rest in
+      *'$'*) out="$out${rest%%'$'*}"'$$' rest=${rest#*'$'};;
+      *) out=$out$rest; return;;
+    esac
+  done
+}
 # serve NAME MEM_MIB CPUS COMMAND...: begin it as a service with these limits.
 serve() {
   name=$1 mem=$2 cpus=$3
   shift 3
+  count=$#
+  while [ $count -gt 0 ]; do escape "$1"; shift; set -- "$@" "$out"; count=$((count - 1)); done
   set -- sh "$@"
   [ "$cpus" = 0 ] || set -- -p "CPUQuota=${cpus}00%" "$@"
   [ "$mem" = 0 ] || set -- -p "MemoryMax=${mem}M" -p MemorySwapMax=0 "$@"
