@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import tarfile
 from dataclasses import asdict
 from typing import Any
 
@@ -34,6 +36,16 @@ from vmctl.tasks import Job
 
 GOOD: dict[str, Any] = {"words": ["uptime"]}
 JSON = {"Content-Type": "application/json"}
+
+
+def bomb() -> bytes:
+    """65 MiB of nothing, in some KiB."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as packed:
+        member = tarfile.TarInfo("zeros")
+        member.size = 65 << 20
+        packed.addfile(member, io.BytesIO(bytes(member.size)))
+    return made.getvalue()
 
 
 def runner(name: str = "anna", on: str = "project:blue", role: str = "runner") -> Principal:
@@ -80,6 +92,7 @@ async def ask(server: Server, asked: Any, who: Principal = LOCAL_USER, how: How 
         ({"stdin": "not base64!"}, "stdin: it is not base64"),
         ({"stdin": base64.b64encode(bytes(MOST_GIVEN + 1)).decode()}, f"at most {MOST_GIVEN}"),
         ({"files": base64.b64encode(b"no archive").decode()}, "files: it is no archive"),
+        ({"files": base64.b64encode(bomb()).decode()}, "unpacked they are larger than 64 MiB"),
         ({"login": "Root!"}, "is not LOGIN@HOSTS"),
         ({"login": "root"}, "root is nobody's log-in"),
         ({"logins": ["anna@*"]}, "logins: is not known here"),

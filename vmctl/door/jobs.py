@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import tarfile
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ from vmctl.store.rules import missing
 from vmctl.tasks import now
 
 Asked = TypeVar("Asked", bound=RunJob)
+MOST_UNPACKED = 64 << 20
 MOST_FETCHED, FETCH_S = 32 << 20, 60.0  # characters of base64 that one file may come to; how long that may take
 
 
@@ -51,12 +53,21 @@ async def with_logins(parts: ControllerParts, asked: Asked, who: Principal) -> A
 async def check_run(parts: ControllerParts, asked: RunJob, who: Principal) -> None:
     """Raises Usage, NotFound, NotAllowed."""
     if asked.files:
-        try:
-            with tarfile.open(fileobj=io.BytesIO(base64.b64decode(asked.files))) as packed:
-                packed.getnames()
-        except (tarfile.TarError, EOFError, ValueError) as err:
-            raise Usage(f"files: it is no archive (tar): {err}") from err
+        await parts.services.threads.run(_check_archive, base64.b64decode(asked.files))
     await runplaces.meant(parts.services.store, await with_logins(parts, asked, who))
+
+
+def _check_archive(data: bytes) -> None:
+    """That it is one, and no small one that becomes a large one. Raises Usage."""
+    size = 0
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as packed:
+            for member in packed:
+                size += member.size
+                if size > MOST_UNPACKED:
+                    raise Usage(f"files: unpacked they are larger than {MOST_UNPACKED >> 20} MiB")
+    except (tarfile.TarError, EOFError, ValueError, OSError, zlib.error) as err:
+        raise Usage(f"files: it is no archive (tar): {err}") from err
 
 
 async def where_to_run(parts: ControllerParts, asked: WhereToRun) -> answers.Placed | answers.MeantHosts:
