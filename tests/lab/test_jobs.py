@@ -29,8 +29,8 @@ def file(pool: Pool) -> Iterator[Path]:
 
 
 def attended(*words: str) -> subprocess.Popen[str]:
-    """`vmctl run` as a user types it."""
-    command = [sys.executable, "-m", "vmctl.cli.main", "run", *words]
+    """`vmctl run` as a user types it: one who runs these tests in the background has Ctrl-C ignored."""
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "vmctl.cli.main", "run", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
