@@ -212,6 +212,17 @@ def test_its_time_is_over(host: Host) -> None:
     assert (seen.code, seen.late) == (128 + signal.SIGTERM, True)
 
 
+def test_its_clock_ends_with_it(host: Host) -> None:
+    """It may be set to a week: nothing sleeps on for so long."""
+    host.begin("true", timeout_s=54321)
+    assert host.wait().late is False
+    for _ in range(100):
+        if not subprocess.run(["pgrep", "-fx", "sleep 54321"], capture_output=True, check=False).stdout:
+            return
+        time.sleep(0.05)
+    raise AssertionError("it sleeps on")
+
+
 def test_what_it_leaves_behind_does_not_keep_it(host: Host) -> None:
     host.begin("sh", "-c", "echo done; setsid sleep 60 & exit 3")
     began = time.monotonic()

@@ -58,7 +58,10 @@ take err <err.pipe & readers="$readers $!"
 clock=
 [ "$timeout" = 0 ] || {
   (
-    sleep "$timeout"; : >late
+    sleep "$timeout" & sleeps=$!
+    trap 'kill $sleeps; exit' TERM  # who ends this ends that, too: it may be a week
+    wait $sleeps; : >late
+    trap - TERM
     kill -TERM "-$run"; sleep 10; kill -KILL "-$run"
   ) 2>/dev/null & clock=$!
 }
