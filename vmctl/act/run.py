@@ -204,8 +204,7 @@ class _Carrier:
         seen = await self._services.runs.now(_who(one), From(one.id))
         if seen.fate != "open":
             return seen
-        fact = on_host.collect([one.id])
-        left = fact.read((await (await self._shell(one)).run(fact.command)).out, one.host)
+        left = await handle(self._services.logins, self._job.claim).ask(*_who(one), on_host.collect([one.id]))
         return seen if left else Seen("never", why="its host did not begin it")
 
     async def _asked_for(self, one: JobRun) -> Seen:

@@ -14,11 +14,10 @@ def as_seen(run: JobRun, seen: Seen, now: float) -> JobRun:
     """The run as its host shows it."""
     if seen.fate == "gone":
         return replace(run, state=RunState.ENDED, ended_at=now, why=GONE, unsure=True)
+    if (life := seen.life) is not None:
+        run = replace(run, boot_id=life.boot_id, pid=life.pid, ticks=life.ticks)
     told = replace(
         run,
-        boot_id=seen.life.boot_id if seen.life is not None else run.boot_id,
-        pid=seen.life.pid if seen.life is not None else run.pid,
-        ticks=seen.life.ticks if seen.life is not None else run.ticks,
         late=seen.late,
         starved=seen.starved,
         out_bytes=seen.out_bytes,

@@ -22,7 +22,6 @@ from vmctl.cli.groups import Group
 from vmctl.commands.jobs import CollectJob, FetchFile, FollowOutput, ListJobs, ShowJob
 from vmctl.commands.tasks import CancelTask
 
-NUMBER = click.IntRange(1, 2**63 - 1)
 Item = dict[str, Any]
 
 
@@ -41,7 +40,7 @@ COLUMNS: tuple[output.Column, ...] = (
     ("COMMAND", lambda one: one["command"]),
     ("HOSTS", _hosts),
     ("AGE", lambda one: output.ago(time.time() - one["created_at"])),
-    ("TOOK", lambda one: _took(one)),
+    ("TOOK", output.took),
     ("OUTCOME", lambda one: one["outcome"]),
 )
 WIDE: tuple[output.Column, ...] = (
@@ -49,10 +48,6 @@ WIDE: tuple[output.Column, ...] = (
     ("PROJECT", lambda one: one["project"]),
     ("RUNS", lambda one: f"{one['ended']}/{one['runs']}"),
 )
-
-
-def _took(one: Item) -> str:
-    return output.ago((one["ended_at"] or time.time()) - one["started_at"]) if one["started_at"] else "-"
 
 
 @job.command("list")
@@ -67,7 +62,7 @@ def list_jobs(most: int, form: str) -> None:
 
 
 @job.command("show")
-@click.argument("number", type=NUMBER, shell_complete=complete.jobs)
+@click.argument("number", type=output.NUMBER, shell_complete=complete.jobs)
 @output.option
 def show(number: int, form: str) -> None:
     """Show one job with each of its runs, and why it is where it is.
@@ -78,7 +73,7 @@ def show(number: int, form: str) -> None:
     if output.shown_as_data(found, form):
         return
     rows = [(key, found[key]) for key in ("id", "command", "state", "who", "project")]
-    output.pairs([*rows, ("took", _took(found)), ("outcome", found["outcome"])])
+    output.pairs([*rows, ("took", output.took(found)), ("outcome", found["outcome"])])
     if found["error"]:
         for line in found["error"]["lines"]:
             print(f"  {output.clean(line)}")
@@ -99,7 +94,7 @@ def _run_rows(one: Item) -> list[tuple[str, Any]]:
 
 
 @job.command("logs")
-@click.argument("number", type=NUMBER, shell_complete=complete.jobs)
+@click.argument("number", type=output.NUMBER, shell_complete=complete.jobs)
 @click.option("-f", "--follow", "go_on", is_flag=True, help="Go on until it has ended.")
 @click.option("--run", "which", type=click.IntRange(0, 1000), default=0, help="Of this run alone.")
 @output.option
@@ -116,7 +111,7 @@ def logs(number: int, go_on: bool, which: int, form: str) -> None:
 
 
 @job.command("wait")
-@click.argument("number", type=NUMBER, shell_complete=complete.open_jobs)
+@click.argument("number", type=output.NUMBER, shell_complete=complete.open_jobs)
 @output.option
 @follow.patience
 def wait(number: int, form: str, timeout: float | None) -> None:
@@ -135,7 +130,7 @@ def wait(number: int, form: str, timeout: float | None) -> None:
 
 
 @job.command("get")
-@click.argument("number", type=NUMBER, shell_complete=complete.jobs)
+@click.argument("number", type=output.NUMBER, shell_complete=complete.jobs)
 @click.argument("paths", nargs=-1, required=True)
 @click.option("--run", "which", type=click.IntRange(0, 1000), default=0, help="From this run alone.")
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder (this one).")
@@ -184,7 +179,7 @@ def _unpack(data: bytes, folder: Path) -> list[str]:
 
 
 @job.command("cancel")
-@click.argument("numbers", type=NUMBER, nargs=-1, required=True, shell_complete=complete.open_jobs)
+@click.argument("numbers", type=output.NUMBER, nargs=-1, required=True, shell_complete=complete.open_jobs)
 @output.option
 def cancel(numbers: tuple[int, ...], form: str) -> None:
     """End jobs: what runs is sent TERM, and KILL ten seconds later.
@@ -201,7 +196,7 @@ def cancel(numbers: tuple[int, ...], form: str) -> None:
 
 
 @job.command("collect")
-@click.argument("numbers", type=NUMBER, nargs=-1, required=True, shell_complete=complete.jobs)
+@click.argument("numbers", type=output.NUMBER, nargs=-1, required=True, shell_complete=complete.jobs)
 @output.option
 def collect(numbers: tuple[int, ...], form: str) -> None:
     """Take away what hosts keep of ended jobs: what they printed, and what they left. After a day they do it anyway.

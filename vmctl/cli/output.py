@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import click
 
 Column = tuple[str, Callable[[dict[str, Any]], Any]]
 Namer = Callable[[dict[str, Any]], Any]
+NUMBER = click.IntRange(1, 2**63 - 1)  # of a task or a job
 FORMATS = ("table", "wide", "json", "yaml", "name")
 PEOPLE = ("table", "wide")
 
@@ -188,3 +190,8 @@ def ago(seconds: float | None) -> str:
         if seconds < limit:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds / 86400:.0f}d"
+
+
+def took(task: Mapping[str, Any]) -> str:
+    """How long a task or a job took, or takes so far."""
+    return ago((task["ended_at"] or time.time()) - task["started_at"]) if task["started_at"] else "-"

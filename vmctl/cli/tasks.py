@@ -14,18 +14,10 @@ from vmctl.cli.groups import Group
 from vmctl.cli.outcomes import outcome
 from vmctl.commands.tasks import CancelTask, ListEvents, ListTasks, ShowTask
 
-NUMBER = click.IntRange(1, 2**63 - 1)
-
 
 @click.group(cls=Group)
 def task() -> None:
     """Tasks: list, show, attach, cancel."""
-
-
-def _took(t: dict[str, Any]) -> str:
-    if not t["started_at"]:
-        return "-"
-    return output.ago((t["ended_at"] or time.time()) - t["started_at"])
 
 
 @task.command("list")
@@ -42,14 +34,14 @@ def list_tasks(most: int, form: str) -> None:
         ("KIND", lambda t: t["kind"]),
         ("SUBJECT", lambda t: t["subject"]),
         ("AGE", lambda t: output.ago(time.time() - t["created_at"])),
-        ("TOOK", _took),
+        ("TOOK", output.took),
         ("OUTCOME", outcome),
     )
     output.rows(Client().ask(ListTasks(most)), form, columns, (), "no tasks yet")
 
 
 @task.command("show")
-@click.argument("number", type=NUMBER, shell_complete=complete.tasks)
+@click.argument("number", type=output.NUMBER, shell_complete=complete.tasks)
 @output.option
 def show(number: int, form: str) -> None:
     """Show one task with its log.
@@ -60,7 +52,7 @@ def show(number: int, form: str) -> None:
     if output.shown_as_data(found, form):
         return
     rows = [(key, found[key]) for key in ("id", "kind", "subject", "state", "step", "who")]
-    output.pairs([*rows, ("took", _took(found)), ("outcome", outcome(found))])
+    output.pairs([*rows, ("took", output.took(found)), ("outcome", outcome(found))])
     for at, sentence in found["log"]:
         print(f"  {time.strftime('%H:%M:%S', time.gmtime(at))}  {output.clean(sentence)}")
     if found["error"]:
@@ -70,7 +62,7 @@ def show(number: int, form: str) -> None:
 
 
 @task.command("attach")
-@click.argument("numbers", type=NUMBER, nargs=-1, required=True, shell_complete=complete.open_tasks)
+@click.argument("numbers", type=output.NUMBER, nargs=-1, required=True, shell_complete=complete.open_tasks)
 @output.option
 @follow.patience
 def attach(numbers: tuple[int, ...], form: str, timeout: float | None) -> None:
@@ -92,7 +84,7 @@ def _outcome(t: dict[str, Any]) -> str:
 
 
 @task.command("cancel")
-@click.argument("numbers", type=NUMBER, nargs=-1, required=True, shell_complete=complete.open_tasks)
+@click.argument("numbers", type=output.NUMBER, nargs=-1, required=True, shell_complete=complete.open_tasks)
 @output.option
 def cancel(numbers: tuple[int, ...], form: str) -> None:
     """Ask tasks to stop; a migration then leaves its VM where it is.

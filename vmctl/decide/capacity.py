@@ -129,7 +129,7 @@ def _room(vm: VM, host: Host, cluster: Cluster, policy: Policy) -> HostRoom:
     here, wants = cluster.on(host.name), fit.promised_cores(vm, policy)
     mib = fit.limit_mib(host, policy) - fit.beside_mib(host, cluster) - fit.promised_mib(here, policy)
     cores = host.cpus - fit.job_cores(host, policy) - fsum(fit.promised_cores(other, policy) for other in here)
-    by_mib = max(0, mib // (vm.spec.mem_mib + policy.vm_overhead_mib))
+    by_mib = max(0, mib // fit.promised_mib((vm,), policy))
     by_cores = max(0, int((cores + 1e-9) / wants))
     return HostRoom(host.name, min(by_mib, by_cores), "memory" if by_mib <= by_cores else "cores")
 

@@ -52,9 +52,19 @@ async def with_logins(parts: ControllerParts, asked: Asked, who: Principal) -> A
 
 async def check_run(parts: ControllerParts, asked: RunJob, who: Principal) -> None:
     """Raises Usage, NotFound, NotAllowed."""
+    await _check_files(parts, asked)
+    await _meant(parts, asked, who)
+
+
+async def _meant(parts: ControllerParts, asked: Asked, who: Principal) -> tuple[Asked, list[str]]:
+    """The same with its log-ins, and the hosts that are meant. Raises NotFound, NotAllowed."""
+    asked = await with_logins(parts, asked, who)
+    return asked, await runplaces.meant(parts.services.store, asked)
+
+
+async def _check_files(parts: ControllerParts, asked: RunJob) -> None:
     if asked.files:
         await parts.services.threads.run(_check_archive, base64.b64decode(asked.files))
-    await runplaces.meant(parts.services.store, await with_logins(parts, asked, who))
 
 
 def _check_archive(data: bytes) -> None:
@@ -72,9 +82,9 @@ def _check_archive(data: bytes) -> None:
 
 async def where_to_run(parts: ControllerParts, asked: WhereToRun) -> answers.Placed | answers.MeantHosts:
     """Where it would run."""
-    await check_run(parts, asked, parts.who)
-    asked = await with_logins(parts, asked, parts.who)
-    if hosts := await runplaces.meant(parts.services.store, asked):
+    await _check_files(parts, asked)
+    asked, hosts = await _meant(parts, asked, parts.who)
+    if hosts:
         return answers.MeantHosts(hosts)
     cluster = runplaces.allowed(await measured(parts.services), asked)
     vm = runplaces.guest("new", asked.subject, asked)
@@ -148,9 +158,8 @@ async def collect(parts: ControllerParts, asked: CollectJob, _who: Principal) ->
 
 
 async def _collect(parts: ControllerParts, host: str, login: str, there: list[JobRun]) -> list[str]:
-    fact = runs.collect([one.id for one in there])
     try:
-        left = fact.read((await (await parts.services.logins.shell(host, login)).run(fact.command)).out, host)
+        left = await parts.services.logins.ask(host, login, runs.collect([one.id for one in there]))
     except (HostError, NotAllowed, NotFound):
         left = [one.id for one in there]
     return [f"{one.number} on {host}" for one in there if one.id in left]

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from vmctl.act.definitions import differs
 from vmctl.act.health import HealthMonitor
+from vmctl.decide.fit import promised_mib
 from vmctl.door import answers
 from vmctl.guests.details import NOBODY_TELLS, GuestDetails
 from vmctl.model.cluster import Cluster
@@ -73,7 +74,7 @@ def host(services: Services, record: HostRecord, seen: Host, cluster: Cluster) -
         address=record.address,
         cpus=seen.cpus,
         mem_mib=seen.mem_mib,
-        promised_mib=sum(vm.spec.mem_mib + services.policy.vm_overhead_mib for vm in there) + seen.jobs.mem_mib,
+        promised_mib=promised_mib(there, services.policy) + seen.jobs.mem_mib,
         vcpus=sum(vm.spec.cpus for vm in there),
         jobs=seen.jobs.runs,
         vms=[vm.name for vm in there],

@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from vmctl.hosts.facts import Fact
 from vmctl.hosts.port import Link, Shell
 from vmctl.hosts.ssh import HostSSH, Target
 from vmctl.model.records import HostRecord
 from vmctl.ports import Clock
 
-IDLE_S = 300.0  # after so long it is closed
+T = TypeVar("T")
+IDLE_S = 300.0  # after so long it is closed, once another one is wanted
 
 
 @dataclass(eq=False, slots=True)
@@ -48,6 +51,10 @@ class Logins:
             if not kept.ssh.connected:
                 await kept.ssh.connect()
         return kept.ssh
+
+    async def ask(self, host: str, login: str, fact: Fact[T]) -> T:
+        """What the host tells that log-in. Raises as `shell` does, and HostError for an answer that cannot be read."""
+        return fact.read((await (await self.shell(host, login)).run(fact.command)).out, host)
 
     async def _close_idle(self) -> None:
         late = self._clock.monotonic() - IDLE_S

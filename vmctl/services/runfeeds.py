@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from vmctl.errors import Unreachable, VmctlError
 from vmctl.hosts import runs
-from vmctl.hosts.port import Shell
 from vmctl.hosts.runs import From, Seen
 from vmctl.ports import Clock
+from vmctl.services.logins import Logins
 
 Who = tuple[str, str]  # a host, and a log-in there
 AT_ONCE = 2  # questions at one host: sshd has few sessions, and others need them, too
@@ -28,10 +27,10 @@ class _Wish:
 
 
 class RunFeeds:
-    """Of all log-ins of all hosts. `shell` is where commands run as one; it raises HostError, NotAllowed, NotFound."""
+    """Of all log-ins of all hosts."""
 
-    def __init__(self, shell: Callable[[str, str], Awaitable[Shell]], clock: Clock) -> None:
-        self._shell, self._clock = shell, clock
+    def __init__(self, logins: Logins, clock: Clock) -> None:
+        self._logins, self._clock = logins, clock
         self._wishes: dict[Who, list[_Wish]] = {}
         self._asking: dict[Who, int] = {}
         self._questions: set[asyncio.Task[None]] = set()
@@ -43,7 +42,7 @@ class RunFeeds:
 
     async def now(self, who: Who, asked: From) -> Seen:
         """What the host shows of it now. Raises HostError, NotAllowed, NotFound."""
-        return (await self._ask_once(who, [asked], 0.0))[0]
+        return (await self._logins.ask(*who, runs.follow([asked])))[0]
 
     async def follow(self, who: Who, asked: From) -> Seen:
         """The same, once it has ended or has printed more than that. Raises HostError, NotAllowed, NotFound."""
@@ -54,10 +53,6 @@ class RunFeeds:
             return await wish.seen
         finally:
             self._wishes[who].remove(wish)
-
-    async def _ask_once(self, who: Who, asked: list[From], wait_s: float) -> dict[int, Seen]:
-        fact = runs.follow(asked, wait_s)
-        return fact.read((await (await self._shell(*who)).run(fact.command)).out, who[0])
 
     def _go_on(self, who: Who) -> None:
         """Ask for all whom no question stands for, unless enough are asked."""
@@ -75,7 +70,7 @@ class RunFeeds:
         late = self._clock.monotonic() - YOUNG_S
         wait_s = SHORT_S if any(wish.since > late for wish in wishes) else LONG_S
         try:
-            found = await self._ask_once(who, [wish.asked for wish in wishes], wait_s)
+            found = await self._logins.ask(*who, runs.follow([wish.asked for wish in wishes], wait_s))
             for place, seen in found.items():
                 _give(wishes[place], seen)
         except VmctlError as err:

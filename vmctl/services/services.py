@@ -91,7 +91,7 @@ class Services:
         self.slots = Slots(self.store, self.settings.policy)
         self.promises = Promises(self.clock)
         self.logins = Logins(self.link, self._new_ssh, self.clock)
-        self.runs = RunFeeds(self.logins.shell, self.clock)
+        self.runs = RunFeeds(self.logins, self.clock)
         self.reports = Reports(self.store, ReportCache(self.settings.cache) if self.settings.cache else None)
         self.incarnations = Incarnations(self.store, self.settings.ledger, self.clock)
         self.guests = Guests(self.links, self.incarnations, self.clock, self.watches, self.where)
