@@ -99,7 +99,8 @@ def test_silence_has_an_age_and_an_end(pool: Pool) -> None:
         assert lives(pool, "still").keys() >= before.keys()
         pool.ssh(address, "kill -CONT $(pidof python3)")
         becomes(pool, "still", "well")
-        assert lives(pool, "still").keys() == before.keys()
+        # The session that let it go on may be in its first report.
+        assert steady(pool, "still").keys() == before.keys()
 
 
 def test_health_is_frozen_while_a_vm_is_paused(pool: Pool) -> None:
