@@ -9,6 +9,7 @@ import pytest
 
 from tests.act.crash import Life
 from tests.act.hosts import UUID, FakeHost
+from tests.act.jobpool import pool as pool  # a fixture
 from vmctl.act import power, power_action
 from vmctl.hosts.link import HostLink
 from vmctl.local.config import Settings

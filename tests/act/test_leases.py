@@ -76,6 +76,24 @@ async def test_an_alarm_ends_with_its_cause(services: Services, kvm1: FakeHost) 
     assert (await services.store.vm("web1")).why == ""
 
 
+async def test_a_virtlockd_that_was_restarted_makes_it_look_at_once(services: Services, kvm1: FakeHost) -> None:
+    guard, link = leases.Guard(services, Tasks(services.store)), cast(HostLink, kvm1)
+    looks: list[str] = []
+
+    async def missing(_services: Services, _link: HostLink, _vms: list[VMRecord]) -> list[VMRecord]:
+        looks.append(services.lockds.get("kvm1", ""))
+        return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leases, "missing", missing)
+        for lockd in ("", "boot-1 10:5", "boot-1 10:5", "boot-1 11:9", "boot-1 11:9", "boot-2 10:5"):
+            services.lockds["kvm1"] = lockd
+            await guard.look(link)
+    assert looks == ["", "boot-1 10:5", "boot-1 11:9", "boot-2 10:5"]
+    [told] = await services.store.events()
+    assert told.kind == "lease" and told.text.startswith("virtlockd on kvm1 was restarted"), "not for a reboot"
+
+
 async def test_a_lease_left_behind_is_told_from_a_copy(
     services: Services, kvm1: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,168 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
-import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
-from tests.act.hosts import FakeHost
-from tests.hosts.conftest import TIMEOUTS
-from tests.hosts.sshd import PrivateSshd
+from tests.act.jobpool import NAMES, Pool
 from vmctl.act import run as running
 from vmctl.act import runplaces
 from vmctl.commands.jobs import RunJob
-from vmctl.errors import NoHostFits, NotFound, Unreachable
-from vmctl.hosts import runprograms, runs
-from vmctl.hosts.facts import Fact
-from vmctl.hosts.link import HostLink
-from vmctl.hosts.runs import From
-from vmctl.hosts.ssh import HostSSH
-from vmctl.local.config import Settings
-from vmctl.model.cluster import Cluster
-from vmctl.model.hosts import HostLoad
-from vmctl.model.jobs import JobRun, RunState, run_of
-from vmctl.model.records import Task, TaskState
+from vmctl.errors import NoHostFits, NotFound, OverLimit
+from vmctl.hosts import runs
+from vmctl.model.jobs import RunState, run_of
+from vmctl.model.records import TaskState, VMRecord
 from vmctl.model.rights import LOCAL_USER
-from vmctl.ports.store import Store
-from vmctl.services import Services
-from vmctl.services.observe import observe
-from vmctl.tasks import Tasks
-
-NAMES = ("kvm1", "kvm2")
-
-
-class RealHost(FakeHost):
-    """A host as `act` sees it, whose commands are carried out behind a real sshd."""
-
-    def __init__(self, name: str, sshd: PrivateSshd) -> None:
-        super().__init__(name)
-        self.sshd, self.up = sshd, True
-        self.dialled = HostSSH(sshd.target(name), [sshd.key], TIMEOUTS)
-        self.before: list[Callable[[], Awaitable[None]]] = []  # done before the next commands, one before each
-        self.after_it: list[Callable[[], Awaitable[None]]] = []  # and after, when its answer is on its way
-        self.asked: list[str] = []
-        self.ssh = cast(Any, self)
-
-    async def run(self, argv: Any, **more: Any) -> Any:
-        known = ("BEGIN", "FOLLOW", "SIGNAL")
-        self.asked.append(next((name for name in known if getattr(runprograms, name) in argv), "?"))
-        if self.before:
-            await self.before.pop(0)()
-        told = await self.dialled.run(argv, **more)
-        if self.after_it:
-            await self.after_it.pop(0)()
-        return told
-
-    async def ask(self, fact: Fact[Any]) -> Any:
-        return fact.read((await self.run(fact.command)).out, self.name)
-
-    async def connect(self) -> None:
-        await self.dialled.connect()
-        self.online = True
-
-    async def lose(self) -> None:
-        """Its connection is lost in the middle of whatever is asked."""
-        await self.dialled.close()
-        self.online = False
-        raise Unreachable("the connection was lost")
-
-
-class Pool:
-    """Two such hosts, a registry and a controller's tasks."""
-
-    who = LOCAL_USER
-
-    def __init__(self, registry: Store, folder: Path) -> None:
-        self.registry, self.folder = registry, folder
-        self.hosts: dict[str, RealHost] = {}
-        self.new_controller()
-
-    def new_controller(self) -> None:
-        self.services = Services(self.registry, Settings(), self.folder, ())
-        self.services.links.update(cast("dict[str, HostLink]", self.hosts))
-        self.tasks = Tasks(self.registry)
-        self.tasks.handlers = {"run": lambda job: running.run(self.services.held_by(job.claim, job.id), job)}
-
-    async def die(self) -> None:
-        """The controller ends in the middle, and another one begins."""
-        await self.tasks.close()
-        self.new_controller()
-
-    async def go_on(self) -> None:
-        for task in await self.registry.open_tasks():
-            self.tasks.resume(task)
-
-    async def give(self, *words: str, **more: Any) -> int:
-        return (await self.tasks.submit(RunJob(list(words), **more), LOCAL_USER, "job")).id
-
-    async def end(self, number: int) -> Task:
-        async with asyncio.timeout(60):
-            return await self.tasks.wait(number)
-
-    async def runs(self, number: int) -> list[JobRun]:
-        return [run_of(raw) for raw in (await self.registry.get(Task, number)).journal["runs"]]
-
-    async def until(self, number: int, state: RunState, run: int = 1) -> JobRun:
-        async with asyncio.timeout(30):
-            while True:
-                task = await self.registry.get(Task, number)
-                found = [run_of(raw) for raw in task.journal.get("runs", ())]
-                if len(found) >= run and found[run - 1].state is state:
-                    return found[run - 1]
-                await asyncio.sleep(0.02)
-
-    async def out(self, one: JobRun) -> bytes:
-        return (await self.services.runs.now((one.host, one.login), From(one.id, 0, 0))).out
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "file"
-
-
-@pytest.fixture
-async def pool(registry: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
-    monkeypatch.setattr(running, "AWAY_S", 0.1)
-    monkeypatch.setattr(runplaces, "LOOK_AGAIN_S", 0.1)
-    made = Pool(registry, tmp_path)
-
-    async def measured(services: Services) -> Cluster:
-        seen = await observe(services)
-        return replace(
-            seen, hosts=tuple(replace(one, cpus=2, mem_mib=8192, load=HostLoad(0, 512)) for one in seen.hosts)
-        )
-
-    monkeypatch.setattr(runplaces, "measured", measured)
-    for name in NAMES:
-        folder = tmp_path / name
-        sshd = PrivateSshd(folder, environment=f"VMCTL_RUNS={folder}/runs")
-        sshd.start()
-        made.hosts[name] = RealHost(name, sshd)
-        await made.hosts[name].connect()
-        labels = {"rack": name[-1]}
-        await registry.put(replace(made.hosts[name].record, labels=labels))
-    made.new_controller()
-    yield made
-    await made.tasks.close()
-    for host in made.hosts.values():
-        await host.dialled.close()
-        host.sshd.stop()
-        kill_what_is_left(tmp_path / host.name / "runs")
-
-
-def kill_what_is_left(root: Path) -> None:
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            inside = (process / "cwd").readlink().is_relative_to(root)
-        except OSError:
-            continue
-        if inside:
-            os.kill(int(process.name), signal.SIGKILL)
+from vmctl.model.vms import Spec
 
 
 async def test_it_runs_where_placement_says_and_its_end_is_told(pool: Pool) -> None:
@@ -422,6 +275,60 @@ async def test_what_cannot_be_asked_again_is_not_told_as_never_begun(pool: Pool)
     task = await pool.end(number)
     (one,) = await pool.runs(number)
     assert one.unsure and "whether it began before is not known" in task.result["outcome"]
+
+
+async def limit(pool: Pool, vcpus: int, mem_mib: int | None = None) -> None:
+    await pool.registry.set_limit("project:default", lambda kept: replace(kept, vcpus=vcpus, mem_mib=mem_mib))
+
+
+async def test_the_limit_of_a_project_is_not_exceeded(pool: Pool) -> None:
+    await limit(pool, vcpus=2, mem_mib=300)
+    for more in ({"count": 3}, {"mem_mib": 301}, {"cpus": 3, "hosts": ["kvm1"]}):
+        task = await pool.end(await pool.give("touch", str(pool.file), **more))
+        assert (task.state, task.error["code"]) == (TaskState.FAILED, OverLimit.__name__), more
+        assert [pool.services.promises.on(name).runs for name in NAMES] == [0, 0]
+    number = await pool.give("sh", "-c", f"until [ -e {pool.file} ]; do sleep 0.1; done", count=2)
+    await pool.until(number, RunState.RUNNING, 2)
+    with pytest.raises(OverLimit, match="project default has 2 vCPUs of 2 vCPUs"):
+        await pool.registry.add_vm(VMRecord(Spec("u1", "web1", 1, 16), 1.0), made=True)
+    assert (await pool.end(await pool.give("true"))).error["code"] == OverLimit.__name__
+    pool.file.touch()
+    assert (await pool.end(number)).result["bad"] == 0
+    assert (await pool.end(await pool.give("true"))).result["code"] == 0, "what has ended counts no more"
+
+
+async def test_who_queues_waits_for_room_within_the_limit(pool: Pool) -> None:
+    await limit(pool, vcpus=2)
+    words = f"echo begin >>{pool.file}; sleep 0.5; echo end >>{pool.file}"
+    numbers = [await pool.give("sh", "-c", words, queue=True, count=2) for _ in range(3)]
+    for number in numbers:
+        assert (await pool.end(number)).result["bad"] == 0
+    running = most = 0
+    for line in pool.file.read_text().split():
+        running += 1 if line == "begin" else -1
+        most = max(most, running)
+    assert most == 2 and running == 0
+
+
+async def test_who_waits_for_room_within_the_limit_can_be_cancelled(pool: Pool) -> None:
+    await limit(pool, vcpus=1)
+    first, second = [await pool.give("sleep", "20", queue=True) for _ in range(2)]
+    await pool.until(first, RunState.RUNNING)
+    await pool.shows(second, "1 vCPU of 1 vCPU")
+    await pool.tasks.cancel(second, LOCAL_USER)
+    assert (await pool.end(second)).state is TaskState.CANCELLED
+    assert (await pool.runs(second))[0].host == "" and (await pool.runs(first))[0].state is RunState.RUNNING
+    await pool.tasks.cancel(first, LOCAL_USER)
+
+
+async def test_the_next_controller_counts_what_was_promised(pool: Pool) -> None:
+    await limit(pool, vcpus=1)
+    number = await pool.give("sleep", "3")
+    await pool.until(number, RunState.RUNNING)
+    await pool.die()
+    assert (await pool.end(await pool.give("true"))).error["code"] == OverLimit.__name__
+    await pool.go_on()
+    assert (await pool.end(number)).result["code"] == 0
 
 
 async def test_a_host_that_begins_nothing_is_not_asked_for_ever(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

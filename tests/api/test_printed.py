@@ -7,8 +7,8 @@ import base64
 from types import SimpleNamespace
 from typing import Any, cast
 
-from tests.act.test_run import Pool
-from tests.act.test_run import pool as pool  # a fixture
+from tests.act.jobpool import Pool
+from tests.act.jobpool import pool as pool  # a fixture
 from vmctl.commands.jobs import FollowOutput
 from vmctl.door.answers import Printed
 from vmctl.door.parts import ControllerParts

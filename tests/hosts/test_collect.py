@@ -104,6 +104,28 @@ async def test_every_program_tells_the_same(
 
 
 @pytest.mark.parametrize("program", ["perl", "awk", "sh"])
+async def test_daemons_of_watched_names_are_told(
+    program: str, shared_sshd: PrivateSshd, dial: Dial, tmp_path: Path
+) -> None:
+    """One that a daemon of its own name began is not one; and one is told once it is ten seconds old."""
+    daemon, name = tmp_path / "fakelockd", "fakelockd"
+    daemon.write_text('#!/bin/sh\nexec 3<&0\n[ "$1" ] || "$0" child <&3 &\nread -r line\n')
+    daemon.chmod(0o755)
+    lockd = await asyncio.create_subprocess_exec(daemon, stdin=subprocess.PIPE)
+    collector = Collector(await dial(shared_sshd), program=program, watched=["lockd", name, "sshd"])
+    told = []
+    for _ in range(2):
+        told.append([one for one in (await collector.sample(5)).daemons if one.name == name])
+        if not told[0]:
+            await asyncio.sleep(11)
+    [one] = told[-1]
+    assert told[0] == [] and (one.pid, one.parent) == (lockd.pid, os.getpid()) and one.threads == 1
+    await lockd.communicate(b"")  # with nothing at all its input would stay open
+    assert name not in {one.name for one in (await collector.sample(5)).daemons}
+    collector.close()
+
+
+@pytest.mark.parametrize("program", ["perl", "awk", "sh"])
 async def test_a_vm_started_later_is_found(program: str, shared_sshd: PrivateSshd, dial: Dial, tmp_path: Path) -> None:
     collector = Collector(await dial(shared_sshd), program=program)
     assert not [vm for vm in (await collector.sample(5)).vms if vm.uuid.startswith(UUID)]

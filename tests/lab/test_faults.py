@@ -151,3 +151,7 @@ def test_lock_manager_killed(pool: Pool) -> None:
         assert holds_lease()
         pool.still_counts("held", before)
         assert not refused()
+        told = f"virtlockd on {host} was restarted"
+        wait_for(lambda: told in pool.do("events").out, 30, "the new life of virtlockd is told")
+        lives = pool.do("ps", host, "--program", "virtlockd", "--history", "-o", "json").json
+        assert [life["valid"] for life in lives] == [True, False] and lives[1]["why"] == "exit seen"

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,16 +102,62 @@ def test_two_hundred_at_once(pool: Pool, file: Path) -> None:
     assert written == list(range(200)), time.monotonic() - began
 
 
+SERVES = "import socket; s = socket.create_server(('0.0.0.0', 7777)); s.accept()"
+
+
+def test_its_process_is_found_by_its_name(pool: Pool) -> None:
+    """Who it is, what it uses, and who listens there: while it runs, and when it has ended."""
+    host = pool.hosts[0]
+    job = pool.do("run", "--detach", "-o", "name", "--on", host, "--", "python3", "-c", SERVES).out.strip()
+
+    def lives(*options: str) -> list[dict[str, Any]]:
+        found = pool.do("ps", "--jobs", *options, "-o", "json").json
+        return [life for life in found if life["command"].startswith(f"job {job} run 1: python3")]
+
+    [life] = wait_for(lambda: (found := lives()) and found[0]["port"] and found, 30, "it is in the ledger")
+    pid = int(pool.ssh(host, "pgrep -f '^python3 -c import socket'"))
+    assert (life["machine"], life["pid"], life["program"], life["user"]) == (host, pid, "python3", "root")
+    assert pool.do("job", "show", job, "-o", "json").json["each"][0]["process"] == life["uuid"]
+    shown = pool.do("process", "show", life["uuid"], "-o", "json").json
+    assert shown["valid"] and shown["rss_kib"] > 4000 and shown["port"] == 7777
+    assert [one["uuid"] for one in pool.do("who", f"{life['ip']}:7777", "-o", "json").json] == [life["uuid"]]
+    pool.ssh(host, f"kill {pid}")
+    assert pool("job", "wait", job).code == 143
+    wait_for(lambda: not lives(), 30, "its end is seen")
+    [ended] = lives("--history")
+    assert (ended["uuid"], ended["why"], ended["valid"]) == (life["uuid"], "exit seen", False)
+
+
+def test_a_short_one_has_a_name_too(pool: Pool) -> None:
+    pool.do("run", "--on", pool.hosts[1], "--", "true")
+    [job] = pool.do("job", "list", "--most", "1", "-o", "json").json
+    process = pool.do("job", "show", str(job["id"]), "-o", "json").json["each"][0]["process"]
+    wait_for(lambda: pool("process", "show", process).code == 0, 20, "it is in the ledger")
+    assert f"job {job['id']} run 1: true" in pool.do("process", "show", process).out
+
+
+def test_daemons_of_hosts_are_known(pool: Pool) -> None:
+    host = pool.hosts[1]
+    found = {life["program"]: life for life in pool.do("ps", host, "-o", "json").json if life["program"] != "qemu"}
+    assert {"sshd", "libvirtd", "virtlockd", "virtlogd"} <= found.keys()
+    assert found["virtlockd"]["pid"] == int(pool.ssh(host, "pidof virtlockd"))
+    whose = wait_for(lambda: (ran := pool("who", f"{found['sshd']['ip']}:22")).code == 0 and ran.out, 20, "who")
+    assert "sshd" in whose
+
+
 def test_its_host_is_rebooted(pool: Pool) -> None:
     host = pool.hosts[2]
     one = attended("--on", host, "--", "sh", "-c", "echo begun; sleep 600")
     wait_for(lambda: "sleep 600" in pool.ssh(host, "ps -eo args"), 20, "it runs")
+    [life] = wait_for(lambda: pool.do("ps", host, "--jobs", "-o", "json").json, 20, "it is in the ledger")
     lab.kill(host)
     lab.boot(host)
     code, out = ends(one)
     assert (code, out) == (1, "begun\n")
     (job,) = [job for job in pool.do("job", "list", "-o", "json").json if "echo begun" in job["command"]]
     assert (job["state"], job["outcome"]) == ("done", "its host was rebooted while it ran")
+    ended = pool.do("process", "show", life["uuid"], "-o", "json").json
+    assert ended["why"] == "host rebooted" and ended["rss_kib"] > 0 and ended["samples"]
 
 
 def test_every_byte_reaches_it_as_it_is(pool: Pool, tmp_path: Path) -> None:

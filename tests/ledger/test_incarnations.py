@@ -11,10 +11,10 @@ import pytest
 
 from tests.hosts.test_load import BASE, vm
 from vmctl.errors import NotFound, Refused, RegistryUnusable, Usage
-from vmctl.hosts.facts import RawSample
+from vmctl.hosts.facts import Daemon, RawSample
 from vmctl.hosts.link import HostLink
 from vmctl.ledger import Changes, EndReason, ProcessSample, Step
-from vmctl.ledger.incarnations import HOST_EVERY_S, Incarnations
+from vmctl.ledger.incarnations import HOST_EVERY_S, Besides, Incarnations
 from vmctl.model.identity import UNKNOWN_IP
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import HostRecord, VMRecord
@@ -228,6 +228,50 @@ async def test_a_host_is_pictured_now_and_then_and_when_a_qemu_begins(
     now += 1.0
     ledger.host_sample(link(), sample(uptime_s=1012.0))
     assert await ledger.processes(HOST, None) == []
+
+
+async def test_daemons_of_hosts_are_lives(ledger: Incarnations, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was restarted is another one, at once; what its log-ins begin is none of it."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    lockd = Daemon(10, 500, "virtlockd", 1, 1000, 4000, 2)
+    ledger.host_sample(link(), sample(daemons=(lockd,)))
+    now += HOST_EVERY_S
+    cpu = BASE.cpu._replace(user=BASE.cpu.user + 2200, idle=BASE.cpu.idle + 2200)
+    ledger.host_sample(link(), sample(daemons=(lockd._replace(cpu_ticks=1500),), uptime_s=1010.0, cpu=cpu))
+    (life,) = await ledger.processes(HOST, "virtlockd")
+    assert (life.pid, life.cpu, life.rss_kib, life.threads, life.parent) == (10, 0.5, 4000, 2, 1)
+    now += 1.0
+    ledger.host_sample(link(), sample(daemons=(lockd._replace(pid=11, start_ticks=101_000),), uptime_s=1011.0))
+    ended, began = (await ledger.processes(HOST, None, history=True))[::-1]
+    assert (ended.pid, ended.why, began.pid) == (10, EndReason.EXITED, 11)
+
+
+async def test_what_comes_with_no_sample_is_in_the_next_picture(ledger: Incarnations) -> None:
+    run, lockd = ProcessSample(20, 900, program="sh", command="job 1 run 1: x"), Daemon(10, 5, "sshd", 1, 0, 0, 1)
+    ledger.host_sample(link(), sample(daemons=(lockd,)))
+    assert [one.pid for one in ledger.daemons(link())] == [10]
+    ledger.host_besides(link(), Besides("boot-1", (run,), {10: (22,)}))
+    ledger.host_sample(link(), sample(daemons=(lockd,)))
+    assert {life.pid: life.port for life in await ledger.processes(HOST, None)} == {10: 22, 20: 0}
+    ledger.host_sample(link(), sample(daemons=(lockd,), boot_id="boot-2"))
+    assert [life.pid for life in await ledger.processes(HOST, None)] == [10], "that was of another boot"
+    ledger.host_removed(link())
+    assert ledger.daemons(link()) == []
+
+
+async def test_what_no_picture_showed_is_kept_with_its_end(ledger: Incarnations, registry: Store) -> None:
+    run = ProcessSample(20, 900, program="sh", command="job 1 run 1: x")
+    await ledger.past(link(), "boot-1", run, 100.0, 101.0)
+    await ledger.flush()
+    await ledger.past(link(), "boot-1", run, 300.0, 301.0)  # a controller after that looks again
+    (life,) = await ledger.processes(HOST, None, history=True)
+    assert (life.first_seen, life.ended_at, life.why, life.command) == (100.0, 101.0, EndReason.EXITED, run.command)
+    ledger.host_sample(link(), sample())
+    ledger.host_besides(link(), Besides("boot-1", (run._replace(pid=21),)))
+    ledger.host_sample(link(), sample())
+    await ledger.past(link(), "boot-1", run._replace(pid=21), 100.0, 101.0)
+    assert [life.pid for life in await ledger.processes(HOST, None)] == [21], "it is there"
 
 
 async def test_a_host_without_a_number_has_no_lives(ledger: Incarnations) -> None:

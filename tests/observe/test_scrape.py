@@ -25,6 +25,7 @@ from vmctl.door import series
 from vmctl.door.answers import Exposition
 from vmctl.local.config import MetricsSettings, Settings
 from vmctl.model.hosts import HostState
+from vmctl.model.jobs import Promise
 from vmctl.model.records import Task, TaskState
 from vmctl.model.rights import LOCAL_USER
 from vmctl.services.meters import Meters
@@ -218,6 +219,17 @@ async def test_a_vm_whose_host_is_silent_neither_runs_nor_stands_still(tmp_path:
     assert value(text, "vmctl_vm_running", uuid=pool.uuid(1)) == 1.0
     assert value(text, "vmctl_vms", power="unknown") == 2.0
     assert value(text, "vmctl_host_vms", host="kvm0") == 2.0, "they may run there"
+
+
+async def test_what_is_promised_to_runs_of_jobs_is_counted(tmp_path: Path) -> None:
+    async with serving(controller := await full(tmp_path)):
+        await measure(controller)
+        before = value(await scraped(controller), "vmctl_host_memory_promised_bytes", host="kvm1") or 0.0
+        controller.services.promises.give("a run", Promise("kvm1", 1, 300))
+        text = await scraped(controller)
+    assert value(text, "vmctl_host_memory_promised_bytes", host="kvm1") == before + (300 << 20)
+    assert value(text, "vmctl_host_job_runs", host="kvm1") == 1.0
+    assert value(text, "vmctl_host_job_runs", host="kvm0") == 0.0
 
 
 async def test_where_guests_are_not_read_none_is_counted(tmp_path: Path) -> None:

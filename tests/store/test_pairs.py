@@ -22,7 +22,7 @@ from tests.store.conftest import New
 from tests.store.test_ledger import changes, life
 from vmctl.errors import VmctlError
 from vmctl.ledger import Changes, Life, Listening, ShortLived
-from vmctl.model.access import Failures, Grant, Group, Limit, Project, Role, Token, User
+from vmctl.model.access import Failures, Grant, Group, Limit, Project, Role, Token, Use, User
 from vmctl.model.audit import Entry, Kept
 from vmctl.model.joining import ControllerKey, Invitation
 from vmctl.model.policy import LedgerPolicy
@@ -217,6 +217,7 @@ METHODS: dict[str, Method] = {
         VMRecord(Spec("u6", "six", 1, 128), 2.0, project="blue", owner="anna"), made=True
     ),
     "VM more": lambda store: store.add_vm(VMRecord(Spec("u7", "seven", 1, 128), 2.0, project="blue"), made=True),
+    "promise": lambda store: store.promise_to_task(1, ["project:blue", "user:anna"], Use(vcpus=1), step="running"),
     "limited": lambda store: store.accept(COMMAND, Entry(2.0, "anna", "stop", "x", "accepted"), limited=True),
     "limited too": lambda store: store.accept(
         replace(COMMAND, created_at=3.0), Entry(3.0, "anna", "stop", "x", "accepted"), given=GIVEN, limited=True
@@ -262,6 +263,7 @@ ABOUT_USERS = frozenset(
         *("grant", "same grant", "grant on VM", "revoke", "token", "end tokens", "remove user", "remove group"),
         *("remove project", "remove role", "into project", "new VM of project", "members", "failed log-in"),
         *("limit", "limit user", "lift", "VM of anna", "VM more", "limited", "limited too", "given", "new upload"),
+        "promise",
     )
 )
 MEETS_USERS = ABOUT_USERS | {"claim 1", "lease", "new VM", "forget web1", "forget VM", "remove host", "prune", "audit"}

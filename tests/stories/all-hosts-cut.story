@@ -32,8 +32,8 @@ kvm1: made /shared/lockspace/UUID
 > cut kvm3
 > wait 60
   host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
-  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
   host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
+  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
 > start web1
 > then
   task 2 (start web1) failed web1 may still run on kvm1, which does not answer: kvm1: no route to host
@@ -50,7 +50,7 @@ kvm1: made /shared/lockspace/UUID
 > heal kvm2
 > heal kvm3
 > wait 30
+  host back: kvm1 answers again, after 
   host back: kvm3 answers again, after 
   host back: kvm2 answers again, after 
-  host back: kvm1 answers again, after 
 > all is mended

@@ -21,16 +21,16 @@ then
 > create web1 1024 kvm1
 > create web2 1024 kvm2
 > then
-kvm1: made /shared/vm-web1-UUID/disk.qcow2
 kvm2: made /shared/vm-web2-UUID/disk.qcow2
-kvm1: made /shared/vm-web1-UUID/disk.json
+kvm1: made /shared/vm-web1-UUID/disk.qcow2
 kvm2: made /shared/vm-web2-UUID/disk.json
-kvm1: made /shared/lockspace/UUID
+kvm1: made /shared/vm-web1-UUID/disk.json
 kvm2: made /shared/lockspace/UUID
-  created: web1 was created; runs on kvm1
-  task 1 (create web1) done
+kvm1: made /shared/lockspace/UUID
   created: web2 was created; runs on kvm2
-  task 2 (create web2) done
+  task 1 (create web2) done
+  created: web1 was created; runs on kvm1
+  task 2 (create web1) done
 > wait 10
 > off kvm1
 > off kvm2
@@ -48,19 +48,19 @@ kvm2: made /shared/lockspace/UUID
 > on kvm2
 > on kvm3
 > wait 60
-  host back: kvm3 answers again, after 
-  host rebooted: kvm3 was rebooted: what ran there has ended
   host back: kvm2 answers again, after 
   ended: web2 is no longer on kvm2: stopped; kvm2 was rebooted
   host rebooted: kvm2 was rebooted: what ran there has ended
-  autostart: web2 should run: it is started again
-  started: web2 runs on kvm2
-  task 5 (start web2) done
   host back: kvm1 answers again, after 
   ended: web1 is no longer on kvm1: stopped; kvm1 was rebooted
   host rebooted: kvm1 was rebooted: what ran there has ended
   autostart: web1 should run: it is started again
+  autostart: web2 should run: it is started again
   started: web1 runs on kvm1
-  task 6 (start web1) done
+  task 5 (start web1) done
+  started: web2 runs on kvm2
+  task 6 (start web2) done
+  host back: kvm3 answers again, after 
+  host rebooted: kvm3 was rebooted: what ran there has ended
 > then
 > all is mended

@@ -1,5 +1,5 @@
 # A cold move that finds somebody's half-made copy on its target has moved nothing.
-seed 20029678
+seed 2
 create web1
 wait 290
 migrate web1 cold

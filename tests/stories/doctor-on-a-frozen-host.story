@@ -13,8 +13,8 @@ then
 kvm1: made /shared/lockspace/vmctl-probe-1800000000-UUID
   host lost: kvm2 does not answer: kvm2: the connection to libvirt was lost
 kvm1: deleted /shared/lockspace/vmctl-probe-1800000000-UUID
-kvm1: made /shared/.vmctl-probe-1800000050-0febd845/probe
-kvm1: deleted /shared/.vmctl-probe-1800000050-0febd845/probe
+kvm1: made /shared/.vmctl-probe-1800000050-9a27d858/probe
+kvm1: deleted /shared/.vmctl-probe-1800000050-9a27d858/probe
   task 1 (host check kvm2) done
 > thaw kvm2
 > wait 60
@@ -23,7 +23,7 @@ kvm1: deleted /shared/.vmctl-probe-1800000050-0febd845/probe
 > then
 kvm1: made /shared/lockspace/vmctl-probe-1800000110-UUID
 kvm1: deleted /shared/lockspace/vmctl-probe-1800000110-UUID
-kvm1: made /shared/.vmctl-probe-1800000110-e4bacd78/probe
-kvm1: deleted /shared/.vmctl-probe-1800000110-e4bacd78/probe
+kvm1: made /shared/.vmctl-probe-1800000110-4e49df56/probe
+kvm1: deleted /shared/.vmctl-probe-1800000110-4e49df56/probe
   task 2 (host check kvm2) done
 > all is mended

@@ -28,3 +28,6 @@ kvm2: made /shared/lockspace/UUID
 another controller takes over
   task 3 (host remove kvm1) failed the controller ended while it ran, in step ''
 > all is mended
+> start old1, to see that it can be
+  started: old1 runs on kvm1
+  task 4 (start old1) done

@@ -9,16 +9,16 @@ then
 > create web1 1500 kvm1
 > create web2 1500 kvm2
 > then
-kvm1: made /shared/vm-web1-UUID/disk.qcow2
 kvm2: made /shared/vm-web2-UUID/disk.qcow2
-kvm1: made /shared/vm-web1-UUID/disk.json
+kvm1: made /shared/vm-web1-UUID/disk.qcow2
 kvm2: made /shared/vm-web2-UUID/disk.json
-kvm1: made /shared/lockspace/UUID
+kvm1: made /shared/vm-web1-UUID/disk.json
 kvm2: made /shared/lockspace/UUID
-  created: web1 was created; runs on kvm1
-  task 1 (create web1) done
+kvm1: made /shared/lockspace/UUID
   created: web2 was created; runs on kvm2
-  task 2 (create web2) done
+  task 1 (create web2) done
+  created: web1 was created; runs on kvm1
+  task 2 (create web1) done
 > migrate web1 kvm3
 > migrate web2 kvm3
 > then

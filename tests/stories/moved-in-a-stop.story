@@ -32,6 +32,7 @@ kvm1: made /shared/lockspace/UUID
 > wait 5
 > heal kvm2
 > wait 30
+  ended: web1 is no longer on kvm1: may still run on kvm2; asked to shut down by local user: no answer yet
   task 3 (delete web1) failed web1 may still run on kvm2, which does not answer: the connection to libvirt on kvm2 was lost
-  found: web1 runs on kvm2, not on kvm1
+  found: web1 runs on kvm2, which is back
 > all is mended

@@ -20,12 +20,12 @@ kvm1: made /shared/lockspace/UUID
 > cut kvm3
 > wait 40
   host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
-  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
   host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
+  host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
 > rebalance
 > then
   task 2 (rebalance cluster) failed no host answers: nothing is known of any load
 > all is mended
+  host back: kvm1 answers again, after 
   host back: kvm3 answers again, after 
   host back: kvm2 answers again, after 
-  host back: kvm1 answers again, after 

@@ -12,21 +12,21 @@ then
 > create web2 1700 kvm1
 > create web3 800 kvm2
 > then
-kvm1: made /shared/vm-web2-UUID/disk.qcow2
 kvm2: made /shared/vm-web3-UUID/disk.qcow2
 kvm1: made /shared/vm-web1-UUID/disk.qcow2
-kvm1: made /shared/vm-web2-UUID/disk.json
+kvm1: made /shared/vm-web2-UUID/disk.qcow2
 kvm2: made /shared/vm-web3-UUID/disk.json
 kvm1: made /shared/vm-web1-UUID/disk.json
-kvm1: made /shared/lockspace/UUID
+kvm1: made /shared/vm-web2-UUID/disk.json
 kvm2: made /shared/lockspace/UUID
 kvm1: made /shared/lockspace/UUID
-  created: web2 was created; runs on kvm1
-  task 3 (create web2) done
+kvm1: made /shared/lockspace/UUID
   created: web3 was created; runs on kvm2
+  task 3 (create web3) done
   created: web1 was created; runs on kvm1
-  task 1 (create web3) done
-  task 2 (create web1) done
+  created: web2 was created; runs on kvm1
+  task 1 (create web1) done
+  task 2 (create web2) done
 > create web4 800 kvm3
 > then
 kvm3: made /shared/vm-web4-UUID/disk.qcow2

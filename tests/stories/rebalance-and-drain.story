@@ -10,16 +10,16 @@ then
 > create web1 1024 kvm1
 > create web2 1024 kvm1
 > then
-kvm1: made /shared/vm-web1-UUID/disk.qcow2
 kvm1: made /shared/vm-web2-UUID/disk.qcow2
-kvm1: made /shared/vm-web1-UUID/disk.json
+kvm1: made /shared/vm-web1-UUID/disk.qcow2
 kvm1: made /shared/vm-web2-UUID/disk.json
+kvm1: made /shared/vm-web1-UUID/disk.json
 kvm1: made /shared/lockspace/UUID
 kvm1: made /shared/lockspace/UUID
-  created: web1 was created; runs on kvm1
-  task 1 (create web1) done
   created: web2 was created; runs on kvm1
-  task 2 (create web2) done
+  task 1 (create web2) done
+  created: web1 was created; runs on kvm1
+  task 2 (create web1) done
 > wait 30
 > rebalance
 > drain kvm2

@@ -20,26 +20,26 @@ wait 30
 > create web2 1024 kvm2
 > create web3 1024 kvm3
 > then
-kvm2: made /shared/vm-web2-UUID/disk.qcow2
 kvm3: made /shared/vm-web3-UUID/disk.qcow2
 kvm1: made /shared/vm-web1-UUID/disk.qcow2
-kvm2: made /shared/vm-web2-UUID/disk.json
+kvm2: made /shared/vm-web2-UUID/disk.qcow2
 kvm3: made /shared/vm-web3-UUID/disk.json
 kvm1: made /shared/vm-web1-UUID/disk.json
-kvm2: made /shared/lockspace/UUID
+kvm2: made /shared/vm-web2-UUID/disk.json
 kvm3: made /shared/lockspace/UUID
 kvm1: made /shared/lockspace/UUID
-  created: web2 was created; runs on kvm2
-  task 3 (create web2) done
+kvm2: made /shared/lockspace/UUID
   created: web3 was created; runs on kvm3
+  task 3 (create web3) done
   created: web1 was created; runs on kvm1
-  task 1 (create web3) done
-  task 2 (create web1) done
+  created: web2 was created; runs on kvm2
+  task 1 (create web1) done
+  task 2 (create web2) done
 > cut kvm1
 > cut kvm2
 > wait 60
-  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
   host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since ; what ran there may go on: web2
+  host lost: kvm1 does not answer: kvm1: the SSH connection was lost: no answer since ; what ran there may go on: web1
 > start web1 kvm3
 > start web2 kvm3
 > stop web3

@@ -18,9 +18,9 @@ then
 > unmount kvm3
 > create web1
 > then
-  storage: storage shared is not mounted on kvm2: /shared/lockspace is not there; on kvm2: mount /shared; then vmctl storage check shared
-  storage: storage shared is not mounted on kvm1: /shared/lockspace is not there; on kvm1: mount /shared; then vmctl storage check shared
   storage: storage shared is not mounted on kvm3: /shared/lockspace is not there; on kvm3: mount /shared; then vmctl storage check shared
+  storage: storage shared is not mounted on kvm1: /shared/lockspace is not there; on kvm1: mount /shared; then vmctl storage check shared
+  storage: storage shared is not mounted on kvm2: /shared/lockspace is not there; on kvm2: mount /shared; then vmctl storage check shared
   task 1 (create web1) failed none of 3 hosts can take web1
 > delete web1
 > then
@@ -30,8 +30,8 @@ then
 > mount kvm3
 > wait 20
   storage: kvm1 has storage shared again
-  storage: kvm2 has storage shared again
   storage: kvm3 has storage shared again
+  storage: kvm2 has storage shared again
 > create web1
 > then
 kvm1: made /shared/vm-web1-UUID/disk.qcow2

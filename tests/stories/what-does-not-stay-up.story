@@ -25,8 +25,8 @@ kvm1: made /shared/lockspace/UUID
 > off kvm2
 > off kvm3
 > wait 20
-  host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
   host lost: kvm2 does not answer: kvm2: the SSH connection was lost: no answer since 
+  host lost: kvm3 does not answer: kvm3: the SSH connection was lost: no answer since 
 > fate kvm1 create refused
 > fate kvm1 create refused
 > fate kvm1 create refused

@@ -57,14 +57,20 @@ class Guard:
         self._services = services
         self._tasks = tasks
         self._looked: dict[str, float] = {}  # host -> when, monotonic
+        self._lockds: dict[str, str] = {}  # host -> its virtlockd at the last look
         self._tried: dict[tuple[str, float], float] = {}  # host, and since when it is online -> when, monotonic
 
     async def look(self, link: Link) -> None:
         """Compare what runs with what is locked; tell and mend what does not hold its lease."""
         now = self._services.clock.monotonic()
-        if not link.online or now - self._looked.get(link.name, 0.0) < LOOK_EVERY_S:
+        lockd = self._services.lockds.get(link.name, "")
+        before = self._lockds.get(link.name, lockd)
+        if not link.online or (before == lockd and now - self._looked.get(link.name, 0.0) < LOOK_EVERY_S):
             return
-        self._looked[link.name] = now
+        self._looked[link.name], self._lockds[link.name] = now, lockd
+        if before and before != lockd and before.split()[0] == lockd.split()[0]:
+            text = f"virtlockd on {link.name} was restarted: it holds no leases but those that it was given since"
+            await self._services.record_event("lease", link.name, text)
         try:
             without = await self._certainly_missing(link)
             # Without the mount nobody sees a lease: that is what is told then, and elsewhere. Once for each storage.

@@ -18,7 +18,7 @@ from typing import Any
 from vmctl.act import runplaces
 from vmctl.act.runend import as_seen, outcome
 from vmctl.commands.jobs import MOST_RUNS, RunJob
-from vmctl.errors import Cancelled, HostError, NoHostFits, NotAllowed, NotFound, VmctlError
+from vmctl.errors import Cancelled, HostError, NoHostFits, NotAllowed, NotFound, OverLimit, VmctlError
 from vmctl.hosts import runs as on_host
 from vmctl.hosts.port import Link, Shell
 from vmctl.hosts.runs import From, Seen
@@ -79,25 +79,41 @@ class _Carrier:
 
     async def _draw(self) -> None:
         """Say which runs there are: with their hosts where these are named, and with their places where none is waited
-        for. Raises NotFound, NoHostFits."""
+        for. Raises NotFound, NoHostFits, OverLimit."""
         asked = self._asked
         hosts = await runplaces.meant(self._services.store, asked)
         self._runs = [
             JobRun(number, host, login_on(asked.logins, host), self._new_id())
             for number, host in enumerate(hosts or [""] * asked.count, start=1)
         ]
-        if asked.placed and not asked.queue:
-            await self._place(self._runs, None)
+        placed = asked.placed and not asked.queue
+        there = await self._placed(self._runs, None) if placed else [one for one in self._runs if one.host]
+        await self._promise(there)
 
     def _new_id(self) -> str:
         return self._services.ids.uuid().replace("-", "")
 
-    async def _place(self, runs: list[JobRun], waits: Callable[[str], None] | None) -> None:
+    async def _placed(self, runs: list[JobRun], waits: Callable[[str], None] | None) -> list[JobRun]:
+        """These with the places that were chosen for them. Raises NoHostFits."""
         named = [(one.id, f"job {self._job.id} run {one.number}") for one in runs]
         found = await runplaces.choose(self._services, self._job, self._asked, named, waits)
-        for one, there in zip(runs, found, strict=True):
-            self._set(one, host=there.host, why=there.why, login=login_on(self._asked.logins, there.host))
-            self._job.say(f"{self._called(one)}: {there.why}")
+        logins = self._asked.logins
+        return [
+            replace(one, host=there.host, why=there.why, login=login_on(logins, there.host))
+            for one, there in zip(runs, found, strict=True)
+        ]
+
+    async def _promise(self, there: list[JobRun]) -> None:
+        """From now on these have their places. Raises OverLimit where that is more than whose it is may have."""
+        wanted, new = runplaces.use(self._asked, len(there)), {one.number: one for one in there}
+        async with self._writing:
+            version, runs = self._changed, [new.get(one.number, one) for one in self._runs]
+            await self._job.note_within("running", wanted, runs=[asdict(one) for one in runs])
+            self._written = version
+        for one in there:  # not before: whoever writes meanwhile would write them, too
+            self._put(one)
+            if one.why:
+                self._job.say(f"{self._called(one)}: {one.why}")
 
     async def _all(self) -> None:
         """Carry each to its end, side by side."""
@@ -138,8 +154,8 @@ class _Carrier:
         if one.host:
             return
         try:
-            await (self._queue(one) if self._asked.queue else self._place([one], None))
-        except (NoHostFits, Cancelled) as err:
+            await (self._queue(one) if self._asked.queue else self._promise(await self._placed([one], None)))
+        except (NoHostFits, OverLimit, Cancelled) as err:
             self._end(one, err.message)
 
     async def _queue(self, one: JobRun) -> None:
@@ -151,11 +167,22 @@ class _Carrier:
         try:
             await asyncio.wait({first, cancelled}, return_when=asyncio.FIRST_COMPLETED)
             self._job.check_cancelled()
-            await self._place([one], self._hear)
+            await self._wait_for_room(one)
         finally:
             cancelled.cancel()
             if not first.cancel():  # it has the turn
                 turn.release()
+
+    async def _wait_for_room(self, one: JobRun) -> None:
+        """On some host, and within the limits of whose it is. Raises Cancelled."""
+        while True:
+            try:
+                await self._job.note_within(self._job.step, runplaces.use(self._asked, 1))
+                return await self._promise(await self._placed([one], self._hear))
+            except OverLimit as err:
+                self._services.promises.end(one.id)
+                self._hear(err.message)
+                await asyncio.sleep(runplaces.LOOK_AGAIN_S)
 
     async def _turn(self, one: JobRun) -> None:
         """It has its place and its turn."""
@@ -259,7 +286,9 @@ class _Carrier:
 
     async def _seen(self, one: JobRun, seen: Seen) -> None:
         now = self._services.clock.now()
-        self._put(as_seen(self._run(one.number), seen, now))
+        link = self._services.links.get(one.host)
+        machine = self._services.incarnations.machine_of(link) if link is not None else set[str]()
+        self._put(as_seen(self._run(one.number), seen, now, next(iter(machine), "")))
         if self._run(one.number).state is RunState.ENDED:
             self._services.promises.end(one.id)
         await self._save("running")

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vmctl.hosts.runs import Seen
+from vmctl.model.identity import Incarnation
 from vmctl.model.jobs import JobRun, RunState
 
 GONE = "its host has nothing of it any more: how it ended is not known"
 
 
-def as_seen(run: JobRun, seen: Seen, now: float) -> JobRun:
-    """The run as its host shows it."""
+def as_seen(run: JobRun, seen: Seen, now: float, machine: str) -> JobRun:
+    """The run as its host shows it; `machine` is that host's UUID, empty where it is not known."""
     if seen.fate == "gone":
         return replace(run, state=RunState.ENDED, ended_at=now, why=GONE, unsure=True)
     if (life := seen.life) is not None:
-        run = replace(run, boot_id=life.boot_id, pid=life.pid, ticks=life.ticks)
+        process = str(Incarnation(machine, 0, life.boot_id, life.pid, life.ticks).uuid) if machine else run.process
+        run = replace(run, boot_id=life.boot_id, pid=life.pid, ticks=life.ticks, process=process)
     told = replace(
         run,
         late=seen.late,

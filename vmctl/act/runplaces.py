@@ -11,9 +11,9 @@ from vmctl.act.power import no_host
 from vmctl.commands.jobs import RunJob
 from vmctl.decide.place import place
 from vmctl.errors import NoHostFits, NotAllowed, NotFound
-from vmctl.model.access import login_on
+from vmctl.model.access import Use, login_on
 from vmctl.model.cluster import Cluster
-from vmctl.model.jobs import DEFAULT_CPUS, DEFAULT_MIB, Promise
+from vmctl.model.jobs import Promise, promised_to_each
 from vmctl.model.plans import NoPlace, Placement
 from vmctl.model.records import HostRecord
 from vmctl.model.vms import VM, Spec
@@ -27,14 +27,19 @@ LOOK_AGAIN_S = 1.0  # for room
 
 def guest(run: str, name: str, asked: RunJob) -> VM:
     """A run as placement sees it: a guest without disks and network, which stays where it is."""
-    cpus, mem_mib = asked.cpus or DEFAULT_CPUS, asked.mem_mib or DEFAULT_MIB
+    cpus, mem_mib = promised_to_each(placed=True, cpus=asked.cpus, mem_mib=asked.mem_mib)
     return VM(Spec(run, name, cpus, mem_mib, pinned=True), job=True)
 
 
 def promise(host: str, asked: RunJob) -> Promise:
-    """What a run is promised. One whose host is named and that has no limits is promised nothing."""
-    cpus, mem_mib = (DEFAULT_CPUS, DEFAULT_MIB) if asked.placed else (0, 0)
-    return Promise(host, asked.cpus or cpus, asked.mem_mib or mem_mib)
+    """What a run is promised on its host."""
+    return Promise(host, *promised_to_each(placed=asked.placed, cpus=asked.cpus, mem_mib=asked.mem_mib))
+
+
+def use(asked: RunJob, runs: int) -> Use:
+    """What so many runs have of what is limited."""
+    cpus, mem_mib = promised_to_each(placed=asked.placed, cpus=asked.cpus, mem_mib=asked.mem_mib)
+    return Use(vcpus=runs * cpus, mem_mib=runs * mem_mib)
 
 
 def _with_promises(cluster: Cluster, services: Services, name: str) -> Cluster:

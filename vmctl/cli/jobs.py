@@ -85,11 +85,11 @@ def show(number: int, form: str) -> None:
 def _run_rows(one: Item) -> list[tuple[str, Any]]:
     cut = {"out": " (cut)" if one["out_cut"] else "", "err": " (cut)" if one["err_cut"] else ""}
     printed = ", ".join(f"{output.in_bytes(one[f'{name}_bytes'])} {name}{cut[name]}" for name in ("out", "err"))
-    process = f"{one['pid']} of boot {one['boot_id']}" if one["pid"] else ""
+    pid = f"pid {one['pid']} of boot {one['boot_id']}" if one["pid"] else ""
     ended = f"exit code {one['code']}" if one["code"] is not None else one["state"]
     where = f"{one['login']}@{one['host']}" if one["login"] else one["host"]
     rows = [("run", one["number"]), ("host", where), ("state", ended), ("why", one["why"])]
-    rows += [("process", process), ("printed", printed)]
+    rows += [("process", one["process"] or pid), *([("", pid)] if one["process"] else []), ("printed", printed)]
     return [*rows, ("tries", one["tries"])] if one["tries"] > 1 else rows
 
 

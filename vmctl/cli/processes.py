@@ -99,11 +99,14 @@ def _uuids(_context: click.Context, _parameter: click.Parameter, incomplete: str
 @click.argument("name", required=False, metavar="[VM|HOST]", shell_complete=_machines)
 @click.option("--program", help="Only runs of this program.", shell_complete=_programs)
 @click.option("--history", is_flag=True, help="Those that ended, too.")
+@click.option("--jobs", is_flag=True, help="Only runs of jobs: what vmctl run began on hosts.")
 @click.option("--short-lived", is_flag=True, help="Count the runs of the last day that were too short to be listed.")
 @click.option("--most", type=click.IntRange(1, 5000), default=1000, show_default=True, help="Print at most so many.")
 @output.option
-def ps(name: str | None, program: str | None, history: bool, short_lived: bool, most: int, form: str) -> None:
-    """List processes in VMs and QEMU's on hosts, the busiest first.
+def ps(
+    name: str | None, program: str | None, history: bool, jobs: bool, short_lived: bool, most: int, form: str
+) -> None:
+    """List processes in VMs, and on hosts QEMU's, runs of jobs and daemons, the busiest first.
 
     Example: vmctl ps web1 --program sshd --history
     """
@@ -112,9 +115,14 @@ def ps(name: str | None, program: str | None, history: bool, short_lived: bool, 
     if short_lived:
         _short_lived(name, form)
         return
-    found = Client().ask(ListProcesses(name, program, history, most))
+    found = Client().ask(ListProcesses(name, program, history, jobs, most))
     columns = (*COLUMNS, *ENDED) if history else COLUMNS
-    output.rows(found, form, columns, WIDE, "no processes are known there")
+    if jobs:
+        columns = (*columns, WIDE[6])
+    empty = "no processes are known there"
+    if jobs:
+        empty = "no run of a job is known there" if history else "no job runs there; those that ended: --history"
+    output.rows(found, form, columns, WIDE[:6] if jobs else WIDE, empty)
 
 
 def _short_lived(name: str | None, form: str) -> None:

@@ -23,6 +23,7 @@ from vmctl.act.presence import LOST_AFTER_S, follow_host, keep_boot
 from vmctl.act.reconcile import learn_cpus, reconcile
 from vmctl.act.restart import Restarts
 from vmctl.act.unheld import free_unheld
+from vmctl.cluster.jobprocesses import JobProcesses
 from vmctl.cluster.keys import Keys
 from vmctl.cluster.member import Member
 from vmctl.cluster.schedules import Scheduler
@@ -49,7 +50,7 @@ log = logging.getLogger("vmctl.cluster.controller")
 FIRST_LOOK_S = 2.0
 KEEP_MEANS_EVERY_S = 60.0
 KEEP_LEDGER_EVERY_S = 3.0
-GUESTS_EVERY_S = 1.0
+GUESTS_EVERY_S, JOBS_EVERY_S = 1.0, 5.0
 KEEP_LOGS_EVERY_S = 1.0
 VMS_EVERY_S = 5.0
 CLOCK_EVERY_S = 2.0
@@ -76,6 +77,7 @@ class Controller:
         self.mounts = Mounts(self.services)
         self.keys = Keys(self.services)
         self.guest_events = GuestEvents(self.services)
+        self.job_processes = JobProcesses(self.services)
         self.health_monitor = HealthMonitor(self.services, self.tasks)
         self.restarts = Restarts(self.services, self.tasks)
         self.scheduler = Scheduler(self.services, self.tasks)
@@ -109,6 +111,7 @@ class Controller:
         member = self.cluster
         self._regularly(KEEP_LEDGER_EVERY_S, self.services.incarnations.flush, "write the ledger")
         self._regularly(GUESTS_EVERY_S, self.guest_events.look, "listen to guests")
+        self._regularly(JOBS_EVERY_S, self.job_processes.look, "follow jobs' processes")
         if member is None:
             await self._act()
             return
@@ -228,9 +231,10 @@ class Controller:
         return link
 
     def _sampled(self, link: Link, sample: RawSample) -> None:
-        if link.boot_id != sample.boot_id:
-            link.boot_id = sample.boot_id
-            self._domains_changed(link)  # what is not there any more can be judged now
+        known = link.boot_id, self.services.lockds.get(link.name, "")
+        link.boot_id, self.services.lockds[link.name] = sample.boot_id, sample.lockd or known[1]
+        if known != (link.boot_id, self.services.lockds[link.name]):
+            self._domains_changed(link)  # what is not there any more can be judged now, and leases looked at
         self.services.loads.add(link, sample)
         self.services.incarnations.host_sample(link, sample)
 

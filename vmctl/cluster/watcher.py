@@ -206,6 +206,7 @@ class Watcher:
             "state": str(link.state),
             "why": link.why,
             "load": None if report is None else loadreport.to_json(report),
+            "lockd": self._services.lockds.get(link.name, ""),
             "guests": {one.uuid: told.to_json(one.told(now)) for one in guests},
         }
 
@@ -271,6 +272,8 @@ class Watcher:
         leading.heard[said.host] = _Heard(told_at, said.body["away_s"], said.epoch)
         if (load := said.body["load"]) is not None:
             self._services.loads.take(said.host, loadreport.from_json(load), told_at)
+        if lockd := said.body.get("lockd"):  # earlier versions do not tell it
+            self._services.lockds[said.host] = str(lockd)
         guests = {uuid: told.from_json(one) for uuid, one in said.body["guests"].items()}
         self._services.guests.tell(said.host, guests, told_at, self._silent_s, said.epoch)
 

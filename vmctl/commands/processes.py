@@ -16,11 +16,15 @@ MOST = 5000
 
 @dataclass(frozen=True, slots=True)
 class ListProcesses:
-    """Processes that run, the busiest first; with `history` also those that ended, the newest first."""
+    """Processes that run, the busiest first; with `history` also those that ended, the newest first.
+
+    With `jobs` the runs of jobs alone.
+    """
 
     machine: Text | None = None
     program: Text | None = None
     history: bool = False
+    jobs: bool = False
     most: Annotated[int, Ge(1), Le(MOST)] = 1000
 
 

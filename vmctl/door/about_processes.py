@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import re
 import time
+from dataclasses import replace
 
 from vmctl.commands import processes
 from vmctl.door import answers, views
 from vmctl.door.parts import ControllerParts
+from vmctl.door.printed import jobs_of, runs_of
 from vmctl.errors import NotFound, Usage
 from vmctl.formats.plain import plain
 from vmctl.ledger import Life, ShortLived, read_samples
 from vmctl.model.identity import parse_endpoint
 
+JOB = re.compile(r"job (\d{1,18}) run ")  # how a run's command begins in a host's ledger
+MOST_JOBS = 1000  # the newest, of which runs are shown
+
 
 class Machines:
     """VMs and hosts by name and by UUID; a VM goes before a host of the same name."""
 
-    def __init__(self, named: list[tuple[str, str]], *, whole: bool) -> None:
-        self._whole = whole
+    def __init__(self, named: list[tuple[str, str]], hosts: dict[str, str], *, whole: bool) -> None:
+        """`hosts`: the names of all hosts, by UUID."""
+        self._whole, self.hosts = whole, hosts
         self.names = {machine: name for name, machine in named}
         self._uuids = dict(reversed(named))
 
@@ -47,9 +54,9 @@ async def machines(parts: ControllerParts) -> Machines:
     """All that the registry knows, and that whoever asks may see."""
     hosts, vms, _ = await parts.services.store.inventory()
     named = [(vm.name, vm.uuid.lower()) for vm in vms if parts.sight.shows(vm.thing)]
-    shown = hosts if parts.sight.everything else []
-    named += [(host.name, str(host.about["host_uuid"]).lower()) for host in shown if host.about.get("host_uuid")]
-    return Machines(named, whole=parts.sight.everything)
+    of_hosts = {str(uuid).lower(): host.name for host in hosts if (uuid := host.about.get("host_uuid"))}
+    named += [(name, uuid) for uuid, name in of_hosts.items() if parts.sight.everything]
+    return Machines(named, of_hosts, whole=parts.sight.everything)
 
 
 def view(life: Life, known: Machines, now: float) -> answers.Process:
@@ -59,7 +66,7 @@ def view(life: Life, known: Machines, now: float) -> answers.Process:
     return answers.Process(
         name=str(life.gpid),
         uuid=str(life.uuid),
-        machine=known.names.get(life.machine, ""),
+        machine=known.names.get(life.machine) or known.hosts.get(life.machine, ""),
         machine_uuid=life.machine,
         valid=life.ended_at is None,
         age_s=round(max(0.0, now - life.last_seen), 1),
@@ -70,10 +77,35 @@ def view(life: Life, known: Machines, now: float) -> answers.Process:
 async def list_processes(parts: ControllerParts, asked: processes.ListProcesses) -> list[answers.Process]:
     """What runs, or ran."""
     known, now = await machines(parts), parts.services.clock.now()
-    incarnations, found = parts.services.incarnations, list[Life]()
-    for on in known.asked(asked.machine):
-        found += await incarnations.processes(on, asked.program, history=asked.history, most=asked.most)
+    if asked.jobs:
+        found = await _of_jobs(parts, asked, known)
+    else:
+        found = [life for on in known.asked(asked.machine) for life in await _processes(parts, asked, on)]
     return [view(life, known, now) for life in found[: asked.most]]
+
+
+async def _processes(parts: ControllerParts, asked: processes.ListProcesses, on: str | None) -> list[Life]:
+    return await parts.services.incarnations.processes(on, asked.program, history=asked.history, most=asked.most)
+
+
+async def _of_jobs(parts: ControllerParts, asked: processes.ListProcesses, known: Machines) -> list[Life]:
+    """Runs of the jobs that one may see: also of somebody who sees nothing else of hosts."""
+    runs = [one for task in await jobs_of(parts, MOST_JOBS) for one in runs_of(parts, task) if one.process]
+    wanted, names = {one.process for one in runs}, {one.host for one in runs}
+    on = [uuid for uuid, name in known.hosts.items() if name in names and asked.machine in (None, name, uuid)]
+    if asked.machine and not on:
+        known.uuid(asked.machine)
+    every = replace(asked, most=processes.MOST)
+    found = [life for uuid in on for life in await _processes(parts, every, uuid) if str(life.uuid) in wanted]
+    return sorted(found, key=lambda life: (life.ended_at is not None, -(life.ended_at or life.cpu)))
+
+
+async def _shows(parts: ControllerParts, known: Machines, life: Life) -> bool:
+    """Whether it is to be seen: by its machine, or as a run of a job of his own."""
+    if known.shows(life.machine):
+        return True
+    job = JOB.match(life.command) if life.machine in known.hosts else None
+    return job is not None and any(task.id == int(job[1]) for task in await jobs_of(parts, MOST_JOBS))
 
 
 async def list_short_lived(parts: ControllerParts, asked: processes.ListShortLived) -> list[answers.ShortLived]:
@@ -101,14 +133,14 @@ async def show_process(parts: ControllerParts, asked: processes.ShowProcess) -> 
         found = await parts.services.incarnations.find(asked.name)
     except NotFound as err:
         raise err if parts.sight.everything else _no_process(asked.name) from err  # it names near ones
-    if not known.shows(found.life.machine):
+    if not await _shows(parts, known, found.life):
         raise _no_process(asked.name)
     return views.wider(
         answers.ShownProcess,
         view(found.life, known, now),
         samples=plain(read_samples(found.life.samples)),
-        previous=[view(life, known, now) for life in found.previous if known.shows(life.machine)],
-        also=[view(life, known, now) for life in found.also if known.shows(life.machine)],
+        previous=[view(life, known, now) for life in found.previous if await _shows(parts, known, life)],
+        also=[view(life, known, now) for life in found.also if await _shows(parts, known, life)],
     )
 
 
@@ -124,7 +156,7 @@ async def who(parts: ControllerParts, asked: processes.Who) -> list[answers.Proc
         raise Usage(str(err)) from err
     known, now = await machines(parts), parts.services.clock.now()
     found = await parts.services.incarnations.who(ip, port, asked.at)
-    return [view(life, known, now) for life in found if known.shows(life.machine)]
+    return [view(life, known, now) for life in found if await _shows(parts, known, life)]
 
 
 async def list_programs(parts: ControllerParts, asked: processes.ListPrograms) -> list[answers.Program]:

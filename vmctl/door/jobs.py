@@ -17,15 +17,18 @@ from vmctl.commands import jobs
 from vmctl.commands.jobs import CollectJob, FetchFile, FollowOutput, ListJobs, RunJob, ShowJob, WhereToRun, WhyRun
 from vmctl.decide.place import place
 from vmctl.door import answers, views
+from vmctl.door.limits import check_room
 from vmctl.door.parts import ControllerParts
-from vmctl.door.printed import KIND, Output, job_of, runs_of
+from vmctl.door.printed import Output, job_of, jobs_of, runs_of
 from vmctl.errors import HostError, NotAllowed, NotFound, Refused, Usage
 from vmctl.hosts import runs
+from vmctl.model.access import Use
 from vmctl.model.decisions import placed
 from vmctl.model.jobs import JobRun, RunState
 from vmctl.model.records import Task
 from vmctl.model.rights import Permission, Principal
 from vmctl.services.observe import measured
+from vmctl.store import limit_rules
 from vmctl.store.rules import missing
 from vmctl.tasks import now
 
@@ -53,7 +56,18 @@ async def with_logins(parts: ControllerParts, asked: Asked, who: Principal) -> A
 async def check_run(parts: ControllerParts, asked: RunJob, who: Principal) -> None:
     """Raises Usage, NotFound, NotAllowed."""
     await _check_files(parts, asked)
-    await _meant(parts, asked, who)
+    asked, hosts = await _meant(parts, asked, who)
+    await _check_room(parts, asked, who, len(hosts) or asked.count)
+
+
+async def _check_room(parts: ControllerParts, asked: RunJob, who: Principal, runs: int) -> None:
+    """Say at once what is over a limit; of what waits for room only what never can be had. Raises OverLimit."""
+    if asked.queue:
+        kept = [parts.known.access.limits.get(of) for of in limit_rules.whose(who.name, asked.project)]
+        limits = [limit for limit in kept if limit is not None]
+        limit_rules.check(limits, runplaces.use(asked, 1), lambda _of: Use())
+    else:
+        await check_room(parts, who.name, asked.project, runplaces.use(asked, runs))
 
 
 async def _meant(parts: ControllerParts, asked: Asked, who: Principal) -> tuple[Asked, list[str]]:
@@ -93,10 +107,7 @@ async def where_to_run(parts: ControllerParts, asked: WhereToRun) -> answers.Pla
 
 async def list_jobs(parts: ControllerParts, asked: ListJobs) -> list[answers.ListedJob | answers.Broken]:
     """The newest jobs that one may see, or has given."""
-    own = parts.who.name if parts.who.narrowed is None else ""
-    found = await parts.services.store.tasks(asked.most, parts.sight, kind=KIND, also_of=own)
-    mine = [task for task in found if parts.sight.shows(task.thing) or task.created_at >= parts.who.since]
-    return views.each(mine, lambda task: _listed(parts, task))
+    return views.each(await jobs_of(parts, asked.most), lambda task: _listed(parts, task))
 
 
 async def show_job(parts: ControllerParts, asked: ShowJob) -> answers.ShownJob:

@@ -167,7 +167,9 @@ def _places(found: Gauges, services: Services, vms: Mapping[str, VMRecord], powe
             promised_mib[vm.moving_to] += mib
     for name in services.links:
         found.add(series.HOST_VMS, many[name], name)
-        found.add(series.HOST_MEMORY_PROMISED, promised_mib[name] * MIB, name)
+        jobs = services.promises.on(name)
+        found.add(series.HOST_MEMORY_PROMISED, (promised_mib[name] + jobs.mem_mib) * MIB, name)
+        found.add(series.HOST_RUNS, jobs.runs, name)
 
 
 def _each_vm(found: Gauges, parts: ControllerParts, powers: Powers) -> None:

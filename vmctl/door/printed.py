@@ -37,6 +37,13 @@ def runs_of(parts: ControllerParts, task: Task) -> list[JobRun]:
     return [run_of(raw) for raw in (job.journal.runs if job is not None else task.journal.get("runs", ()))]
 
 
+async def jobs_of(parts: ControllerParts, most: int) -> list[Task]:
+    """The newest jobs that one may see, or has given."""
+    own = parts.who.name if parts.who.narrowed is None else ""
+    found = await parts.services.store.tasks(most, parts.sight, kind=KIND, also_of=own)
+    return [task for task in found if parts.sight.shows(task.thing) or task.created_at >= parts.who.since]
+
+
 class Output:
     """One who reads a job's output: a reader for each of its runs, and what they read on its way to him."""
 

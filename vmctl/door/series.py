@@ -28,13 +28,16 @@ HOST_STEAL = Series("vmctl_host_cpu_steal_ratio", "Share of CPU time that a hype
 HOST_MEMORY = Series("vmctl_host_memory_bytes", "Memory of a host.", ("host",))
 HOST_MEMORY_USED = Series("vmctl_host_memory_used_bytes", "Memory that its kernel does not call available.", ("host",))
 HOST_MEMORY_LIMIT = Series("vmctl_host_memory_limit_bytes", "Memory that may be promised to VMs, by policy.", ("host",))
-HOST_MEMORY_PROMISED = Series("vmctl_host_memory_promised_bytes", "Memory promised to VMs, with QEMU's own.", ("host",))
+HOST_MEMORY_PROMISED = Series(
+    "vmctl_host_memory_promised_bytes", "Memory promised to VMs, with QEMU's own, and to runs of jobs.", ("host",)
+)
 HOST_PRESSURE = Series(
     "vmctl_host_pressure_ratio", "Share of the last minute in which some task waited.", ("host", "resource")
 )
 HOST_DISK = Series("vmctl_host_disk_busy_ratio", "Share of time in which a host's busiest disk was busy.", ("host",))
 HOST_NETWORK = Series("vmctl_host_network_used_ratio", "Share of a host's busiest link in use.", ("host",))
 HOST_VMS = Series("vmctl_host_vms", "VMs that are on a host, or may run there.", ("host",))
+HOST_RUNS = Series("vmctl_host_job_runs", "Runs of jobs that have a place on a host.", ("host",))
 HOST_STORAGES_LOST = Series("vmctl_host_storages_lost", "Storages last seen not to be mounted there.", ("host",))
 HOST_LOCKS_LOST = Series(
     "vmctl_host_lock_manager_lost", "1 where the lock manager was last seen to give no leases.", ("host",)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from vmctl.errors import Unreachable
@@ -68,8 +69,10 @@ class Frames:
 class Collector:
     """Takes samples of one host. One at a time; a request that finds another under way waits for it."""
 
-    def __init__(self, ssh: HostSSH, *, program: str = "") -> None:
+    def __init__(self, ssh: HostSSH, *, program: str = "", watched: Sequence[str] = ()) -> None:
+        """`watched`: names of daemons that samples have beside QEMU's processes."""
         self._ssh = ssh
+        self._watched = watched
         self._program = program
         self._number = 0
         self._lock = asyncio.Lock()
@@ -135,7 +138,7 @@ class Collector:
             raise Unreachable(f"{name}: {self._hung} collecting programs hang there, no more are started")
         self._token = secrets.token_hex(8)
         frames = Frames(self._token)
-        line = command(self._token, self._program, self._running)
+        line = command(self._token, self._program, self._running, self._watched)
         self._process = await self._ssh.open_process(line, lambda data: self._take(frames, data), self._lost)
 
     def _take(self, frames: Frames, data: bytes) -> None:

@@ -100,6 +100,18 @@ class QemuProcess(NamedTuple):
     write_bytes: int | None
 
 
+class Daemon(NamedTuple):
+    """One process of a watched name; (pid, start_ticks) is it alone until the next boot."""
+
+    pid: int
+    start_ticks: int
+    name: str
+    parent: int
+    cpu_ticks: int
+    rss_kib: int
+    threads: int
+
+
 class DiskUse(NamedTuple):
     """One disk since boot: how long it was busy, and what crossed it."""
 
@@ -140,11 +152,18 @@ class RawSample(NamedTuple):
     ticks_per_s: int = USER_HZ
     disks: Mapping[str, DiskUse] = MappingProxyType({})  # whole ones; what is made of them is counted in them
     interfaces: Mapping[str, Interface] = MappingProxyType({})
+    daemons: tuple[Daemon, ...] = ()
     zero_ticks: int = 0  # the uptime, in ticks, at which processes' start ticks count 0; a real host's is 0
 
     def age_s(self, start_ticks: int) -> float:
         """How long ago a process began; never less than nothing."""
         return max(0.0, self.uptime_s - (start_ticks + self.zero_ticks) / self.ticks_per_s)
+
+    @property
+    def lockd(self) -> str:
+        """Which process the host's virtlockd is, and in which boot; empty where there is none, or it has just begun."""
+        found = [f"{one.pid}:{one.start_ticks}" for one in self.daemons if one.name == "virtlockd"]
+        return " ".join((self.boot_id, *sorted(found))) if found else ""
 
     @property
     def bridges(self) -> frozenset[str] | None:
@@ -166,6 +185,7 @@ def parse_sample(text: str) -> RawSample:
         boot_id, page_kib, wall_s, uptime_s, *more = head.split()
         total, _, each = cpu.partition("\n")
         page, swapped = int(page_kib), _pairs(swap)
+        alive = [found for process in processes if (found := _process(process, page))]
         return RawSample(
             boot_id,
             float(uptime_s),
@@ -180,9 +200,10 @@ def parse_sample(text: str) -> RawSample:
             _pressure(psi_cpu),
             _pressure(psi_mem),
             _pressure(psi_io),
-            tuple([vm for process in processes if (vm := _process(process, page))]),
+            tuple([one for one in alive if isinstance(one, QemuProcess)]),
             disks=_disks(disks),
             interfaces=_interfaces(nets),
+            daemons=tuple([one for one in alive if isinstance(one, Daemon)]),
             zero_ticks=next((int(word[1:]) for word in more if word.startswith("z")), 0),
         )
     except (ValueError, IndexError, TypeError, KeyError) as err:
@@ -250,22 +271,27 @@ def _first(line: re.Pattern[str], text: str) -> list[tuple[str, ...]]:
     return line.findall(text)[:MOST_DEVICES]
 
 
-def _process(text: str, page_kib: int) -> QemuProcess | None:
-    """One VM's section. None for a dead one: what it used is no longer anybody's load."""
+def _process(text: str, page_kib: int) -> QemuProcess | Daemon | None:
+    """A process's section. None for a dead one: what it used is no longer anybody's load."""
     used, called, stat = text.split("\n", 2)
     uuid, read, written = used.split()
     before, _, after = stat.rpartition(")")  # the name in between may itself hold spaces and parentheses
     fields = after.split(None, 22)
     if fields[0] in "ZX":
         return None
+    pid, _, name = before.partition(" (")
+    start, used_ticks = int(fields[19]), int(fields[11]) + int(fields[12])
+    rss_kib, threads = int(fields[21]) * page_kib, int(fields[17])
+    if uuid == "-":
+        return Daemon(int(pid), start, sys.intern(name), int(fields[1]), used_ticks, rss_kib, threads)
     return QemuProcess(
-        int(before.split(None, 1)[0]),
-        int(fields[19]),
+        int(pid),
+        start,
         sys.intern(uuid.lower()),
         _vm_name(called),
-        int(fields[11]) + int(fields[12]),
-        int(fields[21]) * page_kib,
-        int(fields[17]),
+        used_ticks,
+        rss_kib,
+        threads,
         None if read == "-" else int(read),
         None if written == "-" else int(written),
     )

@@ -104,7 +104,7 @@ class HostLink:
         return HostSSH(target, keys, self._settings.timeouts)
 
     def _new_collector(self) -> Collector:
-        return Collector(self.ssh)
+        return Collector(self.ssh, watched=self._settings.ledger.daemons)
 
     def _new_virt(self) -> Virt:
         return Virt(self.name, self._settings.timeouts.libvirt_s, self._settings.timeouts.libvirt_keepalive_s)

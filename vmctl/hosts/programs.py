@@ -14,7 +14,10 @@ what follows the line, our process id, a line end, and sections separated by the
     /proc/pressure/cpu, then memory, then io: each empty where the kernel has none
     per disk of /proc/diskstats: "name ms_busy sectors_read sectors_written"; those surely made of other disks left out
     per interface of /proc/net/dev but lo: "name bytes_received bytes_sent kind speed", speed in Mbit/s or "-"
-    and per QEMU process: "uuid read_bytes write_bytes" ("-" where unreadable), its -name argument, /proc/PID/stat
+    and per QEMU process: "uuid read_bytes write_bytes" ("-" where unreadable), its -name argument, /proc/PID/stat;
+    the same of each watched daemon, with "-" as its uuid and no argument: of those that were begun by one of their own
+    name the first one counts, as sshd has a process for each log-in; a young one does not, as libvirt's child has its
+    name before it becomes QEMU
 
 That "z" is 0 on a host that is one. Where its /proc is virtualised (lxcfs), uptime is the container's, and start ticks
 are the kernel's: a process that has just begun shows how far apart they are.
@@ -30,13 +33,15 @@ counts; "-" where none is. It is looked up when a name is new, and again every m
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 KINDS = (
     "bridge bridge/stp_state tap tun_flags bond bonding/slaves slave bonding_slave/state "
     "device device/uevent port brport/port_no other ifindex"
 )
 PERL = r"""
-my ($token) = @ARGV; my (%open, %vm, %seen, %young, %kind, @last, $turn); $| = 1; @last = (0, 0);
+my ($token, @watched) = @ARGV; my %watched = map { $_ => 1 } @watched;
+my (%open, %vm, %seen, %young, %kind, @last, $turn); $| = 1; @last = (0, 0);
 my ($looked, $asked) = (-1, 0);
 my $zero = `cat /proc/self/stat /proc/uptime` =~ /^\d+ \(.*\) \S (?:\S+ ){18}(\d+).*\n([\d.]+) \S+$/s
   ? sprintf "%.0f", $2 * 100 - $1 : 0;
@@ -48,16 +53,17 @@ sub all { my ($f) = @_; my $h = kept($f) or return ""; my $t = again($h, 4096);
   1 while sysread $h, $t, 4096, length $t; $t }
 sub cut { my ($t, $from, $to) = @_; my $a = index $t, $from; return "" if $a < 0;
   my $b = index $t, $to, $a; substr $t, $a, ($b < 0 ? length $t : $b) - $a }
+sub keep { my ($p, $id, $called) = @_; return unless once("/proc/$p/status") =~ /^Tgid:\s$p$/m;
+  open my $s, "<", "/proc/$p/stat" or return; open my $io, "<", "/proc/$p/io"; $vm{$p} = [$s, $io, $id, $called] }
 sub look { my ($up, @new) = @_; my %again;
   for my $p (@new) { next if $vm{$p};
-    once("/proc/$p/stat") =~ /^\d+ \((.*)\) \S (?:\S+ ){18}(\d+)/s or next;
-    my ($name, $start, $args) = ($1, $2);
+    once("/proc/$p/stat") =~ /^\d+ \((.*)\) \S (\d+) (?:\S+ ){17}(\d+)/s or next;
+    my ($name, $parent, $start, $args) = ($1, $2, $3);
     if ($name =~ /^(?:qemu|kvm)/ and ($args = once("/proc/$p/cmdline", 1 << 17)) =~ /\0-uuid\0([-0-9A-Fa-f]{36})\0/) {
       my $id = $1; my $called = $args =~ /\0-name\0([^\0]{0,300})/ ? $1 : ""; $called =~ tr/\0-\x1f/?/;
-      next unless once("/proc/$p/status") =~ /^Tgid:\s$p$/m;
-      open my $s, "<", "/proc/$p/stat" or next; open my $io, "<", "/proc/$p/io";
-      $vm{$p} = [$s, $io, $id, $called] }
-    elsif ($up - ($start + $zero) / 100 < 10) { $again{$p} = 1 } }
+      keep($p, $id, $called) }
+    elsif ($up - ($start + $zero) / 100 < 10) { $again{$p} = 1 }
+    elsif ($watched{$name} and once("/proc/$parent/stat") !~ /^\d+ \(\Q$name\E\) /) { keep($p, "-", "") } }
   %young = %again }
 sub candidates { my ($now) = @_; my $was = $last[0]; @last = ($last[1], $now);
   return ($was + 1 .. $now, keys %young) if $was and $now >= $was and $now - $was < 100 and ++$turn % 100;
@@ -101,13 +107,16 @@ function stat(   l, w) { cpu = ""; since = 0
 function arguments(p,   c, l, after) { uuid = called = ""; c = "exec tr '\\0\\n' '\\n?' < /proc/" p "/cmdline"
   while ((c | getline l) > 0) { if (after == "-uuid") uuid = l; else if (after == "-name") called = substr(l, 1, 300)
     after = l } close(c); gsub(/[^ -~]/, "?", called); return uuid ~ /^[-0-9A-Fa-f]+$/ && length(uuid) == 36 }
+function single(p) { return lines("/proc/" p "/status", "^Tgid:[^0-9]*" p "$") }
+function begun(p, name) { return index(first("/proc/" p "/stat"), p " (" name ") ") == 1 }
 function look(list,   n, w, i, p, s, f, name, again) { n = split(list, w, " "); young = again = ""
   for (i = 1; i <= n; i++) { p = w[i]; sub(/.*\//, "", p); if (p in vm) continue
     s = name = first("/proc/" p "/stat"); if (!sub(/^.*\) /, "", s)) continue
-    sub(/^[0-9]+ \(/, "", name); split(s, f, " ")
-    if (name ~ /^(qemu|kvm)/ && lines("/proc/" p "/status", "^Tgid:[^0-9]*" p "$") && arguments(p)) {
-      vm[p] = f[20]; id[p] = uuid; title[p] = called }
-    else if (up - (f[20] + zero) / 100 < 10) young = young " " p } }
+    sub(/^[0-9]+ \(/, "", name); sub(/\) [^)]*$/, "", name); split(s, f, " ")
+    if (name ~ /^(qemu|kvm)/ && single(p) && arguments(p)) { vm[p] = f[20]; id[p] = uuid; title[p] = called }
+    else if (up - (f[20] + zero) / 100 < 10) young = young " " p
+    else if (index(watched, " " name " ") && !begun(f[2], name) && single(p)) {
+      vm[p] = f[20]; id[p] = "-"; title[p] = "" } } }
 function candidates(now,   c, l, p) { c = older; older = newer; newer = now; l = ""
   if (c > 0 && now >= c && now - c < 100 && ++turn % 100) {
     for (p = c + 1; p <= now; p++) l = l " " p; return l young }
@@ -147,7 +156,7 @@ BEGIN { ORS = ""; split(first("/proc/self/stat"), w, " "); pid = w[1]; sep = "\0
 """.replace("KINDS", KINDS)
 
 SHELL = r"""
-token=$1; sep=$(printf '\036x'); sep=${sep%x}; nl=$(printf '\nx'); nl=${nl%x}; page=4; known=" "
+token=$1; shift; watched=$*; sep=$(printf '\036x'); sep=${sep%x}; nl=$(printf '\nx'); nl=${nl%x}; page=4; known=" "
 first() { got=; { IFS= read -r got <"$1"; } 2>/dev/null; }
 lines() { got=; { while IFS= read -r l; do for want in $2; do case $l in $want*) got=$got$l$nl;; esac; done
   done <"$1"; } 2>/dev/null; }
@@ -155,9 +164,12 @@ clean() { case $got in *[![:print:]]*) got=$(printf %s "$got" | tr -c '[:print:]
 look() { young=; for p in /proc/[1-9]*; do p=${p#/proc/}; case $known in *" $p="*) continue;; esac
   first /proc/$p/stat; case $got in *") "*) ;; *) continue;; esac
   name=${got#*(}; set -f; set -- ${got##*) }; set +f; start=${20:-0}; uuid=; called=
-  case $name in qemu*|kvm*) arguments $p;; esac
+  parent=$2; case $name in qemu*|kvm*) arguments $p;; esac
   if [ ${#uuid} = 36 ]; then known="$known$p=$start=$uuid=$called "
-  elif [ $((${up%.*} - (start + zero) / 100)) -lt 10 ]; then young=1; else known="$known$p= "; fi; done; }
+  elif [ $((${up%.*} - (start + zero) / 100)) -lt 10 ]; then young=1
+  elif daemon "${name%)*}" $parent; then known="$known$p=$start=-= "; else known="$known$p= "; fi; done; }
+daemon() { case " $watched " in *" $1 "*) first /proc/$2/stat;; *) return 1;; esac
+  case $got in "$2 ($1) "*) return 1;; esac; }
 arguments() { after=; { while IFS= read -r l; do case $after in -uuid) uuid=${l%%[!-0-9A-Fa-f]*};; -name) called=$l;;
   esac; after=$l; done <<END
 $(tr '\0\n' '\n?' </proc/$1/cmdline)
@@ -199,8 +211,10 @@ done
 """.replace("KINDS", KINDS)
 
 
-def command(token: str, only: str = "", instead_of: tuple[int, str] | None = None) -> str:
+def command(token: str, only: str = "", instead_of: tuple[int, str] | None = None, watched: Sequence[str] = ()) -> str:
     """The command line that becomes the best program this host can run; `only` forces "perl", "awk" or "sh".
+
+    `watched`: names of daemons that are told beside QEMU's processes, as the kernel has them.
 
     /bin/sh reads it and is gone: `exec`. `instead_of` is the process id and the token of a program that hung: it is
     ended, if it is still that one.
@@ -209,13 +223,15 @@ def command(token: str, only: str = "", instead_of: tuple[int, str] | None = Non
     if instead_of:
         pid, old = instead_of
         before = f"grep -q {old} /proc/{pid}/cmdline 2>/dev/null && kill -9 {pid}; "
+    names = " ".join(watched)
+    listed = f"watched={shlex.quote(f' {names} ')}"
     programs = {
-        "perl": f"command -v perl >/dev/null 2>&1 && exec env LC_ALL=C perl -e {_text(PERL)} {token}",
+        "perl": f"command -v perl >/dev/null 2>&1 && exec env LC_ALL=C perl -e {_text(PERL)} {token} {names}",
         # mawk fills its buffer before it reads a line, unless told to be interactive; others do not know the option
         "awk": 'command -v awk >/dev/null 2>&1 && case $(readlink -f "$(command -v awk)") in *mawk*) '
-        f"exec env LC_ALL=C awk -W interactive -v token={token} {_text(AWK)};; "
-        f"*) exec env LC_ALL=C awk -v token={token} {_text(AWK)};; esac",
-        "sh": f"exec env LC_ALL=C sh -c {_text(SHELL)} sh {token}",
+        f"exec env LC_ALL=C awk -W interactive -v token={token} -v {listed} {_text(AWK)};; "
+        f"*) exec env LC_ALL=C awk -v token={token} -v {listed} {_text(AWK)};; esac",
+        "sh": f"exec env LC_ALL=C sh -c {_text(SHELL)} sh {token} {names}",
     }
     chosen = [programs[only]] if only else list(programs.values())
     return before + "; ".join(chosen)

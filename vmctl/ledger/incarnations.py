@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from heapq import nlargest
 from typing import NamedTuple
 
 from vmctl.errors import NotFound, Refused, Usage
-from vmctl.hosts.facts import RawSample
+from vmctl.hosts.facts import Daemon, RawSample
 from vmctl.hosts.port import Link
 from vmctl.hosts.processes import same_processes, seen_of
 from vmctl.ledger import Changes, EndReason, Ledger, Life, Picture, ProcessSample, ShortLived, Step
-from vmctl.model.identity import parse_gpid, plain_ip, same_name
+from vmctl.model.identity import Incarnation, parse_gpid, plain_ip, same_name
 from vmctl.model.policy import LedgerPolicy
 from vmctl.model.records import HostRecord, VMRecord
 from vmctl.ports import SYSTEM, Clock
@@ -32,6 +32,15 @@ log = logging.getLogger("vmctl.ledger")
 HOST_EVERY_S = 10.0
 MANY = 10_000  # processes that are looked at in one go
 MOST_PENDING = 200_000  # lives that wait for a store that cannot be written
+
+
+@dataclass(frozen=True, slots=True)
+class Besides:
+    """What samples of a host do not have: runs of jobs, and the TCP ports on which daemons listen, by process id."""
+
+    boot_id: str = ""
+    runs: tuple[ProcessSample, ...] = ()
+    ports: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 class Found(NamedTuple):
@@ -51,6 +60,8 @@ class Incarnations:
         self._policy = policy
         self._ledgers: dict[str, Ledger] = {}
         self._samples: dict[str, tuple[float, RawSample]] = {}  # host -> the last one that was taken, and when
+        self._besides: dict[str, Besides] = {}  # host -> what came with no sample
+        self._due: set[str] = set()  # hosts of which that is new
         self._pending = Changes()
         self._writing = asyncio.Lock()
         self.keeper = ""  # the life whose name ledgers are kept in; empty: there is one controller, which keeps all
@@ -158,22 +169,49 @@ class Incarnations:
         return ledger.full(picture, seen) if gone is None else ledger.delta(picture, seen, gone)
 
     def host_sample(self, link: Link, sample: RawSample) -> None:
-        """A host's sample has come: now and then, and whenever a QEMU began or ended, it is a picture."""
+        """A host's sample has come: now and then, and whenever something of it began or ended, it is a picture."""
         now = self._clock.monotonic()
         at, before = self._samples.get(link.name, (0.0, None))
         machine = next(iter(self.machine_of(link)), "")
         if (
             not machine
             or not self._keeps(machine)
-            or (before is not None and now - at < HOST_EVERY_S and same_processes(before, sample))
+            or (
+                before is not None
+                and now - at < HOST_EVERY_S
+                and same_processes(before, sample)
+                and link.name not in self._due
+            )
         ):
             return
+        self._due.discard(link.name)
         self._samples[link.name] = (now, sample._replace(cpu_lines=""))
         picture = Picture(
             0, sample.boot_id, plain_ip(link.ssh.peer) or plain_ip(link.record.address), self._clock.now(), now
         )
         seen = seen_of(before, sample, link.about.qemu if link.about else "")
+        besides = self._besides.get(link.name)
+        if besides is not None and besides.boot_id == sample.boot_id:
+            seen = [one._replace(ports=besides.ports.get(one.pid)) for one in seen] + list(besides.runs)
         self._ledger(machine, host=True).full(picture, seen)
+
+    def host_besides(self, link: Link, found: Besides) -> None:
+        """What else was seen on a host: the next sample's picture has it."""
+        self._besides[link.name] = found
+        self._due.add(link.name)
+
+    def daemons(self, link: Link) -> list[Daemon]:
+        """The daemons of a host's last picture."""
+        at_and_sample = self._samples.get(link.name)
+        return list(at_and_sample[1].daemons) if at_and_sample is not None else []
+
+    async def past(self, link: Link, boot_id: str, one: ProcessSample, began: float, ended_at: float) -> None:
+        """A process of a host that ended before any picture could show it."""
+        machine = next(iter(self.machine_of(link)), "")
+        name = Incarnation(machine, 0, boot_id, one.pid, one.start_ticks).uuid
+        if machine and self._keeps(machine) and not await self._store.ledger.find(str(name)):
+            ledger = self._ledger(machine, host=True)
+            ledger.past(one, Picture(0, boot_id, ledger.ip, began, self._clock.monotonic()), ended_at)
 
     # -- what others know of machines
 
@@ -187,7 +225,9 @@ class Incarnations:
 
     def host_removed(self, link: Link) -> Step:
         """A host has left the pool: nothing is known of its processes any more."""
-        self._samples.pop(link.name, None)
+        for kept in (self._samples, self._besides):
+            kept.pop(link.name, None)
+        self._due.discard(link.name)
         return self._end(_host_uuid(link.record), EndReason.HOST_REMOVED)
 
     def _end(self, machine: str, why: EndReason) -> Step:

@@ -82,6 +82,14 @@ class Ledger:
         self._leave(picture)
         return step
 
+    def past(self, one: ProcessSample, picture: Picture, ended_at: float) -> None:
+        """One of that boot that began and ended before a picture could show it; one that is known stays as it is."""
+        boot, known = Run(self.machine, picture.run, text(picture.boot_id, 64)), self._processes.get(one.pid)
+        there = known is not None and boot == self.run and known.start_ticks == one.start_ticks
+        if sound(one) and not there and self._afford():
+            life = Process(one, picture.ip, picture).life(boot, ended_at, ended_at, EndReason.EXITED, b"")
+            self._out.lives[life.incarnation] = life
+
     def end(self, why: EndReason, now: float) -> Step:
         """The machine is known to have stopped: everything in it has ended."""
         step = Step([], [])

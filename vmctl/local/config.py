@@ -212,6 +212,8 @@ def _fill(record: Record, values: dict[str, Any], where: str) -> Record:
         changes[key] = _like(known[key], value, f"{where}: {key}")
         if key == "allow_urls":
             _check_urls(changes[key], f"{where}: {key}")
+        if key == "watch":
+            _check_names(changes[key], f"{where}: {key}")
         if key in (ranges := RANGES.get(type(record), {})):
             _check(changes[key], ranges[key], f"{where}: {key}")
     return dataclasses.replace(record, **changes)  # type: ignore[type-var]
@@ -250,6 +252,13 @@ def _check_urls(value: tuple[str, ...], where: str) -> None:
             urls.entry(text)
         except Usage as err:
             raise Usage(f"{where}: {err.message}") from err
+
+
+def _check_names(value: tuple[str, ...], where: str) -> None:
+    """They go into programs' words on hosts."""
+    for name in value:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+:@-]{0,63}", name):
+            raise Usage(f"{where}: {name!r} is no name of a program", hint='for example watch = ["multipathd"]')
 
 
 def _several(value: Any) -> tuple[Any, ...]:

@@ -47,6 +47,7 @@ class JobRun:
     err_cut: bool = False
     tries: int = 1
     unsure: bool = False  # nobody knows whether it still runs
+    process: str = ""  # the UUID of its first process, by which the ledger knows it
 
     @property
     def good(self) -> bool:
@@ -75,6 +76,14 @@ class Promised:
 
 
 NOTHING = Promised()
+
+
+def promised_to_each(*, placed: bool, cpus: int, mem_mib: int) -> tuple[int, int]:
+    """CPUs and MiB that each run of a job is promised.
+
+    One whose host is named, and that has no limits of its own, is promised nothing.
+    """
+    return (cpus or DEFAULT_CPUS, mem_mib or DEFAULT_MIB) if placed else (cpus, mem_mib)
 
 
 def run_of(raw: dict[str, Any]) -> JobRun:

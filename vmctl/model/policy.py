@@ -47,6 +47,10 @@ class Policy:
     no_progress_s: float = 60.0  # nothing transferred for this long: abort
 
 
+DAEMONS = ("sshd", "libvirtd", "virtlockd", "virtlogd")  # what a host cannot do without
+MOST_NAME = 15  # characters of a process's name that Linux keeps
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerPolicy:
     """How much is remembered of processes."""
@@ -58,6 +62,12 @@ class LedgerPolicy:
     short_pictures: int = 2  # and so is one that was seen in fewer pictures; not if it listened on a port
     silence_s: float = 60.0  # what is gone after a longer silence has ended unseen
     write_every_s: float = 300.0  # how often what live ones use is written
+    watch: tuple[str, ...] = ()  # what else is followed on hosts, by its process's name
+
+    @property
+    def daemons(self) -> tuple[str, ...]:
+        """Names of what is followed on hosts besides QEMU, as the kernel has them: cut to 15 characters."""
+        return tuple(dict.fromkeys(name[:MOST_NAME] for name in (*DAEMONS, *self.watch)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from typing import Any, Protocol, TypeVar
 
 from vmctl.ledger import Changes, Life, Listening, Run, ShortLived
-from vmctl.model.access import Access, Grant, Limit, Token
+from vmctl.model.access import Access, Grant, Limit, Token, Use
 from vmctl.model.audit import Entry, Kept
 from vmctl.model.joining import ControllerKey, Invitation
 from vmctl.model.pages import Wanted
@@ -184,11 +184,22 @@ class History(Protocol):
     async def open_tasks(self) -> list[Task]:
         """Tasks that have not ended: after a start, those of a controller that died."""
 
+    async def promise_to_task(self, task: int, of: Collection[str], wanted: Use, **values: Any) -> None:
+        """Change a task by which some users and projects have more of what is limited. Raises OverLimit.
+
+        With no values it is only asked whether they may.
+        """
+
     async def end_task(self, task: int, *, entry: Entry | None = None, **values: Any) -> None:
         """Write a task's end with the entry that tells of it; let go of its VMs and of what was promised to it."""
 
-    async def tasks(self, most: int = 50, sight: Sight = ALL, *, kind: str = "", also_of: str = "") -> list[Task]:
-        """The newest tasks that somebody may see, oldest first; those of one `kind`; and those that he gave himself."""
+    async def tasks(
+        self, most: int = 50, sight: Sight = ALL, *, kind: str = "", also_of: str = "", after: int = 0
+    ) -> list[Task]:
+        """The newest tasks that somebody may see, oldest first; those of one `kind`; and those that he gave himself.
+
+        Of those with a greater number than `after` only.
+        """
 
     async def decisions(self, subject: str, before: float | None = None, most: int = 1) -> list[DecisionRecord]:
         """The newest decisions about a VM (its UUID) or a host, those made until `before`; oldest first."""

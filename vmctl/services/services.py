@@ -72,6 +72,7 @@ class Services:
     loads: Loads = field(init=False)
     no_lock: dict[str, str] = field(default_factory=dict)  # host -> why its lock manager gives no leases
     told: dict[str, HostTold] = field(default_factory=dict)  # of hosts that no link shows, while nobody leads
+    lockds: dict[str, str] = field(default_factory=dict)  # host -> its virtlockd, as `RawSample.lockd`
     unmounted: dict[str, set[str]] = field(default_factory=dict)  # host -> storages that are not mounted there now
     cpus: frozenset[str] = frozenset()  # the <cpu> elements of all VMs' guests: each host is asked about them
     sessions: Sessions | None = None  # of whoever writes its log-ins down

@@ -8,6 +8,7 @@ from typing import Any
 
 from vmctl.errors import OverLimit
 from vmctl.model.access import Limit, Use, user
+from vmctl.model.jobs import RunState, promised_to_each, run_of
 from vmctl.model.records import Image, Task, VMRecord
 from vmctl.model.rights import OWN, project
 from vmctl.model.uploads import Upload
@@ -45,17 +46,27 @@ def of_upload(upload: Upload) -> Use:
     return Use(disk_bytes=sum(upload.sizes.values()))
 
 
+def of_job(task: Task) -> Use:
+    """What is promised to the runs of a job: those that have their place, and have not ended."""
+    args, runs = task.args, [run_of(raw) for raw in task.journal.get("runs", ())]
+    placed = not (args.get("hosts") or args.get("everywhere") or args.get("labels"))
+    cpus, mem_mib = promised_to_each(placed=placed, cpus=args.get("cpus", 0), mem_mib=args.get("mem_mib", 0))
+    there = sum(one.host != "" and one.state is not RunState.ENDED for one in runs)
+    return Use(vcpus=there * cpus, mem_mib=there * mem_mib)
+
+
 def used(
     of: str,
     vms: Iterable[VMRecord],
     images: Iterable[Image],
     uploads: Iterable[Upload],
-    open_tasks: Iterable[Task],
+    open_tasks: Collection[Task],
 ) -> Use:
     """What a user or a project has. An image, on its way or there, is nobody's but its project's."""
     have = [of_vm(vm) for vm in vms if of in whose(vm.owner, vm.project)]
     have += [of_image(image) for image in images if of == project(image.project)]
     have += [of_upload(upload) for upload in uploads if of == project(upload.project)]
+    have += [of_job(task) for task in open_tasks if task.kind == "run" and of in whose(task.who, task.project)]
     commands = sum(of in whose(task.who, task.project) for task in open_tasks if _given(task))
     sums = {field.name: sum(getattr(one, field.name) for one in have) for field in fields(Use)}
     return Use(**sums | {"commands": commands})

@@ -263,6 +263,11 @@ class MemoryStore(Leasing, MemoryUsers, MemoryReplicas, MemoryWatching):
     async def open_tasks(self) -> list[Task]:
         return self._all(Task, lambda task: task.state not in rules.ENDED)
 
+    async def promise_to_task(self, task: int, of: Collection[str], wanted: Use, **values: Any) -> None:
+        self._within(of, wanted)
+        if values:
+            await self.change(Task, task, **values)
+
     async def end_task(self, task: int, *, entry: Entry | None = None, **values: Any) -> None:
         for vm in self._all(VMRecord, lambda vm: vm.task == task):
             self._change(VMRecord, vm.uuid, dict(rules.FREED))
@@ -291,10 +296,12 @@ class MemoryStore(Leasing, MemoryUsers, MemoryReplicas, MemoryWatching):
     async def chain(self, after: int, most: int) -> list[Kept]:
         return self._audit[after : after + most]
 
-    async def tasks(self, most: int = 50, sight: Sight = ALL, *, kind: str = "", also_of: str = "") -> list[Task]:
+    async def tasks(
+        self, most: int = 50, sight: Sight = ALL, *, kind: str = "", also_of: str = "", after: int = 0
+    ) -> list[Task]:
         def wanted(task: Task) -> bool:
             seen = sight.shows(task.thing) or (also_of != "" and task.who == also_of)
-            return seen and kind in ("", task.kind)
+            return seen and kind in ("", task.kind) and (task.id or 0) > after
 
         return self._all(Task, wanted)[-most:]
 

@@ -83,6 +83,7 @@ MINUTES_KEPT_S, TENS_KEPT_S, TOLD_KEPT_S = DAY_S, 30 * DAY_S, 90 * DAY_S
 LEAD = "cluster"  # what is led
 BASELINE = "cpu-baseline"  # the setting that holds the CPU that every host can give; until another host joins
 ENDED = tuple(state for state in TaskState if state.ended)
+OPEN = tuple(state for state in TaskState if not state.ended)
 
 
 def missing(what: str, name: str) -> NotFound:

@@ -170,7 +170,7 @@ def _use(db: Session, of: str) -> Use:
     vms = read_all(db, VMRecord, col(VMRow.owner if of_user else VMRow.project) == name)
     images = [] if of_user else read_all(db, Image, col(ImageRow.project) == name)
     uploads = [] if of_user else read_all(db, Upload, col(UploadRow.project) == name)
-    open_ = col(TaskRow.state).not_in([str(state) for state in rules.ENDED])
+    open_ = col(TaskRow.state).in_([str(state) for state in rules.OPEN])
     tasks = read_all(db, Task, open_, col(TaskRow.who if of_user else TaskRow.project) == name)
     return limit_rules.used(of, vms, images, uploads, tasks)
 

@@ -11,12 +11,14 @@ from typing import Any, Generic, TypeVar, cast
 from vmctl.commands.fields import default_of
 from vmctl.commands.rows import Command
 from vmctl.errors import Cancelled, Unreadable
+from vmctl.model.access import Use
 from vmctl.model.records import Task, TaskState
 from vmctl.model.rights import Principal
 from vmctl.model.states import TASK
 from vmctl.ports import SYSTEM, Clock
 from vmctl.ports.store import Store
 from vmctl.services.claims import Claim, handle
+from vmctl.store.limit_rules import whose
 from vmctl.tasks.audit import short
 from vmctl.tasks.journals import JOURNALS, Journal
 
@@ -70,6 +72,17 @@ class Job(Generic[Arguments_co, Journal_co]):
         self.step = step
         self.keep(**facts)
         await self.write(journal=stored(self._journal), state=self.state)
+        self.touch()
+
+    async def note_within(self, step: str, wanted: Use, **facts: Any) -> None:
+        """The same, where more of what is limited is promised by it. Raises OverLimit: then nothing has changed.
+
+        With no facts it is only asked whether it may be.
+        """
+        of, journal = whose(self.task.who, self.task.project), replace(cast(Any, self._journal), **facts)
+        values = {"step": step, "journal": stored(journal), "state": self.state} if facts else {}
+        await self._store.patiently(lambda: self._store.promise_to_task(self.id, of, wanted, **values))
+        self.step, self._journal = step, journal
         self.touch()
 
     def keep(self, **facts: Any) -> None:

@@ -1,0 +1,112 @@
+"""What runs of jobs use on a host, and on which TCP ports they and its daemons listen. Pure.
+
+A run's use is that of all processes in its session, as its first one may only wait for the others. CPU time of those
+that have ended is in it, too: their parents have it. Memory that several share counts for each.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vmctl.errors import Unreadable
+from vmctl.hosts.facts import USER_HZ, Fact
+
+# Its words: the first process's id of each run, and of each daemon with a "d" before it. It prints a line "host" with
+# the boot, the uptime, the clock and the size of a page; per run what it uses; who is in its session; and which sockets
+# all these have open, as far as that is to be seen. "l" lines are the TCP sockets that listen.
+USE = r"""
+sums=$(cat /proc/[1-9]*/stat 2>/dev/null | awk -v asked="$*" '
+  BEGIN { n = split(asked, w, " "); for (i = 1; i <= n; i++) if (w[i] ~ /^[0-9]/) wanted[w[i]] = 1 }
+  { pid = $1; name = $0; sub(/^[0-9]+ \(/, "", name); sub(/\) [^)]*$/, "", name); gsub(/[^!-~]/, "?", name)
+    sub(/^.*\) /, ""); if (!($4 in wanted)) next
+    if (pid == $4) first[pid] = $2 " " $20 " " name
+    ticks[$4] += $12 + $13 + $14 + $15; threads[$4] += $18; pages[$4] += $22; print "of", $4, pid }
+  END { for (s in first) print "run", s, first[s], ticks[s], threads[s], pages[s] }')
+read -r up _ </proc/uptime
+echo "host $(cat /proc/sys/kernel/random/boot_id) $up $(date +%s) $(getconf PAGESIZE 2>/dev/null || echo 4096)"
+echo "$sums"
+folders=
+for each in $(echo "$sums" | while read -r what _ pid _; do [ "$what" != of ] || echo "$pid"; done | head -n MOST) \
+  $(for word; do case $word in d*) echo "${word#d}";; esac; done); do folders="$folders /proc/$each/fd"; done
+[ -z "$folders" ] || {
+  awk '$4 == "0A" { print "l", $2, $10 }' /proc/net/tcp /proc/net/tcp6
+  LC_ALL=C ls -l /proc/self/fd $folders | awk -F'[][/]' '
+    /^\/proc\// { pid = $3; print "sees", pid } / -> socket:\[/ { print "has", pid, $(NF - 1) }'
+} 2>/dev/null
+:
+""".replace("MOST", "200")
+
+
+@dataclass(frozen=True, slots=True)
+class RunUse:
+    """A run's first process, and what all in its session use. `cpu_ticks`: since it began."""
+
+    pid: int
+    start_ticks: int
+    parent: int
+    name: str
+    cpu_ticks: int
+    threads: int
+    rss_kib: int
+    ports: tuple[int, ...] | None  # None: not to be seen
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """What a host told."""
+
+    boot_id: str
+    uptime_s: float
+    wall_s: float  # its clock may be wrong or jump: for display only
+    runs: dict[int, RunUse]  # by the id of the first process
+    daemons: dict[int, tuple[int, ...]]  # ports by process id; of those whose sockets are to be seen
+
+    def started_us(self, pid: int) -> int:
+        """When a run began, in UTC microseconds by its host's clock."""
+        return max(0, int((self.wall_s - self.uptime_s + self.runs[pid].start_ticks / USER_HZ) * 1e6))
+
+    def cores(self, pid: int, before: InUse | None) -> float:
+        """What a run used since it was seen before; the first time since it began."""
+        now = self.runs[pid]
+        was = before.runs.get(pid) if before is not None and before.boot_id == self.boot_id else None
+        if was is not None and before is not None and was.start_ticks == now.start_ticks:
+            ticks, passed_s = now.cpu_ticks - was.cpu_ticks, self.uptime_s - before.uptime_s
+        else:
+            ticks, passed_s = now.cpu_ticks, self.uptime_s - now.start_ticks / USER_HZ
+        return max(0, ticks) / USER_HZ / passed_s if passed_s > 0 else 0.0
+
+
+def use(runs: Sequence[int], daemons: Sequence[int] = ()) -> Fact[InUse]:
+    """What they use, by the ids of runs' first processes and of daemons."""
+    return Fact(("sh", "-c", USE, "sh", *map(str, runs), *(f"d{pid}" for pid in daemons)), _read)
+
+
+def _read(text: str) -> InUse:
+    lines = defaultdict[str, list[list[str]]](list)
+    for line in text.splitlines():
+        if line:
+            what, *rest = line.split()
+            lines[what].append(rest)
+    if len(lines["host"]) != 1:
+        raise Unreadable("what runs of jobs use cannot be read")
+    [[boot_id, uptime, wall, page]] = lines["host"]
+    listens = {socket: int(address.rpartition(":")[2], 16) for address, socket in lines["l"]}
+    sees = {int(pid) for [pid] in lines["sees"] if pid != "self"}
+    ports = defaultdict[int, set[int]](set)
+    for pid, socket in lines["has"]:
+        if socket in listens and pid != "self":
+            ports[int(pid)].add(listens[socket])
+    members = defaultdict[int, set[int]](set)
+    for session, pid in lines["of"]:
+        members[int(session)].add(int(pid))
+    found = {}
+    for pid, parent, start, name, ticks, threads, pages in lines["run"]:
+        there = members[int(pid)]
+        open_ports = tuple(sorted(set[int]().union(*(ports[one] for one in there)))) if there & sees else None
+        rss_kib = int(pages) * int(page) // 1024
+        found[int(pid)] = RunUse(int(pid), int(start), int(parent), name, int(ticks), int(threads), rss_kib, open_ports)
+    of_runs = set[int]().union(*members.values())
+    daemons = {pid: tuple(sorted(ports[pid])) for pid in sees - of_runs}
+    return InUse(boot_id, float(uptime), float(wall), found, daemons)
