@@ -7,6 +7,8 @@ import base64
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from tests.act.jobpool import Pool
 from tests.act.jobpool import pool as pool  # a fixture
 from vmctl.commands.jobs import FollowOutput
@@ -14,6 +16,7 @@ from vmctl.door.answers import Printed
 from vmctl.door.parts import ControllerParts
 from vmctl.door.printed import Output
 from vmctl.model.jobs import RunState
+from vmctl.services import runfeeds
 
 
 def follow(pool: Pool, number: int, **more: Any) -> Any:
@@ -44,6 +47,19 @@ async def test_one_that_ends_at_once_is_told_whole(pool: Pool) -> None:
         told = await all_of(pool, number)
         assert [text(told, run=run) for run in (1, 2)] == [b"all\n"] * 2
         assert sorted(one.run for one in told if one.what == "end") == [1, 2]
+
+
+async def test_what_the_answer_to_its_beginning_showed_is_not_asked_for_again(pool: Pool) -> None:
+    """Not for ever: its host is asked again once that is old."""
+    number = await pool.give("sh", "-c", "printf abcdef; printf no >&2", hosts=["kvm1"])
+    await pool.end(number)
+    asked = list(pool.hosts["kvm1"].asked)
+    told = await all_of(pool, number, after="1:1:2:0")
+    assert (text(told), text(told, "err"), pool.hosts["kvm1"].asked) == (b"cdef", b"no", asked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runfeeds, "KEPT_S", -1.0)
+        assert text(await all_of(pool, number)) == b"abcdef"
+    assert len(pool.hosts["kvm1"].asked) > len(asked)
 
 
 async def test_whoever_comes_later_reads_from_where_he_was(pool: Pool) -> None:

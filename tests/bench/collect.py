@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.collect_live import live
@@ -59,6 +60,15 @@ def run_one(method: str, hosts: int, rounds: int, sshds: list[PrivateSshd], peer
         return None
     found: dict[str, float] = json.loads(run.stdout.strip().rpartition("\n")[2])
     return found
+
+
+def give_one_key(sshds: Sequence[PrivateSshd]) -> None:
+    """One key opens all of them, and all show the same one."""
+    first, *others = sshds
+    for sshd in others:
+        for name in ("client", "client.pub", "authorized_keys", "host_key", "host_key.pub"):
+            shutil.copy(first.directory / name, sshd.directory / name)
+        sshd.host_key = first.host_key
 
 
 def read_floor() -> float:
@@ -136,11 +146,8 @@ def main() -> None:
     meters = [Meter("vmctl-bench-controller"), Meter("vmctl-bench-hosts")]
     sshds = [PrivateSshd(home / f"sshd{n}", extra="MaxStartups 2000\nMaxSessions 100") for n in range(4)]
     try:
+        give_one_key(sshds)
         for sshd in sshds:
-            for name in ("client", "client.pub", "authorized_keys", "host_key", "host_key.pub"):
-                shutil.copy(sshds[0].directory / name, home / "copy")
-                shutil.copy(home / "copy", sshd.directory / name)  # one key for all
-            sshd.host_key = sshds[0].host_key
             sshd.start()
             if sshd.process:
                 meters[1].join(sshd.process.pid)

@@ -63,9 +63,14 @@ async def asyncssh_exec(hosts: int, key: str, ports: list[int]) -> Round:
     return once
 
 
+def ssh_options(key: str) -> list[str]:
+    """What ssh(1) needs, so that no file of the user matters."""
+    return ["-F", "none", "-i", key, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-q"]
+
+
 async def ssh_process(hosts: int, key: str, ports: list[int]) -> Round:
     """A fresh ssh(1) per sample, 16 at a time."""
-    options = ["-F", "none", "-i", key, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-q"]
+    options = ssh_options(key)
     slots = asyncio.Semaphore(16)
 
     async def one(number: int) -> int:
@@ -87,12 +92,12 @@ async def ssh_process(hosts: int, key: str, ports: list[int]) -> Round:
     return once
 
 
-async def ansible(hosts: int, key: str, ports: list[int]) -> Round:
-    """Ansible's ad-hoc raw, with pipelining and kept connections (ControlPersist), as many forks as hosts."""
-    home = Path(tempfile.mkdtemp(dir=os.environ["BENCH_HOME"]))
-    lines = [
-        f"h{n} ansible_host=127.0.0.1 ansible_port={ports[n % len(ports)]} ansible_user=root" for n in range(hosts)
-    ]
+def ansible_command(
+    program: Path, home: Path, key: str, ports: list[int], command: str
+) -> tuple[list[str], dict[str, str]]:
+    """Ansible's ad-hoc raw, with pipelining and kept connections (ControlPersist), as many forks as hosts: its words,
+    and its environment. `home`: a folder of its own."""
+    lines = [f"h{n} ansible_host=127.0.0.1 ansible_port={port} ansible_user=root" for n, port in enumerate(ports)]
     (home / "hosts").write_text("\n".join(lines) + "\n")
     environment = os.environ | {
         "ANSIBLE_HOST_KEY_CHECKING": "False",
@@ -104,13 +109,20 @@ async def ansible(hosts: int, key: str, ports: list[int]) -> Round:
         "ANSIBLE_HOME": str(home),
         "ANSIBLE_LOCAL_TEMP": str(home / "tmp"),
     }
-    program = Path(os.environ["BENCH_PEERS"]) / "ansible"
+    words = [str(program), "all", "-i", str(home / "hosts"), "-m", "raw", "-a", command, "-f", str(len(ports))]
+    return words, environment
+
+
+async def ansible(hosts: int, key: str, ports: list[int]) -> Round:
+    """Ansible, once for all hosts."""
+    home = Path(tempfile.mkdtemp(dir=os.environ["BENCH_HOME"]))
+    program, every = Path(os.environ["BENCH_PEERS"]) / "ansible", [ports[n % len(ports)] for n in range(hosts)]
+    words, environment = ansible_command(program, home, key, every, COMMAND)
 
     async def once() -> int:
         run = await asyncio.create_subprocess_exec(
-            program, "all", "-i", home / "hosts", "-m", "raw", "-a", COMMAND, "-f", str(hosts),
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            *words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         out = (await run.communicate())[0]
         if run.returncode:
             raise RuntimeError(out.decode()[-2000:])

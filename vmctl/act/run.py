@@ -254,7 +254,9 @@ class _Carrier:
             told = await shell.run(fact.command, stdin=given + files, timeout_s=BEGIN_LIMIT_S, check=False)
         if told.status in on_host.NEVER:
             return Seen("never", why=told.err.strip() or on_host.NEVER[told.status], refused=True)
-        return fact.read(told.out, one.host)
+        seen = fact.read(told.out, one.host)
+        self._services.runs.keep(one.id, seen)
+        return seen
 
     async def _shell(self, one: JobRun) -> Shell:
         """Where it runs; for as long as the task is ours."""

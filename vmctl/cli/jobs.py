@@ -7,7 +7,6 @@ import http.client
 import io
 import os
 import sys
-import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,6 +160,8 @@ def bring(client: Client, found: Item, paths: list[str], which: int, into: Path)
 
 def _unpack(data: bytes, folder: Path) -> list[str]:
     """Write files and folders, of whoever runs this; a host may have sent anything. Raises Refused."""
+    import tarfile  # few commands need it, and all would wait for it
+
     with tarfile.open(fileobj=io.BytesIO(data)) as packed:
         found = [member for member in packed if member.isreg() or member.isdir()]
         for member in found:
@@ -212,9 +213,12 @@ def collect(numbers: tuple[int, ...], form: str) -> None:
         output.say(f"job {one['id']} was collected{left}")
 
 
-def attend(client: Client, number: int, form: str, get: list[str], *, bare: bool) -> None:
-    """Show what a job prints until it has ended, and end as it did. Ctrl-C ends it; a second one leaves it alone."""
-    reader = Reader(client, client.ask(ShowJob(number)), form, 0, bare=bare)
+def attend(client: Client, task: Item, form: str, get: list[str], *, bare: bool) -> None:
+    """Show what a job prints until it has ended, and end as it did. Ctrl-C ends it; a second one leaves it alone.
+
+    `task`: what was answered to the command; which runs there are is not drawn yet.
+    """
+    number, reader = task["id"], Reader(client, task | {"runs": 0}, form, 0, bare=bare)
     while True:
         try:
             reader.read(wait=True)

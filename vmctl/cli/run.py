@@ -7,9 +7,8 @@ import io
 import os
 import stat
 import sys
-import tarfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,8 +16,10 @@ from vmctl import errors
 from vmctl.cli import complete, jobs, output
 from vmctl.cli.client import Client
 from vmctl.cli.sizes import Amount, Label, Size
-from vmctl.cli.why import print_placement
 from vmctl.commands.jobs import MOST_GIVEN, RunJob, WhereToRun
+
+if TYPE_CHECKING:
+    import tarfile
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -93,7 +94,7 @@ def run(
         if not output.shown_as_data(task, form):
             output.say(f"job {task['id']}  {task['subject']}  (vmctl job logs --follow {task['id']})")
         return
-    jobs.attend(client, task["id"], form, list(get), bare=bare)
+    jobs.attend(client, task, form, list(get), bare=bare)
 
 
 def _refuse_both(chosen_twice: object, waits_not: object) -> None:
@@ -112,6 +113,8 @@ def _words(words: tuple[str, ...], script: Path | None) -> list[str]:
 
 def _would(found: dict[str, Any], form: str) -> None:
     if "verdicts" in found:
+        from vmctl.cli.why import print_placement  # as below: few need it
+
         print_placement(found, form)
     elif not output.shown_as_data(found, form, lambda one: ", ".join(one["hosts"])):
         output.say(f"on {', '.join(found['hosts'])}")
@@ -128,6 +131,8 @@ def _packed(script: Path | None, put: tuple[Path, ...]) -> str:
     """The files as an archive, each by its own name; in base64."""
     if script is None and not put:
         return ""
+    import tarfile
+
     made = io.BytesIO()
     try:
         with tarfile.open(fileobj=made, mode="w:gz", format=tarfile.PAX_FORMAT) as packed:

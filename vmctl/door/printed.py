@@ -140,6 +140,8 @@ class Output:
     async def _ask(self, one: JobRun, out: int, err: int, *, wait: bool) -> Seen:
         feeds, asked = self._parts.services.runs, From(one.id, out, err)
         who = one.host, one.login
+        if self._asked.wait and (kept := feeds.kept(asked)) is not None:
+            return kept
         return await (feeds.follow(who, asked) if wait else feeds.now(who, asked))
 
     async def _tell_end(self, one: JobRun, out: int, err: int) -> None:

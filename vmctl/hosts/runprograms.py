@@ -10,7 +10,7 @@ MOST_CHUNK = 64 << 10  # bytes of one stream of one run that one answer brings
 # Others may have made something of that name, in a folder where everybody may.
 ROOT = r"""umask 077
 root=${VMCTL_RUNS:-/var/tmp/vmctl-runs-$(id -u)}
-mkdir -m 700 "$root" 2>/dev/null
+[ -d "$root" ] || mkdir -m 700 "$root" 2>/dev/null
 [ -d "$root" ] && [ ! -L "$root" ] && [ -O "$root" ] || { echo "$root is somebody else's" >&2; exit 71; }
 chmod 700 "$root" && cd "$root" || exit 71
 """
@@ -43,13 +43,12 @@ fi
 stat $$ && ln -s "$boot $$ $began" fate 2>/dev/null && mkfifo out.pipe err.pipe || exit 1
 folder=$PWD
 take() {
-  ( ulimit -f $((limit * 2)) && exec cat >"$1" ) 2>/dev/null || : >"$1.cut"
-  cat >/dev/null
+  ( ulimit -f $((limit * 2)) && exec cat >"$1" ) 2>/dev/null || { : >"$1.cut"; exec cat >/dev/null; }
 }
-take out <out.pipe & readers=$!
-take err <err.pipe & readers="$readers $!"
+take out <out.pipe 3>&- & readers=$!
+take err <err.pipe 3>&- & readers="$readers $!"
 (
-  exec <in >out.pipe 2>err.pipe
+  exec <in >out.pipe 2>err.pipe 3>&-
   trap - HUP EXIT
   [ -e served ] || for each in $groups; do echo 0 >"$each/cgroup.procs" || exit 125; done
   cd work
@@ -63,16 +62,16 @@ clock=
     wait $sleeps; : >late
     trap - TERM
     kill -TERM "-$run"; sleep 10; kill -KILL "-$run"
-  ) 2>/dev/null & clock=$!
+  ) 2>/dev/null 3>&- & clock=$!
 }
 wait $run; code=$?
 [ "$clock" ] && kill $clock 2>/dev/null
+rm -f out.pipe err.pipe
 # What is in its pipes is read to its end; but what it left behind may hold them for ever.
 tries=0
 while kill -0 $readers 2>/dev/null && [ $tries -lt 60 ]; do
   tries=$((tries + 1)); if [ $tries -lt 30 ]; then sleep 0.01; else sleep 0.05; fi
 done
-rm -f out.pipe err.pipe
 ! starved || : >starved
 echo "$code $(date +%s)" >code.new && mv code.new code
 """
@@ -81,13 +80,15 @@ echo "$code $(date +%s)" >code.new && mv code.new code
 FIRST = r"""folder=${0%/*}
 IFS= read -r boot </proc/sys/kernel/random/boot_id && IFS= read -r line </proc/$$/stat || exit 125
 rest=${line##*) }
-twentieth() { echo "${20}"; }
-echo "$boot $$ $(twentieth $rest)" >"$folder/life.new" && mv "$folder/life.new" "$folder/life" || exit 125
+twentieth() { began=${20}; }
+twentieth $rest
+echo "$boot $$ $began" >"$folder/life.new" && mv "$folder/life.new" "$folder/life" || exit 125
 # Whose it is tells it which one it is.
-case $(cat "$folder/asked") in
+IFS= read -r line <"$folder/asked"
+case $line in
   "job "*" run "*) read -r _ VMCTL_JOB _ VMCTL_RUN _ <"$folder/asked"; export VMCTL_JOB VMCTL_RUN;;
 esac
-unset folder boot line rest
+unset folder boot line rest began
 exec "$@"
 """
 # show PLACE ID OUT ERR: what a host shows of a run, and what it printed from there on ("-": nothing), up to $most bytes
@@ -111,7 +112,8 @@ show() {
   [ -e "$2/starved" ] && late=starved
   [ -e "$2/out.cut" ] && cut=o
   [ -e "$2/err.cut" ] && cut=${cut}e
-  { out=$(wc -c <"$2/out"); err=$(wc -c <"$2/err"); } 2>/dev/null
+  out=0 err=0
+  { [ ! -s "$2/out" ] || out=$(wc -c <"$2/out"); [ ! -s "$2/err" ] || err=$(wc -c <"$2/err"); } 2>/dev/null
   echo "= $1 $boot $fate $kept ${life:-- - -} $is ${code:-- -} $late ${out:-0} ${err:-0} ${cut:-n}"
   [ ! -s "$2/why" ] || [ "${fate%% *}" != never ] || echo "why $1 $(head -c 500 "$2/why" | base64 | tr -d '\n')"
   bytes "$1" out "$2" "$out" "$3"
@@ -143,7 +145,9 @@ tenths=$1 most=$2 runs= files= offsets= found=
 shift 2
 wanted=$*
 while [ $# -gt 0 ]; do
-  runs="$runs$1 $(readlink "$1/fate" | grep -v never)
+  keeper=$(readlink "$1/fate")
+  case $keeper in never*) keeper=;; esac
+  runs="$runs$1 $keeper
 "
   [ "$2" = - ] || { files="$files $1/out $1/err"; offsets="$offsets $2 $3"; }
   shift 3
@@ -154,7 +158,8 @@ while [ "$tenths" -gt 0 ]; do
   case $found in *[![:space:]]*) break;; esac
   tenths=$((tenths - 1)); sleep 0.1
 done
-found=" $(echo $found) "
+set -- $found
+found=" $* "
 set -- $wanted
 while [ $# -gt 0 ]; do
   case $found in *" $1 "*) show $place "$1" "$2" "$3";; *) [ "$all" != 0 ] || show $place "$1" "$2" "$3";; esac
@@ -188,13 +193,16 @@ new=.$id.$$ most=CHUNK
   full() { echo "$root takes nothing" >&2; exit 73; }
   trap 'cd "$root"; rm -rf "$new"' EXIT
   mkdir "$new" "$new/work" || full
-  head -c "$input" >"$new/in" && cat >"$new/files" && for name in asked supervise first; do
+  if [ "$input$files" = 00 ]; then : >"$new/in"; else head -c "$input" >"$new/in" && cat >"$new/files"; fi &&
+  for name in asked supervise first; do
     eval "printf '%s\n' \"\$$name\"" >"$new/$name" || full
   done && : >"$new/out" && : >"$new/err" || full
-  [ "$(wc -c <"$new/in") $(wc -c <"$new/files")" = "$input $files" ] || { echo "its input was cut" >&2; exit 74; }
-  [ "$files" = 0 ] || tar -xf "$new/files" -C "$new/work" || full
-  rm "$new/files"
-  mv -T "$new" "$id" 2>/dev/null || [ -d "$id" ] || full
+  [ "$input$files" = 00 ] || {
+    [ "$(wc -c <"$new/in") $(wc -c <"$new/files")" = "$input $files" ] || { echo "its input was cut" >&2; exit 74; }
+    [ "$files" = 0 ] || tar -xf "$new/files" -C "$new/work" || full
+    rm "$new/files"
+  }
+  if mv -T "$new" "$id" 2>/dev/null; then trap - EXIT; else [ -d "$id" ] || full; fi
 }
 begin() {
   cd "$id" || exit 73
@@ -205,9 +213,11 @@ begin() {
     exec setsid sh ./supervise "$@" </dev/null >/dev/null 2>&1
   fi
 }
-# Nobody's child at once: whoever ends this log-in ends all that it has begun.
-[ -L "$id/fate" ] || ( ( begin "$limit" "$timeout" "$mem" "$cpus" "$@" ) >/dev/null 2>&1 & )
-tries=0
+# Nobody's child at once: whoever ends this log-in ends all that it has begun. Its keeper alone holds a pipe to here
+# until it ends: one that ends soon is waited for without a look each moment. Where that tells nothing, these follow.
+[ -L "$id/fate" ] || ( ( begin "$limit" "$timeout" "$mem" "$cpus" "$@" ) 3>&1 >/dev/null 2>&1 & ) |
+  timeout 0.5 cat >/dev/null 2>&1
+if [ $? = 124 ]; then tries=30; else tries=0; fi
 until [ -e "$id/code" ] || [ $tries -ge 30 ]; do
   tries=$((tries + 1)); sleep 0.01
 done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmctl.errors import Unreachable, VmctlError
 from vmctl.hosts import runs
@@ -16,6 +16,7 @@ AT_ONCE = 2  # questions at one host: sshd has few sessions, and others need the
 BEGIN_AT_ONCE = 3
 SHORT_S, LONG_S = 0.5, 3.0  # how long a host waits for news: who has just come must not wait behind that for long
 YOUNG_S = 5.0  # for so long is a wish a new one
+KEPT_S, KEPT_BYTES = 10.0, 4 << 20  # how long, and how much of it, what the beginning showed of one that ended at once
 
 
 @dataclass(eq=False, slots=True)
@@ -35,10 +36,28 @@ class RunFeeds:
         self._asking: dict[Who, int] = {}
         self._questions: set[asyncio.Task[None]] = set()
         self._beginning: dict[str, asyncio.Semaphore] = {}
+        self._shown: dict[str, tuple[float, Seen]] = {}  # by its id: when, and all that there is of it
+        self._shown_bytes = 0
 
     def beginning(self, host: str) -> asyncio.Semaphore:
         """Held while the host is asked to begin a run: few at once."""
         return self._beginning.setdefault(host, asyncio.Semaphore(BEGIN_AT_ONCE))
+
+    def keep(self, run: str, seen: Seen) -> None:
+        """It had ended as its host answered, with all of its output: who reads that soon need not ask again."""
+        late = self._clock.monotonic() - KEPT_S
+        while self._shown and (self._shown_bytes > KEPT_BYTES or next(iter(self._shown.values()))[0] < late):
+            self._shown_bytes -= _size(self._shown.pop(next(iter(self._shown)))[1])
+        if run not in self._shown and seen.code is not None and _size(seen) == seen.out_bytes + seen.err_bytes:
+            self._shown[run] = self._clock.monotonic(), seen
+            self._shown_bytes += _size(seen)
+
+    def kept(self, asked: From) -> Seen | None:
+        """The same as `follow`, where it is known already."""
+        at, seen = self._shown.get(asked.run, (0.0, None))
+        if seen is None or at < self._clock.monotonic() - KEPT_S:
+            return None
+        return replace(seen, out=seen.out[asked.out or 0 :], err=seen.err[asked.err or 0 :])
 
     async def now(self, who: Who, asked: From) -> Seen:
         """What the host shows of it now. Raises HostError, NotAllowed, NotFound."""
@@ -82,6 +101,10 @@ class RunFeeds:
             for wish in wishes:
                 wish.asking = False
             self._go_on(who)
+
+
+def _size(seen: Seen) -> int:
+    return len(seen.out) + len(seen.err)
 
 
 def _give(wish: _Wish, seen: Seen) -> None:
