@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmctl.hosts.runlimits import CONFINE, SERVICE
+from vmctl.hosts.runlimits import CONFINE, NEVER, SERVICE
 
 KEEP_S = 86400  # after its end, where nobody collects it
 MOST_CHUNK = 64 << 10  # bytes of one stream of one run that one answer brings
@@ -24,20 +24,22 @@ lives() { [ "$1" = "$boot" ] && stat "$2" && [ "$began" = "$3" ] && [ "$state" !
 """
 # It leads a session of its own and is nobody's child: no log-in takes it along. Its folder is where it runs.
 SUPERVISE = (
-    LIVES
+    "[ ! -e served ] || . ./environment\n"  # before this uses any variable
+    + LIVES
     + CONFINE
+    + NEVER
     + r"""limit=$1 timeout=$2 mem=$3 cpus=$4
 shift 4
 trap '' HUP
 # What is no service is limited here, before it is decided that it begins.
 groups=
 if [ -e served ]; then
-  mounted memory && inside memory || { mounted cgroup2 && inside ''; } && groups=$top$at
+  confined "$mem" "$cpus" 2>said || { never "$UNKEPT" <said; exit 75; }
 elif [ "$mem $cpus" != "0 0" ]; then
   trap release EXIT
-  confine "vmctl-${PWD##*/}-$$" "$mem" "$cpus" 2>why || {
-    [ -s why ] || echo "no control groups for memory and CPUs are mounted" >why
-    ln -s 'never - -' fate 2>/dev/null; exit 75
+  confine "vmctl-${PWD##*/}-$$" "$mem" "$cpus" 2>said || {
+    [ -s said ] || echo "no control groups for memory and CPUs are mounted" >said
+    never "$UNKEPT" <said; exit 75
   }
 fi
 stat $$ && ln -s "$boot $$ $began" fate 2>/dev/null && mkfifo out.pipe err.pipe || exit 1
@@ -50,7 +52,12 @@ take err <err.pipe 3>&- & readers="$readers $!"
 (
   exec <in >out.pipe 2>err.pipe 3>&-
   trap - HUP EXIT
-  [ -e served ] || for each in $groups; do echo 0 >"$each/cgroup.procs" || exit 125; done
+  if [ -e served ]; then
+    # Where memory is short its keeper, who is in the same group, is the last to be ended.
+    read -r adj </proc/self/oom_score_adj && [ "$adj" -gt 900 ] || echo $((adj + 100)) >/proc/self/oom_score_adj
+  else
+    for each in $groups; do echo 0 >"$each/cgroup.procs" || exit 125; done
+  fi
   cd work
   exec setsid sh "$folder/first" "$@"
 ) & run=$!
@@ -173,6 +180,7 @@ SWEEP = (
     + r"""trap '' HUP
 stat $$ && ln -s "$boot $$ $began" .sweeper || exit
 while sleep 600; do
+  [ "$(readlink .sweeper)" = "$boot $$ $began" ] || exit  # another one began at the same moment
   find . -mindepth 2 -maxdepth 2 -name code -mmin +KEPT | while read -r old; do rm -rf "${old%/code}"; done
   ls | grep -q . || break
 done
@@ -206,9 +214,11 @@ new=.$id.$$ most=CHUNK
 }
 begin() {
   cd "$id" || exit 73
-  if [ "$mem $cpus" != "0 0" ] && serves; then
-    : >served
-    serve "vmctl-$id-$$" "$mem" "$cpus" "$PWD/supervise" "$@" 2>why || ln -s 'never - -' fate 2>/dev/null
+  what=$UNKEPT
+  if { [ "$mem $cpus" != "0 0" ] && serves; } || { what=$TIED; tied; }; then
+    # It has the environment of those that are no service.
+    export -p >"environment.$$" && mv "environment.$$" environment && : >served || exit 73
+    serve "vmctl-$id-$$" "$mem" "$cpus" "$PWD/supervise" "$@" 2>said || never "$what" <said
   else
     exec setsid sh ./supervise "$@" </dev/null >/dev/null 2>&1
   fi
@@ -226,7 +236,10 @@ while [ ! -e "$id/life" ] && [ ! -e "$id/code" ] && [ $tries -lt 80 ]; do
   tries=$((tries + 1)); sleep 0.1
 done
 show 0 "$id" 0 0
-lives $(readlink .sweeper) || { rm -f .sweeper; ( setsid sh -c "$sweep" </dev/null >/dev/null 2>&1 & ); }
+lives $(readlink .sweeper) || {
+  rm -f .sweeper
+  ( { tied && serve "vmctl-sweep-$$" 0 0 -c "$sweep" || exec setsid sh -c "$sweep"; } </dev/null >/dev/null 2>&1 & )
+}
 :
 """
 ).replace("CHUNK", str(MOST_CHUNK))

@@ -13,6 +13,7 @@ Nothing is installed for it. It has a folder that only its user can read:
     late     its time was over, and it was ended
     starved  the kernel ended something of it for want of memory
     why      it never began
+    served   systemd keeps it, as a service; environment: its log-in's, as a service has another one
 
 Who begins a run makes its folder whole beside, and renames it: of two that begin the same run one does. Who finds a
 folder without a fate may decide that it never begins: so there is no run of which nobody can know whether it will.
@@ -143,7 +144,7 @@ def _shown(text: str) -> dict[int, Seen]:
             found[int(place)] = _seen(rest)
         elif what == "why":
             why = base64.b64decode(rest[0]).decode(errors="replace").strip().partition("\n")[0]
-            found[int(place)] = replace(found[int(place)], why=f"its limits cannot be kept there: {plain(why)}")
+            found[int(place)] = replace(found[int(place)], why=plain(why))
         elif what in ("out", "err"):
             data, seen = base64.b64decode(rest[0], validate=True), found[int(place)]
             found[int(place)] = replace(seen, out=data) if what == "out" else replace(seen, err=data)

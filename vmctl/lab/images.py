@@ -22,7 +22,8 @@ from vmctl.lab import keys
 from vmctl.lab.system import Report, mounts_below, require_programs, require_root, run
 from vmctl.local import paths
 
-_DEBIANS = ("debian-12", "debian-web", "debian-peers")  # have the agent on their disk, the others in their initramfs
+# They have the agent on their disk, the others in their initramfs.
+_DEBIANS = ("debian-12", "debian-login", "debian-web", "debian-peers")
 CMDLINES = {
     "tiny": "console=ttyS0 quiet nokaslr mitigations=off",
     **dict.fromkeys(_DEBIANS, "console=ttyS0 quiet nokaslr mitigations=off net.ifnames=0 root=/dev/vda rw"),
