@@ -110,10 +110,13 @@ class _Carrier:
             version, runs = self._changed, [new.get(one.number, one) for one in self._runs]
             await self._job.note_within("running", wanted, runs=[asdict(one) for one in runs])
             self._written = version
+        alone = self._changed == version
         for one in there:  # not before: whoever writes meanwhile would write them, too
             self._put(one)
             if one.why:
                 self._job.say(f"{self._called(one)}: {one.why}")
+        if alone:  # all that has changed is what was written
+            self._written = self._changed
 
     async def _all(self) -> None:
         """Carry each to its end, side by side."""

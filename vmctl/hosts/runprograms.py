@@ -12,7 +12,7 @@ ROOT = r"""umask 077
 root=${VMCTL_RUNS:-/var/tmp/vmctl-runs-$(id -u)}
 [ -d "$root" ] || mkdir -m 700 "$root" 2>/dev/null
 [ -d "$root" ] && [ ! -L "$root" ] && [ -O "$root" ] || { echo "$root is somebody else's" >&2; exit 71; }
-chmod 700 "$root" && cd "$root" || exit 71
+cd "$root" || exit 71
 """
 # lives BOOT PID TICK: whether that incarnation lives, which only builtins ask; $pid: its process.
 LIVES = r"""IFS= read -r boot </proc/sys/kernel/random/boot_id
