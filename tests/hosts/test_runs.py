@@ -287,14 +287,17 @@ def test_where_it_runs_is_its_own_and_has_what_was_put_there(host: Host, tmp_pat
 
 
 def test_what_nobody_collected_is_gone_after_a_day(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "SWEEP", runprograms.SWEEP.replace("sleep 600", "sleep 0.2"))
+    """By what was seen of it: a clock that jumps throws nothing away."""
+    faster = runprograms.SWEEP.replace("sleep 600", "sleep 0.2").replace("-ge 144", "-ge 10")
+    monkeypatch.setattr(runs, "SWEEP", faster)
+    began = time.monotonic()
     host.begin("true")
     host.begin("sleep", "60", run=OTHER)
     host.wait()
     sweeper = str((host.root / ".sweeper").readlink())
-    day_ago = time.time() - runprograms.KEEP_S - 120
-    os.utime(host.root / RUN / "code", (day_ago, day_ago))
+    os.utime(host.root / RUN / "code", (0, 0))
     host.wait(until=lambda seen: seen.fate == "gone")
+    assert time.monotonic() - began > 2.0, "it was looked at ten times"
     assert host.look(OTHER).alive
     host.do(runs.signal(OTHER, "KILL"))
     host.wait(OTHER)
@@ -427,3 +430,114 @@ def test_no_variable_is_put_into_the_words_of_a_service() -> None:
     for word; do escape "$word"; printf '%s\\0' "$out"; done"""
     done = subprocess.run(["sh", "-c", program, "sh", *words], capture_output=True, check=True)
     assert done.stdout.decode().split("\0")[:-1] == [word.replace("$", "$$") for word in words]
+
+
+# -- what others' users have complained about
+
+
+class Small(Host):
+    """The same with a file system of its own for runs, which is easily filled."""
+
+    def __init__(self, root: Path, options: str) -> None:
+        super().__init__(root)
+        root.mkdir()
+        mounts = f"mount -t tmpfs -o mode=700,{options} none {root} && echo ready && read -r line"
+        self.holder = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", mounts], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.holder.stdout is not None and self.holder.stdout.readline() == "ready\n"
+
+    def do(self, argv: tuple[str, ...], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        return super().do(("nsenter", "-t", str(self.holder.pid), "-m", *argv), given)
+
+    def end(self) -> None:
+        self.do(runs.signal(RUN, "KILL"))
+        self.holder.communicate("")
+
+
+@pytest.fixture
+def small(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Small]:
+    made = Small(tmp_path / "runs", request.param)
+    yield made
+    made.end()
+
+
+FILL = "cat /dev/zero >zeros 2>/dev/null; "
+MANY = "n=0; while true >file$n; do n=$((n + 1)); done 2>/dev/null; "
+
+
+@pytest.mark.parametrize("small", ["size=1m,nr_inodes=60"], indirect=True)
+@pytest.mark.parametrize("script", [FILL, MANY, FILL + MANY, "head -c 3000000 /dev/zero; "])
+def test_its_code_is_told_where_nothing_more_can_be_written(small: Small, script: str) -> None:
+    small.begin("sh", "-c", f"( {script} ); exit 3", limit=10240)
+    assert small.wait().code == 3
+
+
+@pytest.mark.parametrize("small", ["size=1m,nr_inodes=60"], indirect=True)
+def test_it_ends_in_time_where_no_file_can_be_made(small: Small) -> None:
+    small.begin("sh", "-c", f"( {MANY} ); sleep 50", timeout_s=1)
+    assert small.wait().code == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("small", ["size=8m,nr_inodes=60"], indirect=True)
+def test_what_goes_on_printing_goes_on_where_no_file_can_be_made(small: Small) -> None:
+    small.begin("sh", "-c", f"( {MANY} ); seq 300000; exit 5", limit=1)
+    assert small.wait().code == 5
+
+
+def test_whoever_may_write_little_has_what_fits(host: Host) -> None:
+    fact = runs.begin(RUN, ["sh", "-c", "echo hello; exit 3"], "anna", limit_kib=10240)
+    host.do(("setpriv", "--bounding-set=-all", "--inh-caps=-all", "prlimit", "--fsize=1048576", *fact.command))
+    seen = host.wait()
+    assert (seen.code, host.printed(), seen.out_cut) == (3, b"hello\n", False)
+
+
+def test_it_hears_all_signals(host: Host) -> None:
+    host.begin("grep", "-h", "^Sig[IB]", "/proc/self/status")
+    host.wait()
+    assert host.printed().decode().split() == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
+
+
+def test_it_has_what_its_log_in_has(host: Host) -> None:
+    """Also where our own programs use a variable of that name."""
+    names = "first limit id root input timeout files new mem state rest asked folder boot line began given run PWD"
+    host.environment |= {name: f"own {name} '\n" for name in names.split()}
+    host.begin("sh", "-c", "umask; env -0")
+    host.wait()
+    umask, _, rest = host.printed().decode().partition("\n")
+    found = dict(one.split("=", 1) for one in rest.split("\0") if one)
+    assert int(umask, 8) == current_umask()
+    wrong = {name for name in names.split() if name != "PWD" and found.get(name) != f"own {name} '\n"}
+    assert not wrong and found["PWD"] == str(host.root / RUN / "work")
+
+
+def current_umask() -> int:
+    before = os.umask(0o077)
+    os.umask(before)
+    return before
+
+
+ODD = "import ctypes, time; ctypes.CDLL(None).prctl(15, b'a\\nb) S 1', 0, 0, 0); time.sleep(60)"
+
+
+def test_one_with_line_ends_in_its_name_can_be_ended(host: Host) -> None:
+    host.begin(sys.executable, "-c", ODD)
+    comm = Path(f"/proc/{(life := host.wait(until=lambda seen: seen.alive).life) and life.pid}/comm")
+    for _ in range(100):
+        if b"\n" in comm.read_bytes()[:-1]:
+            break
+        time.sleep(0.05)
+    assert host.look().alive
+    assert host.do(runs.signal(RUN, "TERM")).returncode == 0
+    assert host.wait().code == 128 + signal.SIGTERM
+
+
+def test_who_cleans_up_by_age_leaves_it_alone(host: Host, tmp_path: Path) -> None:
+    """Its folder is locked as long as it runs, by its keeper alone."""
+    host.begin("sleep", "60")
+    host.wait(until=lambda seen: seen.alive)
+    locked = ("flock", "--nonblock", str(host.root / RUN), "true")
+    assert host.do(locked).returncode == 1
+    host.do(runs.signal(RUN, "KILL"))
+    host.wait()
+    assert host.do(locked).returncode == 0

@@ -49,6 +49,22 @@ def test_a_process_that_is_not_the_same_is_counted_from_its_beginning(run: int) 
     assert now.cores(run, another) == now.cores(run, None)
 
 
+ODD = "import ctypes, time; ctypes.CDLL(None).prctl(15, b'a\\n1 (b) S 1', 0, 0, 0); time.sleep(60)"
+
+
+def test_a_name_with_line_ends_is_one_name(run: int) -> None:
+    """Neither does it hide its process, nor stand for another one."""
+    odd = subprocess.Popen(["python3", "-c", ODD], start_new_session=True)
+    try:
+        time.sleep(0.5)
+        found = asked([odd.pid, run])
+        assert found.runs.keys() == {odd.pid, run} and found.runs[odd.pid].parent == os.getpid()
+        assert " " not in found.runs[odd.pid].name and found.runs[odd.pid].name.startswith("a?")
+    finally:
+        odd.kill()
+        odd.wait()
+
+
 def test_a_dead_leader_is_no_run() -> None:
     gone = subprocess.Popen(["sh", "-c", "sleep 5 & exit 0"], start_new_session=True)
     gone.wait()

@@ -172,7 +172,7 @@ serve() {
     export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"
   fi
   systemd-run --quiet --collect --unit "$name" --description "$name" -p "WorkingDirectory=$PWD" -p UMask=0077 \
-    -p TimeoutStopSec=10 -p StandardOutput=null -p StandardError=null "$@" </dev/null >/dev/null
+    -p TimeoutStopSec=10 -p IgnoreSIGPIPE=no -p StandardOutput=null -p StandardError=null "$@" </dev/null >/dev/null
 }
 """
 )

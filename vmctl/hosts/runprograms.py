@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from vmctl.hosts.runlimits import CONFINE, NEVER, SERVICE
 
-KEEP_S = 86400  # after its end, where nobody collects it
+KEEP_S, LOOK_S = 86400, 600  # after its end, where nobody collects it; between two looks for that
 MOST_CHUNK = 64 << 10  # bytes of one stream of one run that one answer brings
 
+# What a log-in has, before any of our own variables may stand in for one of its.
+GIVEN = r"""given=$(export -p; printf 'umask '; umask)
+"""
 # Others may have made something of that name, in a folder where everybody may.
 ROOT = r"""umask 077
 root=${VMCTL_RUNS:-/var/tmp/vmctl-runs-$(id -u)}
@@ -17,20 +20,21 @@ cd "$root" || exit 71
 # lives BOOT PID TICK: whether that incarnation lives, which only builtins ask; $pid: its process.
 LIVES = r"""IFS= read -r boot </proc/sys/kernel/random/boot_id
 stat() {
-  { IFS= read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
+  line=  # a process may have line ends in its name
+  { while IFS= read -r part; do line="$line $part"; done <"/proc/$1/stat"; } 2>/dev/null && [ "$line" ] || return 1
   line=${line##*) }; set -- $line; state=$1 began=${20}
 }
 lives() { [ "$1" = "$boot" ] && stat "$2" && [ "$began" = "$3" ] && [ "$state" != Z ] && pid=$2; }
 """
 # It leads a session of its own and is nobody's child: no log-in takes it along. Its folder is where it runs.
 SUPERVISE = (
-    "[ ! -e served ] || . ./environment\n"  # before this uses any variable
-    + LIVES
+    LIVES
     + CONFINE
     + NEVER
     + r"""limit=$1 timeout=$2 mem=$3 cpus=$4
 shift 4
 trap '' HUP
+{ exec 8<. && flock -s 8; } 2>/dev/null  # who cleans up by age leaves a folder alone that is locked
 # What is no service is limited here, before it is decided that it begins.
 groups=
 if [ -e served ]; then
@@ -44,13 +48,27 @@ elif [ "$mem $cpus" != "0 0" ]; then
 fi
 stat $$ && ln -s "$boot $$ $began" fate 2>/dev/null && mkfifo out.pipe err.pipe || exit 1
 folder=$PWD
+# No `: >file` in here: where that fails, which is where nothing more can be written, it would end the shell.
 take() {
-  ( ulimit -f $((limit * 2)) && exec cat >"$1" ) 2>/dev/null || { : >"$1.cut"; exec cat >/dev/null; }
+  ( { ulimit -f $((limit * 2)) || true; } 2>/dev/null; exec cat >"$1" ) 2>/dev/null || {
+    true >"$1.cut"; exec cat >/dev/null
+  } 2>/dev/null
 }
 take out <out.pipe 3>&- & readers=$!
 take err <err.pipe 3>&- & readers="$readers $!"
+clock=
+[ "$timeout" = 0 ] || {
+  (
+    sleep "$timeout" & sleeps=$!
+    trap 'kill $sleeps; exit' TERM  # who ends this ends that, too: it may be a week
+    wait $sleeps; true >late
+    trap - TERM
+    read -r _ run _ <life && { kill -TERM "-$run"; sleep 10; kill -KILL "-$run"; }
+  ) 2>/dev/null 3>&- & clock=$!
+}
+# It is waited for and is not put into the background, where a shell has it ignore interrupts.
 (
-  exec <in >out.pipe 2>err.pipe 3>&-
+  exec <in >out.pipe 2>err.pipe 3>&- 8>&-
   trap - HUP EXIT
   if [ -e served ]; then
     # Where memory is short its keeper, who is in the same group, is the last to be ended.
@@ -60,18 +78,8 @@ take err <err.pipe 3>&- & readers="$readers $!"
   fi
   cd work
   exec setsid sh "$folder/first" "$@"
-) & run=$!
-clock=
-[ "$timeout" = 0 ] || {
-  (
-    sleep "$timeout" & sleeps=$!
-    trap 'kill $sleeps; exit' TERM  # who ends this ends that, too: it may be a week
-    wait $sleeps; : >late
-    trap - TERM
-    kill -TERM "-$run"; sleep 10; kill -KILL "-$run"
-  ) 2>/dev/null 3>&- & clock=$!
-}
-wait $run; code=$?
+)
+code=$?
 [ "$clock" ] && kill $clock 2>/dev/null
 rm -f out.pipe err.pipe
 # What is in its pipes is read to its end; but what it left behind may hold them for ever.
@@ -79,8 +87,9 @@ tries=0
 while kill -0 $readers 2>/dev/null && [ $tries -lt 60 ]; do
   tries=$((tries + 1)); if [ $tries -lt 30 ]; then sleep 0.01; else sleep 0.05; fi
 done
-! starved || : >starved
-echo "$code $(date +%s)" >code.new && mv code.new code
+! starved || true >starved
+# In place: there may be no room for anything new.
+printf '%s %s\n' "$code" "$(date +%s)" 1<>code.new && mv code.new code
 """
 )
 # What becomes the command writes its life down first, and stays the process that it is.
@@ -90,12 +99,17 @@ rest=${line##*) }
 twentieth() { began=${20}; }
 twentieth $rest
 echo "$boot $$ $began" >"$folder/life.new" && mv "$folder/life.new" "$folder/life" || exit 125
-# Whose it is tells it which one it is.
+# Whose it is tells it which one it is. What its log-in has comes last, with names that may be ours.
 IFS= read -r line <"$folder/asked"
 case $line in
   "job "*" run "*) read -r _ VMCTL_JOB _ VMCTL_RUN _ <"$folder/asked"; export VMCTL_JOB VMCTL_RUN;;
 esac
-unset folder boot line rest began
+set -- "$VMCTL_JOB" "$VMCTL_RUN" "$folder/given" "$@"
+unset folder boot line rest began PWD OLDPWD
+. "$3"
+VMCTL_JOB=$1 VMCTL_RUN=$2
+shift 3
+cd -P .
 exec "$@"
 """
 # show PLACE ID OUT ERR: what a host shows of a run, and what it printed from there on ("-": nothing), up to $most bytes
@@ -179,16 +193,20 @@ SWEEP = (
     LIVES
     + r"""trap '' HUP
 stat $$ && ln -s "$boot $$ $began" .sweeper || exit
-while sleep 600; do
+while sleep EVERY; do
   [ "$(readlink .sweeper)" = "$boot $$ $began" ] || exit  # another one began at the same moment
-  find . -mindepth 2 -maxdepth 2 -name code -mmin +KEPT | while read -r old; do rm -rf "${old%/code}"; done
+  for old in */code; do  # looks are counted: a clock may be set
+    folder=${old%/code}
+    [ -e "$old" ] && printf . >>"$folder/looks" && [ "$(wc -c <"$folder/looks")" -ge KEPT ] && rm -rf "$folder"
+  done
   ls | grep -q . || break
 done
 rm -f .sweeper
-""".replace("KEPT", str(KEEP_S // 60))
+""".replace("EVERY", str(LOOK_S)).replace("KEPT", str(KEEP_S // LOOK_S))
 )
 BEGIN = (
-    ROOT
+    GIVEN
+    + ROOT
     + SHOW
     + SERVICE
     + r"""trap '' HUP
@@ -201,10 +219,10 @@ new=.$id.$$ most=CHUNK
   full() { echo "$root takes nothing" >&2; exit 73; }
   trap 'cd "$root"; rm -rf "$new"' EXIT
   mkdir "$new" "$new/work" || full
-  if [ "$input$files" = 00 ]; then : >"$new/in"; else head -c "$input" >"$new/in" && cat >"$new/files"; fi &&
-  for name in asked supervise first; do
+  if [ "$input$files" = 00 ]; then true >"$new/in"; else head -c "$input" >"$new/in" && cat >"$new/files"; fi &&
+  for name in asked supervise first given; do
     eval "printf '%s\n' \"\$$name\"" >"$new/$name" || full
-  done && : >"$new/out" && : >"$new/err" || full
+  done && printf '%64s\n' '' >"$new/code.new" && true >"$new/out" && true >"$new/err" || full
   [ "$input$files" = 00 ] || {
     [ "$(wc -c <"$new/in") $(wc -c <"$new/files")" = "$input $files" ] || { echo "its input was cut" >&2; exit 74; }
     [ "$files" = 0 ] || tar -xf "$new/files" -C "$new/work" || full
@@ -216,16 +234,18 @@ begin() {
   cd "$id" || exit 73
   what=$UNKEPT
   if { [ "$mem $cpus" != "0 0" ] && serves; } || { what=$TIED; tied; }; then
-    # It has the environment of those that are no service.
-    export -p >"environment.$$" && mv "environment.$$" environment && : >served || exit 73
+    true >served || exit 73
     serve "vmctl-$id-$$" "$mem" "$cpus" "$PWD/supervise" "$@" 2>said || never "$what" <said
   else
-    exec setsid sh ./supervise "$@" </dev/null >/dev/null 2>&1
+    # Nobody's child at once: whoever ends this log-in ends all that it has begun. A shell's own way to do that would
+    # have it ignore interrupts.
+    trap - HUP
+    exec setsid --fork sh ./supervise "$@" </dev/null >/dev/null 2>&1
   fi
 }
-# Nobody's child at once: whoever ends this log-in ends all that it has begun. Its keeper alone holds a pipe to here
-# until it ends: one that ends soon is waited for without a look each moment. Where that tells nothing, these follow.
-[ -L "$id/fate" ] || ( ( begin "$limit" "$timeout" "$mem" "$cpus" "$@" ) 3>&1 >/dev/null 2>&1 & ) |
+# Its keeper alone holds a pipe to here until it ends: one that ends soon is waited for without a look each moment.
+# Where that tells nothing, these follow.
+[ -L "$id/fate" ] || ( begin "$limit" "$timeout" "$mem" "$cpus" "$@" ) 3>&1 >/dev/null 2>&1 |
   timeout 0.5 cat >/dev/null 2>&1
 if [ $? = 124 ]; then tries=30; else tries=0; fi
 until [ -e "$id/code" ] || [ $tries -ge 30 ]; do

@@ -13,7 +13,9 @@ Nothing is installed for it. It has a folder that only its user can read:
     late     its time was over, and it was ended
     starved  the kernel ended something of it for want of memory
     why      it never began
-    served   systemd keeps it, as a service; environment: its log-in's, as a service has another one
+    served   systemd keeps it, as a service
+    given    what its log-in has: variables, and the umask
+    looks    how often it was seen to have ended: a day of them, and it goes
 
 Who begins a run makes its folder whole beside, and renames it: of two that begin the same run one does. Who finds a
 folder without a fate may decide that it never begins: so there is no run of which nobody can know whether it will.

@@ -17,13 +17,18 @@ from vmctl.hosts.facts import USER_HZ, Fact
 # the boot, the uptime, the clock and the size of a page; per run what it uses; who is in its session; and which sockets
 # all these have open, as far as that is to be seen. "l" lines are the TCP sockets that listen.
 USE = r"""
-sums=$(cat /proc/[1-9]*/stat 2>/dev/null | awk -v asked="$*" '
+sums=$(LC_ALL=C grep -saH '' /proc/[1-9]*/stat | LC_ALL=C awk -v asked="$*" '
   BEGIN { n = split(asked, w, " "); for (i = 1; i <= n; i++) if (w[i] ~ /^[0-9]/) wanted[w[i]] = 1 }
-  { pid = $1; name = $0; sub(/^[0-9]+ \(/, "", name); sub(/\) [^)]*$/, "", name); gsub(/[^!-~]/, "?", name)
-    sub(/^.*\) /, ""); if (!($4 in wanted)) next
-    if (pid == $4) first[pid] = $2 " " $20 " " name
-    ticks[$4] += $12 + $13 + $14 + $15; threads[$4] += $18; pages[$4] += $22; print "of", $4, pid }
-  END { for (s in first) print "run", s, first[s], ticks[s], threads[s], pages[s] }')
+  function take(pid, line,   name, f) {
+    name = line; sub(/^[0-9]+ \(/, "", name); sub(/\) [^)]*$/, "", name); gsub(/[^!-~]/, "?", name)
+    sub(/^.*\) /, "", line); split(line, f, " "); if (!(f[4] in wanted)) return
+    if (pid == f[4]) first[pid] = f[2] " " f[20] " " name
+    ticks[f[4]] += f[12] + f[13] + f[14] + f[15]; threads[f[4]] += f[18]; pages[f[4]] += f[22]; print "of", f[4], pid }
+  # A name may have line ends: what belongs together has the same file before it.
+  { at = index($0, ":"); pid = substr($0, 7, at - 12); line = substr($0, at + 1)
+    if (pid == last) text = text "?" line; else { if (last != "") take(last, text); last = pid; text = line } }
+  END { if (last != "") take(last, text)
+    for (s in first) print "run", s, first[s], ticks[s], threads[s], pages[s] }')
 read -r up _ </proc/uptime
 echo "host $(cat /proc/sys/kernel/random/boot_id) $up $(date +%s) $(getconf PAGESIZE 2>/dev/null || echo 4096)"
 echo "$sums"
