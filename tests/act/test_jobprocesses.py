@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -12,10 +13,11 @@ import pytest
 
 from tests.act.jobpool import Pool
 from tests.hosts.test_load import BASE
-from vmctl.cluster.jobprocesses import JobProcesses
+from vmctl.cluster.jobprocesses import JobProcesses, _is
 from vmctl.hosts.facts import Daemon
 from vmctl.hosts.port import Link
 from vmctl.hosts.runs import From
+from vmctl.hosts.runuse import RunUse
 from vmctl.ledger import EndReason, Life
 from vmctl.model.jobs import JobRun, RunState
 from vmctl.model.records import HostRecord
@@ -114,6 +116,13 @@ async def test_a_run_of_a_boot_before_is_none(pool: Pool, ledger: Ledger) -> Non
     assert life.why == EndReason.HOST_REBOOTED and life.rss_kib > 0
     os.kill(one.pid, signal.SIGKILL)
     await pool.end(number)
+
+
+def test_whose_it_is_may_not_name_anothers_process_as_his() -> None:
+    used = RunUse(20, 900, 1, "sshd", 0, 1, 0, None, "root")
+    mine = JobRun(1, "kvm1", "anna", pid=20, ticks=900)
+    assert not _is(mine, used) and _is(mine, replace(used, owner="anna")) and _is(replace(mine, login=""), used)
+    assert not _is(replace(mine, ticks=901), replace(used, owner="anna"))
 
 
 async def test_a_host_that_is_silent_ends_nothing(pool: Pool, ledger: Ledger) -> None:

@@ -15,6 +15,7 @@ from vmctl.act import runplaces
 from vmctl.commands.jobs import RunJob
 from vmctl.errors import NoHostFits, NotFound, OverLimit
 from vmctl.hosts import runs
+from vmctl.model.access import Project
 from vmctl.model.jobs import RunState, run_of
 from vmctl.model.records import TaskState, VMRecord
 from vmctl.model.rights import LOCAL_USER
@@ -319,6 +320,29 @@ async def test_who_waits_for_room_within_the_limit_can_be_cancelled(pool: Pool) 
     assert (await pool.end(second)).state is TaskState.CANCELLED
     assert (await pool.runs(second))[0].host == "" and (await pool.runs(first))[0].state is RunState.RUNNING
     await pool.tasks.cancel(first, LOCAL_USER)
+
+
+async def test_who_waits_for_a_limit_of_his_own_keeps_nobody_else_waiting(pool: Pool) -> None:
+    await pool.registry.insert(Project("blue", 1.0))
+    await pool.registry.set_limit("project:blue", lambda kept: replace(kept, vcpus=1))
+    first, second = [await pool.give("sleep", "20", queue=True, project="blue") for _ in range(2)]
+    await pool.until(first, RunState.RUNNING)
+    await pool.shows(second, "1 vCPU of 1 vCPU")
+    assert (await pool.end(await pool.give("true", queue=True))).result["code"] == 0
+    for number in (second, first):
+        await pool.tasks.cancel(number, LOCAL_USER)
+        await pool.end(number)
+
+
+async def test_the_next_controller_keeps_the_places_of_those_that_wait_for_their_turn(pool: Pool) -> None:
+    number = await pool.give("sleep", "2", count=2, at_once=1, mem_mib=3000)
+    await pool.until(number, RunState.RUNNING)
+    await pool.die()
+    await pool.go_on()
+    await asyncio.sleep(0.3)
+    assert sum(pool.services.promises.on(name).mem_mib for name in NAMES) == 6000
+    assert (await pool.end(number)).result["bad"] == 0
+    assert sum(pool.services.promises.on(name).mem_mib for name in NAMES) == 0
 
 
 async def test_the_next_controller_counts_what_was_promised(pool: Pool) -> None:

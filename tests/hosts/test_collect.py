@@ -107,11 +107,16 @@ async def test_every_program_tells_the_same(
 async def test_daemons_of_watched_names_are_told(
     program: str, shared_sshd: PrivateSshd, dial: Dial, tmp_path: Path
 ) -> None:
-    """One that a daemon of its own name began is not one; and one is told once it is ten seconds old."""
+    """One that a daemon of its own name began is not one, nor is anybody's but root's; a young one may become QEMU."""
     daemon, name = tmp_path / "fakelockd", "fakelockd"
     daemon.write_text('#!/bin/sh\nexec 3<&0\n[ "$1" ] || "$0" child <&3 &\nread -r line\n')
     daemon.chmod(0o755)
     lockd = await asyncio.create_subprocess_exec(daemon, stdin=subprocess.PIPE)
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    other = await asyncio.create_subprocess_exec(
+        "setpriv", "--reuid", "65534", "--clear-groups", daemon, "alone", stdin=subprocess.PIPE
+    )
     collector = Collector(await dial(shared_sshd), program=program, watched=["lockd", name, "sshd"])
     told = []
     for _ in range(2):
@@ -121,6 +126,7 @@ async def test_daemons_of_watched_names_are_told(
     [one] = told[-1]
     assert told[0] == [] and (one.pid, one.parent) == (lockd.pid, os.getpid()) and one.threads == 1
     await lockd.communicate(b"")  # with nothing at all its input would stay open
+    await other.communicate(b"")
     assert name not in {one.name for one in (await collector.sample(5)).daemons}
     collector.close()
 

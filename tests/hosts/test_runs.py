@@ -541,3 +541,62 @@ def test_who_cleans_up_by_age_leaves_it_alone(host: Host, tmp_path: Path) -> Non
     host.do(runs.signal(RUN, "KILL"))
     host.wait()
     assert host.do(locked).returncode == 0
+
+
+def test_its_end_waits_for_whoever_reads_its_output(host: Host) -> None:
+    """Both readers: the other one has long ended."""
+    host.begin("sh", "-c", "sleep 1; head -c 60000 /dev/zero")
+    host.wait(until=lambda seen: seen.alive)
+    [reader] = [
+        int(process.parent.name)
+        for process in Path("/proc").glob("[0-9]*/fd")
+        if _writes(process, host.root / RUN / "out") and (process.parent / "comm").read_text() == "cat\n"
+    ]
+    os.kill(reader, signal.SIGSTOP)
+    host.wait(until=lambda seen: not seen.alive)
+    assert host.look().code is None
+    os.kill(reader, signal.SIGCONT)
+    assert (host.wait().code, host.look().out_bytes) == (0, 60000)
+
+
+def _writes(folder: Path, file: Path) -> bool:
+    try:
+        return (folder / "1").readlink() == file
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "echo 0 1 2 3 >code",
+        "echo 7 >code",
+        "echo 300 5 >code",
+        "echo 99999999999999999999 nan >code",
+        "mkfifo code",
+        "rm life; mkfifo life",
+        "echo x y z >life",
+        "echo boot 1 $(head -c 5000 /dev/zero | tr '\\0' 1) >life",
+        "ln -sfn 'a b c d' fate",
+        "rm fate; mkdir fate",
+    ],
+)
+def test_what_its_user_writes_into_its_folder_can_be_read(host: Host, made: str) -> None:
+    host.begin("sh", "-c", f"cd ..; {made}; exec sleep 65")
+    time.sleep(0.5)
+    seen = host.look()
+    assert seen.code in (None, 0, 7) and seen.fate == "began"
+    host.do(runs.signal(RUN, "KILL"))
+    subprocess.run(["pkill", "-KILL", "-fx", "sleep 65"], check=False)
+    time.sleep(0.5)
+    host.look()
+    host.ask(runs.collect([RUN]))
+
+
+def test_what_it_left_read_only_is_collected(host: Host) -> None:
+    """By an ordinary user, as root is without what makes him root."""
+    user = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    made = ["sh", "-c", "mkdir -p a/b && touch a/b/c && chmod 555 a/b a"]
+    host.do((*user, *runs.begin(RUN, made, "anna", limit_kib=1).command))
+    assert host.wait().code == 0
+    assert host.do((*user, *runs.collect([RUN]).command)).stdout == b"" and not (host.root / RUN).exists()

@@ -78,7 +78,11 @@ def keeps_its_limits(login: Login) -> None:
     seen = login.wait(late)
     assert (seen.code, seen.late, seen.starved) == (9, True, False), seen
     seen = login.wait(left)
-    assert (seen.code, seen.starved, seen.out) == (3, False, b"read\n0077\n"), seen
+    assert (seen.code, seen.starved, seen.out) == (
+        3,
+        False,
+        b"read\n" + login.machine.ssh(login.user, "umask").stdout,
+    ), seen
     assert login.machine.root("pgrep -fx 'sleep 4321' || echo none") == "none\n"
     login.begin(busy, "bash", "-c", SPIN, cpus=1)
     assert 1 < seconds(login.wait(busy)) < 5.5  # two CPUs would have given them 8 s

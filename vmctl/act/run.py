@@ -11,7 +11,7 @@ import asyncio
 import base64
 import contextlib
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -68,7 +68,7 @@ class _Carrier:
             if not self._runs:
                 await self._draw()
             for one in self._runs:
-                if one.state.there:  # an earlier controller promised it
+                if one.host and one.state is not RunState.ENDED:  # an earlier controller promised it
                     self._services.promises.give(one.id, runplaces.promise(one.host, self._asked))
             await self._all()
             await self._save("ended")
@@ -163,29 +163,35 @@ class _Carrier:
 
     async def _queue(self, one: JobRun) -> None:
         """Place it once it is first, and there is room. Raises Cancelled."""
-        turn = self._services.promises.turn
+        promises, task = self._services.promises, self._job.task
+        # Who waits for a limit of his own keeps nobody else waiting.
+        async with self._first(promises.turn_of(task.who, task.project)):
+            while True:
+                try:
+                    await self._job.note_within(self._job.step, runplaces.use(self._asked, 1))
+                    async with self._first(promises.turn):
+                        await self._promise(await self._placed([one], self._hear))
+                    return
+                except OverLimit as err:
+                    promises.end(one.id)
+                    self._hear(err.message)
+                    await asyncio.sleep(runplaces.LOOK_AGAIN_S)
+
+    @contextlib.asynccontextmanager
+    async def _first(self, turn: asyncio.Lock) -> AsyncIterator[None]:
+        """Wait for one's turn, and have it. Raises Cancelled."""
         first = asyncio.ensure_future(turn.acquire())
         cancelled = asyncio.ensure_future(self._job.cancel_asked.wait())
-        self._job.show(text="waits for its turn")
+        if turn.locked():
+            self._job.show(text="waits for its turn")
         try:
             await asyncio.wait({first, cancelled}, return_when=asyncio.FIRST_COMPLETED)
             self._job.check_cancelled()
-            await self._wait_for_room(one)
+            yield
         finally:
             cancelled.cancel()
             if not first.cancel():  # it has the turn
                 turn.release()
-
-    async def _wait_for_room(self, one: JobRun) -> None:
-        """On some host, and within the limits of whose it is. Raises Cancelled."""
-        while True:
-            try:
-                await self._job.note_within(self._job.step, runplaces.use(self._asked, 1))
-                return await self._promise(await self._placed([one], self._hear))
-            except OverLimit as err:
-                self._services.promises.end(one.id)
-                self._hear(err.message)
-                await asyncio.sleep(runplaces.LOOK_AGAIN_S)
 
     async def _turn(self, one: JobRun) -> None:
         """It has its place and its turn."""
@@ -198,6 +204,7 @@ class _Carrier:
             self._services.promises.give(one.id, runplaces.promise(one.host, self._asked))
             now = self._services.clock.now()
             self._set(one, state=RunState.BEGINNING, asked_at=now, boot_id=link.boot_id)
+            self._job.show(text="")  # it waits for nothing any more
             await self._save("beginning")
 
     def _hear(self, why: str) -> None:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from vmctl.hosts.port import Link
-from vmctl.hosts.runuse import InUse, use
+from vmctl.hosts.runuse import InUse, RunUse, use
 from vmctl.ledger import ProcessSample
 from vmctl.ledger.incarnations import Besides
 from vmctl.model.jobs import JobRun, RunState, run_of
@@ -84,9 +84,7 @@ class JobProcesses:
         async with self._turns:
             told = await link.ask(use(runs, daemons))
         before = self._told.get(link.name)
-        # A pid that has come round again is another process.
-        there = {pid: found.start_ticks for pid, found in told.runs.items()}
-        seen = [(task, one) for task, one in going_on if there.get(one.pid) == one.ticks]
+        seen = [of for of in going_on if (used := told.runs.get(of[1].pid)) is not None and _is(of[1], used)]
         samples = tuple(self._sample(task, one, told, told.cores(one.pid, before)) for task, one in seen)
         self._services.incarnations.host_besides(link, Besides(told.boot_id, samples, told.daemons))
         for task, one in seen:
@@ -120,6 +118,11 @@ class JobProcesses:
 
     def _login(self, one: JobRun) -> str:
         return one.login or self._services.settings.ssh_user
+
+
+def _is(one: JobRun, used: RunUse) -> bool:
+    """Whether that is its process: its pid may have come round again, and whose it is may name any as his."""
+    return used.start_ticks == one.ticks and one.login in ("", used.owner)
 
 
 def called(task: Task, one: JobRun) -> str:

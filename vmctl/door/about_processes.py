@@ -90,13 +90,16 @@ async def _processes(parts: ControllerParts, asked: processes.ListProcesses, on:
 
 async def _of_jobs(parts: ControllerParts, asked: processes.ListProcesses, known: Machines) -> list[Life]:
     """Runs of the jobs that one may see: also of somebody who sees nothing else of hosts."""
-    runs = [one for task in await jobs_of(parts, MOST_JOBS) for one in runs_of(parts, task) if one.process]
-    wanted, names = {one.process for one in runs}, {one.host for one in runs}
+    runs = [(task, one) for task in await jobs_of(parts, MOST_JOBS) for one in runs_of(parts, task) if one.process]
+    # By both: whose a run is may name any process as its own, and the ledger looks whether it is.
+    wanted = {(one.process, f"job {task.id} run {one.number}") for task, one in runs}
+    names = {one.host for _, one in runs}
     on = [uuid for uuid, name in known.hosts.items() if name in names and asked.machine in (None, name, uuid)]
     if asked.machine and not on:
         known.uuid(asked.machine)
     every = replace(asked, most=processes.MOST)
-    found = [life for uuid in on for life in await _processes(parts, every, uuid) if str(life.uuid) in wanted]
+    there = [life for uuid in on for life in await _processes(parts, every, uuid)]
+    found = [life for life in there if (str(life.uuid), life.command.partition(":")[0]) in wanted]
     return sorted(found, key=lambda life: (life.ended_at is not None, -(life.ended_at or life.cpu)))
 
 

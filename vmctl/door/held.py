@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
@@ -84,6 +85,7 @@ async def _next(known: Known, who: Principal, items: AsyncIterator[Item]) -> Ite
                 raise NotLoggedIn(WHY)
         return following.result()
     finally:
-        if not following.done():
-            following.cancel()
-            await asyncio.wait({following})
+        following.cancel()
+        while not following.done():  # who is gone is told so again and again, and its stream can only be closed then
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({following})

@@ -15,9 +15,9 @@ what follows the line, our process id, a line end, and sections separated by the
     per disk of /proc/diskstats: "name ms_busy sectors_read sectors_written"; those surely made of other disks left out
     per interface of /proc/net/dev but lo: "name bytes_received bytes_sent kind speed", speed in Mbit/s or "-"
     and per QEMU process: "uuid read_bytes write_bytes" ("-" where unreadable), its -name argument, /proc/PID/stat;
-    the same of each watched daemon, with "-" as its uuid and no argument: of those that were begun by one of their own
-    name the first one counts, as sshd has a process for each log-in; a young one does not, as libvirt's child has its
-    name before it becomes QEMU
+    the same of each watched daemon of root's, with "-" as its uuid and no argument: of those that were begun by one of
+    their own name the first one counts, as sshd has a process for each log-in; a young one does not, as libvirt's child
+    has its name before it becomes QEMU
 
 That "z" is 0 on a host that is one. Where its /proc is virtualised (lxcfs), uptime is the container's, and start ticks
 are the kernel's: a process that has just begun shows how far apart they are.
@@ -53,7 +53,8 @@ sub all { my ($f) = @_; my $h = kept($f) or return ""; my $t = again($h, 4096);
   1 while sysread $h, $t, 4096, length $t; $t }
 sub cut { my ($t, $from, $to) = @_; my $a = index $t, $from; return "" if $a < 0;
   my $b = index $t, $to, $a; substr $t, $a, ($b < 0 ? length $t : $b) - $a }
-sub keep { my ($p, $id, $called) = @_; return unless once("/proc/$p/status") =~ /^Tgid:\s$p$/m;
+sub keep { my ($p, $id, $called) = @_; my $all = once("/proc/$p/status");
+  return unless $all =~ /^Tgid:\s$p$/m and ($id ne "-" or $all =~ /^Uid:\s0\s/m);
   open my $s, "<", "/proc/$p/stat" or return; open my $io, "<", "/proc/$p/io"; $vm{$p} = [$s, $io, $id, $called] }
 sub look { my ($up, @new) = @_; my %again;
   for my $p (@new) { next if $vm{$p};
@@ -108,6 +109,7 @@ function arguments(p,   c, l, after) { uuid = called = ""; c = "exec tr '\\0\\n'
   while ((c | getline l) > 0) { if (after == "-uuid") uuid = l; else if (after == "-name") called = substr(l, 1, 300)
     after = l } close(c); gsub(/[^ -~]/, "?", called); return uuid ~ /^[-0-9A-Fa-f]+$/ && length(uuid) == 36 }
 function single(p) { return lines("/proc/" p "/status", "^Tgid:[^0-9]*" p "$") }
+function roots(p) { return lines("/proc/" p "/status", "^Uid:[^0-9]*0[^0-9]") }
 function begun(p, name) { return index(first("/proc/" p "/stat"), p " (" name ") ") == 1 }
 function look(list,   n, w, i, p, s, f, name, again) { n = split(list, w, " "); young = again = ""
   for (i = 1; i <= n; i++) { p = w[i]; sub(/.*\//, "", p); if (p in vm) continue
@@ -115,7 +117,7 @@ function look(list,   n, w, i, p, s, f, name, again) { n = split(list, w, " "); 
     sub(/^[0-9]+ \(/, "", name); sub(/\) [^)]*$/, "", name); split(s, f, " ")
     if (name ~ /^(qemu|kvm)/ && single(p) && arguments(p)) { vm[p] = f[20]; id[p] = uuid; title[p] = called }
     else if (up - (f[20] + zero) / 100 < 10) young = young " " p
-    else if (index(watched, " " name " ") && !begun(f[2], name) && single(p)) {
+    else if (index(watched, " " name " ") && !begun(f[2], name) && single(p) && roots(p)) {
       vm[p] = f[20]; id[p] = "-"; title[p] = "" } } }
 function candidates(now,   c, l, p) { c = older; older = newer; newer = now; l = ""
   if (c > 0 && now >= c && now - c < 100 && ++turn % 100) {
@@ -167,9 +169,9 @@ look() { young=; for p in /proc/[1-9]*; do p=${p#/proc/}; case $known in *" $p="
   parent=$2; case $name in qemu*|kvm*) arguments $p;; esac
   if [ ${#uuid} = 36 ]; then known="$known$p=$start=$uuid=$called "
   elif [ $((${up%.*} - (start + zero) / 100)) -lt 10 ]; then young=1
-  elif daemon "${name%)*}" $parent; then known="$known$p=$start=-= "; else known="$known$p= "; fi; done; }
+  elif daemon "${name%)*}" $parent $p; then known="$known$p=$start=-= "; else known="$known$p= "; fi; done; }
 daemon() { case " $watched " in *" $1 "*) first /proc/$2/stat;; *) return 1;; esac
-  case $got in "$2 ($1) "*) return 1;; esac; }
+  case $got in "$2 ($1) "*) return 1;; esac; lines "/proc/$3/status" Uid:; set -- $got; [ "$2" = 0 ]; }
 arguments() { after=; { while IFS= read -r l; do case $after in -uuid) uuid=${l%%[!-0-9A-Fa-f]*};; -name) called=$l;;
   esac; after=$l; done <<END
 $(tr '\0\n' '\n?' </proc/$1/cmdline)

@@ -25,6 +25,12 @@ stat() {
   line=${line##*) }; set -- $line; state=$1 began=${20}
 }
 lives() { [ "$1" = "$boot" ] && stat "$2" && [ "$began" = "$3" ] && [ "$state" != Z ] && pid=$2; }
+entire() { [ $# = 3 ] && [ ${#1} -lt 65 ] && [ ${#2} -lt 11 ] && [ ${#3} -lt 19 ] &&
+  case $2$3 in --) ;; *[!0-9]*) false;; esac; }
+# $life: what stands in that folder, where its user has put nothing else there.
+life_of() { life=; [ -f "$1/life" ] && read -r life <"$1/life" && entire $life || life=; }
+# It may have left folders that even its user may not write into.
+away() { rm -rf "$1" 2>/dev/null || { chmod -R u+rwX "$1"; rm -rf "$1"; }; }
 """
 # It leads a session of its own and is nobody's child: no log-in takes it along. Its folder is where it runs.
 SUPERVISE = (
@@ -84,7 +90,8 @@ code=$?
 rm -f out.pipe err.pipe
 # What is in its pipes is read to its end; but what it left behind may hold them for ever.
 tries=0
-while kill -0 $readers 2>/dev/null && [ $tries -lt 60 ]; do
+reads() { for each in $readers; do kill -0 "$each" 2>/dev/null && return; done; return 1; }
+while reads && [ $tries -lt 60 ]; do
   tries=$((tries + 1)); if [ $tries -lt 30 ]; then sleep 0.01; else sleep 0.05; fi
 done
 ! starved || true >starved
@@ -123,12 +130,20 @@ SHOW = (
 }
 show() {
   [ -d "$2" ] || { echo "= $1 gone"; return; }
-  code= life= is=no kept=no late=no cut=
-  fate=$(readlink "$2/fate") || fate='open - -'
-  [ -e "$2/life" ] && read -r life <"$2/life"
+  code= life= is=no kept=no late=no cut= each= ended=
+  fate=$(readlink "$2/fate")
+  entire $fate || if [ -e "$2/fate" ] || [ -L "$2/fate" ]; then fate="$boot - -"; else fate='open - -'; fi
+  life_of "$2"
   lives $life && is=yes
   lives $fate && kept=yes
-  [ -e "$2/code" ] && read -r code <"$2/code"
+  if [ -e "$2/code" ]; then
+    code='- -'  # it was not its keeper who wrote what is none
+    [ ! -f "$2/code" ] || read -r each ended _ <"$2/code"
+    case $each$ended in
+      *[!0-9]*) ;;
+      *) [ ${#each} -gt 3 ] || [ "${each:-999}" -gt 255 ] || [ ${#ended} -gt 11 ] || code="$each ${ended:--}";;
+    esac
+  fi
   [ -e "$2/late" ] && late=yes
   [ -e "$2/starved" ] && late=starved
   [ -e "$2/out.cut" ] && cut=o
@@ -152,7 +167,7 @@ FOLLOW = (
   while read -r id keeper; do
     [ ! -e "$id/code" ] && [ -d "$id" ] || { found="$found $id"; continue; }
     [ "$keeper" ] || continue
-    life=; [ -e "$id/life" ] && read -r life <"$id/life"
+    life_of "$id"
     lives $keeper || lives $life || found="$found $id"
   done <<END
 $runs
@@ -197,7 +212,7 @@ while sleep EVERY; do
   [ "$(readlink .sweeper)" = "$boot $$ $began" ] || exit  # another one began at the same moment
   for old in */code; do  # looks are counted: a clock may be set
     folder=${old%/code}
-    [ -e "$old" ] && printf . >>"$folder/looks" && [ "$(wc -c <"$folder/looks")" -ge KEPT ] && rm -rf "$folder"
+    [ -e "$old" ] && printf . >>"$folder/looks" && [ "$(wc -c <"$folder/looks")" -ge KEPT ] && away "$folder"
   done
   ls | grep -q . || break
 done
@@ -263,7 +278,7 @@ lives $(readlink .sweeper) || {
 :
 """
 ).replace("CHUNK", str(MOST_CHUNK))
-SIGNAL = ROOT + LIVES + r"""life=; read -r life 2>/dev/null <"$1/life"; lives $life && kill "-$2" "-$pid" || exit 66"""
+SIGNAL = ROOT + LIVES + r"""life_of "$1"; lives $life && kill "-$2" "-$pid" || exit 66"""
 # A run whose end is not known stays; one that has not begun never will.
 COLLECT = (
     ROOT
@@ -271,9 +286,9 @@ COLLECT = (
     + r"""for id; do
   [ -d "$id" ] || continue
   ln -s 'never - -' "$id/fate" 2>/dev/null
-  life=; [ -e "$id/life" ] && read -r life <"$id/life"
+  life_of "$id"
   [ ! -e "$id/code" ] && { lives $(readlink "$id/fate") || lives $life; } && { echo "$id"; continue; }
-  rm -rf "$id"
+  away "$id"
 done
 """
 )

@@ -21,6 +21,11 @@ class Promises:
         self._hosts: dict[str, dict[str, tuple[Promise, float]]] = {}
         self._where: dict[str, str] = {}  # run -> its host
         self.turn = asyncio.Lock()  # of who waits for room: first come, first served
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+
+    def turn_of(self, who: str, project: str) -> asyncio.Lock:
+        """The turn of those who wait until a limit of that user or project allows them."""
+        return self._turns.setdefault((who, project), asyncio.Lock())
 
     def give(self, run: str, promise: Promise) -> None:
         """Promise it, from now on."""
