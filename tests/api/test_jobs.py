@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Server
+from tests.hosts.test_load import BASE
+from tests.ledger.test_incarnations import link
 from vmctl.commands.jobs import (
     MOST_GIVEN,
     MOST_WORDS,
@@ -23,12 +25,17 @@ from vmctl.commands.jobs import (
     WhereToRun,
     WhyRun,
 )
+from vmctl.commands.processes import ListProcesses, ShowProcess
 from vmctl.commands.tasks import CancelTask
 from vmctl.commands.users import MapUser
 from vmctl.door.answers import MeantHosts
 from vmctl.door.how import How
 from vmctl.errors import NotAllowed, NotFound, Usage
+from vmctl.hosts.facts import Daemon
+from vmctl.ledger import ProcessSample
+from vmctl.ledger.incarnations import Besides
 from vmctl.model.access import Project, User
+from vmctl.model.identity import Incarnation
 from vmctl.model.jobs import JobRun
 from vmctl.model.records import DecisionRecord, HostRecord, Task
 from vmctl.model.rights import BUILT_IN, LOCAL_USER, Principal, Right
@@ -221,3 +228,37 @@ async def test_why_a_run_is_where_it_is(filled: Server) -> None:
     assert (second.why, second.now_on) == ("its host was meant by whoever asked", "big1")
     with pytest.raises(NotFound, match="run"):
         await ask(filled, WhyRun(number, 3))
+
+
+HOST = "aaaaaaaa-2222-3333-4444-555555555555"
+
+
+async def test_one_sees_the_processes_of_his_own_jobs_and_nothing_else_of_hosts(filled: Server) -> None:
+    """Nor what a run of his names as its own: the ledger says whose it is."""
+    services = filled.controller.services
+    await services.store.put(HostRecord("kvm1", "127.0.0.1", "k", "f", 1.0, about={"host_uuid": HOST}))
+    pids, numbers = {"anna": 20, "ben": 21, "claims": 22}, dict[str, int]()
+    names = {name: str(Incarnation(HOST, 0, BASE.boot_id, pid, 900).uuid) for name, pid in pids.items()}
+    for name, pid in pids.items():
+        owner = "ben" if name == "ben" else "anna"
+        one = JobRun(1, "kvm1", pid=pid, ticks=900, boot_id=BASE.boot_id, process=names[name])
+        given = Task(0, "run", "x", 1.0, journal={"runs": [asdict(one)]}, who=owner, project="blue")
+        numbers[name] = await services.store.add(given)
+    shown = link(HOST)
+    seen = tuple(
+        ProcessSample(pids[name], 900, program="sh", command=f"job {numbers[name]} run 1: x")
+        for name in ("anna", "ben")
+    )
+    services.incarnations.host_besides(shown, Besides(BASE.boot_id, seen))
+    sshd = Daemon(pids["claims"], 900, "sshd", 1, 0, 0, 1)
+    services.incarnations.host_sample(shown, BASE._replace(vms=(), daemons=(sshd,)))
+    # Of one project both see both; by a role on another one each sees his own.
+    for who, mine in ((runner("anna", "project:default"), "anna"), (runner("ben", "project:default"), "ben")):
+        assert [life.uuid for life in await ask(filled, ListProcesses(jobs=True), who)] == [names[mine]]
+        assert (await ask(filled, ShowProcess(names[mine]), who)).machine == "kvm1"
+        assert await ask(filled, ListProcesses(), who) == []
+        for other in names.keys() - {mine}:
+            with pytest.raises(NotFound):
+                await ask(filled, ShowProcess(names[other]), who)
+    everything = await ask(filled, ListProcesses())
+    assert {life.program for life in everything} == {"sh", "sshd"} and len(everything) == 3

@@ -26,6 +26,7 @@ class Machines:
     def __init__(self, named: list[tuple[str, str]], hosts: dict[str, str], *, whole: bool) -> None:
         """`hosts`: the names of all hosts, by UUID."""
         self._whole, self.hosts = whole, hosts
+        self.jobs: frozenset[int] | None = None  # those that one may see, once it is asked for them
         self.names = {machine: name for name, machine in named}
         self._uuids = dict(reversed(named))
 
@@ -108,7 +109,11 @@ async def _shows(parts: ControllerParts, known: Machines, life: Life) -> bool:
     if known.shows(life.machine):
         return True
     job = JOB.match(life.command) if life.machine in known.hosts else None
-    return job is not None and any(task.id == int(job[1]) for task in await jobs_of(parts, MOST_JOBS))
+    if job is None:
+        return False
+    if known.jobs is None:
+        known.jobs = frozenset(task.id for task in await jobs_of(parts, MOST_JOBS))
+    return int(job[1]) in known.jobs
 
 
 async def list_short_lived(parts: ControllerParts, asked: processes.ListShortLived) -> list[answers.ShortLived]:
