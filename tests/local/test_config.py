@@ -143,7 +143,7 @@ def numbers(kind: type[Any]) -> set[str]:
         field.name
         for field in dataclasses.fields(kind)
         if isinstance(value := getattr(kind(), field.name), int | float | tuple | dict)
-        and not (isinstance(value, bool) or field.name == "allow_urls")
+        and not (isinstance(value, bool) or field.name in ("allow_urls", "watch"))
     }
 
 
@@ -152,6 +152,14 @@ def test_every_number_has_a_range_and_its_default_is_in_it(kind: type[Any]) -> N
     assert numbers(kind) == set(RANGES[kind])
     for key, limits in RANGES[kind].items():
         _check(getattr(kind(), key), limits, key)
+
+
+def test_what_is_watched_on_hosts_is_names_of_programs(tmp_path: Path) -> None:
+    watched = load(written(tmp_path, '[ledger]\nwatch = ["multipathd", "a-name-of-more-than-15"]\n')).ledger.daemons
+    assert watched == ("sshd", "libvirtd", "virtlockd", "virtlogd", "multipathd", "a-name-of-more-")
+    for wrong in ("", "a b", "-x", "$(id)", "é"):
+        with pytest.raises(Usage, match="watch"):
+            load(written(tmp_path, f"[ledger]\nwatch = ['{wrong}']\n"))
 
 
 def test_the_file_to_copy_shows_every_setting_with_its_default(tmp_path: Path) -> None:
