@@ -583,12 +583,13 @@ def _writes(folder: Path, file: Path) -> bool:
     ],
 )
 def test_what_its_user_writes_into_its_folder_can_be_read(host: Host, made: str) -> None:
-    host.begin("sh", "-c", f"cd ..; {made}; exec sleep 65")
+    sleeps = f"sleep {1000 + secrets.randbelow(1 << 24)}"  # another one than those of tests beside this
+    host.begin("sh", "-c", f"cd ..; {made}; exec {sleeps}")
     time.sleep(0.5)
     seen = host.look()
     assert seen.code in (None, 0, 7) and seen.fate == "began"
     host.do(runs.signal(RUN, "KILL"))
-    subprocess.run(["pkill", "-KILL", "-fx", "sleep 65"], check=False)
+    subprocess.run(["pkill", "-KILL", "-fx", sleeps], check=False)
     time.sleep(0.5)
     host.look()
     host.ask(runs.collect([RUN]))
@@ -601,3 +602,13 @@ def test_what_it_left_read_only_is_collected(host: Host) -> None:
     host.do((*user, *runs.begin(RUN, made, "anna", limit_kib=1).command))
     assert host.wait().code == 0
     assert host.do((*user, *runs.collect([RUN]).command)).stdout == b"" and not (host.root / RUN).exists()
+
+
+@pytest.mark.parametrize(
+    ("life", "sound"),
+    [("b 2 5", True), ("open - -", True), ("b 1 5", False), ("b 0 5", False), ("b -1 5", False), ("b 5 -", False)],
+)
+def test_no_run_is_process_1(life: str, sound: bool) -> None:
+    """Whoever would signal the group of that one would signal all processes."""
+    asked = ("sh", "-c", runprograms.LIVES + "entire $1", "sh", life)
+    assert (subprocess.run(asked, check=False).returncode == 0) is sound

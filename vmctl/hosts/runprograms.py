@@ -25,8 +25,9 @@ stat() {
   line=${line##*) }; set -- $line; state=$1 began=${20}
 }
 lives() { [ "$1" = "$boot" ] && stat "$2" && [ "$began" = "$3" ] && [ "$state" != Z ] && pid=$2; }
+# Whether that can be one. No run is process 1: to signal its group would be to signal all.
 entire() { [ $# = 3 ] && [ ${#1} -lt 65 ] && [ ${#2} -lt 11 ] && [ ${#3} -lt 19 ] &&
-  case $2$3 in --) ;; *[!0-9]*) false;; esac; }
+  case $2$3 in --) ;; *[!0-9]*) false;; *) [ "$2" -gt 1 ];; esac; }
 # $life: what stands in that folder, where its user has put nothing else there.
 life_of() { life=; [ -f "$1/life" ] && read -r life <"$1/life" && entire $life || life=; }
 # It may have left folders that even its user may not write into.
@@ -69,7 +70,8 @@ clock=
     trap 'kill $sleeps; exit' TERM  # who ends this ends that, too: it may be a week
     wait $sleeps; true >late
     trap - TERM
-    read -r _ run _ <life && { kill -TERM "-$run"; sleep 10; kill -KILL "-$run"; }
+    life_of .
+    lives $life && { kill -TERM "-$pid"; sleep 10; kill -KILL "-$pid"; }
   ) 2>/dev/null 3>&- & clock=$!
 }
 # It is waited for and is not put into the background, where a shell has it ignore interrupts.
@@ -100,25 +102,24 @@ printf '%s %s\n' "$code" "$(date +%s)" 1<>code.new && mv code.new code
 """
 )
 # What becomes the command writes its life down first, and stays the process that it is.
-FIRST = r"""folder=${0%/*}
-IFS= read -r boot </proc/sys/kernel/random/boot_id && IFS= read -r line </proc/$$/stat || exit 125
-rest=${line##*) }
-twentieth() { began=${20}; }
-twentieth $rest
-echo "$boot $$ $began" >"$folder/life.new" && mv "$folder/life.new" "$folder/life" || exit 125
+FIRST = (
+    LIVES
+    + r"""folder=${0%/*}
+stat $$ && echo "$boot $$ $began" >"$folder/life.new" && mv "$folder/life.new" "$folder/life" || exit 125
 # Whose it is tells it which one it is. What its log-in has comes last, with names that may be ours.
 IFS= read -r line <"$folder/asked"
 case $line in
   "job "*" run "*) read -r _ VMCTL_JOB _ VMCTL_RUN _ <"$folder/asked"; export VMCTL_JOB VMCTL_RUN;;
 esac
 set -- "$VMCTL_JOB" "$VMCTL_RUN" "$folder/given" "$@"
-unset folder boot line rest began PWD OLDPWD
+unset folder boot line part state began PWD OLDPWD
 . "$3"
 VMCTL_JOB=$1 VMCTL_RUN=$2
 shift 3
 cd -P .
 exec "$@"
 """
+)
 # show PLACE ID OUT ERR: what a host shows of a run, and what it printed from there on ("-": nothing), up to $most bytes
 # of each. That is base64, as it need not be text. The code is the last thing that a keeper writes: so it is looked for
 # once he was seen to be gone or not, and then what was printed.

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 from vmctl.errors import Unreadable
 from vmctl.hosts.facts import USER_HZ, Fact
+from vmctl.hosts.runprograms import LIVES
 
 # Its words: the first process's id of each run, and of each daemon with a "d" before it. It prints a line "host" with
 # the boot, the uptime, the clock, its own first tick and the size of a page; per run what it uses and whose it is; who
 # is in its session; and which sockets all these have open, as far as that is to be seen. "l" lines are the TCP sockets
 # that listen.
-USE = r"""IFS= read -r own </proc/$$/stat
-own=${own##*) }
-twentieth() { own=${20}; }
-twentieth $own
+USE = (
+    LIVES
+    + r"""stat $$
 sums=$(LC_ALL=C grep -saH '' /proc/[1-9]*/stat | LC_ALL=C awk -v asked="$*" '
   BEGIN { n = split(asked, w, " "); for (i = 1; i <= n; i++) if (w[i] ~ /^[0-9]/) wanted[w[i]] = 1 }
   function take(pid, line,   name, f) {
@@ -37,7 +37,7 @@ sums=$(LC_ALL=C grep -saH '' /proc/[1-9]*/stat | LC_ALL=C awk -v asked="$*" '
   END { if (last != "") take(last, text)
     for (s in first) print "run", s, first[s], ticks[s], threads[s], pages[s] }')
 read -r up _ </proc/uptime
-echo "host $(cat /proc/sys/kernel/random/boot_id) $up $(date +%s) $own $(getconf PAGESIZE 2>/dev/null || echo 4096)"
+echo "host $boot $up $(date +%s) $began $(getconf PAGESIZE 2>/dev/null || echo 4096)"
 printf '%s\n' "$sums"
 folders= owners=
 for word; do case $word in d*) folders="$folders /proc/${word#d}/fd";; *) owners="$owners /proc/$word";; esac; done
@@ -54,6 +54,7 @@ for each in $(members | head -n MOST); do folders="$folders /proc/$each/fd"; don
 } 2>/dev/null
 :
 """.replace("EACH", "50").replace("MOST", "2000")
+)
 LINES = {
     what: re.compile(pattern)
     for what, pattern in {
