@@ -23,7 +23,7 @@ from vmctl.hosts import runs as on_host
 from vmctl.hosts.port import Link, Shell
 from vmctl.hosts.runs import From, Seen
 from vmctl.model.access import login_on
-from vmctl.model.jobs import JobRun, RunState, run_of
+from vmctl.model.jobs import JobRun, RunState, called, run_of
 from vmctl.services import Services
 from vmctl.services.claims import handle
 from vmctl.tasks import Job
@@ -95,7 +95,7 @@ class _Carrier:
 
     async def _placed(self, runs: list[JobRun], waits: Callable[[str], None] | None) -> list[JobRun]:
         """These with the places that were chosen for them. Raises NoHostFits."""
-        named = [(one.id, f"job {self._job.id} run {one.number}") for one in runs]
+        named = [(one.id, called(self._job.id, one.number)) for one in runs]
         found = await runplaces.choose(self._services, self._job, self._asked, named, waits)
         logins = self._asked.logins
         return [
@@ -251,7 +251,7 @@ class _Carrier:
         fact = on_host.begin(
             one.id,
             words,
-            f"job {self._job.id} run {one.number} of {self._job.task.who}",
+            f"{called(self._job.id, one.number)} of {self._job.task.who}",
             input_bytes=len(given),
             files_bytes=len(files),
             limit_kib=asked.keep_kib,

@@ -15,13 +15,12 @@ from vmctl.hosts.port import Link
 from vmctl.hosts.runuse import InUse, RunUse, use
 from vmctl.ledger import ProcessSample
 from vmctl.ledger.incarnations import Besides
-from vmctl.model.jobs import JobRun, RunState, run_of
+from vmctl.model.jobs import KIND, JobRun, RunState, called, run_of
 from vmctl.model.records import Task
 from vmctl.services import Services
 from vmctl.services.walls import wall
 
 log = logging.getLogger("vmctl.cluster.jobprocesses")
-KIND = "run"  # of a job's task
 AT_ONCE = 16  # hosts that are asked
 MOST_NEW = 1000  # jobs between two looks
 
@@ -99,7 +98,7 @@ class JobProcesses:
             told.started_us(one.pid),
             used.parent,
             used.name,
-            command=called(task, one),
+            command=_command(task, one),
             user=self._login(one),
             cpu=cores,
             rss_kib=used.rss_kib,
@@ -112,7 +111,7 @@ class JobProcesses:
         program = "sh" if task.args.get("shell") else str(words[0]).rpartition("/")[2]
         began, ended = one.asked_at or 0.0, one.ended_at or self._services.clock.now()
         sample = ProcessSample(
-            one.pid, one.ticks, int(began * 1e6), 0, program, command=called(task, one), user=self._login(one)
+            one.pid, one.ticks, int(began * 1e6), 0, program, command=_command(task, one), user=self._login(one)
         )
         await self._services.incarnations.past(link, one.boot_id, sample, began, max(began, ended))
 
@@ -125,6 +124,6 @@ def _is(one: JobRun, used: RunUse) -> bool:
     return used.start_ticks == one.ticks and one.login in ("", used.owner)
 
 
-def called(task: Task, one: JobRun) -> str:
-    """A run's command as the ledger has it: whose it is stands first."""
-    return f"job {task.id} run {one.number}: {task.subject}"
+def _command(task: Task, one: JobRun) -> str:
+    """As the ledger has it: whose it is stands first."""
+    return f"{called(task.id, one.number)}: {task.subject}"

@@ -15,6 +15,7 @@ from vmctl.errors import NotFound, Usage
 from vmctl.formats.plain import plain
 from vmctl.ledger import Life, ShortLived, read_samples
 from vmctl.model.identity import parse_endpoint
+from vmctl.model.jobs import called
 
 JOB = re.compile(r"job (\d{1,18}) run ")  # how a run's command begins in a host's ledger
 MOST_JOBS = 1000  # the newest, of which runs are shown
@@ -93,7 +94,7 @@ async def _of_jobs(parts: ControllerParts, asked: processes.ListProcesses, known
     """Runs of the jobs that one may see: also of somebody who sees nothing else of hosts."""
     runs = [(task, one) for task in await jobs_of(parts, MOST_JOBS) for one in runs_of(parts, task) if one.process]
     # By both: whose a run is may name any process as its own, and the ledger looks whether it is.
-    wanted = {(one.process, f"job {task.id} run {one.number}") for task, one in runs}
+    wanted = {(one.process, called(task.id, one.number)) for task, one in runs}
     names = {one.host for _, one in runs}
     on = [uuid for uuid, name in known.hosts.items() if name in names and asked.machine in (None, name, uuid)]
     if asked.machine and not on:

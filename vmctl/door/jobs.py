@@ -24,7 +24,7 @@ from vmctl.errors import HostError, NotAllowed, NotFound, Refused, Usage
 from vmctl.hosts import runs
 from vmctl.model.access import Use
 from vmctl.model.decisions import placed
-from vmctl.model.jobs import JobRun, RunState
+from vmctl.model.jobs import JobRun, RunState, called
 from vmctl.model.records import Task
 from vmctl.model.rights import Permission, Principal
 from vmctl.services.observe import measured
@@ -122,7 +122,7 @@ async def show_job(parts: ControllerParts, asked: ShowJob) -> answers.ShownJob:
 async def why_run(parts: ControllerParts, asked: WhyRun) -> answers.Decided | answers.NotDecided:
     """Why a run is where it is."""
     one = await _run(parts, asked.number, asked.run)
-    name = f"job {asked.number} run {one.number}"
+    name = called(asked.number, one.number)
     if not (found := await parts.services.store.decisions(one.id)):
         meant = "its host was meant by whoever asked" if one.host else "its host is not chosen yet"
         return answers.NotDecided(name, "", meant, one.host, [])

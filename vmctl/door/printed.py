@@ -13,11 +13,10 @@ from vmctl.door import answers
 from vmctl.door.parts import ControllerParts
 from vmctl.errors import HostError, NotAllowed, NotFound, Usage
 from vmctl.hosts.runs import From, Seen
-from vmctl.model.jobs import JobRun, RunState, run_of
+from vmctl.model.jobs import KIND, JobRun, RunState, run_of
 from vmctl.model.records import Task
 from vmctl.store.rules import missing
 
-KIND = "run"  # of a job's task
 MOST_WAITING = 16  # pieces of output that nobody has taken yet
 MANY, LOOK_S = 20, 0.1  # where more runs than that are followed, how long between two looks at what is known of them
 AGAIN_S = 1.0  # until a host that does not answer is asked again, or a task that does not run here is looked at

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+KIND = "run"  # of a job's task
 DEFAULT_CPUS, DEFAULT_MIB = 1, 128  # what is promised to a run that names no limits
 
 
@@ -84,6 +85,11 @@ def promised_to_each(*, placed: bool, cpus: int, mem_mib: int) -> tuple[int, int
     One whose host is named, and that has no limits of its own, is promised nothing.
     """
     return (cpus or DEFAULT_CPUS, mem_mib or DEFAULT_MIB) if placed else (cpus, mem_mib)
+
+
+def called(job: int, run: int) -> str:
+    """A run as decisions, its host and the ledger name it."""
+    return f"job {job} run {run}"
 
 
 def run_of(raw: dict[str, Any]) -> JobRun:

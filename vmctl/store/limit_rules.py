@@ -8,7 +8,7 @@ from typing import Any
 
 from vmctl.errors import OverLimit
 from vmctl.model.access import Limit, Use, user
-from vmctl.model.jobs import RunState, promised_to_each, run_of
+from vmctl.model.jobs import KIND, RunState, promised_to_each, run_of
 from vmctl.model.records import Image, Task, VMRecord
 from vmctl.model.rights import OWN, project
 from vmctl.model.uploads import Upload
@@ -66,7 +66,7 @@ def used(
     have = [of_vm(vm) for vm in vms if of in whose(vm.owner, vm.project)]
     have += [of_image(image) for image in images if of == project(image.project)]
     have += [of_upload(upload) for upload in uploads if of == project(upload.project)]
-    have += [of_job(task) for task in open_tasks if task.kind == "run" and of in whose(task.who, task.project)]
+    have += [of_job(task) for task in open_tasks if task.kind == KIND and of in whose(task.who, task.project)]
     commands = sum(of in whose(task.who, task.project) for task in open_tasks if _given(task))
     sums = {field.name: sum(getattr(one, field.name) for one in have) for field in fields(Use)}
     return Use(**sums | {"commands": commands})
